@@ -1,0 +1,280 @@
+"""What acquisition is worth: methods, allocations, budgets and hard sets, over seeds.
+
+    python benchmarks/acquisition.py SCENARIO [--table main|budgets|hard-sets] [--seeds 10]
+                                     [--jobs 2] [--out benchmarks/results] [--set KEY=VALUE ...]
+
+Every cell is one whole run in process, with the same rounds and the same allocation rule for all
+methods (`stop-early = false`, so that all spend their budget). Cells are kept one by one in
+OUT/SCENARIO.jsonl, and a second call goes on where the first one stopped. Accuracies are on test examples
+that no decision could see; "failures" are those of them that the baseline gets wrong. Intervals
+are 95 % over seeds (Student's t), of differences paired by seed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from joblib import Parallel, delayed
+
+from mycroft_fl.cli import assigned
+from mycroft_fl.config import RunConfig
+from mycroft_fl.report.statistics import Estimate, over_seeds
+from simulations.run import run
+from simulations.simulation import Simulation
+from strategies.run_folder import RunFolder
+
+METHODS = ("hard-features", "features", "omp", "random")
+FAIR = {"stop-early": False}
+Settings = tuple[tuple[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run: what it is called in its table, its settings and its seed."""
+
+    row: str
+    settings: Settings
+    seed: int
+
+    @property
+    def key(self) -> str:
+        """Names the cell by its settings, whatever table it stands in."""
+        defaults = RunConfig().settings()
+        told = {key: value for key, value in self.settings if value != defaults.get(key)}
+        return json.dumps([sorted(told.items()), self.seed])
+
+
+def main() -> None:
+    """Run what is missing, then print the tables."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("scenario")
+    parser.add_argument("--table", choices=["main", "budgets", "hard-sets"], default="main")
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--set", dest="assignments", action="append", default=[])
+    options = parser.parse_args()
+    given = tuple(sorted(assigned(each) for each in options.assignments))
+    cells = list(CELLS[options.table](options.seeds, given))
+    store = options.out / f"{Path(options.scenario).stem}.jsonl"
+    results = run_missing(options.scenario, cells, store, options.jobs)
+    print(TABLES[options.table](options.scenario, cells, results))
+
+
+def main_cells(seeds: int, given: Settings) -> Iterator[Cell]:
+    """All methods; the references from above; each allocation; the paper's protocol."""
+    for seed in range(seeds):
+        for method in (*METHODS, "full"):
+            yield Cell(method, _settings(given, method=method), seed)
+        for method in METHODS:
+            yield Cell(
+                f"{method}, equal shares", _settings(given, method=method, allocation="equal"), seed
+            )
+            without = (*_settings(given, method=method), ("train-on-hard-set", False))
+            yield Cell(f"{method}, hard set not trained on", without, seed)
+
+
+def budget_cells(seeds: int, given: Settings) -> Iterator[Cell]:
+    """Budgets from 30 to 400; pilots never take more than 60 % of eight owners' budget."""
+    for seed in range(seeds):
+        for budget in (30, 60, 120, 200, 400):
+            pilot = max(1, min(15, budget * 6 // 80))
+            sizes = (("budget", budget), ("pilot-per-owner", pilot))
+            for method in METHODS:
+                yield Cell(f"{method}|{budget}", _settings(given, method=method) + sizes, seed)
+
+
+def hard_set_cells(seeds: int, given: Settings) -> Iterator[Cell]:
+    """Hard sets of 4 to 64."""
+    for seed in range(seeds):
+        for sent in (4, 8, 16, 32, 64):
+            for method in METHODS:
+                size = (("hard-set.sent", sent),)
+                yield Cell(f"{method}|{sent}", _settings(given, method=method) + size, seed)
+
+
+def run_missing(
+    scenario: str, cells: list[Cell], store: Path, jobs: int
+) -> dict[str, dict[str, Any]]:
+    """Every cell's result by its key; those not in `store` yet are run and added, one by one."""
+    store.parent.mkdir(parents=True, exist_ok=True)
+    results = _stored(store)
+    missing = {cell.key: cell for cell in cells if cell.key not in results}
+    finished = Parallel(n_jobs=jobs, return_as="generator_unordered")(
+        delayed(run_cell)(scenario, cell) for cell in missing.values()
+    )
+    for done, (key, result) in enumerate(finished, start=1):
+        results[key] = result
+        with store.open("a") as lines:
+            lines.write(json.dumps({"key": key, "result": result}) + "\n")
+        print(f"{done} of {len(missing)} runs", flush=True)
+    return results
+
+
+def run_cell(scenario: str, cell: Cell) -> tuple[str, dict[str, Any]]:
+    """One run in a folder that is gone afterwards."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "run"
+        settings = dict(cell.settings) | {"seed": cell.seed}
+        simulation = Simulation.load(scenario, settings, out, engine="in-process")
+        RunFolder.prepared(out, force=False)
+        result = run(simulation)
+    return cell.key, {key: result[key] for key in KEPT}
+
+
+KEPT = (
+    "baseline",
+    "control",
+    "own_hard_set",
+    "random",
+    "final",
+    "owners",
+    "disclosed",
+    "warnings",
+    "seconds",
+)
+
+
+def main_table(scenario: str, cells: list[Cell], results: dict[str, dict[str, Any]]) -> str:
+    """A row a method with its gains over the own hard set and over random; then the ranking."""
+    by_row = _by_row(cells, results)
+    some = by_row["random"]
+    head = ["", "failures", "over own hard set", "over random", "whole test", "against control, other groups",
+            "useful picks", "disclosed", "empty owners last"]  # fmt: skip
+    lines = [f"## {scenario}, {len(some)} seeds", "", _row(head), "|" + "---|" * len(head)]
+    for name, key in (
+        ("baseline", "baseline"),
+        ("control", "control"),
+        ("own hard set", "own_hard_set"),
+    ):
+        hard = over_seeds([result[key]["hard"] for result in some])
+        whole = over_seeds([result[key]["test"] for result in some])
+        lines.append(_row([name, _share(hard), "", "", _share(whole), "", "", "", ""]))
+    for row, rows in by_row.items():
+        own = [result["own_hard_set"]["hard"] for result in rows]
+        rival = by_row["random" + row[len(row.split(",")[0]) :]]
+        hard = [result["final"]["hard"] for result in rows]
+        lucky = [result["final"]["hard"] for result in rival]
+        lines.append(_row([
+            row, _share(over_seeds(hard)), _points(_paired(hard, own)),
+            "" if rows is rival else _points(_paired(hard, lucky)),
+            _share(over_seeds([result["final"]["test"] for result in rows])),
+            _points(over_seeds([_elsewhere(result) for result in rows])),
+            _share(over_seeds([_useful(result) for result in rows])),
+            f"{over_seeds([result['disclosed'] for result in rows]).mean:.0f}",
+            _share(over_seeds([_pairs_in_order(result) for result in rows])),
+        ]))  # fmt: skip
+    return "\n".join(lines)
+
+
+def sweep_table(scenario: str, cells: list[Cell], results: dict[str, dict[str, Any]]) -> str:
+    """A row a method, a column a size; accuracy on the failures."""
+    by_row = _by_row(cells, results)
+    sizes = list(dict.fromkeys(row.split("|")[1] for row in by_row))
+    lines = [
+        f"## {scenario}, accuracy on the failures",
+        "",
+        _row(["", *sizes]),
+        "|---" * (1 + len(sizes)) + "|",
+    ]
+    own = [
+        over_seeds([r["own_hard_set"]["hard"] for r in by_row[f"random|{size}"]]) for size in sizes
+    ]
+    lines.append(_row(["own hard set", *map(_share, own)]))
+    for method in METHODS:
+        rows = [by_row[f"{method}|{size}"] for size in sizes]
+        lines.append(
+            _row(
+                [method, *(_share(over_seeds([r["final"]["hard"] for r in each])) for each in rows)]
+            )
+        )
+        gains = [
+            _paired([r["final"]["hard"] for r in each], [r["own_hard_set"]["hard"] for r in each])
+            for each in rows
+        ]
+        lines.append(_row([f"{method}, over own hard set", *map(_points, gains)]))
+    return "\n".join(lines)
+
+
+CELLS = {"main": main_cells, "budgets": budget_cells, "hard-sets": hard_set_cells}
+TABLES = {"main": main_table, "budgets": sweep_table, "hard-sets": sweep_table}
+
+
+def _settings(given: Settings, **own: Any) -> Settings:
+    return (*FAIR.items(), *own.items(), *given)
+
+
+def _stored(store: Path) -> dict[str, dict[str, Any]]:
+    if not store.is_file():
+        return {}
+    rows = [json.loads(line) for line in store.read_text().splitlines()]
+    return {row["key"]: row["result"] for row in rows}
+
+
+def _by_row(
+    cells: Iterable[Cell], results: dict[str, dict[str, Any]]
+) -> dict[str, list[dict[str, Any]]]:
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for cell in cells:
+        rows.setdefault(cell.row, []).append(results[cell.key])
+    return rows
+
+
+def _paired(values: list[float], others: list[float]) -> Estimate:
+    return over_seeds([value - other for value, other in zip(values, others, strict=True)])
+
+
+def _helpful_group(result: dict[str, Any]) -> str:
+    """The group that the baseline fails on."""
+    groups: dict[str, float] = result["baseline"]["groups"]
+    return min(groups, key=lambda group: groups[group])
+
+
+def _elsewhere(result: dict[str, Any]) -> float:
+    """The worst change against control on a group that the baseline does not fail on."""
+    failing = _helpful_group(result)
+    final, control = result["final"]["groups"], result["control"]["groups"]
+    return min(final[group] - control[group] for group in final if group != failing)
+
+
+def _useful(result: dict[str, Any]) -> float:
+    failing = _helpful_group(result)
+    useful = sum(owner["disclosed_groups"].get(failing, 0) for owner in result["owners"])
+    return useful / max(1, result["disclosed"])
+
+
+def _pairs_in_order(result: dict[str, Any]) -> float:
+    """Share of pairs of a rich owner (a or b) and an empty one in which the empty one ranks below."""
+    failing = _helpful_group(result)
+    ranks = {owner["owner"]: owner["rank"] or 10**9 for owner in result["owners"]}
+    empty = [owner["owner"] for owner in result["owners"] if not owner["holds"].get(failing)]
+    pairs = [(rich, poor) for rich in ("a", "b") for poor in empty]
+    return (
+        sum(ranks[rich] < ranks[poor] for rich, poor in pairs) / len(pairs)
+        if pairs
+        else float("nan")
+    )
+
+
+def _row(values: Iterable[str]) -> str:
+    return "| " + " | ".join(values) + " |"
+
+
+def _share(estimate: Estimate) -> str:
+    return f"{100 * estimate.mean:.1f} ± {100 * estimate.half_width:.1f}"
+
+
+def _points(estimate: Estimate) -> str:
+    return f"{100 * estimate.mean:+.1f} ± {100 * estimate.half_width:.1f}"
+
+
+if __name__ == "__main__":
+    main()

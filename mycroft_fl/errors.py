@@ -1,0 +1,55 @@
+"""The family of errors.
+
+    MycroftError
+    ├── InputError             what a person gave is wrong; the command exits with 2
+    │   ├── SettingError       a run setting, a method, a budget
+    │   ├── ScenarioError      a scenario's file
+    │   └── DataError          a data set or one of its files
+    ├── RunFailed              the run could not be finished; the command exits with 1
+    │   ├── NotEnoughOwners    fewer owners answered than `min-owners`
+    │   └── EngineFailed       Flower's engine ended without a result
+    ├── BadMessage             bytes from the network that are not what they should be
+    └── Refused                an owner's policy says no
+
+Every message says what was wrong, what would be right, and what to do, in one to three lines.
+"""
+
+
+class MycroftError(Exception):
+    """The root of all errors that this project raises on purpose."""
+
+
+class InputError(MycroftError):
+    """What a person gave is wrong."""
+
+
+class SettingError(InputError):
+    """A run setting, a method or a budget is wrong."""
+
+
+class ScenarioError(InputError):
+    """A scenario's file is wrong, or asks for more than its data sets hold."""
+
+
+class DataError(InputError):
+    """A data set, or one of its files, is missing or wrong."""
+
+
+class RunFailed(MycroftError):
+    """The run could not be finished."""
+
+
+class NotEnoughOwners(RunFailed):
+    """Fewer owners answered than `min-owners`."""
+
+
+class EngineFailed(RunFailed):
+    """Flower's engine ended without a result."""
+
+
+class BadMessage(MycroftError):
+    """Bytes from the network that are not what they should be."""
+
+
+class Refused(MycroftError):
+    """An owner's policy says no. Its text depends on the request and the policy, never on data."""

@@ -1,0 +1,55 @@
+"""Labelled examples in memory, and the hard ones among them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, Int64, UInt8
+
+from mycroft_fl.errors import DataError
+
+Images = UInt8[np.ndarray, "n channels height width"]
+Vectors = Float[np.ndarray, "n d"]
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Labelled examples in memory.
+
+    `x` holds images (uint8, n x channels x height x width) or vectors (float32, n x d);
+    `y` holds labels (int64, n). An example's identity is its content, see `ids`.
+    """
+
+    x: Images | Vectors
+    y: Int64[np.ndarray, " n"]
+
+    def __post_init__(self) -> None:
+        if len(self.x) != len(self.y):
+            raise DataError(
+                f"{len(self.x)} examples but {len(self.y)} labels; give one label per example"
+            )
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def __getitem__(
+        self, index: Int[np.ndarray, " k"] | Bool[np.ndarray, " n"] | slice
+    ) -> Examples:
+        return Examples(self.x[index], self.y[index])
+
+    @cached_property
+    def ids(self) -> Int64[np.ndarray, " n"]:
+        """A 64-bit digest of each example's x. The label is left out: redrawing it changes nobody."""
+        rows = np.ascontiguousarray(self.x)
+        digests = (hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in rows)
+        return np.frombuffer(b"".join(digests), dtype=np.int64)
+
+    @staticmethod
+    def concatenate(parts: list[Examples]) -> Examples:
+        """One set that holds all `parts`, in order."""
+        return Examples(
+            np.concatenate([part.x for part in parts]), np.concatenate([part.y for part in parts])
+        )

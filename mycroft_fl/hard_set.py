@@ -1,0 +1,88 @@
+"""What the trainer's model gets wrong: a part that is sent, a part that is kept to score with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, Int64
+
+from mycroft_fl.errors import DataError
+from mycroft_fl.examples import Examples
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The trainer's validation examples, split once.
+
+    `selection` gives the hard set, `scoring` judges owners and never leaves, `tuning` chooses
+    epochs and weights.
+    """
+
+    selection: Examples
+    scoring: Examples
+    tuning: Examples
+
+
+@dataclass(frozen=True)
+class HardSet:
+    """Hard examples: `sent` to the owners, and `found`, how many the selection split had."""
+
+    sent: Examples
+    found: int
+
+
+def split_validation(
+    validation: Examples, *, selection: float, scoring: float, seed: int
+) -> Splits:
+    """Split at random by the shares `selection` and `scoring`; the rest is for tuning."""
+    n = len(validation)
+    first, second = round(selection * n), round((selection + scoring) * n)
+    if not 0 < first < second < n:
+        raise DataError(
+            f"{n} validation examples are too few for shares {selection} and {scoring}; "
+            "give at least a few dozen"
+        )
+    order = np.random.default_rng(seed).permutation(n)
+    parts = np.split(order, [first, second])
+    return Splits(*(validation[part] for part in parts))
+
+
+def find_hard_set(
+    selection: Examples,
+    *,
+    correct: Bool[np.ndarray, " n"],
+    loss: Float[np.ndarray, " n"],
+    rule: str,
+    sent: int,
+    classes: frozenset[int] = frozenset(),
+) -> HardSet:
+    """The hard examples of the selection split, `sent` of them, balanced over classes.
+
+    `rule` is "misclassified" (failures) or "highest-loss" (whatever the model loses most on, where
+    failures are too few). Within a class the hardest go first: they are the furthest from being
+    solved by chance. `classes`, where given, are the only ones that may be hard.
+    """
+    eligible = np.isin(selection.y, list(classes)) if classes else np.ones(len(selection), bool)
+    candidates = np.flatnonzero(eligible if rule == "highest-loss" else eligible & ~correct)
+    hardest_first = candidates[np.argsort(-loss[candidates], kind="stable")]
+    if rule == "highest-loss":
+        # All examples are candidates, but only the hardest few of the whole are worth balancing.
+        hardest_first = hardest_first[: 4 * sent]
+    if len(candidates) == 0:
+        raise DataError(
+            f"the model gets none of {int(eligible.sum())} eligible validation examples wrong, so there "
+            'is no hard set; give harder validation examples or set hard-set.rule = "highest-loss"'
+        )
+    return HardSet(selection[_balanced(hardest_first, selection.y, sent)], found=len(hardest_first))
+
+
+def _balanced(
+    candidates: Int[np.ndarray, " c"], y: Int64[np.ndarray, " n"], count: int
+) -> Int[np.ndarray, " k"]:
+    """The first `count` candidates when every class gives one in turn, as far as it goes."""
+    turn = np.empty(len(candidates), dtype=np.int64)
+    for label in np.unique(y[candidates]):
+        of_class = y[candidates] == label
+        turn[of_class] = np.arange(of_class.sum())
+    return candidates[np.argsort(turn, kind="stable")][:count]

@@ -1,0 +1,1 @@
+"""Candidates for targets: which examples explain what a model gets wrong."""

@@ -1,0 +1,230 @@
+"""The candidates that lie nearest the hard examples, exactly, in bounded memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from mycroft_fl.errors import DataError, SettingError
+from mycroft_fl.match.uniform import require_budget
+
+_BLOCK_NUMBERS = 2**21  # 8 MiB of float32 distances at a time, and of differences looked at closely
+_HARD_ROWS = 256  # hard examples compared in one product
+
+
+@dataclass(frozen=True, eq=False)
+class Neighbours:
+    """Pairs of a hard example and a near candidate, hard examples in order, nearest first."""
+
+    hard: Int[Tensor, " pairs"]
+    candidate: Int[Tensor, " pairs"]
+    distance: Float[Tensor, " pairs"]
+    """Euclidean, from a difference in float64, rounded to float32 so that equal ones compare so."""
+
+    @property
+    def depth(self) -> Int[Tensor, " pairs"]:
+        """0 for a hard example's nearest, 1 for its second nearest, and so on."""
+        place = torch.arange(len(self.hard), device=self.hard.device)
+        return place - torch.searchsorted(self.hard, self.hard)
+
+    def where(self, index: Int[Tensor, " kept"]) -> Neighbours:
+        """The pairs at `index`."""
+        return Neighbours(self.hard[index], self.candidate[index], self.distance[index])
+
+    @staticmethod
+    def joined(parts: list[Neighbours]) -> Neighbours:
+        """All pairs of `parts`, one part after the other."""
+        return Neighbours(
+            torch.cat([part.hard for part in parts]),
+            torch.cat([part.candidate for part in parts]),
+            torch.cat([part.distance for part in parts]),
+        )
+
+
+def nearest(
+    candidates: Float[Tensor, "n d"],
+    hard: Float[Tensor, "m d"],
+    k: int,
+    *,
+    candidate_labels: Int[Tensor, " n"] | None = None,
+    hard_labels: Int[Tensor, " m"] | None = None,
+    per: Literal["example", "set"] = "example",
+) -> Int[Tensor, " j"]:
+    """Up to `k` distinct candidates near the hard examples, most useful first.
+
+    `per="example"`: each hard example's nearest, then each one's second nearest and so on, within
+    one depth by distance, until `k` are found. `per="set"`: by the distance to the nearest hard
+    example. With labels, only candidates of a hard example's class count for it. Distances are
+    Euclidean (`normalised` makes them cosine); equal ones go to the lowest index. Fewer than `k`
+    where no more candidates count. SettingError for `k` below 1 or an unknown `per`; DataError
+    for shapes that do not fit, NaN, labels on one side only, or no hard example.
+    """
+    require_budget(k)
+    if per not in ("example", "set"):
+        raise SettingError(f"per is {per!r}; choose from ['example', 'set']")
+    _require_vectors(candidates, hard)
+    classes = _classes(len(candidates), len(hard), candidate_labels, hard_labels)
+    most = min(k, len(candidates))
+    # A shallow look is often enough: m hard examples bring up to m new candidates per depth.
+    depth = most if per == "set" else min(most, 4 + 2 * -(-k // len(hard)))
+    while True:
+        found = _by_class(candidates, hard, classes, depth)
+        chosen = _distinct(found, per)[:k]
+        if len(chosen) == k or depth >= most:
+            return chosen
+        depth = min(most, 4 * depth)
+
+
+def nearest_each(
+    candidates: Float[Tensor, "n d"], hard: Float[Tensor, "m d"], k: int
+) -> Neighbours:
+    """Each hard example's min(k, n) nearest candidates, equal distances by lowest index.
+
+    A product in the vectors' own precision, block by block, finds all that may be among the
+    nearest; these few are then measured by their difference in float64, free of cancellation.
+    """
+    require_budget(k)
+    _require_vectors(candidates, hard)
+    return _each(candidates, hard, k)
+
+
+def normalised(vectors: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+    """The vectors at Euclidean norm one; zero rows stay zero."""
+    norms: Tensor = torch.linalg.vector_norm(vectors, dim=1, keepdim=True, dtype=torch.float64)
+    return (vectors / norms.masked_fill(norms == 0, 1)).to(vectors.dtype)
+
+
+def _each(candidates: Tensor, hard: Tensor, k: int) -> Neighbours:
+    parts = [_no_neighbours(hard)]
+    for start in range(0, len(hard), _HARD_ROWS):
+        few = _nearest_few(candidates, hard[start : start + _HARD_ROWS], k)
+        parts.append(Neighbours(few.hard + start, few.candidate, few.distance))
+    return Neighbours.joined(parts)
+
+
+def _nearest_few(candidates: Tensor, hard: Tensor, k: int) -> Neighbours:
+    """`nearest_each` for so few hard examples that a block of distances stays small."""
+    best = _no_neighbours(hard)
+    bound = hard.new_full((len(hard), 1), torch.inf)  # squared; none of the k best is farther
+    step = max(1, _BLOCK_NUMBERS // max(len(hard), hard.shape[1]))
+    for start in range(0, len(candidates), step):
+        block = candidates[start : start + step]
+        rough, doubt = _rough_distances(hard, block)
+        if start == 0 and k <= len(block):
+            bound = rough.topk(k, largest=False).values[:, -1:] + doubt
+        # Not `<=`: where squares overflow, NaN must count as near.
+        row, column = (rough > bound + doubt).logical_not_().nonzero(as_tuple=True)
+        near = Neighbours(row, column + start, _distances(hard, block, row, column))
+        best = _nearest_of(Neighbours.joined([best, near]), k)
+        if start + len(block) >= k:
+            bound = best.distance.reshape(len(hard), k)[:, -1:].to(hard.dtype).square()
+    return best
+
+
+def _rough_distances(
+    hard: Float[Tensor, "m d"], block: Float[Tensor, "b d"]
+) -> tuple[Float[Tensor, "m b"], Float[Tensor, "m 1"]]:
+    """Squared distances through one product, and how far from the truth rounding may put them."""
+    here = torch.linalg.vector_norm(hard, dim=1, keepdim=True).square_()
+    there = torch.linalg.vector_norm(block, dim=1).square_()
+    rough = torch.addmm(there, hard, block.T, alpha=-2).add_(here)
+    length = 8 + hard.shape[1] ** 0.5
+    return rough, 4 * torch.finfo(hard.dtype).eps * length * (here + there.max())
+
+
+def _distances(
+    hard: Tensor, block: Tensor, row: Int[Tensor, " pairs"], column: Int[Tensor, " pairs"]
+) -> Float[Tensor, " pairs"]:
+    """The pairs' distances by their difference, free of cancellation."""
+    distance = torch.empty(len(row), device=row.device)
+    step = max(1, _BLOCK_NUMBERS // max(1, hard.shape[1]))
+    for start in range(0, len(row), step):
+        few = slice(start, start + step)
+        difference = block[column[few]].double() - hard[row[few]].double()
+        distance[few] = torch.linalg.vector_norm(difference, dim=1).float()
+    return distance
+
+
+def _nearest_of(pairs: Neighbours, k: int) -> Neighbours:
+    """Each hard example's `k` nearest pairs."""
+    ordered = pairs.where(_order(pairs.hard, pairs.distance, pairs.candidate))
+    return ordered.where((ordered.depth < k).nonzero()[:, 0])
+
+
+def _distinct(pairs: Neighbours, per: str) -> Int[Tensor, " j"]:
+    """All candidates of the pairs once, in the order that `nearest` promises."""
+    if per == "example":
+        order = _order(pairs.depth, pairs.distance, pairs.candidate)
+    else:
+        order = _order(pairs.distance, pairs.candidate)
+    candidate = pairs.candidate[order]
+    by_candidate = candidate.argsort(stable=True)
+    grouped = candidate[by_candidate]
+    first = torch.ones_like(grouped, dtype=torch.bool)
+    first[1:] = grouped[1:] != grouped[:-1]
+    return candidate[by_candidate[first].sort().values]
+
+
+def _order(*keys: Tensor) -> Int[Tensor, " pairs"]:
+    """The order by the first key, where equal by the second, and so on."""
+    order = torch.arange(len(keys[0]), device=keys[0].device)
+    for key in reversed(keys):
+        order = order[key[order].argsort(stable=True)]
+    return order
+
+
+def _by_class(
+    candidates: Tensor, hard: Tensor, classes: list[tuple[Tensor, Tensor]] | None, depth: int
+) -> Neighbours:
+    """Neighbours within each class, in the numbering of the whole sets."""
+    if classes is None:
+        return _each(candidates, hard, depth)
+    parts = [_no_neighbours(hard)]
+    for mine, theirs in classes:
+        pairs = _each(candidates[mine], hard[theirs], depth)
+        parts.append(Neighbours(theirs[pairs.hard], mine[pairs.candidate], pairs.distance))
+    joined = Neighbours.joined(parts)
+    return joined.where(joined.hard.argsort(stable=True))
+
+
+def _no_neighbours(hard: Tensor) -> Neighbours:
+    index = torch.empty(0, dtype=torch.int64, device=hard.device)
+    return Neighbours(index, index, torch.empty(0, device=hard.device))
+
+
+def _classes(
+    n: int, m: int, candidate_labels: Tensor | None, hard_labels: Tensor | None
+) -> list[tuple[Int[Tensor, " mine"], Int[Tensor, " theirs"]]] | None:
+    """Which candidates meet which hard examples; None where all meet all."""
+    if candidate_labels is None and hard_labels is None:
+        return None
+    if candidate_labels is None or hard_labels is None:
+        raise DataError("labels on one side only; give labels for candidates and hard, or neither")
+    if len(candidate_labels) != n or len(hard_labels) != m:
+        raise DataError(
+            f"{n} candidates with {len(candidate_labels)} labels, {m} hard examples with "
+            f"{len(hard_labels)}; give one label per example"
+        )
+    return [
+        ((candidate_labels == label).nonzero()[:, 0], (hard_labels == label).nonzero()[:, 0])
+        for label in torch.unique(hard_labels)
+    ]
+
+
+def _require_vectors(candidates: Tensor, hard: Tensor) -> None:
+    if candidates.ndim != 2 or hard.ndim != 2 or candidates.shape[1] != hard.shape[1]:
+        raise DataError(
+            f"candidates have shape {tuple(candidates.shape)}, hard examples {tuple(hard.shape)}; "
+            "give one vector a row, equally long on both sides"
+        )
+    if not len(hard):
+        raise DataError("no hard example to be near to; give at least one")
+    for name, vectors in (("candidates", candidates), ("hard examples", hard)):
+        # A finite sum has finite terms, and is far cheaper than asking each of them.
+        if not vectors.sum().isfinite() and not vectors.isfinite().all():
+            bad = int((~vectors.isfinite()).any(1).nonzero()[0])
+            raise DataError(f"row {bad} of the {name} holds NaN or infinity; mend or leave it out")

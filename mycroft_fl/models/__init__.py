@@ -1,0 +1,1 @@
+"""Models: networks by name, fitting and evaluating them, weights as flat vectors and files."""

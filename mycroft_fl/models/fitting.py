@@ -1,0 +1,166 @@
+"""Fitting, fine-tuning and evaluating a classifier."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Float32, Int64
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from mycroft_fl.examples import Examples
+from mycroft_fl.models.networks import Classifier
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """How a first fit goes: epochs at most, examples a step, Adam's learning rate."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+
+
+@dataclass(frozen=True)
+class FineTuneSettings:
+    """How every fine-tune goes: steps, examples a step, Adam's learning rate."""
+
+    steps: int
+    batch_size: int
+    learning_rate: float
+
+
+@dataclass(frozen=True)
+class Source:
+    """Examples that make up a share of every batch of a fine-tune."""
+
+    examples: Examples
+    share: float
+
+
+def as_input(x: np.ndarray) -> Float[Tensor, "n ..."]:
+    """Arrays as a model takes them: images in [0, 1], vectors as they are."""
+    if x.dtype == np.uint8:
+        return torch.from_numpy(x).float() / 255
+    return torch.from_numpy(x)
+
+
+def fit(
+    model: Classifier, train: Examples, tuning: Examples | None, settings: FitSettings, *, seed: int
+) -> Classifier:
+    """A copy of `model` fitted to `train`.
+
+    It comes from the epoch that gets most of `tuning` right (the last of equals), or from the last
+    epoch where there is none. Not the lowest loss: where the model fails for want of data, its
+    loss there rises while all else still improves.
+    """
+    model = copy.deepcopy(model)
+    optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, fused=True)
+    x, y = as_input(train.x), torch.from_numpy(train.y)
+    best_accuracy, best_weights = -1.0, model.state_dict()
+    rng = np.random.default_rng(seed)
+    for _ in range(settings.epochs):
+        for batch in np.array_split(
+            rng.permutation(len(train)), max(1, len(train) // settings.batch_size)
+        ):
+            _step(model, optimizer, x[batch], y[batch])
+        reached = math.inf if tuning is None else accuracy(model, tuning)
+        if reached >= best_accuracy:
+            best_accuracy, best_weights = reached, copy.deepcopy(model.state_dict())
+    model.load_state_dict(best_weights)
+    return model
+
+
+def fine_tune(
+    model: Classifier, sources: Sequence[Source], settings: FineTuneSettings, *, seed: int
+) -> Classifier:
+    """A copy of `model`, trained on batches to which each source gives its share.
+
+    Shares are made whole numbers of examples a batch (at least one of a source that has any),
+    the first source taking what is left. Each source is gone through in random order again and
+    again, so that a small subset is seen as often as its share says.
+    """
+    model = copy.deepcopy(model)
+    optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, fused=True)
+    rng = np.random.default_rng(seed)
+    counts = _counts(sources, settings.batch_size)
+    streams = [
+        _cycle(len(source.examples), count, np.random.default_rng(rng.integers(2**63)))
+        for source, count in zip(sources, counts, strict=True)
+    ]
+    inputs = [
+        (as_input(source.examples.x), torch.from_numpy(source.examples.y)) for source in sources
+    ]
+    for _ in range(settings.steps):
+        batches = [next(stream) for stream in streams]
+        x = torch.cat([x[batch] for (x, _), batch in zip(inputs, batches, strict=True)])
+        y = torch.cat([y[batch] for (_, y), batch in zip(inputs, batches, strict=True)])
+        _step(model, optimizer, x, y)
+    return model
+
+
+@torch.no_grad()
+def logits(model: nn.Module, x: np.ndarray, *, batch_size: int = 1024) -> Float32[Tensor, "n c"]:
+    """The model's logits on `x`, in evaluation mode, a batch at a time."""
+    model.eval()
+    return torch.cat([model(as_input(part)) for part in _batches(x, batch_size)])
+
+
+def predict(model: nn.Module, x: np.ndarray) -> Int64[np.ndarray, " n"]:
+    """The class that the model finds most likely, for each example."""
+    return logits(model, x).argmax(dim=1).numpy()
+
+
+def losses(model: nn.Module, examples: Examples) -> Float32[np.ndarray, " n"]:
+    """Each example's cross-entropy."""
+    y = torch.from_numpy(examples.y)
+    return cross_entropy(logits(model, examples.x), y, reduction="none").numpy()
+
+
+def mean_loss(model: nn.Module, examples: Examples) -> float:
+    """The mean cross-entropy."""
+    return float(losses(model, examples).mean())
+
+
+def correct(model: nn.Module, examples: Examples) -> Bool[np.ndarray, " n"]:
+    """Which examples the model gets right."""
+    right: np.ndarray = predict(model, examples.x) == examples.y
+    return right
+
+
+def accuracy(model: nn.Module, examples: Examples) -> float:
+    """The share of `examples` that the model gets right."""
+    return float(correct(model, examples).mean())
+
+
+def _step(model: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor, y: Tensor) -> None:
+    model.train()
+    optimizer.zero_grad()
+    loss: Tensor = cross_entropy(model(x), y)
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+
+
+def _batches(x: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    for start in range(0, max(len(x), 1), size):
+        yield x[start : start + size]
+
+
+def _counts(sources: Sequence[Source], batch_size: int) -> list[int]:
+    rest = [max(1, round(source.share * batch_size)) for source in sources[1:]]
+    return [max(1, batch_size - sum(rest)), *rest]
+
+
+def _cycle(n: int, count: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Endless batches of `count` indices below `n`; every index once before any again."""
+    waiting = np.empty(0, dtype=np.int64)
+    while True:
+        while len(waiting) < count:
+            waiting = np.concatenate([waiting, rng.permutation(n)])
+        yield waiting[:count]
+        waiting = waiting[count:]

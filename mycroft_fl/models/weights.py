@@ -1,0 +1,45 @@
+"""A model's weights: as one flat vector for the network, as a safetensors file on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float32
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
+
+from mycroft_fl.errors import BadMessage, DataError
+
+
+def flat_weights(model: nn.Module) -> Float32[np.ndarray, " w"]:
+    """All parameters in one vector: Flower's cost is per array, hardly per byte."""
+    with torch.no_grad():
+        return parameters_to_vector(model.parameters()).cpu().numpy().astype(np.float32)
+
+
+def load_flat_weights(model: nn.Module, flat: Float32[np.ndarray, " w"]) -> None:
+    """Put a flat vector into `model`. `BadMessage` when it does not fit."""
+    wanted = sum(parameter.numel() for parameter in model.parameters())
+    if flat.shape != (wanted,):
+        raise BadMessage(f"weights of shape {flat.shape}; this model has {wanted} of them")
+    vector_to_parameters(torch.from_numpy(flat.copy()), model.parameters())
+
+
+def save_weights(model: nn.Module, path: Path) -> None:
+    """Write `model`'s weights as safetensors."""
+    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, path)
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Read safetensors written for the same architecture. `DataError` when they do not fit."""
+    if not path.is_file():
+        raise DataError(f"no weights at {path}; name a safetensors file")
+    try:
+        model.load_state_dict(load_file(path))
+    except (SafetensorError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(f"{path} does not hold this model's weights: {reason}") from error

@@ -1,0 +1,1 @@
+"""What an owner has given away, kept where no process can forget it."""

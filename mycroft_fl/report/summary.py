@@ -1,0 +1,139 @@
+"""A run's result as text: for a file in Markdown, for a terminal as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+SHOWN_OWNERS = 20
+REFERENCES = (
+    ("baseline", "baseline"),
+    ("control", "control (own data only)"),
+    ("own_hard_set", "own hard set (no owner)"),
+    ("random", "random picks, same counts"),
+    ("final", "final"),
+)
+Rows = list[list[str]]
+
+
+def accuracy_rows(result: Mapping[str, Any]) -> tuple[list[str], Rows]:
+    """Head and rows: each model's accuracy on the failures, on all, and by group."""
+    groups = sorted(result["final"]["groups"])
+    rows = [
+        [label, _percent(result[key]["hard"]), _percent(result[key]["test"])]
+        + [_percent(result[key]["groups"].get(group)) for group in groups]
+        for key, label in REFERENCES
+    ]
+    return ["model", "failures", "whole test", *groups], rows
+
+
+def owner_rows(result: Mapping[str, Any]) -> tuple[list[str], Rows]:
+    """Head and rows: the ranking, with what each owner disclosed and holds."""
+    codes = {owner: code for each in result["rounds"] for owner, code in each["failed"].items()}
+    rows = [
+        [
+            "-" if each["rank"] is None else str(each["rank"]),
+            each["owner"],
+            each["status"] + (f" ({codes[each['owner']]})" if each["owner"] in codes else ""),
+            _interval(each),
+            str(each["disclosed"]),
+            _counts(each["disclosed_groups"]),
+            _counts(each["holds"]),
+        ]
+        for each in result["owners"]
+    ]
+    return ["rank", "owner", "status", "gain, points", "disclosed", "of which", "holds"], rows
+
+
+def headline(result: Mapping[str, Any]) -> str:
+    """The run in one sentence."""
+    final, own, lucky = (result[key]["hard"] for key in ("final", "own_hard_set", "random"))
+    if final is None:
+        return "The baseline gets every test example right: there was nothing to gain."
+    return (
+        f"{result['disclosed']} examples disclosed; accuracy on the failures {_percent(final)}: "
+        f"{_points(final - own)} points over the own hard set, {_points(final - lucky)} over random picks."
+    )
+
+
+def summary(result: Mapping[str, Any]) -> str:
+    """The whole result in Markdown."""
+    lines = [
+        f"# {result['scenario']}: {result['method']}, seed {result['seed']}",
+        "",
+        headline(result),
+    ]
+    lines += ["", *(f"- Warning: {text}" for text in result["warnings"])]
+    lines += ["", "## Accuracy", "", *_markdown(*accuracy_rows(result))]
+    lines += ["", "## Owners", "", *_markdown(*owner_rows(result))]
+    lines += ["", "## Rounds", "", *_markdown(*_round_rows(result))]
+    return "\n".join(lines) + "\n"
+
+
+def show(result: Mapping[str, Any], console: Console) -> None:
+    """The result on a terminal: two tables, what to be wary of, and one sentence."""
+    head, rows = accuracy_rows(result)
+    console.print(_table("Accuracy, %", head, rows))
+    head, rows = owner_rows(result)
+    console.print(_table("Owners", head, rows[:SHOWN_OWNERS]))
+    if len(rows) > SHOWN_OWNERS:
+        console.print(f"... and {len(rows) - SHOWN_OWNERS} more owners in summary.md")
+    for text in result["warnings"]:
+        console.print(f"warning: {text}", style="yellow")
+    console.print(headline(result), style="bold")
+
+
+def _round_rows(result: Mapping[str, Any]) -> tuple[list[str], Rows]:
+    rows = [
+        [
+            str(each["round"]),
+            str(each["asked"]),
+            str(each["answered"]),
+            ", ".join(f"{owner}: {code}" for owner, code in each["failed"].items()) or "-",
+            str(each["disclosed"]),
+            _percent(each["hard"]),
+            _percent(each["test"]),
+        ]
+        for each in result["rounds"]
+    ]
+    return ["round", "asked", "answered", "failed", "disclosed", "failures", "whole test"], rows
+
+
+def _table(title: str, head: list[str], rows: Rows) -> Table:
+    table = Table(title=title, title_justify="left")
+    for place, name in enumerate(head):
+        numeric = any(row[place][:1].isdigit() for row in rows)
+        table.add_column(name, justify="right" if numeric else "left")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _markdown(head: list[str], rows: Rows) -> list[str]:
+    return [
+        "| " + " | ".join(head) + " |",
+        "|" + "---|" * len(head),
+        *("| " + " | ".join(row) + " |" for row in rows),
+    ]
+
+
+def _interval(owner: Mapping[str, Any]) -> str:
+    if owner["score"] is None:
+        return "-"
+    gain, low, high = (_points(owner[key]) for key in ("score", "low", "high"))
+    return f"{gain} [{low}, {high}]"
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {group}" for group, count in counts.items()) or "-"
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f}"
+
+
+def _points(difference: float) -> str:
+    return f"{100 * difference:+.1f}"

@@ -1,0 +1,1 @@
+"""An example as a vector: what the matching methods compare."""

@@ -1,0 +1,55 @@
+"""What a subset is worth to the trainer, with its uncertainty."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+DRAWS = 2000
+
+
+@dataclass(frozen=True)
+class Score:
+    """A gain in accuracy on the scoring split, and its confidence interval."""
+
+    gain: float
+    low: float
+    high: float
+
+
+def gain_with_interval(
+    with_subset: Bool[np.ndarray, "repeats n"],
+    without: Bool[np.ndarray, "repeats n"],
+    *,
+    confidence: float,
+    seed: int,
+) -> Score:
+    """The mean gain, with a percentile interval from a bootstrap over repeats and examples.
+
+    Row r says which of the n scoring examples the r-th fine-tune with the subset, and the r-th
+    without it, gets right. Repeats and examples are resampled together, since both the luck of a
+    fine-tune and the luck of the split are in the score. (Efron & Tibshirani 1993, ch. 13.)
+    """
+    difference = with_subset.astype(np.float64) - without
+    repeats, n = difference.shape
+    rng = np.random.default_rng(seed)
+    of_repeats = rng.multinomial(repeats, np.full(repeats, 1 / repeats), size=DRAWS) / repeats
+    of_examples = rng.multinomial(n, np.full(n, 1 / n), size=DRAWS) / n
+    resampled = np.einsum("br,rn,bn->b", of_repeats, difference, of_examples, optimize=True)
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(resampled, [tail, 1 - tail])
+    return Score(float(difference.mean()), float(low), float(high))
+
+
+def alignment(
+    subset_gradient: Float[np.ndarray, " d"], hard_gradient: Float[np.ndarray, " d"]
+) -> float:
+    """The cheap score: how far a step along the subset's mean gradient goes along the hard one.
+
+    To first order this is the fall in the hard examples' loss for a step of unit size; it costs
+    one pass over the subset where a fine-tune costs hundreds.
+    """
+    length = float(np.linalg.norm(hard_gradient))
+    return float(subset_gradient @ hard_gradient) / length if length else 0.0

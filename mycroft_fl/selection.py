@@ -1,0 +1,204 @@
+"""Choosing, among one owner's examples, those that help with the hard set: the methods, by name.
+
+A method is a function `(candidates, query, k) -> Selection`. To add one, write it and name it in
+`METHODS`, or give its import path, `package.module:function`, as the method's name.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+
+from mycroft_fl.config import suggestion
+from mycroft_fl.errors import SettingError
+from mycroft_fl.examples import Examples
+from mycroft_fl.match.nearest import nearest
+from mycroft_fl.match.omp import orthogonal_matching_pursuit
+from mycroft_fl.match.uniform import uniform
+from mycroft_fl.models.fitting import as_input, correct
+from mycroft_fl.models.networks import Classifier
+from mycroft_fl.represent.gradients import last_layer_gradients
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What one owner picked, most useful first. Never leaves the owner.
+
+    `weights` are non-negative, one per index; `unexplained` is the share of the target that the
+    picks leave open (1 where a method has no such notion).
+    """
+
+    indices: Int[np.ndarray, " k"]
+    weights: Float[np.ndarray, " k"]
+    unexplained: float = 1.0
+
+    @classmethod
+    def unweighted(cls, indices: Int[np.ndarray, " k"]) -> Selection:
+        """Picks that all weigh the same."""
+        return cls(indices, np.ones(len(indices)))
+
+
+@dataclass(frozen=True)
+class Query:
+    """What a method may look at besides the candidates.
+
+    `model` is the one whose gradients count (the trainer's, or an early one of the owner's), and
+    is None where the method asked for none.
+    """
+
+    hard: Examples
+    model: Classifier | None
+    feature_space: str
+    seed: int
+
+    def require_model(self) -> Classifier:
+        """The model, for a method that cannot do without."""
+        if self.model is None:
+            raise SettingError("this method looks through a model, and the request brought none")
+        return self.model
+
+    def features(self, examples: Examples) -> Float[torch.Tensor, "n d"]:
+        """The examples in the feature space that was asked for."""
+        x = as_input(examples.x)
+        if self.feature_space == "pixels":
+            return x.flatten(start_dim=1)
+        model = self.require_model().eval()
+        with torch.no_grad():
+            return torch.cat([model.features(part) for part in torch.split(x, 1024)])
+
+
+Select = Callable[[Examples, Query, int], Selection]
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to choose. `looks_through` says whose eyes it needs, and so what must travel.
+
+    "nothing": the data alone; "a-model": gradients of the trainer's model or of the owner's own;
+    "trainer-model": the trainer's and no other.
+    """
+
+    select: Select
+    looks_through: str = "a-model"
+    everything: bool = False
+
+
+def omp(candidates: Examples, query: Query, k: int) -> Selection:
+    """Gradient matching per class: candidates of a class against the hard examples of that class.
+
+    Each class may spend its share of k; what one leaves over goes to the others. Killamsetty et
+    al. 2021, Algorithm 2 (GRAD-MATCH), applied per class as in Mycroft (arXiv 2410.08432).
+    """
+    model = query.require_model()
+    hard = last_layer_gradients(model, as_input(query.hard.x), torch.from_numpy(query.hard.y))
+    atoms = last_layer_gradients(model, as_input(candidates.x), torch.from_numpy(candidates.y))
+    classes, hard_counts = np.unique(query.hard.y, return_counts=True)
+    pools = {int(c): np.flatnonzero(candidates.y == c) for c in classes}
+    targets = {
+        int(c): hard[torch.from_numpy(np.flatnonzero(query.hard.y == c))].mean() for c in classes
+    }
+    spend = shares(k, hard_counts, np.array([len(pools[int(c)]) for c in classes]))
+    picks: list[np.ndarray] = []
+    weights: list[np.ndarray] = []
+    for c, atoms_allowed in zip(classes, spend, strict=True):
+        if atoms_allowed == 0:
+            continue
+        pool = pools[int(c)]
+        found = orthogonal_matching_pursuit(
+            atoms[torch.from_numpy(pool)], targets[int(c)], int(atoms_allowed)
+        )
+        picks.append(pool[found.indices.numpy()])
+        weights.append(found.weights.numpy())
+    if not picks:
+        return Selection.unweighted(np.empty(0, dtype=np.int64))
+    return Selection(np.concatenate(picks), np.concatenate(weights))
+
+
+def features(candidates: Examples, query: Query, k: int) -> Selection:
+    """The nearest candidates of the same class, each hard example in turn."""
+    return Selection.unweighted(_nearest(candidates, query, k))
+
+
+def hard_features(candidates: Examples, query: Query, k: int) -> Selection:
+    """The nearest of those candidates that the trainer's model gets wrong.
+
+    May end with fewer than k: what the model already gets right is not offered as a substitute.
+    """
+    wrong = np.flatnonzero(~correct(query.require_model(), candidates))
+    return Selection.unweighted(wrong[_nearest(candidates[wrong], query, k)])
+
+
+def random(candidates: Examples, query: Query, k: int) -> Selection:
+    """Candidates drawn uniformly at random."""
+    return Selection.unweighted(uniform(len(candidates), k, np.random.default_rng(query.seed)))
+
+
+def full(candidates: Examples, query: Query, k: int) -> Selection:
+    """Everything: full information, the reference from above."""
+    return Selection.unweighted(np.arange(len(candidates)))
+
+
+METHODS: dict[str, Method] = {
+    "omp": Method(omp),
+    "features": Method(features, looks_through="nothing"),
+    "hard-features": Method(hard_features, looks_through="trainer-model"),
+    "random": Method(random, looks_through="nothing"),
+    "full": Method(full, looks_through="nothing", everything=True),
+}
+
+
+def method_named(name: str) -> Method:
+    """The built-in method called `name`, or the function at `package.module:function`."""
+    if name in METHODS:
+        return METHODS[name]
+    if ":" not in name:
+        raise SettingError(f"unknown method '{name}'{suggestion(name, list(METHODS))}")
+    module_name, _, function_name = name.partition(":")
+    try:
+        function = getattr(importlib.import_module(module_name), function_name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise SettingError(
+            f"method '{name}' cannot be imported ({error}); give package.module:function, "
+            "importable from the folder you are in"
+        ) from error
+    if not callable(function) or len(inspect.signature(function).parameters) != 3:
+        raise SettingError(f"method '{name}' must be a function of (candidates, query, k)")
+    return Method(function)
+
+
+def shares(
+    total: int, weights: Int[np.ndarray, " c"], most: Int[np.ndarray, " c"]
+) -> Int[np.ndarray, " c"]:
+    """`total` split in proportion to `weights`, never above `most`; what is cut goes to the rest."""
+    granted = np.zeros(len(weights), dtype=np.int64)
+    while (left := total - granted.sum()) > 0:
+        room = (most > granted) & (weights > 0)
+        if not room.any():
+            break
+        ideal = left * np.where(room, weights, 0) / weights[room].sum()
+        step = np.minimum(np.floor(ideal).astype(np.int64), most - granted)
+        if step.sum() == 0:
+            # Less than one each: the largest fractions first, ties to the first.
+            first = np.argsort(-np.where(room, ideal, -1), kind="stable")[:left]
+            step = np.zeros_like(granted)
+            step[first[room[first]]] = 1
+        granted += step
+    return granted
+
+
+def _nearest(candidates: Examples, query: Query, k: int) -> Int[np.ndarray, " j"]:
+    if len(candidates) == 0:
+        return np.empty(0, dtype=np.int64)
+    return nearest(
+        query.features(candidates),
+        query.features(query.hard),
+        k,
+        candidate_labels=torch.from_numpy(candidates.y),
+        hard_labels=torch.from_numpy(query.hard.y),
+    ).numpy()

@@ -1,0 +1,108 @@
+"""Tables of a TOML file, read strictly: an unknown key or a wrong type is an error."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from mycroft_fl.config import suggestion
+from mycroft_fl.errors import InputError
+
+Kind = TypeVar("Kind")
+NAMES = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table of a file. `at` is its dotted name, empty for the file itself."""
+
+    values: Mapping[str, Any]
+    source: str
+    at: str
+    error: type[InputError]
+
+    @classmethod
+    def read(cls, path: Path, error: type[InputError]) -> Table:
+        """The whole file; `error` is what is raised for whatever is wrong with it."""
+        try:
+            return cls(tomllib.loads(path.read_text(encoding="utf-8")), path.name, "", error)
+        except (OSError, ValueError) as reason:
+            raise error(
+                f"{path} cannot be read as TOML: {' '.join(str(reason).split())}"
+            ) from reason
+
+    def wrong(self, key: str, problem: str) -> InputError:
+        """The error that names file and key."""
+        return self.error(f"{self.source}: {self._name(key)} {problem}")
+
+    def check_keys(self, known: Iterable[str]) -> None:
+        """Raises if there is any other key."""
+        names = list(known)
+        for key in self.values:
+            if key not in names:
+                raise self.error(
+                    f"{self.source}: unknown key '{self._name(key)}'{suggestion(key, names)}"
+                )
+
+    def one(self, key: str, kind: type[Kind], default: Kind | None = None) -> Kind:
+        """A value of that kind; without a default it must be there."""
+        value = self.values.get(key, default)
+        if value is None:
+            raise self.wrong(key, f"is missing; give {NAMES[kind]}")
+        if kind is float and type(value) is int:
+            value = float(value)
+        if type(value) is not kind:
+            raise self.wrong(key, f"is {value!r}; give {NAMES[kind]}")
+        return value
+
+    def choice(self, key: str, known: Iterable[str]) -> str | None:
+        """One of the known names, or None where the key is left out."""
+        if key not in self.values:
+            return None
+        value, names = self.one(key, str), list(known)
+        if value not in names:
+            raise self.wrong(key, f"is '{value}'{suggestion(value, names)}")
+        return value
+
+    def share(self, key: str, default: float | None = None) -> float:
+        """A number from 0 to 1."""
+        value = self.one(key, float, default)
+        if not 0 <= value <= 1:
+            raise self.wrong(key, f"is {value}; give a number from 0 to 1")
+        return value
+
+    def table(self, key: str) -> Table:
+        """The table of that name; an empty one where it is left out."""
+        value = self.values.get(key, {})
+        if not isinstance(value, dict):
+            raise self.wrong(key, f"is {value!r}; give a table")
+        return Table(value, self.source, self._name(key), self.error)
+
+    def tables(self, key: str) -> list[Table]:
+        """The tables of an array `[[key]]`; none where it is left out."""
+        value = self.values.get(key, [])
+        if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
+            raise self.wrong(key, f"is {value!r}; write one table [[{self._name(key)}]] for each")
+        return [
+            Table(each, self.source, f"{self._name(key)}[{place}]", self.error)
+            for place, each in enumerate(value, start=1)
+        ]
+
+    def flat(self) -> dict[str, Any]:
+        """The values under dotted keys: {a = {b = 1}} and a.b = 1 both give {"a.b": 1}."""
+        flat: dict[str, Any] = {}
+        for key, value in self.values.items():
+            found = {key: value}
+            if isinstance(value, dict):
+                found = {f"{key}.{inner}": each for inner, each in self.table(key).flat().items()}
+            for name, each in found.items():
+                if name in flat:
+                    raise self.wrong(name, "stands there twice; keep one of them")
+                flat[name] = each
+        return flat
+
+    def _name(self, key: str) -> str:
+        return f"{self.at}.{key}" if self.at else key

@@ -1,0 +1,181 @@
+"""Every byte that crosses the network: `pack_*` writes it, `unpack_*` checks it as hostile input.
+
+The only file of the method that knows Flower; it loads no torch, since an owner's ClientApp
+starts anew for every message. Array shapes and types are what the sender *declares*: only what
+comes out of the decoder counts.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
+
+from mycroft_fl.errors import BadMessage
+from mycroft_fl.examples import Examples
+from mycroft_fl.exchange import Expected, OwnerReport, Request
+
+SELECT = "query.select"
+INTRODUCE = "query.introduce"
+SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+MAX_HARD = 4096
+MAX_K = 10_000_000
+MAX_BYTES = 1 << 30
+
+_REQUEST_FIELDS: dict[str, type] = {
+    "server-round": int,
+    "method": str,
+    "k": int,
+    "num-classes": int,
+    "model": str,
+    "feature-space": str,
+    "owner-epochs": int,
+    "seed": int,
+    "mode": str,
+}
+
+
+def pack_request(request: Request) -> RecordDict:
+    """A request as Flower records: one array each for x, y and the flat weights."""
+    arrays = {"x": Array(request.hard.x), "y": Array(request.hard.y)}
+    if request.weights is not None:
+        arrays["weights"] = Array(request.weights)
+    fields = {key: getattr(request, key.replace("-", "_")) for key in _REQUEST_FIELDS}
+    return RecordDict({"arrays": ArrayRecord(arrays), "request": ConfigRecord(fields)})
+
+
+def unpack_request(content: RecordDict) -> Request:
+    """The request in `content`. `BadMessage` on anything that is not one."""
+    fields = _fields(content, "request", _REQUEST_FIELDS)
+    arrays = _arrays(content, {"x", "y"}, {"weights"})
+    if not 1 <= fields["k"] <= MAX_K:
+        raise BadMessage(f"k is {fields['k']}; it must be from 1 to {MAX_K}")
+    if not 1 <= fields["owner-epochs"] <= 1000:
+        raise BadMessage(f"owner-epochs is {fields['owner-epochs']}; it must be from 1 to 1000")
+    if not 1 <= fields["num-classes"] <= 1_000_000:
+        raise BadMessage(f"num-classes is {fields['num-classes']}; it must be at least 1")
+    hard = _examples(arrays, fields["num-classes"], at_most=MAX_HARD)
+    if len(hard) == 0:
+        raise BadMessage("the hard set is empty")
+    weights = arrays.get("weights")
+    if weights is not None and not _is_finite_float32(weights, dimensions=1):
+        raise BadMessage("weights must be one vector of finite float32")
+    named = {key.replace("-", "_"): value for key, value in fields.items()}
+    return Request(hard=hard, weights=weights, **named)
+
+
+def pack_report(report: OwnerReport) -> RecordDict:
+    """An owner's answer as Flower records."""
+    arrays = {"x": Array(report.disclosed.x), "y": Array(report.disclosed.y)}
+    return RecordDict(
+        {"arrays": ArrayRecord(arrays), "report": ConfigRecord({"status": "answered"})}
+    )
+
+
+def pack_failure(status: str) -> RecordDict:
+    """An owner's "refused" or "error": a fixed text, nothing of the reason."""
+    return RecordDict({"report": ConfigRecord({"status": status})})
+
+
+def report_status(content: RecordDict) -> str:
+    """The status of an owner's answer: "answered", "refused" or "error"."""
+    status: str = _fields(content, "report", {"status": str})["status"]
+    if status not in ("answered", "refused", "error"):
+        raise BadMessage("unknown status")
+    return status
+
+
+def unpack_report(content: RecordDict, expected: Expected) -> OwnerReport:
+    """The answer in `content`. `BadMessage` on whatever is not as the request allows."""
+    arrays = _arrays(content, {"x", "y"}, set())
+    disclosed = _examples(arrays, expected.num_classes, at_most=expected.at_most)
+    if disclosed.x.dtype != expected.dtype:
+        raise BadMessage(f"examples are {disclosed.x.dtype}, asked for {expected.dtype}")
+    if disclosed.x.shape[1:] != expected.shape:
+        raise BadMessage(f"examples of shape {disclosed.x.shape[1:]}, asked for {expected.shape}")
+    if len(np.unique(disclosed.ids)) < len(disclosed):
+        raise BadMessage("an example stands twice in one answer")
+    return OwnerReport(disclosed)
+
+
+def pack_introduction_request() -> RecordDict:
+    """Asks an owner for its name."""
+    return RecordDict({"introduce": ConfigRecord({"version": 1})})
+
+
+def pack_introduction(name: str) -> RecordDict:
+    """An owner's name, by which it is known from run to run."""
+    return RecordDict(
+        {"report": ConfigRecord({"status": "answered"}), "owner": ConfigRecord({"name": name})}
+    )
+
+
+def unpack_introduction(content: RecordDict) -> str:
+    """The name in an introduction. `BadMessage` unless it is fit to be a file's name."""
+    name: str = _fields(content, "owner", {"name": str})["name"]
+    if not SAFE_NAME.fullmatch(name):
+        raise BadMessage("an owner's name has 1 to 100 letters, digits, '-', '_' or '.'")
+    return name
+
+
+def _fields(content: RecordDict, name: str, kinds: Mapping[str, type]) -> dict[str, Any]:
+    record = content.get(name)
+    if not isinstance(record, ConfigRecord) or set(record) != set(kinds):
+        raise BadMessage(f"no well-formed '{name}' record")
+    for key, kind in kinds.items():
+        if type(record[key]) is not kind:
+            raise BadMessage(f"'{key}' must be {kind.__name__}")
+        if kind is str and len(str(record[key])) > 200:
+            raise BadMessage(f"'{key}' is longer than 200 characters")
+    return dict(record)
+
+
+def _arrays(content: RecordDict, wanted: set[str], optional: set[str]) -> dict[str, np.ndarray]:
+    record = content.get("arrays")
+    if not isinstance(record, ArrayRecord) or not wanted <= set(record) <= wanted | optional:
+        raise BadMessage("no well-formed 'arrays' record")
+    return {name: _array(array) for name, array in record.items()}
+
+
+def _array(array: Array) -> np.ndarray:
+    """Decode one array without pickle, and only where header and payload agree in size."""
+    if len(array.data) > MAX_BYTES:
+        raise BadMessage(f"an array of {len(array.data)} bytes; at most {MAX_BYTES}")
+    stream = io.BytesIO(array.data)
+    try:
+        version = np.lib.format.read_magic(stream)
+        if version != (1, 0):
+            raise BadMessage(f"an array in npy format {version}; only (1, 0) is read")
+        shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+        # Before anything is allocated: a header may claim far more than was sent.
+        if dtype.hasobject or math.prod(shape) * dtype.itemsize != len(array.data) - stream.tell():
+            raise BadMessage("an array whose header and payload disagree")
+        stream.seek(0)
+        return np.lib.format.read_array(stream, allow_pickle=False)
+    except (ValueError, EOFError, SyntaxError, TypeError) as error:
+        raise BadMessage("an array that cannot be decoded") from error
+
+
+def _examples(arrays: Mapping[str, np.ndarray], num_classes: int, *, at_most: int) -> Examples:
+    x, y = arrays["x"], arrays["y"]
+    if y.ndim != 1 or y.dtype != np.int64 or x.ndim not in (2, 4) or len(x) != len(y):
+        raise BadMessage(f"x of shape {x.shape} and y of shape {y.shape} are not examples")
+    if len(y) > at_most:
+        raise BadMessage(f"{len(y)} examples, more than the {at_most} asked for")
+    if len(y) and not (y.min() >= 0 and y.max() < num_classes):
+        raise BadMessage(f"a label outside 0..{num_classes - 1}")
+    if not (x.dtype == np.uint8 or _is_finite_float32(x, dimensions=x.ndim)):
+        raise BadMessage(f"examples must be uint8 or finite float32, not {x.dtype}")
+    if math.prod(x.shape[1:]) == 0:
+        raise BadMessage(f"examples of shape {x.shape[1:]} hold nothing")
+    return Examples(x, y)
+
+
+def _is_finite_float32(array: np.ndarray, *, dimensions: int) -> bool:
+    finite = array.dtype == np.float32 and array.ndim == dimensions and np.isfinite(array).all()
+    return bool(finite)

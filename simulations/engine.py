@@ -1,0 +1,293 @@
+"""One run on Flower's simulation engine, in a folder of its own that is gone afterwards.
+
+    flower-superlink            started here; its state is in memory, its working directory empty
+    └── flower-superexec
+        └── flwr-simulation     the ServerApp, and Ray's driver
+            └── gcs, raylet, workers (the ClientApps)
+    flwr run, flwr list         start the run and stream its log; say how it ended
+
+`flwr run` could start the SuperLink, but gives it only 15 seconds and leaves it running.
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from importlib.util import cache_from_source, find_spec
+from itertools import dropwhile, takewhile
+from pathlib import Path
+from socket import create_connection, socket
+from typing import IO, Any
+
+import joblib
+import psutil
+import tomli_w
+
+from mycroft_fl.errors import EngineFailed
+
+APPS = ("simulations.server_app", "simulations.client_app")
+MARKER = "MYCROFT_ENGINE"  # in the environment of every process of a run: its folder
+SUPERLINK_DEADLINE = 120.0  # seconds; importing Flower takes 2, on a loaded machine 20
+GRACE = 3.0  # seconds between asking a process to end and killing it
+ENDINGS = (signal.SIGTERM, signal.SIGHUP)
+COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+AFTER_MESSAGE = re.compile(r"$|(DEBUG|INFO|WARNING|ERROR) *:|\(\w+ pid=")
+WRAPPERS = ("RuntimeError: An error was encountered.", "RuntimeError: Simulation Runtime crashed.")
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+ENVIRONMENT = {
+    "PYTHONUNBUFFERED": "1",
+    "NO_COLOR": "1",
+    # Else every run installs the app's dependencies into a fresh environment.
+    "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
+    "FLWR_TELEMETRY_ENABLED": "0",
+    "FLWR_DISABLE_UPDATE_CHECK": "1",
+    "FLWR_SUPEREXEC_TASK_POLL_INTERVAL": "0.1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # Ray would start a spare worker for each CPU, in an environment that fits no ClientApp.
+    "RAY_enable_worker_prestart": "0",
+    "RAY_prestart_worker_first_driver": "0",
+}
+
+
+def run_on_flower(
+    run_config: Mapping[str, int | float | str | bool],
+    *,
+    owners: int,
+    on_line: Callable[[str], None],
+    threads: int = 1,
+    log_to: Path | None = None,
+    apps: tuple[str, str] = APPS,
+) -> None:
+    """Run both `apps` with `owners` simulated owners; return once the run has succeeded.
+
+    Every line that Flower prints goes to `on_line` soon after, without colours, and to
+    `flower.log` in the folder `log_to`. Whatever happens, no process and no other file of the
+    run is left. Raises `EngineFailed` if Flower says that the run failed. It does not say so
+    if the ServerApp calls `sys.exit`: look for the result as well.
+    """
+    with _signals(_leave, *ENDINGS), _private_folder() as folder:
+        write_app(folder / "app", run_config, apps)
+        environment = engine_environment(folder, threads=threads, apps=apps)
+        run = ["flwr", "run", str(folder / "app"), "--stream"]
+        run += ["--federation-config", federation_config(owners, threads)]
+        log = (log_to or folder) / "flower.log"
+        with _superlink(folder, environment), log.open("w", encoding="utf-8") as kept:
+            lines = _stream(run, environment, on_line, kept)
+            answer = _stream(["flwr", "list", "--format=json"], environment)
+        status, details = read_status("\n".join(answer))
+        if status != "finished:completed":
+            where = f"\nits log: {log}" if log_to else ""
+            # Of an exception Flower gives the text but not the type; of all else it knows more.
+            why = last_error(lines) if re.match("$|N/A|Simulation failed", details) else details
+            raise EngineFailed(f"Flower's engine ended the run as '{status}': {why}{where}")
+
+
+def write_app(folder: Path, run_config: Mapping[str, Any], apps: tuple[str, str]) -> None:
+    """Write a Flower app that has these settings and only imports the two real apps."""
+    folder.mkdir()
+    components = {}
+    for component, module in zip(("serverapp", "clientapp"), apps, strict=True):
+        # Flower looks in the source for an assignment to `app`: importing it would not do.
+        source = f"import {module}\n\napp = {module}.app\n"
+        (folder / f"mycroft_fl_{component}.py").write_text(source)
+        components[component] = f"mycroft_fl_{component}:app"
+    project = {"name": "mycroft-fl-run", "version": "1", "description": "", "license": ""}
+    app = {"publisher": "mycroft", "components": components, "config": dict(run_config)}
+    text = tomli_w.dumps({"project": project, "tool": {"flwr": {"app": app}}})
+    (folder / "pyproject.toml").write_text(text, encoding="utf-8")
+
+
+def federation_config(owners: int, threads: int) -> str:
+    """As many workers as owners, but no more than the CPUs that this process may use."""
+    cpus = threads * max(1, min(owners, joblib.cpu_count() // threads))
+    return f"num-supernodes={owners} client-resources-num-cpus={threads} init-args-num-cpus={cpus}"
+
+
+def engine_environment(folder: Path, *, threads: int, apps: Sequence[str]) -> dict[str, str]:
+    """The environment of a run's processes: this one's, and what Flower and Ray need."""
+    inherited = {name: value for name, value in os.environ.items() if name != "FORCE_COLOR"}
+    scripts = [str(Path(sys.executable).parent), sysconfig.get_path("scripts")]
+    unproxied = [os.environ.get("no_proxy", os.environ.get("NO_PROXY", "")), "127.0.0.1"]
+    return {
+        **inherited,
+        **ENVIRONMENT,
+        **dict.fromkeys(THREADS, str(threads)),
+        **dict.fromkeys(("NO_PROXY", "no_proxy"), ",".join(filter(None, unproxied))),
+        **_compiled_code(folder),
+        **dict.fromkeys((MARKER, "RAY_TMPDIR", "TMPDIR"), str(folder)),
+        "FLWR_HOME": str(folder / "home"),
+        "PATH": os.pathsep.join([*scripts, os.environ.get("PATH", os.defpath)]),
+        "PYTHONPATH": _import_path(apps),
+    }
+
+
+def _compiled_code(folder: Path) -> dict[str, str]:
+    """Where to compile to, once a run and not in each process, if Python may not keep it."""
+    flower = find_spec("flwr")
+    compiled = flower and flower.origin and Path(cache_from_source(flower.origin)).exists()
+    if compiled or not sys.dont_write_bytecode:
+        return {}
+    return {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(folder / "compiled")}
+
+
+def _import_path(modules: Sequence[str]) -> str:
+    """The folders in which other processes find the same `modules` as this one."""
+    folders = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+    found = [find_spec(package) for package in {name.partition(".")[0] for name in modules}]
+    places = [place for one in found if one for place in one.submodule_search_locations or ()]
+    ahead = {str(Path(place).parent) for place in places} - set(sysconfig.get_paths().values())
+    return os.pathsep.join(str(Path(folder).absolute()) for folder in [*sorted(ahead), *folders])
+
+
+@contextmanager
+def _private_folder() -> Iterator[Path]:
+    """A folder with a short path, since those of Ray's sockets may not exceed 107 bytes."""
+    usual = tempfile.gettempdir()
+    base = usual if len(usual) <= 16 else "/tmp"
+    folder = Path(tempfile.mkdtemp(prefix="mycroft-", dir=base)).resolve()
+    try:
+        (folder / "home").mkdir()
+        (folder / "empty").mkdir()
+        yield folder
+    finally:
+        with _signals(signal.SIG_IGN, signal.SIGINT, *ENDINGS):
+            stop_processes(folder)
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _superlink(folder: Path, environment: dict[str, str]) -> Iterator[None]:
+    """A SuperLink that simulates. Flower's commands find it by the file in FLWR_HOME."""
+    with socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    link = {"address": f"127.0.0.1:{port}", "insecure": True}
+    config = tomli_w.dumps({"superlink": {"default": "engine", "engine": link}})
+    (folder / "home" / "config.toml").write_text(config)
+    command = ["flower-superlink", "--insecure", "--simulation", "--isolation", "subprocess"]
+    command += ["--host", "127.0.0.1", "--port", str(port)]
+    log = folder / "superlink.log"
+    with log.open("w") as output, _popen(command, environment, output) as process:
+        try:
+            deadline = time.monotonic() + SUPERLINK_DEADLINE
+            while not _listens(port):
+                if process.poll() is not None or time.monotonic() > deadline:
+                    why = last_error(log.read_text(errors="replace").splitlines())
+                    raise EngineFailed(f"Flower's SuperLink did not start: {why}")
+                time.sleep(0.05)
+            yield
+        finally:
+            with _signals(signal.SIG_IGN, signal.SIGINT, *ENDINGS):
+                stop_processes(folder)
+                process.kill()  # in any case, as leaving `with` waits for it
+
+
+def _listens(port: int) -> bool:
+    with suppress(OSError), create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
+
+
+def _popen(command: list[str], environment: dict[str, str], output: int | IO[str]) -> Any:
+    return subprocess.Popen(
+        command,
+        env=environment,
+        # Ray's workers import from the SuperLink's working directory before anything else.
+        cwd=Path(environment[MARKER]) / "empty",
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+        start_new_session=True,  # Ctrl-C in a terminal is for this process alone
+    )
+
+
+def _stream(
+    command: list[str],
+    environment: dict[str, str],
+    on_line: Callable[[str], None] = lambda line: None,
+    log: IO[str] | None = None,
+) -> list[str]:
+    """The lines that a command prints, each given to `on_line` and to the log as it comes."""
+    lines: list[str] = []
+    with _popen(command, environment, subprocess.PIPE) as process:
+        try:
+            for raw in process.stdout:
+                lines.append(COLOUR.sub("", raw).rstrip())
+                if log is not None:
+                    print(lines[-1], file=log, flush=True)
+                on_line(lines[-1])
+        except BaseException:
+            process.kill()  # leaving `with` waits for it
+            raise
+    return lines
+
+
+def read_status(answer: str) -> tuple[str, str]:
+    """How the only run ended, and Flower's details, from what `flwr list --format json` says."""
+    try:
+        run = json.loads(answer[answer.index("{") :])["runs"][0]
+        return run["status"], run["status-details"]
+    except (ValueError, LookupError, TypeError):
+        return "unknown", ""
+
+
+def last_error(lines: Sequence[str]) -> str:
+    """What the last traceback ends with, but for errors that only wrap another; or a last word."""
+    for start in reversed(range(len(lines))):
+        if lines[start].startswith("Traceback (most recent call last)"):
+            message = dropwhile(lambda line: line.startswith(" "), lines[start + 1 :])
+            text = "\n".join(takewhile(lambda line: not AFTER_MESSAGE.match(line), message))
+            if not text.startswith(WRAPPERS):
+                return text
+    return next((line.strip(" │") for line in reversed(lines) if re.search(r"\w", line)), "")
+
+
+def processes_of(folder: Path) -> list[psutil.Process]:
+    """The processes of the run in `folder`: their environment names it, or they work in it."""
+    return [
+        process
+        for process in psutil.process_iter(["environ", "cwd"])
+        if (process.info["environ"] or {}).get(MARKER) == str(folder)
+        # Ray's agents set a title, which overwrites the environment that others see.
+        or Path(process.info["cwd"] or "/").is_relative_to(folder)
+    ]
+
+
+def stop_processes(folder: Path) -> None:
+    """Ask all processes of the run in `folder` to end, then kill those that do not."""
+    for stop in (psutil.Process.terminate, *[psutil.Process.kill] * 5):
+        processes = processes_of(folder)
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                stop(process)
+        psutil.wait_procs(processes, timeout=GRACE)
+
+
+@contextmanager
+def _signals(handler: Any, *numbers: int) -> Iterator[None]:
+    """Let `handler` answer these signals, but for ignored ones. Only a main thread can."""
+    main = threading.current_thread() is threading.main_thread()
+    before = {number: signal.getsignal(number) for number in numbers if main}
+    before = {number: was for number, was in before.items() if was not in (signal.SIG_IGN, None)}
+    for number in before:
+        signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        for number, was in before.items():
+            signal.signal(number, was)
+
+
+def _leave(number: int, _frame: object) -> None:
+    raise SystemExit(128 + number)

@@ -1,0 +1,22 @@
+"""What a person sees while a run goes on: the log of the project's own packages, line by line."""
+
+from __future__ import annotations
+
+import logging
+from typing import TextIO
+
+PACKAGES = ("mycroft_fl", "strategies", "clients", "simulations")
+MARK = "mycroft-fl | "
+"""Begins each line, so that it can be told from Flower's where both go through one stream."""
+
+
+def show_progress(stream: TextIO, *, mark: str = "") -> None:
+    """Send the packages' log to `stream`, each line behind `mark`. Once: later calls do nothing."""
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(logging.Formatter(mark + "%(message)s"))
+    for name in PACKAGES:
+        log = logging.getLogger(name)
+        if not log.handlers:
+            log.addHandler(handler)
+            log.setLevel(logging.INFO)
+            log.propagate = False

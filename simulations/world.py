@@ -1,0 +1,179 @@
+"""Who holds which examples in a simulation: drawn at once, built when asked for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int64
+
+from mycroft_fl.config import suggestion
+from mycroft_fl.data.corrupt import FOR_VECTORS, corrupt, redraw_labels
+from mycroft_fl.data.partition import Draws, Want, marked, partition
+from mycroft_fl.data.transforms import jitter, shift
+from mycroft_fl.errors import ScenarioError
+from mycroft_fl.examples import Examples
+from mycroft_fl.seeds import derived_seed
+from simulations.population import Population
+from simulations.scenario import PARTS, Owner, Scenario
+
+LARGEST_SHIFT = 2  # pixels
+JITTER = 0.01  # of a column's standard deviation
+SHIFTS = np.array(
+    [
+        (dx, dy)
+        for dx in range(-LARGEST_SHIFT, LARGEST_SHIFT + 1)
+        for dy in range(-LARGEST_SHIFT, LARGEST_SHIFT + 1)
+        if (dx, dy) != (0, 0)
+    ]
+)
+
+
+@dataclass(frozen=True, eq=False)
+class _Holding:
+    """What one holder drew, in an order that mixes groups."""
+
+    groups: Int64[np.ndarray, " n"]  # places in the scenario's groups
+    identities: Int64[np.ndarray, " n"]
+
+
+class World:
+    """A scenario with its examples drawn by seed: the same in every process.
+
+    Only indices are kept; `trainer` and `owner` build fresh, writable arrays at every call.
+    `classes` are the main data set's, `duplicates` counts the rows that were dropped because
+    their content stood there already. Raises `ScenarioError` where the data sets do not hold
+    what the scenario asks for.
+    """
+
+    def __init__(self, scenario: Scenario, seed: int) -> None:
+        self.scenario = scenario
+        self.seed = seed
+        self._population = Population(scenario)
+        self._owners = {owner.name: owner for owner in scenario.owners}
+        self._groups = [group.name for group in scenario.groups]
+        self.classes = self._population.main.classes
+        self.duplicates = self._population.duplicates
+        self._check_corruptions()
+        self._holdings = {name: self._mixed(name, drawn) for name, drawn in self._draw().items()}
+
+    @property
+    def num_classes(self) -> int:
+        """How many classes the main data set has."""
+        return len(self.classes)
+
+    def trainer(self, part: str) -> Examples:
+        """The trainer's own examples; `part` is train, validation or test."""
+        return self._built(_trainer_holder(part))
+
+    def trainer_groups(self, part: str) -> np.ndarray:
+        """The group's name of each of the trainer's examples, in their order."""
+        return self._group_names(_trainer_holder(part))
+
+    def owner(self, name: str) -> Examples:
+        """All that an owner holds, as it holds it: shifted, corrupted, mislabelled."""
+        owner = self._owner(name)
+        examples = self._built(name)
+        if owner.reuse:
+            examples = self._moved(name, examples)
+        if owner.corruption:
+            how, rng = owner.corruption, self._rng("corruption", name)
+            examples = corrupt(examples, how.kind, how.fraction, how.severity, rng)
+        if owner.label_noise:
+            rng = self._rng("label-noise", name)
+            examples = redraw_labels(examples, owner.label_noise, self.num_classes, rng)
+        return examples
+
+    def owner_groups(self, name: str) -> np.ndarray:
+        """The group's name of each of an owner's examples, in their order."""
+        return self._group_names(self._owner(name).name)
+
+    def holds(self, name: str) -> dict[str, int]:
+        """How many examples of which group an owner holds."""
+        return dict(self._owner(name).holds)
+
+    def group_counts(self, name: str, examples: Examples) -> dict[str, int]:
+        """How many of `examples`, by content, are of which group of that owner's.
+
+        What is not that owner's is not counted; groups without any are left out.
+        """
+        groups = dict(zip(self.owner(name).ids.tolist(), self.owner_groups(name), strict=True))
+        found = Counter(str(groups[id_]) for id_ in examples.ids.tolist() if id_ in groups)
+        return dict(sorted(found.items()))
+
+    def _draw(self) -> Draws:
+        """Trainer and owners draw from one stock; owners that reuse, from what the trainer left."""
+        pools = self._population.pools
+        trainer = [Want(_trainer_holder(part), self.scenario.trainer[part]) for part in PARTS]
+        alone = [Want(o.name, o.holds) for o in self.scenario.owners if not o.reuse]
+        try:
+            draws = partition(pools, trainer + alone, self._draw_rng)
+            held = marked([draws[want.holder] for want in trainer], self._population.size)
+            left = {group: pool[~held[pool]] for group, pool in pools.items()}
+            for owner in self.scenario.owners:
+                if owner.reuse:
+                    own = {group: left[group] for group in owner.holds}
+                    draws |= partition(own, [Want(owner.name, owner.holds)], self._draw_rng)
+        except ScenarioError as error:
+            raise ScenarioError(f"{self.scenario.name}: {error}") from error
+        return draws
+
+    def _mixed(self, holder: str, drawn: dict[str, Int64[np.ndarray, " k"]]) -> _Holding:
+        names = [group for group in self._groups if group in drawn]
+        places = np.repeat(
+            [self._groups.index(name) for name in names], [len(drawn[n]) for n in names]
+        )
+        order = self._rng("order", holder).permutation(len(places))
+        return _Holding(places[order], np.concatenate([drawn[name] for name in names])[order])
+
+    def _built(self, holder: str) -> Examples:
+        holding = self._holdings[holder]
+        shape = self._population.main.examples.x.shape[1:]
+        x = np.empty((len(holding.groups), *shape), self._population.main.examples.x.dtype)
+        y = np.empty(len(holding.groups), np.int64)
+        for place in np.unique(holding.groups):
+            rows = holding.groups == place
+            part = self._population.build(self._groups[place], holding.identities[rows])
+            x[rows], y[rows] = part.x, part.y
+        return Examples(x, y)
+
+    def _moved(self, name: str, examples: Examples) -> Examples:
+        """Each example slightly unlike what other owners got of it."""
+        rng = self._rng("shift", name)
+        if not self._population.holds_images:
+            return Examples(jitter(examples.x, JITTER * self._population.spread, rng), examples.y)
+        dx, dy = SHIFTS[rng.integers(len(SHIFTS), size=len(examples))].T
+        return Examples(shift(examples.x, dx, dy), examples.y)
+
+    def _group_names(self, holder: str) -> np.ndarray:
+        return np.asarray(np.array(self._groups)[self._holdings[holder].groups])
+
+    def _owner(self, name: str) -> Owner:
+        if name not in self._owners:
+            raise ScenarioError(
+                f"{self.scenario.name}: no owner '{name}'{suggestion(name, list(self._owners))}"
+            )
+        return self._owners[name]
+
+    def _check_corruptions(self) -> None:
+        for owner in self.scenario.owners:
+            how = owner.corruption
+            if how and not self._population.holds_images and how.kind not in FOR_VECTORS:
+                raise ScenarioError(
+                    f"{self.scenario.name}: owner '{owner.name}': corruption '{how.kind}' is for "
+                    f"images, but these are vectors; choose from {list(FOR_VECTORS)}"
+                )
+
+    def _draw_rng(self, holder: str, group: str) -> np.random.Generator:
+        return self._rng("draw", holder, group)
+
+    def _rng(self, *purpose: str) -> np.random.Generator:
+        return np.random.default_rng(derived_seed(self.seed, "world", *purpose))
+
+
+def _trainer_holder(part: str) -> str:
+    """A name that no owner can have."""
+    if part not in PARTS:
+        raise ScenarioError(f"the trainer has no part '{part}'{suggestion(part, list(PARTS))}")
+    return f"trainer/{part}"

@@ -1,0 +1,278 @@
+"""MycroftStrategy: broadcast the hard set, gather subsets, score, rank, improve, ask again."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+from flwr.serverapp import Grid
+from flwr.serverapp.strategy import Result, Strategy
+
+from mycroft_fl.config import RunConfig
+from mycroft_fl.errors import BadMessage, NotEnoughOwners, SettingError
+from mycroft_fl.examples import Examples
+from mycroft_fl.exchange import Expected, Failure, Request
+from mycroft_fl.models.networks import Classifier
+from mycroft_fl.models.weights import flat_weights
+from mycroft_fl.selection import method_named
+from mycroft_fl.wire import MAX_K, SELECT, pack_request, unpack_report
+from strategies import allocation
+from strategies.defences import is_copying
+from strategies.roll_call import roll_call
+from strategies.standing import RoundRecord, Standing, ranked
+from strategies.traffic import send, sort_out
+from strategies.trainer import Trainer
+
+log = logging.getLogger(__name__)
+
+OnRound = Callable[[RoundRecord, Classifier], None]
+
+
+class MycroftStrategy(Strategy):
+    """One run of acquisition, as a Flower strategy.
+
+    A round of "training" is a round of selection: `configure_train` asks owners for examples,
+    `aggregate_train` checks, scores and ranks what came and improves the trainer's model. There is
+    nothing for owners to evaluate. `expected_owners` are waited for before the first round;
+    `on_round` is told of each round with the model it ended with.
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        *,
+        expected_owners: int,
+        on_round: OnRound = lambda record, model: None,
+    ) -> None:
+        self.trainer = trainer
+        self.config: RunConfig = trainer.config
+        self.method = method_named(self.config.method)
+        if self.method.looks_through == "trainer-model" and self.config.gradients_from == "owner":
+            raise SettingError(
+                f"method '{self.config.method}' looks through the trainer's model, which stays home "
+                'with gradients-from = "owner"; set gradients-from = "trainer", or use omp or features'
+            )
+        self.expected_owners = expected_owners
+        self.on_round = on_round
+        self.standings: dict[str, Standing] = {}
+        self.model: Classifier = trainer.improved(None)
+        self.rounds: list[RoundRecord] = []
+        self._nodes: dict[str, int] = {}
+        self._asked: list[tuple[str, int, Message]] = []
+        self._since = time.monotonic()
+
+    @property
+    def disclosed(self) -> int:
+        """Examples that owners have handed over so far."""
+        return sum(each.disclosed for each in self.standings.values())
+
+    def ranking(self) -> list[tuple[Standing, int | None]]:
+        """Owners from most to least worth, with their rank."""
+        return ranked(list(self.standings.values()))
+
+    @property
+    def buys_nothing(self) -> bool:
+        """Whether owners were scored, and none has a lower bound above zero."""
+        scores = [each.score for each in self.standings.values() if each.score is not None]
+        return bool(scores) and all(score.low <= 0 for score in scores)
+
+    def acquired(self) -> Examples | None:
+        """All that was acquired, in the order of owners' names; None while there is nothing."""
+        parts = [each.subset() for _, each in sorted(self.standings.items()) if each.acquired]
+        return Examples.concatenate(parts) if parts else None
+
+    def start(
+        self,
+        grid: Grid,
+        initial_arrays: ArrayRecord,
+        num_rounds: int = 3,
+        timeout: float = 3600,
+        train_config: ConfigRecord | None = None,
+        evaluate_config: ConfigRecord | None = None,
+        evaluate_fn: Callable[[int, ArrayRecord], MetricRecord | None] | None = None,
+    ) -> Result:
+        """Flower's `start`, but for three things.
+
+        Owners are called by name first, since Flower's node ids change from run to run; a round
+        that would ask nobody ends the run; and every message is accounted for, answered or not.
+        """
+        self.summary()
+        result, arrays = Result(), initial_arrays
+        self._call_owners(grid)
+        for server_round in range(1, num_rounds + 1):
+            self._since = time.monotonic()
+            messages = list(
+                self.configure_train(server_round, arrays, train_config or ConfigRecord(), grid)
+            )
+            if not messages:
+                log.info("round %d: nothing more is bought", server_round)
+                break
+            replies = send(grid, messages, timeout=timeout, on_answers=_log_answers)
+            improved, metrics = self.aggregate_train(server_round, replies)
+            if improved is not None:
+                result.arrays = arrays = improved
+            if metrics is not None:
+                result.train_metrics_clientapp[server_round] = metrics
+            evaluated = evaluate_fn(server_round, arrays) if evaluate_fn else None
+            if evaluated is not None:
+                result.evaluate_metrics_serverapp[server_round] = evaluated
+        return result
+
+    def configure_train(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """This round's requests; none when there is nothing left to spend or nobody worth asking."""
+        plan = self._plan(server_round)
+        self._asked = []
+        packed: dict[int, RecordDict] = {}
+        for owner, k in plan.items():
+            if k not in packed:
+                packed[k] = pack_request(self._request(server_round, k))
+            message = Message(packed[k], dst_node_id=self._nodes[owner], message_type=SELECT)
+            self._asked.append((owner, k, message))
+        if plan:
+            log.info(
+                "round %d: asking %d owners for %s", server_round, len(plan), self._wanted(plan)
+            )
+        return [message for _, _, message in self._asked]
+
+    def aggregate_train(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
+        """Check each answer, score who answered, improve the model. `NotEnoughOwners` if too few."""
+        before = self.disclosed
+        failed: dict[str, Failure] = {}
+        sent = [message for _, _, message in self._asked]
+        for (owner, k, _), (_, content) in zip(self._asked, sort_out(sent, replies), strict=True):
+            answer = content if isinstance(content, str) else self._checked(owner, content, k)
+            if isinstance(answer, str):
+                failed[owner] = answer
+                self.standings[owner] = replace(self.standings[owner], failure=answer)
+            else:
+                self.standings[owner] = self.standings[owner].with_answer(answer)
+        answered = [owner for owner, _, _ in self._asked if owner not in failed]
+        self._require_enough(server_round, len(answered))
+        self._score([owner for owner in answered if self.standings[owner].disclosed])
+        self.model = self.trainer.improved(self.acquired())
+        record = RoundRecord(
+            server_round, len(self._asked), len(answered), dict(sorted(failed.items())),
+            self.disclosed - before, round(time.monotonic() - self._since, 3),
+        )  # fmt: skip
+        self.rounds.append(record)
+        self.on_round(record, self.model)
+        metrics = MetricRecord({"disclosed": self.disclosed, "answered": len(answered)})
+        return ArrayRecord([flat_weights(self.model)]), metrics
+
+    def configure_evaluate(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """Nothing: owners are not asked to judge a model."""
+        return []
+
+    def aggregate_evaluate(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> MetricRecord | None:
+        """Nothing, see `configure_evaluate`."""
+        return None
+
+    def summary(self) -> None:
+        """Log what this run is about to do, as a tree."""
+        config, sent = self.config, len(self.trainer.hard_set.sent)
+        log.info("mycroft: method %s, seed %d", config.method, config.seed)
+        log.info("├── hard set: %d of %d failures sent", sent, self.trainer.hard_set.found)
+        log.info("├── budget: %s in at most %d rounds", self._budget_text(), config.num_rounds)
+        log.info("└── owners: %d expected, %d needed", self.expected_owners, config.min_owners)
+
+    def _call_owners(self, grid: Grid) -> None:
+        self._nodes = roll_call(grid, self.expected_owners, timeout=self.config.timeout)
+        self.standings = {name: Standing(name) for name in sorted(self._nodes)}
+        self._require_enough(0, len(self._nodes))
+
+    def _plan(self, server_round: int) -> dict[str, int]:
+        """Owner -> how many it is asked for in this round."""
+        if self.method.everything:
+            return dict.fromkeys(self.standings, MAX_K) if server_round == 1 else {}
+        left = self.config.budget - self.disclosed
+        if server_round == 1:
+            return allocation.pilots(
+                self.standings,
+                budget=left,
+                per_owner=self.config.pilot_per_owner,
+                seed=self.config.seed,
+            )
+        open_to_more = {
+            name: each
+            for name, each in self.standings.items()
+            if each.acquired and not each.exhausted
+        }
+        spend = -(-left // (self.config.num_rounds - server_round + 1))
+        if not open_to_more or spend < 1:
+            return {}
+        if self.config.allocation == "equal":
+            return allocation.equal_shares(open_to_more, spend)
+        scores = {name: each.score for name, each in open_to_more.items() if each.score is not None}
+        return allocation.by_score(scores, spend, stop_early=self.config.stop_early)
+
+    def _request(self, server_round: int, k: int) -> Request:
+        through_trainer = self.config.gradients_from == "trainer" and (
+            self.method.looks_through != "nothing" or self.config.feature_space == "model"
+        )
+        return Request(
+            server_round=server_round,
+            method=self.config.method,
+            k=k,
+            hard=self.trainer.hard_set.sent,
+            num_classes=self.trainer.task.num_classes,
+            model=self.trainer.task.model,
+            weights=flat_weights(self.trainer.baseline) if through_trainer else None,
+            feature_space=self.config.feature_space,
+            owner_epochs=self.config.owner_epochs,
+            seed=self.config.seed,
+        )
+
+    def _checked(self, owner: str, content: RecordDict, k: int) -> Examples | Failure:
+        """The examples of an answer, or the code of what is wrong with it."""
+        task = self.trainer.task
+        try:
+            answer = unpack_report(content, Expected(task.shape, task.dtype, task.num_classes, k))
+        except BadMessage as error:
+            log.warning("the answer of %s is malformed: %s", owner, error)
+            return "malformed"
+        return (
+            "duplicate"
+            if is_copying(answer.disclosed, self.trainer.hard_set.sent)
+            else answer.disclosed
+        )
+
+    def _score(self, owners: list[str]) -> None:
+        """Score who answered in this round; of too many, all cheaply and the best by fine-tuning."""
+        subsets = {owner: self.standings[owner].subset() for owner in owners}
+        if len(subsets) > self.config.scoring_at_most:
+            cheap = self.trainer.alignments(subsets)
+            best_first = sorted(cheap, key=lambda owner: (-cheap[owner], owner))
+            for owner in owners:
+                self.standings[owner] = replace(self.standings[owner], screening=cheap[owner])
+            subsets = {owner: subsets[owner] for owner in best_first[: self.config.scoring_at_most]}
+        for owner, score in self.trainer.scores(subsets).items():
+            self.standings[owner] = replace(self.standings[owner], score=score)
+
+    def _require_enough(self, server_round: int, answered: int) -> None:
+        # Only the first round can be too thin: later ones ask the few that earned it.
+        if server_round <= 1 and answered < self.config.min_owners:
+            raise NotEnoughOwners(
+                f"{answered} owners answered within {self.config.timeout:g} s, fewer than min-owners "
+                f"= {self.config.min_owners}; look at the owners' logs, raise timeout, or lower min-owners"
+            )
+
+    def _wanted(self, plan: dict[str, int]) -> str:
+        return "all they hold" if self.method.everything else f"{sum(plan.values())} examples"
+
+    def _budget_text(self) -> str:
+        return "everything" if self.method.everything else f"{self.config.budget} examples"
+
+
+def _log_answers(answered: int, sent: int) -> None:
+    log.info("%d of %d owners have answered", answered, sent)

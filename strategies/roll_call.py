@@ -1,0 +1,52 @@
+"""Who is there: owners by the names they give, once, before the first round."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from flwr.app import Message
+from flwr.serverapp import Grid
+
+from mycroft_fl.errors import BadMessage
+from mycroft_fl.wire import INTRODUCE, pack_introduction_request, unpack_introduction
+from strategies.traffic import send, sort_out
+
+log = logging.getLogger(__name__)
+
+PAUSE = 0.5  # seconds
+
+
+def roll_call(grid: Grid, expected: int, *, timeout: float) -> dict[str, int]:
+    """Owner's name -> Flower's node id, of all who introduce themselves in time.
+
+    Node ids are drawn anew for every run, so nothing may depend on them. Of two nodes that claim
+    one name neither is believed.
+    """
+    node_ids = _wait_for_nodes(grid, expected, timeout)
+    messages = [
+        Message(pack_introduction_request(), dst_node_id=node, message_type=INTRODUCE)
+        for node in node_ids
+    ]
+    claims: dict[str, list[int]] = {}
+    for message, content in sort_out(messages, send(grid, messages, timeout=timeout)):
+        if isinstance(content, str):
+            continue
+        try:
+            name = unpack_introduction(content)
+        except BadMessage as error:
+            log.warning("a node's introduction is malformed: %s", error)
+            continue
+        claims.setdefault(name, []).append(message.metadata.dst_node_id)
+    for name in [name for name, nodes in claims.items() if len(nodes) > 1]:
+        log.warning("%d nodes claim to be '%s'; none of them is asked", len(claims.pop(name)), name)
+    log.info("%d of %d owners are there", len(claims), expected)
+    return {name: nodes[0] for name, nodes in sorted(claims.items())}
+
+
+def _wait_for_nodes(grid: Grid, expected: int, timeout: float) -> list[int]:
+    """The ids of all nodes, once there are as many as expected, or whoever is there by then."""
+    deadline = time.monotonic() + timeout
+    while len(nodes := sorted(grid.get_node_ids())) < expected and time.monotonic() < deadline:
+        time.sleep(PAUSE)
+    return nodes

@@ -1,0 +1,110 @@
+"""What a run leaves on disk, and where: written by the trainer, read by whoever reports."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mycroft_fl.errors import InputError
+from mycroft_fl.models.networks import Classifier
+from mycroft_fl.models.weights import save_weights
+from strategies.standing import RoundRecord, Standing
+
+FILES = (
+    "result.json", "summary.md", "rounds.jsonl", "acquired.npz", "error.json", "flower.log",
+)  # fmt: skip
+FOLDERS = ("models", "owners")
+
+
+class RunFolder:
+    """One run's folder. Every file is written whole under another name first, then renamed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def prepared(cls, path: Path, *, force: bool) -> RunFolder:
+        """A folder that is new or empty; with `force` an earlier run's files are removed first.
+
+        `InputError` where something is in the way. Never removes what no run writes.
+        """
+        if path.exists() and not path.is_dir():
+            raise InputError(f"{path} is a file; give a folder that is new or empty")
+        if path.exists() and any(path.iterdir()):
+            if not force:
+                raise InputError(
+                    f"{path} is not empty; give a new folder, or --force to replace the run"
+                )
+            for name in FILES:
+                (path / name).unlink(missing_ok=True)
+            for name in FOLDERS:
+                shutil.rmtree(path / name, ignore_errors=True)
+        try:
+            for name in FOLDERS:
+                (path / name).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(
+                f"{path} cannot be written: {error.strerror}; give another folder"
+            ) from error
+        return cls(path)
+
+    def owner(self, name: str) -> Path:
+        """The folder that stands for an owner's own disk."""
+        return self.path / "owners" / name
+
+    def model(self, name: str) -> Path:
+        """The file of a saved model: baseline, control, own-hard-set, round-1 ..., final."""
+        return self.path / "models" / f"{name}.safetensors"
+
+    def save_model(self, name: str, model: Classifier) -> None:
+        """Write a model's weights."""
+        save_weights(model, self.model(name))
+
+    def add_round(self, record: RoundRecord) -> None:
+        """Append a round to `rounds.jsonl`, durable when this returns."""
+        with (self.path / "rounds.jsonl").open("a") as lines:
+            lines.write(json.dumps(record.as_json()) + "\n")
+            lines.flush()
+            os.fsync(lines.fileno())
+
+    def save_acquired(self, standings: Sequence[Standing]) -> None:
+        """Write all acquired examples with the owner and the order of arrival of each."""
+        parts = [
+            (each.owner, answer, part)
+            for each in standings
+            for answer, part in enumerate(each.acquired, start=1)
+        ]
+        arrays: dict[str, np.ndarray] = {
+            "owner": np.repeat(
+                [owner for owner, _, _ in parts], [len(part) for _, _, part in parts]
+            ),
+            "answer": np.repeat([n for _, n, _ in parts], [len(part) for _, _, part in parts]),
+        }
+        if parts:
+            arrays["x"] = np.concatenate([part.x for _, _, part in parts])
+            arrays["y"] = np.concatenate([part.y for _, _, part in parts])
+        whole = self.path / "acquired.npz.part"
+        with whole.open("wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **arrays)
+        whole.rename(self.path / "acquired.npz")
+
+    def save_json(self, name: str, content: Any) -> None:
+        """Write `content` as readable JSON."""
+        self.save_text(name, json.dumps(content, indent=2) + "\n")
+
+    def save_text(self, name: str, text: str) -> None:
+        """Write a text file whole."""
+        whole = self.path / f"{name}.part"
+        whole.write_text(text)
+        whole.rename(self.path / name)
+
+    def read_json(self, name: str) -> Any:
+        """The content of a JSON file of the run; None where there is none."""
+        path = self.path / name
+        return json.loads(path.read_text()) if path.is_file() else None

@@ -1,0 +1,85 @@
+"""The trainer's ServerApp: one run of the strategy, and what it leaves on disk."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from flwr.app import ArrayRecord, Context
+from flwr.serverapp import Grid, ServerApp
+
+from mycroft_fl.config import RunConfig
+from mycroft_fl.errors import MycroftError
+from mycroft_fl.models.networks import Classifier
+from mycroft_fl.models.weights import flat_weights
+from mycroft_fl.task import Task
+from strategies.mycroft import MycroftStrategy
+from strategies.run_folder import RunFolder
+from strategies.standing import RoundRecord
+from strategies.trainer import Trainer, TrainerData
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrainerSetup:
+    """Everything a trainer brings to a run. Test examples are not among it."""
+
+    task: Task
+    data: TrainerData
+    config: RunConfig
+    expected_owners: int
+    folder: RunFolder
+
+
+def trainer_app(
+    setup_for: Callable[[Context], TrainerSetup],
+    after: Callable[[Context, MycroftStrategy], None] = lambda context, strategy: None,
+) -> ServerApp:
+    """A ServerApp that runs the strategy on what `setup_for` gives; `after` sees how it ended.
+
+    An error is also written to the run's folder: Flower keeps nothing of it but text.
+    """
+    app = ServerApp()
+
+    @app.main()
+    def main(grid: Grid, context: Context) -> None:
+        setup = setup_for(context)
+        try:
+            after(context, run_trainer(grid, setup))
+        except MycroftError as error:
+            content = {"kind": type(error).__name__, "message": str(error)}
+            setup.folder.save_json("error.json", content)
+            raise
+
+    return app
+
+
+def run_trainer(grid: Grid, setup: TrainerSetup) -> MycroftStrategy:
+    """Fit the baseline, find the hard set, acquire, and save what came of it."""
+    folder, config = setup.folder, setup.config
+    log.info("fitting the baseline on %d examples", len(setup.data.train))
+    trainer = Trainer(setup.task, setup.data, config)
+    folder.save_model("baseline", trainer.baseline)
+
+    def on_round(record: RoundRecord, model: Classifier) -> None:
+        folder.add_round(record)
+        folder.save_model(f"round-{record.round}", model)
+        log.info(
+            "round %d: %d examples from %d owners", record.round, record.disclosed, record.answered
+        )
+
+    strategy = MycroftStrategy(trainer, expected_owners=setup.expected_owners, on_round=on_round)
+    strategy.start(
+        grid,
+        ArrayRecord([flat_weights(trainer.baseline)]),
+        num_rounds=config.num_rounds,
+        timeout=config.timeout,
+    )
+    log.info("fine-tuning the references: control, own hard set")
+    folder.save_model("control", trainer.control)
+    folder.save_model("own-hard-set", trainer.own_hard_set)
+    folder.save_model("final", strategy.model)
+    folder.save_acquired(list(strategy.standings.values()))
+    return strategy

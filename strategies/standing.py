@@ -1,0 +1,92 @@
+"""What the trainer knows about each owner, and what it learnt in each round."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
+
+from mycroft_fl.examples import Examples
+from mycroft_fl.exchange import Failure
+from mycroft_fl.scoring import Score
+
+Status = Literal["scored", "screened", "failed", "not-asked"]
+
+
+@dataclass(frozen=True)
+class RoundRecord:
+    """One round: counts of owners asked and that answered, failures, examples disclosed."""
+
+    round: int
+    asked: int
+    answered: int
+    failed: dict[str, Failure]
+    disclosed: int
+    seconds: float
+
+    def as_json(self) -> dict[str, Any]:
+        """The record as one line of `rounds.jsonl`."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One owner in the trainer's eyes.
+
+    `screening` is the cheap score, which orders those that were not scored by fine-tuning;
+    `exhausted` once it had nothing more to give.
+    """
+
+    owner: str
+    acquired: tuple[Examples, ...] = field(default=(), repr=False)
+    score: Score | None = None
+    screening: float | None = None
+    failure: Failure | None = None
+    exhausted: bool = False
+
+    @property
+    def status(self) -> Status:
+        """Scored by fine-tuning, only screened, failed without ever answering, or never asked."""
+        if self.score is not None:
+            return "scored"
+        if self.screening is not None:
+            return "screened"
+        return "failed" if self.failure else "not-asked"
+
+    @property
+    def disclosed(self) -> int:
+        """How many examples this owner has handed over."""
+        return sum(len(part) for part in self.acquired)
+
+    def subset(self) -> Examples:
+        """All that this owner has handed over."""
+        return Examples.concatenate(list(self.acquired))
+
+    def with_answer(self, disclosed: Examples) -> Standing:
+        """After one more answer."""
+        return replace(
+            self,
+            acquired=(*self.acquired, disclosed),
+            exhausted=len(disclosed) == 0,
+            failure=None,
+        )
+
+
+def ranked(standings: list[Standing]) -> list[tuple[Standing, int | None]]:
+    """Owners from most to least worth, with their rank; the failed and not asked have none.
+
+    By the lower bound, then the gain; behind them the screened by their cheap score; names settle
+    ties, so that a ranking never depends on the order of arrival.
+    """
+
+    def key(each: Standing) -> tuple[int, float, float, str]:
+        if each.score is not None:
+            return (0, -each.score.low, -each.score.gain, each.owner)
+        if each.screening is not None:
+            return (1, -each.screening, 0.0, each.owner)
+        return (2 if each.failure else 3, 0.0, 0.0, each.owner)
+
+    ordered = sorted(standings, key=key)
+    return [
+        (each, place if each.status in ("scored", "screened") else None)
+        for place, each in enumerate(ordered, start=1)
+    ]
