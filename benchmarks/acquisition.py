@@ -31,6 +31,9 @@ from strategies.run_folder import RunFolder
 
 METHODS = ("hard-features", "features", "omp", "random")
 FAIR = {"stop-early": False}
+QUICK = (("scoring.repeats", 1),)
+"""Where scores decide nothing (equal shares), and in the sweeps: one fine-tune behind a score."""
+
 Settings = tuple[tuple[str, Any], ...]
 
 
@@ -70,16 +73,18 @@ def main() -> None:
 
 
 def main_cells(seeds: int, given: Settings) -> Iterator[Cell]:
-    """All methods; the references from above; each allocation; the paper's protocol."""
+    """All methods; full information; equal shares; and the paper's protocol."""
     for seed in range(seeds):
         for method in (*METHODS, "full"):
             yield Cell(method, _settings(given, method=method), seed)
         for method in METHODS:
+            equal = _settings(QUICK, method=method, allocation="equal")
+            yield Cell(f"{method}, equal shares", (*equal, *given), seed)
+        for method in ("hard-features", "random"):
+            paper = (("train-on-hard-set", False),)
             yield Cell(
-                f"{method}, equal shares", _settings(given, method=method, allocation="equal"), seed
+                f"{method}, hard set not trained on", _settings(given, method=method) + paper, seed
             )
-            without = (*_settings(given, method=method), ("train-on-hard-set", False))
-            yield Cell(f"{method}, hard set not trained on", without, seed)
 
 
 def budget_cells(seeds: int, given: Settings) -> Iterator[Cell]:
@@ -87,7 +92,7 @@ def budget_cells(seeds: int, given: Settings) -> Iterator[Cell]:
     for seed in range(seeds):
         for budget in (30, 60, 120, 200, 400):
             pilot = max(1, min(15, budget * 6 // 80))
-            sizes = (("budget", budget), ("pilot-per-owner", pilot))
+            sizes = (*QUICK, ("budget", budget), ("pilot-per-owner", pilot))
             for method in METHODS:
                 yield Cell(f"{method}|{budget}", _settings(given, method=method) + sizes, seed)
 
@@ -97,7 +102,7 @@ def hard_set_cells(seeds: int, given: Settings) -> Iterator[Cell]:
     for seed in range(seeds):
         for sent in (4, 8, 16, 32, 64):
             for method in METHODS:
-                size = (("hard-set.sent", sent),)
+                size = (*QUICK, ("hard-set.sent", sent))
                 yield Cell(f"{method}|{sent}", _settings(given, method=method) + size, seed)
 
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from mycroft_fl.config import setting_rows
 from mycroft_fl.errors import InputError, MycroftError, SettingError
@@ -62,7 +62,7 @@ def simulate(
     settings = dict(assigned(each) for each in assignments)
     settings |= {k: v for k, v in (("method", method), ("seed", seed)) if v is not None}
     _make_importable_from_here()
-    from mycroft_fl.report.summary import show
+    from mycroft_fl.report.summary import console_for, show
     from simulations.progress import show_progress
     from simulations.run import run
     from simulations.simulation import Simulation
@@ -78,7 +78,7 @@ def simulate(
     if as_json:
         click.echo(json.dumps(result, indent=2))
     else:
-        show(result, Console())
+        show(result, console_for(sys.stdout))
         click.echo(f"All of it is in {folder}")
 
 
@@ -144,10 +144,12 @@ def _make_importable_from_here() -> None:
 
 
 def _print_rows(head: list[str], rows: list[list[str]]) -> None:
+    from mycroft_fl.report.summary import console_for
+
     table = Table(*head, box=None, pad_edge=False)
     for row in rows:
-        table.add_row(*row)
-    Console().print(table)
+        table.add_row(*(Text(cell) for cell in row))
+    console_for(sys.stdout).print(table)
 
 
 def _fail(message: str, code: int) -> None:

@@ -243,14 +243,15 @@ def read_status(answer: str) -> tuple[str, str]:
 
 
 def last_error(lines: Sequence[str]) -> str:
-    """What the last traceback ends with, but for errors that only wrap another; or a last word."""
+    """What the last traceback ends with, wrapping errors apart; else what `flwr` says in a box."""
     for start in reversed(range(len(lines))):
         if lines[start].startswith("Traceback (most recent call last)"):
             message = dropwhile(lambda line: line.startswith(" "), lines[start + 1 :])
             text = "\n".join(takewhile(lambda line: not AFTER_MESSAGE.match(line), message))
             if not text.startswith(WRAPPERS):
                 return text
-    return next((line.strip(" │") for line in reversed(lines) if re.search(r"\w", line)), "")
+    boxed = " ".join(line.strip("│ ") for line in lines if line.startswith("│"))
+    return boxed.strip() or next((line for line in reversed(lines) if line), "")
 
 
 def processes_of(folder: Path) -> list[psutil.Process]:

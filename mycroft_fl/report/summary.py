@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TextIO
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
 SHOWN_OWNERS = 20
+WIDTH_OFF_TERMINAL = 130
+COLUMNS_WHERE_NARROW = 5
 REFERENCES = (
     ("baseline", "baseline"),
     ("control", "control (own data only)"),
@@ -37,7 +40,9 @@ def owner_rows(result: Mapping[str, Any]) -> tuple[list[str], Rows]:
         [
             "-" if each["rank"] is None else str(each["rank"]),
             each["owner"],
-            each["status"] + (f" ({codes[each['owner']]})" if each["owner"] in codes else ""),
+            f"{each['status']}: {codes[each['owner']]}"
+            if each["owner"] in codes
+            else each["status"],
             _interval(each),
             str(each["disclosed"]),
             _counts(each["disclosed_groups"]),
@@ -78,12 +83,19 @@ def show(result: Mapping[str, Any], console: Console) -> None:
     head, rows = accuracy_rows(result)
     console.print(_table("Accuracy, %", head, rows))
     head, rows = owner_rows(result)
-    console.print(_table("Owners", head, rows[:SHOWN_OWNERS]))
+    columns = len(head) if console.width >= WIDTH_OFF_TERMINAL else COLUMNS_WHERE_NARROW
+    shown = [row[:columns] for row in rows[:SHOWN_OWNERS]]
+    console.print(_table("Owners", head[:columns], shown))
     if len(rows) > SHOWN_OWNERS:
         console.print(f"... and {len(rows) - SHOWN_OWNERS} more owners in summary.md")
     for text in result["warnings"]:
         console.print(f"warning: {text}", style="yellow")
     console.print(headline(result), style="bold")
+
+
+def console_for(stream: TextIO) -> Console:
+    """A console on `stream`; wide enough for the tables where no terminal sets a width."""
+    return Console(file=stream, width=None if stream.isatty() else WIDTH_OFF_TERMINAL)
 
 
 def _round_rows(result: Mapping[str, Any]) -> tuple[list[str], Rows]:
@@ -103,13 +115,17 @@ def _round_rows(result: Mapping[str, Any]) -> tuple[list[str], Rows]:
 
 
 def _table(title: str, head: list[str], rows: Rows) -> Table:
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for place, name in enumerate(head):
-        numeric = any(row[place][:1].isdigit() for row in rows)
-        table.add_column(name, justify="right" if numeric else "left")
+        numeric = all(row[place] in ("", "-") or _is_number(row[place]) for row in rows)
+        table.add_column(name, justify="right" if numeric else "left", no_wrap=True)
     for row in rows:
         table.add_row(*row)
     return table
+
+
+def _is_number(text: str) -> bool:
+    return text.replace(".", "", 1).lstrip("+-").isdigit()
 
 
 def _markdown(head: list[str], rows: Rows) -> list[str]:

@@ -12,6 +12,7 @@ from sklearn.linear_model import Ridge, orthogonal_mp
 from torch import Tensor
 
 from mycroft_fl.errors import DataError, SettingError
+from mycroft_fl.match import omp as omp_module
 from mycroft_fl.match.omp import RULES, Pursuit, orthogonal_matching_pursuit
 from mycroft_fl.represent.gradients import DenseAtoms, GradientFactors
 
@@ -70,7 +71,7 @@ def require_certificate(rows: Tensor, target: Tensor, found: Pursuit, nonnegativ
 
 @pytest.mark.parametrize("rule", sorted(RULES))
 @pytest.mark.parametrize("nonnegative", [True, False])
-@pytest.mark.parametrize("k", [1, 8, 40, 200])
+@pytest.mark.parametrize("k", [1, 8, 100])
 @pytest.mark.parametrize("name", sorted(hard_pools()))
 def test_hard_pools_give_distinct_finite_atoms_and_fewer_than_k_only_with_a_certificate(
     name: str, k: int, nonnegative: bool, rule: str
@@ -106,7 +107,7 @@ def test_the_residual_never_rises_with_k(name: str, nonnegative: bool) -> None:
         orthogonal_matching_pursuit(
             DenseAtoms(rows), target, k, nonnegative=nonnegative, tolerance=0.0
         ).unexplained
-        for k in (1, 2, 3, 5, 8, 13, 21, 34)
+        for k in (1, 2, 4, 8, 16, 32)
     ]
     assert all(later <= earlier + 1e-12 for earlier, later in itertools.pairwise([1.0, *shares]))
 
@@ -151,7 +152,7 @@ def test_the_full_support_agrees_with_nnls(seed: int) -> None:
     np.testing.assert_allclose(found.weights, weights[found.indices], rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(6))
 def test_the_weak_submodularity_bound_holds_against_brute_force(seed: int) -> None:
     """Elenberg et al. 2018, theorem 6: f(S_k) >= (1 - exp(-m)) f(OPT), m a sparse eigenvalue."""
     n, d, k = 9, 10, 3
@@ -238,7 +239,7 @@ def test_a_ridge_lets_duplicates_share_the_weight() -> None:
     rule=st.sampled_from(sorted(RULES)),
     ridge=st.sampled_from([0.0, 1e-3, 1.0]),
 )
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=100)
 def test_never_more_than_k_never_twice_never_negative(
     n: int, d: int, k: int, seed: int, coarse: bool, nonnegative: bool, rule: str, ridge: float
 ) -> None:
@@ -257,7 +258,7 @@ def test_never_more_than_k_never_twice_never_negative(
 
 
 @given(seed=st.integers(0, 10**6), nonnegative=st.booleans())
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=25)
 def test_the_order_of_the_candidates_changes_nothing(seed: int, nonnegative: bool) -> None:
     rows, target = gaussian(40, 12, seed=seed), gaussian(12, seed=seed + 1)
     order = torch.randperm(40, generator=torch.Generator().manual_seed(seed))
@@ -272,7 +273,7 @@ def test_the_order_of_the_candidates_changes_nothing(seed: int, nonnegative: boo
     atoms_by=st.sampled_from([1e-30, 1e-8, 1e-3, 1e3, 1e15]),
     target_by=st.sampled_from([1e-30, 1e-3, 1.0, 1e20]),
 )
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=25)
 def test_a_common_scale_only_scales_the_weights(
     seed: int, atoms_by: float, target_by: float
 ) -> None:
@@ -289,7 +290,7 @@ def test_a_common_scale_only_scales_the_weights(
 
 
 @given(seed=st.integers(0, 10**6), planted=st.integers(1, 5), nonnegative=st.booleans())
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=25)
 def test_a_planted_combination_is_recovered(seed: int, planted: int, nonnegative: bool) -> None:
     rows = gaussian(60, 400, seed=seed)
     where = torch.randperm(60, generator=torch.Generator().manual_seed(seed))[:planted]
@@ -349,6 +350,51 @@ def test_many_duplicates_give_the_lowest_index_on_any_number_of_threads() -> Non
         torch.set_num_threads(threads)
     assert chosen[0] == chosen[1] == chosen[2]
     assert sorted(chosen[0]) == list(range(10))
+
+
+class Jittery(DenseAtoms):
+    """Products in float32 that differ from run to run, as they may on other hardware."""
+
+    def correlate(self, direction: Tensor) -> Tensor:
+        exact = super().correlate(direction)
+        if exact.dtype == torch.float64:
+            return exact
+        noise = 2e-7 * direction.norm() * self.rows.norm(dim=1)
+        return exact + noise * gaussian(len(self), seed=int(exact.abs().sum() * 1e6) % 997)
+
+
+@pytest.mark.parametrize("nonnegative", [True, False])
+def test_rounding_in_float32_does_not_choose_among_duplicates(nonnegative: bool) -> None:
+    rows, target = gaussian(25, 12).repeat(6, 1), gaussian(12, seed=1)
+    plain = orthogonal_matching_pursuit(DenseAtoms(rows), target, 8, nonnegative=nonnegative)
+    noisy = orthogonal_matching_pursuit(Jittery(rows), target, 8, nonnegative=nonnegative)
+    assert noisy.indices.tolist() == plain.indices.tolist()
+    assert max(plain.indices.tolist()) < 25
+
+
+@pytest.mark.parametrize("nonnegative", [True, False])
+@pytest.mark.parametrize("rule", sorted(RULES))
+def test_of_near_duplicates_one_is_enough(nonnegative: bool, rule: str) -> None:
+    rows, target = hard_pools()["near-duplicates"]
+    found = orthogonal_matching_pursuit(
+        DenseAtoms(rows), target, 120, nonnegative=nonnegative, rule=rule
+    )
+    kinds = (found.indices % 12).tolist()
+    assert len(kinds) == len(set(kinds))
+
+
+def test_a_part_below_the_rows_precision_is_found_before_none_is_said_to_help() -> None:
+    rows = torch.linalg.qr(gaussian(20, 20))[0]
+    target = rows[0].double() + 4e-7 * rows[7].double()
+    found = orthogonal_matching_pursuit(DenseAtoms(rows), target, 20, tolerance=0.0)
+    assert {0, 7} <= set(found.indices.tolist())
+    assert found.unexplained < 1e-7
+
+
+def test_a_step_that_gains_nothing_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(omp_module, "_LEAST_GAIN", 2.0)
+    found = orthogonal_matching_pursuit(DenseAtoms(gaussian(9, 4)), gaussian(4, seed=1), 3)
+    assert (found.indices.tolist(), found.stopped) == ([], "no-candidate-improves")
 
 
 def test_a_target_of_zero_or_behind_all_candidates_needs_none() -> None:

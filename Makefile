@@ -1,0 +1,36 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test test-slow bench clean
+
+demo: $(READY)  ## set up, then one round of acquisition on Flower's simulation engine
+	$(BIN)/mycroft-fl simulate rotated-digits
+
+test: $(READY)  ## set up, then format, lint, types, import rules and the quick tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -n 2 -m "not slow and not gpu"
+
+test-slow: $(READY)  ## the tests that start real processes or take minutes
+	$(BIN)/pytest -m "slow and not gpu"
+
+bench: $(READY)  ## every table of benchmarks/, hours on two cores; goes on where it stopped
+	$(BIN)/python benchmarks/acquisition.py rotated-digits
+	$(BIN)/python benchmarks/acquisition.py rotated-digits --table budgets
+	$(BIN)/python benchmarks/acquisition.py rotated-digits --table hard-sets
+	$(BIN)/python benchmarks/acquisition.py scarce-fashion
+	$(BIN)/python benchmarks/acquisition.py scarce-cifar10 --set scoring.repeats=1
+
+clean:  ## remove the environment and every cache
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+
+# uv installs several GB of wheels in a fraction of pip's time.
+$(READY): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[dev]'
+	touch $(READY)
