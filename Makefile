@@ -23,14 +23,15 @@ bench: $(READY)  ## every table of benchmarks/, hours on two cores; goes on wher
 	$(BIN)/python benchmarks/acquisition.py rotated-digits --table budgets
 	$(BIN)/python benchmarks/acquisition.py rotated-digits --table hard-sets
 	$(BIN)/python benchmarks/acquisition.py scarce-fashion
-	$(BIN)/python benchmarks/acquisition.py scarce-cifar10 --set scoring.repeats=1
+	$(BIN)/python benchmarks/acquisition.py scarce-cifar10 --table methods --set scoring.repeats=1
 
 clean:  ## remove the environment and every cache
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
 
-# uv installs several GB of wheels in a fraction of pip's time.
+# uv installs several GB of wheels in a fraction of pip's time. Compiled at once, since an engine starts many
+# processes and each would compile Flower and torch anew where Python may not write beside the sources.
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[dev]'
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --editable '.[dev]'
 	touch $(READY)

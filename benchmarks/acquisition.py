@@ -1,6 +1,6 @@
 """What acquisition is worth: methods, allocations, budgets and hard sets, over seeds.
 
-    python benchmarks/acquisition.py SCENARIO [--table main|budgets|hard-sets] [--seeds 10]
+    python benchmarks/acquisition.py SCENARIO [--table main|methods|budgets|hard-sets] [--seeds 10]
                                      [--jobs 2] [--out benchmarks/results] [--set KEY=VALUE ...]
 
 Every cell is one whole run in process, with the same rounds and the same allocation rule for all
@@ -30,6 +30,7 @@ from simulations.simulation import Simulation
 from strategies.run_folder import RunFolder
 
 METHODS = ("hard-features", "features", "omp", "random")
+SWEPT = ("hard-features", "omp", "random")
 FAIR = {"stop-early": False}
 QUICK = (("scoring.repeats", 1),)
 """Where scores decide nothing (equal shares), and in the sweeps: one fine-tune behind a score."""
@@ -59,7 +60,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("scenario")
-    parser.add_argument("--table", choices=["main", "budgets", "hard-sets"], default="main")
+    parser.add_argument("--table", choices=sorted(CELLS), default="main")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
@@ -72,11 +73,17 @@ def main() -> None:
     print(TABLES[options.table](options.scenario, cells, results))
 
 
-def main_cells(seeds: int, given: Settings) -> Iterator[Cell]:
-    """All methods; full information; equal shares; and the paper's protocol."""
+def method_cells(seeds: int, given: Settings) -> Iterator[Cell]:
+    """All methods, and full information."""
     for seed in range(seeds):
         for method in (*METHODS, "full"):
             yield Cell(method, _settings(given, method=method), seed)
+
+
+def main_cells(seeds: int, given: Settings) -> Iterator[Cell]:
+    """All methods and full information; equal shares; and the paper's protocol."""
+    yield from method_cells(seeds, given)
+    for seed in range(seeds):
         for method in METHODS:
             equal = _settings(QUICK, method=method, allocation="equal")
             yield Cell(f"{method}, equal shares", (*equal, *given), seed)
@@ -93,7 +100,7 @@ def budget_cells(seeds: int, given: Settings) -> Iterator[Cell]:
         for budget in (30, 60, 120, 200, 400):
             pilot = max(1, min(15, budget * 6 // 80))
             sizes = (*QUICK, ("budget", budget), ("pilot-per-owner", pilot))
-            for method in METHODS:
+            for method in SWEPT:
                 yield Cell(f"{method}|{budget}", _settings(given, method=method) + sizes, seed)
 
 
@@ -101,7 +108,7 @@ def hard_set_cells(seeds: int, given: Settings) -> Iterator[Cell]:
     """Hard sets of 4 to 64."""
     for seed in range(seeds):
         for sent in (4, 8, 16, 32, 64):
-            for method in METHODS:
+            for method in SWEPT:
                 size = (*QUICK, ("hard-set.sent", sent))
                 yield Cell(f"{method}|{sent}", _settings(given, method=method) + size, seed)
 
@@ -194,7 +201,7 @@ def sweep_table(scenario: str, cells: list[Cell], results: dict[str, dict[str, A
         over_seeds([r["own_hard_set"]["hard"] for r in by_row[f"random|{size}"]]) for size in sizes
     ]
     lines.append(_row(["own hard set", *map(_share, own)]))
-    for method in METHODS:
+    for method in SWEPT:
         rows = [by_row[f"{method}|{size}"] for size in sizes]
         lines.append(
             _row(
@@ -209,8 +216,18 @@ def sweep_table(scenario: str, cells: list[Cell], results: dict[str, dict[str, A
     return "\n".join(lines)
 
 
-CELLS = {"main": main_cells, "budgets": budget_cells, "hard-sets": hard_set_cells}
-TABLES = {"main": main_table, "budgets": sweep_table, "hard-sets": sweep_table}
+CELLS = {
+    "main": main_cells,
+    "methods": method_cells,
+    "budgets": budget_cells,
+    "hard-sets": hard_set_cells,
+}
+TABLES = {
+    "main": main_table,
+    "methods": main_table,
+    "budgets": sweep_table,
+    "hard-sets": sweep_table,
+}
 
 
 def _settings(given: Settings, **own: Any) -> Settings:

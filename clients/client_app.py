@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol
 
 from flwr.app import Context, Message, RecordDict
@@ -46,7 +47,7 @@ def owner_app(
 
     @app.query("introduce")
     def introduce(message: Message, context: Context) -> Message:
-        return Message(pack_introduction(name_for(context)), reply_to=message)
+        return Message(_introduction(name_for, context), reply_to=message)
 
     return app
 
@@ -61,8 +62,23 @@ def _reply(
         log = vault.log
         return pack_report(vault.answer(unpack_request(content)))
     except Refused as refusal:
-        log.warning("refused: %s", refusal)
+        _note(log, f"refused: {refusal}")
         return pack_failure("refused")
-    except Exception:
-        log.exception("the request could not be answered")
+    except Exception as error:
+        _note(log, "the request could not be answered", error)
         return pack_failure("error")
+
+
+def _introduction(name_for: Callable[[Context], str], context: Context) -> RecordDict:
+    """The owner's name, or the fixed text of a failure."""
+    try:
+        return pack_introduction(name_for(context))
+    except Exception as error:
+        _note(logging.getLogger(__name__), "the owner's name could not be found", error)
+        return pack_failure("error")
+
+
+def _note(log: logging.Logger, text: str, error: Exception | None = None) -> None:
+    # A log that cannot be opened (a full disk) raises, and that text would reach the trainer too.
+    with suppress(Exception):
+        log.warning(text, exc_info=error)

@@ -49,7 +49,9 @@ class Vault:
             chosen = self._choose(request)
             ids = self._ledger.charge(digest, chosen, max_records=self._policy.max_records)
             self.log.info("round %d: disclosed %d examples", request.server_round, len(ids))
-        return OwnerReport(self._examples[_positions(self._examples.ids, ids)])
+        # Of an earlier answer, what has left the data since cannot be handed over again.
+        held = ids[np.isin(ids, self._examples.ids)]
+        return OwnerReport(self._examples[_positions(self._examples.ids, held)])
 
     def _check_fit(self, request: Request) -> None:
         if (request.hard.x.dtype, request.hard.x.shape[1:]) != (
@@ -59,6 +61,8 @@ class Vault:
             raise BadMessage("the hard set is of another shape or type than this owner's examples")
         if request.model not in NETWORKS:
             raise BadMessage(f"unknown architecture '{request.model}'")
+        if request.weights is None and _looks_through(request) == "trainer-model":
+            raise BadMessage(f"method '{request.method}' needs the trainer's weights")
 
     def _choose(self, request: Request) -> np.ndarray:
         """The ids of the examples to hand over, most useful first."""
@@ -73,14 +77,13 @@ class Vault:
             seed=derived_seed(request.seed, "select", self.name, request.server_round),
         )
         method = method_named(request.method)
-        k = len(fresh) if method.everything else min(request.k, len(fresh))
+        k = min(request.k, len(fresh))
         chosen: np.ndarray = fresh.ids[_checked(method.select(fresh, query, k), k, len(fresh))]
         return chosen
 
     def _model(self, request: Request) -> Classifier | None:
         """The model that the method looks through: the trainer's, or an early one of the owner's."""
-        needed = method_named(request.method).looks_through != "nothing"
-        if not needed and request.feature_space == "pixels":
+        if _looks_through(request) == "nothing" and request.feature_space == "pixels":
             return None
         seed = derived_seed(request.seed, "owner-model", self.name)
         shape = tuple(self._examples.x.shape[1:])
@@ -92,11 +95,20 @@ class Vault:
         return fit(model, self._examples, None, settings, seed=seed)
 
 
+def _looks_through(request: Request) -> str:
+    return method_named(request.method).looks_through
+
+
 def request_digest(request: Request) -> str:
     """Names a request by its whole content: the same bytes asked again are the same request."""
     hasher = hashlib.sha256()
     for array in (request.hard.x, request.hard.y, request.weights):
-        hasher.update(b"-" if array is None else np.ascontiguousarray(array).tobytes())
+        if array is None:
+            hasher.update(b"none")
+            continue
+        # With its shape, or bytes could move from one array to the next.
+        hasher.update(f"{array.dtype.str}{array.shape}".encode())
+        hasher.update(np.ascontiguousarray(array).tobytes())
     plain = {k: v for k, v in vars(request).items() if k not in ("hard", "weights")}
     hasher.update(repr(sorted(plain.items())).encode())
     return hasher.hexdigest()

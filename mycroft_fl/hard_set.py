@@ -64,6 +64,11 @@ def find_hard_set(
     solved by chance. `classes`, where given, are the only ones that may be hard.
     """
     eligible = np.isin(selection.y, list(classes)) if classes else np.ones(len(selection), bool)
+    if not eligible.any():
+        raise DataError(
+            f"none of {len(selection)} validation examples is of the classes that may be hard; "
+            "name others in hard-set.classes or give validation examples of these"
+        )
     candidates = np.flatnonzero(eligible if rule == "highest-loss" else eligible & ~correct)
     hardest_first = candidates[np.argsort(-loss[candidates], kind="stable")]
     if rule == "highest-loss":

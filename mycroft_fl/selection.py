@@ -140,8 +140,8 @@ def random(candidates: Examples, query: Query, k: int) -> Selection:
 
 
 def full(candidates: Examples, query: Query, k: int) -> Selection:
-    """Everything: full information, the reference from above."""
-    return Selection.unweighted(np.arange(len(candidates)))
+    """Everything, as far as `k` allows: full information, the reference from above."""
+    return Selection.unweighted(np.arange(min(k, len(candidates))))
 
 
 METHODS: dict[str, Method] = {
@@ -162,14 +162,22 @@ def method_named(name: str) -> Method:
     module_name, _, function_name = name.partition(":")
     try:
         function = getattr(importlib.import_module(module_name), function_name)
-    except (ImportError, AttributeError, ValueError) as error:
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise SettingError(
             f"method '{name}' cannot be imported ({error}); give package.module:function, "
             "importable from the folder you are in"
         ) from error
-    if not callable(function) or len(inspect.signature(function).parameters) != 3:
+    if not callable(function) or _parameters(function) != 3:
         raise SettingError(f"method '{name}' must be a function of (candidates, query, k)")
     return Method(function)
+
+
+def _parameters(function: Callable) -> int | None:
+    """How many there are; None for a function in C that does not tell."""
+    try:
+        return len(inspect.signature(function).parameters)
+    except ValueError:
+        return None
 
 
 def shares(

@@ -58,7 +58,9 @@ def unpack_request(content: RecordDict) -> Request:
     if not 1 <= fields["owner-epochs"] <= 1000:
         raise BadMessage(f"owner-epochs is {fields['owner-epochs']}; it must be from 1 to 1000")
     if not 1 <= fields["num-classes"] <= 1_000_000:
-        raise BadMessage(f"num-classes is {fields['num-classes']}; it must be at least 1")
+        raise BadMessage(f"num-classes is {fields['num-classes']}; it must be from 1 to 1000000")
+    if fields["feature-space"] not in ("pixels", "model"):
+        raise BadMessage("feature-space must be 'pixels' or 'model'")
     hard = _examples(arrays, fields["num-classes"], at_most=MAX_HARD)
     if len(hard) == 0:
         raise BadMessage("the hard set is empty")
@@ -157,7 +159,11 @@ def _array(array: Array) -> np.ndarray:
             raise BadMessage("an array whose header and payload disagree")
         stream.seek(0)
         return np.lib.format.read_array(stream, allow_pickle=False)
-    except (ValueError, EOFError, SyntaxError, TypeError) as error:
+    except BadMessage:
+        raise
+    except Exception as error:
+        # All of them: numpy parses the header as Python, and a hostile one ends that parser with
+        # tokenize.TokenError, MemoryError, RecursionError, IndexError or OverflowError as well.
         raise BadMessage("an array that cannot be decoded") from error
 
 

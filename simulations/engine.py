@@ -18,7 +18,6 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -29,15 +28,13 @@ from socket import create_connection, socket
 from typing import IO, Any
 
 import joblib
-import psutil
 import tomli_w
 
 from mycroft_fl.errors import EngineFailed
+from simulations.processes import MARKER, answering, leave, stop_processes
 
 APPS = ("simulations.server_app", "simulations.client_app")
-MARKER = "MYCROFT_ENGINE"  # in the environment of every process of a run: its folder
 SUPERLINK_DEADLINE = 120.0  # seconds; importing Flower takes 2, on a loaded machine 20
-GRACE = 3.0  # seconds between asking a process to end and killing it
 ENDINGS = (signal.SIGTERM, signal.SIGHUP)
 COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 AFTER_MESSAGE = re.compile(r"$|(DEBUG|INFO|WARNING|ERROR) *:|\(\w+ pid=")
@@ -74,7 +71,7 @@ def run_on_flower(
     run is left. Raises `EngineFailed` if Flower says that the run failed. It does not say so
     if the ServerApp calls `sys.exit`: look for the result as well.
     """
-    with _signals(_leave, *ENDINGS), _private_folder() as folder:
+    with answering(leave, *ENDINGS), _private_folder() as folder:
         write_app(folder / "app", run_config, apps)
         environment = engine_environment(folder, threads=threads, apps=apps)
         run = ["flwr", "run", str(folder / "app"), "--stream"]
@@ -159,7 +156,7 @@ def _private_folder() -> Iterator[Path]:
         (folder / "empty").mkdir()
         yield folder
     finally:
-        with _signals(signal.SIG_IGN, signal.SIGINT, *ENDINGS):
+        with answering(signal.SIG_IGN, signal.SIGINT, *ENDINGS):
             stop_processes(folder)
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -186,7 +183,7 @@ def _superlink(folder: Path, environment: dict[str, str]) -> Iterator[None]:
                 time.sleep(0.05)
             yield
         finally:
-            with _signals(signal.SIG_IGN, signal.SIGINT, *ENDINGS):
+            with answering(signal.SIG_IGN, signal.SIGINT, *ENDINGS):
                 stop_processes(folder)
                 process.kill()  # in any case, as leaving `with` waits for it
 
@@ -252,43 +249,3 @@ def last_error(lines: Sequence[str]) -> str:
                 return text
     boxed = " ".join(line.strip("│ ") for line in lines if line.startswith("│"))
     return boxed.strip() or next((line for line in reversed(lines) if line), "")
-
-
-def processes_of(folder: Path) -> list[psutil.Process]:
-    """The processes of the run in `folder`: their environment names it, or they work in it."""
-    return [
-        process
-        for process in psutil.process_iter(["environ", "cwd"])
-        if (process.info["environ"] or {}).get(MARKER) == str(folder)
-        # Ray's agents set a title, which overwrites the environment that others see.
-        or Path(process.info["cwd"] or "/").is_relative_to(folder)
-    ]
-
-
-def stop_processes(folder: Path) -> None:
-    """Ask all processes of the run in `folder` to end, then kill those that do not."""
-    for stop in (psutil.Process.terminate, *[psutil.Process.kill] * 5):
-        processes = processes_of(folder)
-        for process in processes:
-            with suppress(psutil.NoSuchProcess):
-                stop(process)
-        psutil.wait_procs(processes, timeout=GRACE)
-
-
-@contextmanager
-def _signals(handler: Any, *numbers: int) -> Iterator[None]:
-    """Let `handler` answer these signals, but for ignored ones. Only a main thread can."""
-    main = threading.current_thread() is threading.main_thread()
-    before = {number: signal.getsignal(number) for number in numbers if main}
-    before = {number: was for number, was in before.items() if was not in (signal.SIG_IGN, None)}
-    for number in before:
-        signal.signal(number, handler)
-    try:
-        yield
-    finally:
-        for number, was in before.items():
-            signal.signal(number, was)
-
-
-def _leave(number: int, _frame: object) -> None:
-    raise SystemExit(128 + number)

@@ -23,6 +23,9 @@ from strategies.run_folder import RunFolder
 from strategies.server_app import TrainerSetup
 from strategies.trainer import TrainerData
 
+PATIENCE = 5.0
+"""Seconds. Flower's engine has all its nodes at once: a plain `flwr run .` has only two."""
+
 OVERRIDES = {"owners": int, "model": str, "dataset": str}
 
 
@@ -96,7 +99,8 @@ class Simulation:
         data = TrainerData(
             self.world.trainer("train"), self.world.trainer("validation"), self.scenario.weights
         )
-        return TrainerSetup(self.task, data, self.config, len(self.scenario.owners), self.folder)
+        owners = len(self.scenario.owners)
+        return TrainerSetup(self.task, data, self.config, owners, self.folder, patience=PATIENCE)
 
     def owner_name(self, partition: int) -> str:
         """The name of the owner with this partition-id."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -36,7 +37,8 @@ class MycroftStrategy(Strategy):
 
     A round of "training" is a round of selection: `configure_train` asks owners for examples,
     `aggregate_train` checks, scores and ranks what came and improves the trainer's model. There is
-    nothing for owners to evaluate. `expected_owners` are waited for before the first round;
+    nothing for owners to evaluate. `expected_owners` are waited for before the first round, but no
+    longer than `patience` seconds after the last has come;
     `on_round` is told of each round with the model it ended with.
     """
 
@@ -45,6 +47,7 @@ class MycroftStrategy(Strategy):
         trainer: Trainer,
         *,
         expected_owners: int,
+        patience: float = math.inf,
         on_round: OnRound = lambda record, model: None,
     ) -> None:
         self.trainer = trainer
@@ -56,6 +59,7 @@ class MycroftStrategy(Strategy):
                 'with gradients-from = "owner"; set gradients-from = "trainer", or use omp or features'
             )
         self.expected_owners = expected_owners
+        self.patience = patience
         self.on_round = on_round
         self.standings: dict[str, Standing] = {}
         self.model: Classifier = trainer.improved(None)
@@ -187,7 +191,9 @@ class MycroftStrategy(Strategy):
         log.info("└── owners: %d expected, %d needed", self.expected_owners, config.min_owners)
 
     def _call_owners(self, grid: Grid) -> None:
-        self._nodes = roll_call(grid, self.expected_owners, timeout=self.config.timeout)
+        self._nodes = roll_call(
+            grid, self.expected_owners, timeout=self.config.timeout, patience=self.patience
+        )
         self.standings = {name: Standing(name) for name in sorted(self._nodes)}
         self._require_enough(0, len(self._nodes))
 

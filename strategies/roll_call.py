@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 
 from flwr.app import Message
@@ -17,13 +18,16 @@ log = logging.getLogger(__name__)
 PAUSE = 0.5  # seconds
 
 
-def roll_call(grid: Grid, expected: int, *, timeout: float) -> dict[str, int]:
+def roll_call(
+    grid: Grid, expected: int, *, timeout: float, patience: float = math.inf
+) -> dict[str, int]:
     """Owner's name -> Flower's node id, of all who introduce themselves in time.
 
+    Waits for `expected` nodes until `timeout`, or until none has come for `patience` seconds.
     Node ids are drawn anew for every run, so nothing may depend on them. Of two nodes that claim
     one name neither is believed.
     """
-    node_ids = _wait_for_nodes(grid, expected, timeout)
+    node_ids = _wait_for_nodes(grid, expected, timeout, patience)
     messages = [
         Message(pack_introduction_request(), dst_node_id=node, message_type=INTRODUCE)
         for node in node_ids
@@ -44,9 +48,19 @@ def roll_call(grid: Grid, expected: int, *, timeout: float) -> dict[str, int]:
     return {name: nodes[0] for name, nodes in sorted(claims.items())}
 
 
-def _wait_for_nodes(grid: Grid, expected: int, timeout: float) -> list[int]:
+def _wait_for_nodes(grid: Grid, expected: int, timeout: float, patience: float) -> list[int]:
     """The ids of all nodes, once there are as many as expected, or whoever is there by then."""
     deadline = time.monotonic() + timeout
-    while len(nodes := sorted(grid.get_node_ids())) < expected and time.monotonic() < deadline:
+    nodes: list[int] = []
+    last_came = time.monotonic()
+    while time.monotonic() < deadline:
+        before, nodes = len(nodes), sorted(grid.get_node_ids())
+        if len(nodes) >= expected:
+            break
+        if len(nodes) > before:
+            last_came = time.monotonic()
+        if nodes and time.monotonic() - last_came >= patience:
+            log.warning("%d owners are expected, but there are %d nodes", expected, len(nodes))
+            break
         time.sleep(PAUSE)
     return nodes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -31,6 +32,7 @@ class TrainerSetup:
     config: RunConfig
     expected_owners: int
     folder: RunFolder
+    patience: float = math.inf
 
 
 def trainer_app(
@@ -70,7 +72,12 @@ def run_trainer(grid: Grid, setup: TrainerSetup) -> MycroftStrategy:
             "round %d: %d examples from %d owners", record.round, record.disclosed, record.answered
         )
 
-    strategy = MycroftStrategy(trainer, expected_owners=setup.expected_owners, on_round=on_round)
+    strategy = MycroftStrategy(
+        trainer,
+        expected_owners=setup.expected_owners,
+        patience=setup.patience,
+        on_round=on_round,
+    )
     strategy.start(
         grid,
         ArrayRecord([flat_weights(trainer.baseline)]),

@@ -83,9 +83,10 @@ def fine_tune(
 
     Shares are made whole numbers of examples a batch (at least one of a source that has any),
     the first source taking what is left. Each source is gone through in random order again and
-    again, so that a small subset is seen as often as its share says.
+    again, so that a small subset is seen as often as its share says. An empty source gives nothing.
     """
     model = copy.deepcopy(model)
+    sources = [source for source in sources if len(source.examples)]
     optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, fused=True)
     rng = np.random.default_rng(seed)
     counts = _counts(sources, settings.batch_size)

@@ -41,5 +41,6 @@ def load_weights(model: nn.Module, path: Path) -> None:
     try:
         model.load_state_dict(load_file(path))
     except (SafetensorError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
+        # PyTorch's first line only says that there are errors.
+        reason = " ".join(line.strip() for line in str(error).splitlines()[:2])
         raise DataError(f"{path} does not hold this model's weights: {reason}") from error

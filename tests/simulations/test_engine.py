@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from mycroft_fl.errors import EngineFailed
-from simulations import engine
+from simulations import engine, processes
 
 SERVER = """
 import os, time
@@ -72,7 +72,7 @@ def folder_of(lines: list[str]) -> Path:
 
 
 def nothing_is_left(folder: Path) -> bool:
-    return not folder.exists() and not engine.processes_of(folder)
+    return not folder.exists() and not processes.processes_of(folder)
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -117,7 +117,7 @@ def test_all_that_a_run_writes_is_in_its_folder_and_threads_are_pinned(
     tmp_path: Path, toy: Path
 ) -> None:
     made = environment(tmp_path)
-    for name in (engine.MARKER, "FLWR_HOME", "RAY_TMPDIR", "TMPDIR"):
+    for name in (processes.MARKER, "FLWR_HOME", "RAY_TMPDIR", "TMPDIR"):
         assert Path(made[name]).is_relative_to(tmp_path)
     assert made["OMP_NUM_THREADS"] == made["MKL_NUM_THREADS"] == "3"
 
@@ -165,16 +165,16 @@ def test_the_error_is_that_of_the_app_and_not_what_flower_wraps_it_in() -> None:
 def test_a_process_that_will_not_end_is_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "GRACE", 0.2)
+    monkeypatch.setattr(processes, "GRACE", 0.2)
     deaf = "import signal, time; signal.signal(15, 1); print(1, flush=True); time.sleep(60)"
     command = [sys.executable, "-c", deaf]
-    for where in ({"env": {engine.MARKER: str(tmp_path)}}, {"cwd": tmp_path}):
+    for where in ({"env": {processes.MARKER: str(tmp_path)}}, {"cwd": tmp_path}):
         with subprocess.Popen(command, stdout=subprocess.PIPE, **where) as process:
             assert process.stdout is not None
             process.stdout.readline()
-            assert engine.processes_of(tmp_path) == [psutil.Process(process.pid)]
-            engine.stop_processes(tmp_path)
-        assert engine.processes_of(tmp_path) == []
+            assert processes.processes_of(tmp_path) == [psutil.Process(process.pid)]
+            processes.stop_processes(tmp_path)
+        assert processes.processes_of(tmp_path) == []
 
 
 def test_a_superlink_that_does_not_start_is_an_error_and_leaves_nothing(
