@@ -23,7 +23,7 @@ bench: $(READY)  ## every table of benchmarks/, hours on two cores; goes on wher
 	$(BIN)/python benchmarks/acquisition.py rotated-digits --table budgets
 	$(BIN)/python benchmarks/acquisition.py rotated-digits --table hard-sets
 	$(BIN)/python benchmarks/acquisition.py scarce-fashion
-	$(BIN)/python benchmarks/acquisition.py scarce-cifar10 --table methods --set scoring.repeats=1
+	$(BIN)/python benchmarks/acquisition.py scarce-cifar10 --table methods
 
 clean:  ## remove the environment and every cache
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist

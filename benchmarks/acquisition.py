@@ -4,10 +4,11 @@
                                      [--jobs 2] [--out benchmarks/results] [--set KEY=VALUE ...]
 
 Every cell is one whole run in process, with the same rounds and the same allocation rule for all
-methods (`stop-early = false`, so that all spend their budget). Cells are kept one by one in
-OUT/SCENARIO.jsonl, and a second call goes on where the first one stopped. Accuracies are on test examples
-that no decision could see; "failures" are those of them that the baseline gets wrong. Intervals
-are 95 % over seeds (Student's t), of differences paired by seed.
+methods: `stop-early = false`, so that all spend their budget, and, for time, one fine-tune behind
+a score. Cells are kept one by one in OUT/SCENARIO.jsonl, and a second call goes on where the first
+one stopped. Accuracies are on test examples that no decision could see; "failures" are those of
+them that the baseline gets wrong. Intervals are 95 % over seeds (Student's t), of differences
+paired by seed.
 """
 
 from __future__ import annotations
@@ -31,10 +32,7 @@ from strategies.run_folder import RunFolder
 
 METHODS = ("hard-features", "features", "omp", "random")
 SWEPT = ("hard-features", "omp", "random")
-FAIR = {"stop-early": False}
-QUICK = (("scoring.repeats", 1),)
-"""Where scores decide nothing (equal shares), and in the sweeps: one fine-tune behind a score."""
-
+FAIR = {"stop-early": False, "scoring.repeats": 1}
 Settings = tuple[tuple[str, Any], ...]
 
 
@@ -85,8 +83,8 @@ def main_cells(seeds: int, given: Settings) -> Iterator[Cell]:
     yield from method_cells(seeds, given)
     for seed in range(seeds):
         for method in METHODS:
-            equal = _settings(QUICK, method=method, allocation="equal")
-            yield Cell(f"{method}, equal shares", (*equal, *given), seed)
+            equal = _settings(given, method=method, allocation="equal")
+            yield Cell(f"{method}, equal shares", equal, seed)
         for method in ("hard-features", "random"):
             paper = (("train-on-hard-set", False),)
             yield Cell(
@@ -99,7 +97,7 @@ def budget_cells(seeds: int, given: Settings) -> Iterator[Cell]:
     for seed in range(seeds):
         for budget in (30, 60, 120, 200, 400):
             pilot = max(1, min(15, budget * 6 // 80))
-            sizes = (*QUICK, ("budget", budget), ("pilot-per-owner", pilot))
+            sizes = (("budget", budget), ("pilot-per-owner", pilot))
             for method in SWEPT:
                 yield Cell(f"{method}|{budget}", _settings(given, method=method) + sizes, seed)
 
@@ -109,7 +107,7 @@ def hard_set_cells(seeds: int, given: Settings) -> Iterator[Cell]:
     for seed in range(seeds):
         for sent in (4, 8, 16, 32, 64):
             for method in SWEPT:
-                size = (*QUICK, ("hard-set.sent", sent))
+                size = (("hard-set.sent", sent),)
                 yield Cell(f"{method}|{sent}", _settings(given, method=method) + size, seed)
 
 

@@ -116,12 +116,16 @@ def request_digest(request: Request) -> str:
 
 def _checked(selection: Selection, k: int, n: int) -> np.ndarray:
     """A method's picks, checked: a method may be anybody's code."""
-    indices = np.asarray(selection.indices, dtype=np.int64)
-    distinct = len(np.unique(indices)) == len(indices)
+    indices = np.asarray(selection.indices)
+    if indices.size == 0:
+        return np.empty(0, dtype=np.int64)
     if (
-        len(indices) > k
-        or not distinct
-        or (len(indices) and not 0 <= indices.min() <= indices.max() < n)
+        # Not cast: a mask, or fractions, would become other examples' indices.
+        not np.issubdtype(indices.dtype, np.integer)
+        or indices.ndim != 1
+        or len(indices) > k
+        or len(np.unique(indices)) < len(indices)
+        or not 0 <= indices.min() <= indices.max() < n
     ):
         raise BadMessage(
             f"the method returned picks that are not up to {k} distinct indices below {n}"
@@ -140,10 +144,18 @@ def _positions(ids: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     return order[np.searchsorted(ids, wanted, sorter=order)]
 
 
+class _Appending(logging.FileHandler):
+    """Opens the file for each line and closes it: one process may serve a thousand owners."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        super().emit(record)
+        self.close()
+
+
 def _owner_log(name: str, path: Path) -> logging.Logger:
     """A log of the owner's own, which goes to its file and nowhere else."""
     log = logging.Logger(f"owner.{name}", level=logging.INFO)
-    handler = logging.FileHandler(path, delay=True)
+    handler = _Appending(path, delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log.addHandler(handler)
     return log

@@ -150,6 +150,12 @@ class RunConfig:
                 "less than 5 % of validation for tuning; lower one of them"
             )
 
+        if self.train_on_hard_set and self.subset_weight + self.hard_set_weight > 0.95:
+            raise SettingError(
+                f"subset-weight {self.subset_weight} and hard-set.weight {self.hard_set_weight} leave less "
+                "than 5 % of each batch to the trainer's own data; lower one of them"
+            )
+
     @classmethod
     def from_settings(cls, *layers: Mapping[str, Any]) -> RunConfig:
         """A config from `{key: value}` layers, the later over the earlier, over the defaults."""

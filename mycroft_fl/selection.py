@@ -28,10 +28,10 @@ from mycroft_fl.represent.gradients import last_layer_gradients
 
 @dataclass(frozen=True)
 class Selection:
-    """What one owner picked, most useful first. Never leaves the owner.
+    """What one owner picked. Never leaves the owner.
 
     `weights` are non-negative, one per index; `unexplained` is the share of the target that the
-    picks leave open (1 where a method has no such notion).
+    picks leave open: for several targets its mean, 1 where a method has no such notion.
     """
 
     indices: Int[np.ndarray, " k"]
@@ -92,32 +92,27 @@ class Method:
 def omp(candidates: Examples, query: Query, k: int) -> Selection:
     """Gradient matching per class: candidates of a class against the hard examples of that class.
 
-    Each class may spend its share of k; what one leaves over goes to the others. Killamsetty et
-    al. 2021, Algorithm 2 (GRAD-MATCH), applied per class as in Mycroft (arXiv 2410.08432).
+    Each class may spend its share of k, and ends early where nothing improves the match.
+    Killamsetty et al. 2021, Algorithm 2 (GRAD-MATCH), per class as in Mycroft (arXiv 2410.08432).
     """
     model = query.require_model()
     hard = last_layer_gradients(model, as_input(query.hard.x), torch.from_numpy(query.hard.y))
     atoms = last_layer_gradients(model, as_input(candidates.x), torch.from_numpy(candidates.y))
     classes, hard_counts = np.unique(query.hard.y, return_counts=True)
-    pools = {int(c): np.flatnonzero(candidates.y == c) for c in classes}
-    targets = {
-        int(c): hard[torch.from_numpy(np.flatnonzero(query.hard.y == c))].mean() for c in classes
-    }
-    spend = shares(k, hard_counts, np.array([len(pools[int(c)]) for c in classes]))
-    picks: list[np.ndarray] = []
-    weights: list[np.ndarray] = []
-    for c, atoms_allowed in zip(classes, spend, strict=True):
-        if atoms_allowed == 0:
+    pools = [np.flatnonzero(candidates.y == label) for label in classes]
+    spend = shares(k, hard_counts, np.array([len(pool) for pool in pools]))
+    picks, weights, unexplained = [np.empty(0, np.int64)], [np.empty(0)], []
+    for label, pool, allowed in zip(classes, pools, spend, strict=True):
+        if allowed == 0:
+            unexplained.append(1.0)
             continue
-        pool = pools[int(c)]
-        found = orthogonal_matching_pursuit(
-            atoms[torch.from_numpy(pool)], targets[int(c)], int(atoms_allowed)
-        )
+        target = hard[torch.from_numpy(np.flatnonzero(query.hard.y == label))].mean()
+        found = orthogonal_matching_pursuit(atoms[torch.from_numpy(pool)], target, int(allowed))
         picks.append(pool[found.indices.numpy()])
         weights.append(found.weights.numpy())
-    if not picks:
-        return Selection.unweighted(np.empty(0, dtype=np.int64))
-    return Selection(np.concatenate(picks), np.concatenate(weights))
+        unexplained.append(found.unexplained)
+    mean_unexplained = float(np.average(unexplained, weights=hard_counts))
+    return Selection(np.concatenate(picks), np.concatenate(weights), mean_unexplained)
 
 
 def features(candidates: Examples, query: Query, k: int) -> Selection:
@@ -183,20 +178,22 @@ def _parameters(function: Callable) -> int | None:
 def shares(
     total: int, weights: Int[np.ndarray, " c"], most: Int[np.ndarray, " c"]
 ) -> Int[np.ndarray, " c"]:
-    """`total` split in proportion to `weights`, never above `most`; what is cut goes to the rest."""
+    """`total` split in proportion to `weights`, none above `most`; what is cut goes to the rest."""
+    full = (weights <= 0) | (most <= 0)
     granted = np.zeros(len(weights), dtype=np.int64)
-    while (left := total - granted.sum()) > 0:
-        room = (most > granted) & (weights > 0)
-        if not room.any():
-            break
-        ideal = left * np.where(room, weights, 0) / weights[room].sum()
-        step = np.minimum(np.floor(ideal).astype(np.int64), most - granted)
-        if step.sum() == 0:
-            # Less than one each: the largest fractions first, ties to the first.
-            first = np.argsort(-np.where(room, ideal, -1), kind="stable")[:left]
-            step = np.zeros_like(granted)
-            step[first[room[first]]] = 1
-        granted += step
+    # Whoever's proportion passes its cap gets the cap, and the others divide the rest.
+    while not full.all():
+        left = total - granted.sum()
+        exact = np.where(full, 0, left * weights / weights[~full].sum())
+        capped = ~full & (exact >= most)
+        if not capped.any():
+            floors = np.floor(exact).astype(np.int64)
+            # What rounding down leaves: the largest fractions first, ties to the first.
+            by_fraction = np.argsort(-np.where(full, -1, exact - floors), kind="stable")
+            floors[by_fraction[: left - floors.sum()]] += 1
+            return granted + floors
+        granted[capped] = most[capped]
+        full |= capped
     return granted
 
 

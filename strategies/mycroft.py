@@ -21,7 +21,6 @@ from mycroft_fl.models.weights import flat_weights
 from mycroft_fl.selection import method_named
 from mycroft_fl.wire import MAX_K, SELECT, pack_request, unpack_report
 from strategies import allocation
-from strategies.defences import is_copying
 from strategies.roll_call import roll_call
 from strategies.standing import RoundRecord, Standing, ranked
 from strategies.traffic import send, sort_out
@@ -247,11 +246,7 @@ class MycroftStrategy(Strategy):
         except BadMessage as error:
             log.warning("the answer of %s is malformed: %s", owner, error)
             return "malformed"
-        return (
-            "duplicate"
-            if is_copying(answer.disclosed, self.trainer.hard_set.sent)
-            else answer.disclosed
-        )
+        return "duplicate" if self.trainer.has_copied(answer.disclosed) else answer.disclosed
 
     def _score(self, owners: list[str]) -> None:
         """Score who answered in this round; of too many, all cheaply and the best by fine-tuning."""

@@ -34,6 +34,7 @@ from mycroft_fl.scoring import Score, alignment, gain_with_interval
 from mycroft_fl.seeds import derived_seed
 from mycroft_fl.selection import method_named
 from mycroft_fl.task import Task
+from strategies.defences import copy_radii, is_copying
 
 log = logging.getLogger(__name__)
 
@@ -96,6 +97,10 @@ class Trainer:
         """The same fine-tune with the sent hard examples and no owner: the rival that is free."""
         return self._fine_tuned(None, hard=True)
 
+    def has_copied(self, answer: Examples) -> bool:
+        """Whether an owner sends the hard set back instead of examples of its own."""
+        return is_copying(answer, self.hard_set.sent, self._copy_radii)
+
     def improved(self, acquired: Examples | None) -> Classifier:
         """The baseline fine-tuned with all that was acquired, and with the hard set if so set."""
         share = self._chosen_share(acquired) if acquired is not None else None
@@ -130,6 +135,12 @@ class Trainer:
             owner: alignment(self._mean_gradient(subset), hard) if len(subset) else 0.0
             for owner, subset in subsets.items()
         }
+
+    @cached_property
+    def _copy_radii(self) -> np.ndarray:
+        splits = self.splits
+        parts = [self.train, splits.selection, splits.scoring, splits.tuning]
+        return copy_radii(self.hard_set.sent, Examples.concatenate(parts))
 
     @property
     def _trains_on_hard(self) -> bool:
