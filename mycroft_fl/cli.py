@@ -24,10 +24,15 @@ from mycroft_fl.errors import InputError, MycroftError, SettingError
 BAD_INPUT, RUN_FAILED, INTERRUPTED = 2, 1, 130
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"]}, invoke_without_command=True
+)
 @click.version_option(package_name="mycroft-fl", prog_name="mycroft-fl")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Find out which data owners can help your model, with as little of their data as possible."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 @cli.command()
@@ -73,6 +78,7 @@ def simulate(
     asked_for = str(path) if path.is_file() else scenario
     simulation = Simulation.load(asked_for, settings, folder, engine=engine)
     show_progress(sys.stderr)
+    simulation.check()  # before anything is written, and before --force removes anything
     RunFolder.prepared(folder, force=force)
     result = run(simulation)
     if as_json:

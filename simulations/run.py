@@ -21,8 +21,7 @@ def run(simulation: Simulation) -> dict[str, Any]:
 
     The folder must be prepared. Raises `RunFailed` or `InputError`, the same in both engines.
     """
-    # Drawn here first, so that a scenario that asks for too much fails before anything starts.
-    _ = simulation.world
+    simulation.check()
     {"flower": _on_flower, "in-process": _in_process}[simulation.engine](simulation)
     result: dict[str, Any] | None = simulation.folder.read_json("result.json")
     if result is None:

@@ -14,7 +14,8 @@ from clients.policy import Policy
 from clients.vault import Vault
 from mycroft_fl.config import RunConfig, SettingValue
 from mycroft_fl.errors import SettingError
-from mycroft_fl.selection import METHODS
+from mycroft_fl.models.networks import build
+from mycroft_fl.selection import METHODS, method_named
 from mycroft_fl.task import Task
 from simulations.attackers import Misbehaving
 from simulations.scenario import Scenario, load_scenario
@@ -82,6 +83,15 @@ class Simulation:
         changed = {k: v for k, v in rest.items() if k not in defaults or v != defaults[k]}
         folder = Path(out) if out else default_out
         return cls.load(asked_for, changed | given, folder, engine=engine)
+
+    def check(self) -> None:
+        """Raise now what would else only come to light once the run has started.
+
+        A scenario that asks for more than there is, an unknown method or model.
+        """
+        method_named(self.config.method)
+        task = self.task
+        build(task.model, task.shape, task.num_classes, seed=0)
 
     @functools.cached_property
     def world(self) -> World:

@@ -34,18 +34,18 @@ class RunFolder:
 
         `InputError` where something is in the way. Never removes what no run writes.
         """
-        if path.exists() and not path.is_dir():
-            raise InputError(f"{path} is a file; give a folder that is new or empty")
-        if path.exists() and any(path.iterdir()):
-            if not force:
-                raise InputError(
-                    f"{path} is not empty; give a new folder, or --force to replace the run"
-                )
-            for name in FILES:
-                (path / name).unlink(missing_ok=True)
-            for name in FOLDERS:
-                shutil.rmtree(path / name, ignore_errors=True)
         try:
+            if path.exists() and not path.is_dir():
+                raise InputError(f"{path} is a file; give a folder that is new or empty")
+            if path.exists() and any(path.iterdir()):
+                if not force:
+                    raise InputError(
+                        f"{path} is not empty; give a new folder, or --force to replace the run"
+                    )
+                for name in FILES:
+                    (path / name).unlink(missing_ok=True)
+                for name in FOLDERS:
+                    shutil.rmtree(path / name, ignore_errors=True)
             for name in FOLDERS:
                 (path / name).mkdir(parents=True, exist_ok=True)
         except OSError as error:

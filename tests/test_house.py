@@ -1,0 +1,177 @@
+"""The house stays as it is drawn: who imports whom, what is loaded, what is documented."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from mycroft_fl.cli import cli
+from mycroft_fl.config import RunConfig, setting_rows
+from simulations.scenario import BEHAVIOURS, packaged_scenarios
+
+ROOT = Path(__file__).parents[1]
+CONTRACTS = ROOT / ".importlinter"
+FRONT_DOOR = {"scenario": "rotated-digits", "given": "", "out": "", "engine": "flower"}
+
+
+def lint(folder: Path) -> subprocess.CompletedProcess[str]:
+    """The import rules checked on the packages that lie in `folder`."""
+    tool = Path(sys.executable).parent / "lint-imports"
+    command = [str(tool), "--config", str(CONTRACTS), "--no-cache", "--no-logo"]
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=300, check=False
+    )
+
+
+def test_nobody_imports_whom_it_may_not():
+    checked = lint(ROOT)
+    assert checked.returncode == 0, checked.stdout
+    assert "3 kept, 0 broken" in checked.stdout
+
+
+HOUSE = {
+    "mycroft_fl": ["cli", "wire", "selection"],
+    "strategies": ["mycroft"],
+    "clients": ["client_app", "vault"],
+    "simulations": ["run"],
+}
+ALLOWED = {
+    "mycroft_fl.cli": "def run():\n    import simulations.run\n    import strategies.mycroft\n",
+    "mycroft_fl.wire": "from flwr.app import Array\n",
+    "mycroft_fl.selection": "import torch\n",
+    "clients.client_app": "import flwr.app\nimport mycroft_fl.wire\n",
+    "clients.vault": "import mycroft_fl.selection\n",
+    "simulations.run": "import clients.vault\nimport strategies.mycroft\n",
+}
+
+
+def build_house(folder: Path, sources: dict[str, str]) -> None:
+    for package, modules in HOUSE.items():
+        (folder / package).mkdir()
+        (folder / package / "__init__.py").write_text("")
+        for module in modules:
+            text = sources.get(f"{package}.{module}", "")
+            (folder / package / f"{module}.py").write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("module", "line", "broken"),
+    [
+        ("mycroft_fl.cli", "", None),
+        ("strategies.mycroft", "import clients.vault", "trainer and owner never each other"),
+        ("clients.vault", "import strategies.mycroft", "trainer and owner never each other"),
+        ("strategies.mycroft", "import simulations.run", "trainer and owner never each other"),
+        ("mycroft_fl.selection", "import simulations.run", "all see the"),
+        ("mycroft_fl.selection", "import flwr.app", "wire.py alone knows Flower"),
+        ("mycroft_fl.wire", "import torch", "loads no torch"),
+        ("clients.client_app", "import clients.vault", "loads no torch"),
+    ],
+    ids=lambda value: str(value).replace("import ", "imports "),
+)
+def test_each_broken_rule_is_caught(tmp_path, module, line, broken):
+    build_house(tmp_path, {**ALLOWED, module: f"{ALLOWED.get(module, '')}{line}\n"})
+    checked = lint(tmp_path)
+    if broken is None:
+        assert checked.returncode == 0, checked.stdout
+        return
+    assert checked.returncode == 1
+    told = checked.stdout.split("Broken contracts")[0]
+    assert re.search(rf"{re.escape(broken)}[^\n]*(\n[^\n]*)?BROKEN", told), checked.stdout
+
+
+@pytest.mark.parametrize(
+    ("module", "absent"),
+    [
+        ("mycroft_fl", ["flwr", "opacus", "torch"]),
+        ("mycroft_fl.cli", ["flwr", "opacus", "torch", "simulations", "strategies", "clients"]),
+        ("mycroft_fl.wire", ["torch", "opacus", "ray"]),
+        ("clients.client_app", ["torch", "opacus", "ray", "strategies", "simulations"]),
+        ("mycroft_fl.selection", ["flwr", "opacus", "strategies", "clients", "simulations"]),
+        ("clients.vault", ["flwr", "opacus", "strategies", "simulations"]),
+    ],
+)
+def test_nothing_heavy_or_foreign_is_loaded(module, absent):
+    code = f"import sys, {module}; print([name for name in {absent} if name in sys.modules])"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300,
+        check=True,
+    )  # fmt: skip
+    assert loaded.stdout == "[]\n"
+
+
+@pytest.fixture(scope="module")
+def pyproject() -> dict:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def flat(table: dict, at: str = "") -> dict:
+    pairs: dict = {}
+    for key, value in table.items():
+        pairs |= flat(value, f"{at}{key}.") if isinstance(value, dict) else {f"{at}{key}": value}
+    return pairs
+
+
+def test_flower_knows_every_setting_with_its_default(pyproject):
+    config = flat(pyproject["tool"]["flwr"]["app"]["config"])
+    wanted = FRONT_DOOR | RunConfig().settings()
+    assert config == wanted
+    # 1 == 1.0 == True in Python, but not in TOML: Flower refuses -c of another type.
+    assert {key: type(value) for key, value in config.items()} == {
+        key: type(value) for key, value in wanted.items()
+    }
+
+
+def test_the_scenario_of_a_plain_flwr_run_is_packaged(pyproject):
+    assert FRONT_DOOR["scenario"] in dict(packaged_scenarios())
+
+
+def test_every_setting_is_documented_as_the_command_tells_it():
+    text = (ROOT / "docs" / "settings.md").read_text()
+    rows = [
+        f"| `{key}` | `{json.dumps(default)}` | {meaning.replace('|', chr(92) + '|')} |"
+        for key, default, meaning in setting_rows()
+    ]
+    assert [line for line in text.splitlines() if line.startswith("| `")] == rows
+
+
+def test_every_behaviour_of_an_owner_is_documented():
+    text = (ROOT / "docs" / "scenarios.md").read_text()
+    assert [name for name in BEHAVIOURS if f"`{name}`" not in text] == []
+
+
+def test_every_command_is_documented():
+    text = (ROOT / "README.md").read_text()
+    assert [name for name in cli.commands if f"mycroft-fl {name}" not in text] == []
+
+
+def test_what_flower_ships_is_what_runs_and_no_test(pyproject):
+    included = pyproject["tool"]["flwr"]["app"]["fab-include"]
+    shipped = {path for pattern in included for path in ROOT.glob(pattern)}
+    packages = pyproject["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    needed = {path for package in packages for path in (ROOT / package).rglob("*.py")}
+    assert needed <= shipped
+    assert not any("tests" in path.relative_to(ROOT).parts for path in shipped)
+    # Flower leaves such files out of a bundle.
+    named = [path.name for path in shipped if re.fullmatch(r"test_.*\.py|.*_test\.py", path.name)]
+    assert named == []
+
+
+def test_every_file_says_first_what_it_holds():
+    packages = ("mycroft_fl", "strategies", "clients", "simulations", "benchmarks", "tests")
+    files = [path for package in packages for path in (ROOT / package).rglob("*.py")]
+    assert len(files) > 50
+    silent = [str(path.relative_to(ROOT)) for path in files if not path.read_text().startswith('"""')]
+    assert silent == []
+
+
+def test_the_tests_have_names_of_their_own_and_are_no_packages():
+    names = [path.name for path in (ROOT / "tests").rglob("*.py")]
+    assert "__init__.py" not in names
+    tests = [name for name in names if name.startswith("test_")]
+    assert sorted(tests) == sorted(set(tests))
