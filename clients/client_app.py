@@ -64,7 +64,7 @@ def _reply(
     except Refused as refusal:
         _note(log, f"refused: {refusal}")
         return pack_failure("refused")
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         _note(log, "the request could not be answered", error)
         return pack_failure("error")
 
@@ -73,12 +73,12 @@ def _introduction(name_for: Callable[[Context], str], context: Context) -> Recor
     """The owner's name, or the fixed text of a failure."""
     try:
         return pack_introduction(name_for(context))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         _note(logging.getLogger(__name__), "the owner's name could not be found", error)
         return pack_failure("error")
 
 
-def _note(log: logging.Logger, text: str, error: Exception | None = None) -> None:
+def _note(log: logging.Logger, text: str, error: BaseException | None = None) -> None:
     # A log that cannot be opened (a full disk) raises, and that text would reach the trainer too.
     with suppress(Exception):
         log.warning(text, exc_info=error)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mycroft_fl.config import suggestion
+from mycroft_fl.config import MAX_EXAMPLES, suggestion
 from mycroft_fl.errors import InputError, Refused
 from mycroft_fl.exchange import Request
 from mycroft_fl.selection import METHODS
@@ -38,7 +38,9 @@ class Policy:
         for key, value in table.items():
             if key not in kinds:
                 raise InputError(f"unknown key 'policy.{key}'{suggestion(key, list(kinds))}")
-            if type(value) is not kinds[key]:
+            if type(value) is not kinds[key] or (
+                isinstance(value, list) and not all(isinstance(each, str) for each in value)
+            ):
                 raise InputError(
                     f"policy.{key} is {value!r}; it must be of type {kinds[key].__name__}"
                 )
@@ -54,5 +56,11 @@ class Policy:
             raise Refused(f"mode '{request.mode}' is not allowed; allowed: {list(self.modes)}")
         if request.method not in METHODS and request.method not in self.own_methods:
             raise Refused(f"method '{request.method}' is not one that this owner trusts")
-        if self.max_records is not None and request.k > self.max_records:
-            raise Refused(f"{request.k} records asked for, over the limit of {self.max_records}")
+
+    def records_left(self, disclosed: int) -> int:
+        """How many more raw examples may leave; `Refused` once there are none."""
+        if self.max_records is None:
+            return MAX_EXAMPLES
+        if disclosed >= self.max_records:
+            raise Refused(f"all {self.max_records} records that may leave have left")
+        return self.max_records - disclosed

@@ -66,7 +66,9 @@ class Vault:
 
     def _choose(self, request: Request) -> np.ndarray:
         """The ids of the examples to hand over, most useful first."""
-        fresh = self._examples[~np.isin(self._examples.ids, self._ledger.disclosed())]
+        disclosed = self._ledger.disclosed()
+        allowed = self._policy.records_left(len(disclosed))
+        fresh = self._examples[~np.isin(self._examples.ids, disclosed)]
         fresh = fresh[_first_of_each(fresh.ids)]
         if len(fresh) == 0:
             return fresh.ids
@@ -77,7 +79,7 @@ class Vault:
             seed=derived_seed(request.seed, "select", self.name, request.server_round),
         )
         method = method_named(request.method)
-        k = min(request.k, len(fresh))
+        k = min(request.k, allowed, len(fresh))
         chosen: np.ndarray = fresh.ids[_checked(method.select(fresh, query, k), k, len(fresh))]
         return chosen
 

@@ -22,11 +22,10 @@ from mycroft_fl.config import setting_rows
 from mycroft_fl.errors import InputError, MycroftError, SettingError
 
 BAD_INPUT, RUN_FAILED, INTERRUPTED = 2, 1, 130
+TRACEBACK_WANTED = "MYCROFT_TRACEBACK"
 
 
-@click.group(
-    context_settings={"help_option_names": ["-h", "--help"]}, invoke_without_command=True
-)
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, invoke_without_command=True)
 @click.version_option(package_name="mycroft-fl", prog_name="mycroft-fl")
 @click.pass_context
 def cli(context: click.Context) -> None:
@@ -73,7 +72,7 @@ def simulate(
     from simulations.simulation import Simulation
     from strategies.run_folder import RunFolder
 
-    path = Path(scenario).absolute()
+    path = Path(scenario).expanduser().absolute()
     folder = (out or _fresh_folder(Path(scenario).stem)).absolute()
     asked_for = str(path) if path.is_file() else scenario
     simulation = Simulation.load(asked_for, settings, folder, engine=engine)
@@ -109,6 +108,9 @@ def main() -> None:
         cli.main(standalone_mode=False)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        sys.exit(BAD_INPUT)
     except click.ClickException as error:
         _fail(error.format_message(), BAD_INPUT)
     except InputError as error:
@@ -120,6 +122,11 @@ def main() -> None:
     except BrokenPipeError:
         # The reader of our output has gone: not our failure, and no place to say so.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except Exception as error:
+        if os.environ.get(TRACEBACK_WANTED):
+            raise
+        place = f"set {TRACEBACK_WANTED}=1 to see where"
+        _fail(f"{type(error).__name__}: {error}\n{place}", RUN_FAILED)
 
 
 def assigned(assignment: str) -> tuple[str, Any]:

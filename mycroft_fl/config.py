@@ -12,6 +12,9 @@ from typing import Any
 from mycroft_fl.errors import SettingError
 
 SettingValue = bool | int | float | str
+MAX_EXAMPLES = 10_000_000  # asked of one owner, or in all
+MAX_HARD = 4096
+MAX_THREADS = 64
 
 
 def _setting(
@@ -38,10 +41,18 @@ class RunConfig:
         "hard-features",
         "how an owner chooses: a method's name, or package.module:function",
     )
-    seed: int = _setting("seed", 0, "draws everything that is random in a run", least=0)
-    budget: int = _setting("budget", 200, "examples disclosed in all, pilots included", least=1)
+    seed: int = _setting(
+        "seed", 0, "draws everything that is random in a run", least=0, most=2**63 - 1
+    )
+    budget: int = _setting(
+        "budget", 200, "examples disclosed in all, pilots included", least=1, most=MAX_EXAMPLES
+    )
     pilot_per_owner: int = _setting(
-        "pilot-per-owner", 15, "examples asked of each owner in the first round", least=1
+        "pilot-per-owner",
+        15,
+        "examples asked of each owner in the first round",
+        least=1,
+        most=MAX_EXAMPLES,
     )
     num_rounds: int = _setting("num-rounds", 3, "rounds of asking, at most", least=1)
     allocation: str = _setting(
@@ -62,7 +73,9 @@ class RunConfig:
         "what is hard: what the model gets wrong, or what it loses most on",
         choices=("misclassified", "highest-loss"),
     )
-    hard_set_sent: int = _setting("hard-set.sent", 16, "hard examples sent to owners", least=1)
+    hard_set_sent: int = _setting(
+        "hard-set.sent", 16, "hard examples sent to owners", least=1, most=MAX_HARD
+    )
     hard_set_classes: str = _setting(
         "hard-set.classes", "", "only these classes may be hard: names, comma-separated; empty: all"
     )
@@ -138,7 +151,11 @@ class RunConfig:
         least=1,
     )
     threads: int = _setting(
-        "threads", 1, "threads of each process; equal counts, equal results", least=1
+        "threads",
+        1,
+        "threads of each process; equal counts, equal results",
+        least=1,
+        most=MAX_THREADS,
     )
 
     def __post_init__(self) -> None:
@@ -213,6 +230,6 @@ def _check(each: dataclasses.Field, value: Any) -> None:
         return
     least, above, most = (each.metadata[limit] for limit in ("least", "above", "most"))
     if not (math.isfinite(value) and least <= value <= most and value > above):
-        low = f"more than {above:g}" if above > -math.inf else f"at least {least:g}"
-        high = f" and at most {most:g}" if most < math.inf else ""
+        low = f"more than {above}" if above > -math.inf else f"at least {least}"
+        high = f" and at most {most}" if most < math.inf else ""
         raise SettingError(f"{key} is {value}; it must be {low}{high}")

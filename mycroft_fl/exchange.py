@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -50,3 +51,5 @@ class Expected:
     dtype: np.dtype
     num_classes: int
     at_most: int
+    largest: float = math.inf
+    """No value of an honest example is larger in size: one such could ruin a model by itself."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,4 +53,5 @@ def alignment(
     one pass over the subset where a fine-tune costs hundreds.
     """
     length = float(np.linalg.norm(hard_gradient))
-    return float(subset_gradient @ hard_gradient) / length if length else 0.0
+    along = float(subset_gradient @ hard_gradient) / length if length else 0.0
+    return along if math.isfinite(along) else -math.inf

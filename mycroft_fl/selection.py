@@ -157,7 +157,7 @@ def method_named(name: str) -> Method:
     module_name, _, function_name = name.partition(":")
     try:
         function = getattr(importlib.import_module(module_name), function_name)
-    except Exception as error:  # all of them: a module of somebody's own may raise anything
+    except (Exception, SystemExit) as error:  # a module of somebody's own may raise anything
         raise SettingError(
             f"method '{name}' cannot be imported ({error}); give package.module:function, "
             "importable from the folder you are in"

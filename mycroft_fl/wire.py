@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 
+from mycroft_fl.config import MAX_EXAMPLES, MAX_HARD
 from mycroft_fl.errors import BadMessage
 from mycroft_fl.examples import Examples
 from mycroft_fl.exchange import Expected, OwnerReport, Request
@@ -23,8 +24,6 @@ from mycroft_fl.exchange import Expected, OwnerReport, Request
 SELECT = "query.select"
 INTRODUCE = "query.introduce"
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-MAX_HARD = 4096
-MAX_K = 10_000_000
 MAX_BYTES = 1 << 30
 
 _REQUEST_FIELDS: dict[str, type] = {
@@ -53,8 +52,8 @@ def unpack_request(content: RecordDict) -> Request:
     """The request in `content`. `BadMessage` on anything that is not one."""
     fields = _fields(content, "request", _REQUEST_FIELDS)
     arrays = _arrays(content, {"x", "y"}, {"weights"})
-    if not 1 <= fields["k"] <= MAX_K:
-        raise BadMessage(f"k is {fields['k']}; it must be from 1 to {MAX_K}")
+    if not 1 <= fields["k"] <= MAX_EXAMPLES:
+        raise BadMessage(f"k is {fields['k']}; it must be from 1 to {MAX_EXAMPLES}")
     if not 1 <= fields["owner-epochs"] <= 1000:
         raise BadMessage(f"owner-epochs is {fields['owner-epochs']}; it must be from 1 to 1000")
     if not 1 <= fields["num-classes"] <= 1_000_000:
@@ -100,6 +99,8 @@ def unpack_report(content: RecordDict, expected: Expected) -> OwnerReport:
         raise BadMessage(f"examples are {disclosed.x.dtype}, asked for {expected.dtype}")
     if disclosed.x.shape[1:] != expected.shape:
         raise BadMessage(f"examples of shape {disclosed.x.shape[1:]}, asked for {expected.shape}")
+    if disclosed.x.size and np.abs(disclosed.x).max() > expected.largest:
+        raise BadMessage(f"a value beyond {expected.largest:g}")
     if len(np.unique(disclosed.ids)) < len(disclosed):
         raise BadMessage("an example stands twice in one answer")
     return OwnerReport(disclosed)

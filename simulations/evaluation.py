@@ -30,7 +30,7 @@ PACKAGES = ("mycroft-fl", "flwr", "torch", "numpy", "scikit-learn")
 
 
 @dataclass(frozen=True)
-class TestSet:
+class HeldOut:
     """The test examples, the group of each, and which of them the baseline gets wrong."""
 
     examples: Examples
@@ -66,7 +66,7 @@ def result_of(simulation: Simulation, strategy: MycroftStrategy) -> dict[str, An
     }
     test = world.trainer("test")
     hard = ~correct(saved["baseline"], test)
-    tests = TestSet(test, world.trainer_groups("test"), hard)
+    tests = HeldOut(test, world.trainer_groups("test"), hard)
     reached = {name: tests.accuracies(model) for name, model in saved.items()}
     lucky = tests.accuracies(strategy.trainer.improved(_random_instead(simulation, strategy)))
     rounds = []
@@ -79,7 +79,7 @@ def result_of(simulation: Simulation, strategy: MycroftStrategy) -> dict[str, An
         "method": simulation.config.method,
         "engine": simulation.engine,
         "seed": simulation.config.seed,
-        "settings": simulation.config.settings(),
+        "settings": simulation.settings(),
         "warnings": _warnings(simulation, strategy, reached, lucky),
         "baseline": reached["baseline"],
         "control": reached["control"],

@@ -13,8 +13,6 @@ from simulations.simulation import Simulation
 
 log = logging.getLogger(__name__)
 
-ENGINES = ("flower", "in-process")
-
 
 def run(simulation: Simulation) -> dict[str, Any]:
     """Run `simulation` and return its result, which its folder then holds too.

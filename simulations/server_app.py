@@ -21,7 +21,7 @@ def setup_for(context: Context) -> TrainerSetup:
     """The trainer's side of this context's simulation."""
     show_progress(sys.stdout, mark=MARK)
     simulation = simulation_of(context)
-    if not simulation.folder.path.exists():
+    if not simulation.folder.is_fresh():
         RunFolder.prepared(simulation.folder.path, force=False)
     log.info("the run's folder is %s", simulation.folder.path)
     return simulation.trainer_setup()

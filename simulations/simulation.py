@@ -84,6 +84,16 @@ class Simulation:
         folder = Path(out) if out else default_out
         return cls.load(asked_for, changed | given, folder, engine=engine)
 
+    def settings(self) -> dict[str, Any]:
+        """All that a result must name to be understood: run settings and what scenarios may override."""
+        return {
+            **self.config.settings(),
+            "model": self.scenario.model,
+            "dataset": self.scenario.dataset,
+            "owners": len(self.scenario.owners),
+            **{f"policy.{key}": value for key, value in self.scenario.policy.items()},
+        }
+
     def check(self) -> None:
         """Raise now what would else only come to light once the run has started.
 
@@ -119,7 +129,8 @@ class Simulation:
     def vault(self, partition: int) -> Answering:
         """The vault of the owner with this partition-id, well-behaved or not."""
         owner = self.scenario.owners[partition]
-        policy = replace(Policy.from_table(self.scenario.policy), own_methods=self._own_methods())
+        policy = Policy.from_table(self.scenario.policy)
+        policy = replace(policy, own_methods=policy.own_methods + self._own_methods())
         vault = Vault(
             owner.name, self.world.owner(owner.name), policy, self.folder.owner(owner.name)
         )

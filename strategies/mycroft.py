@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
@@ -12,14 +13,15 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDic
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result, Strategy
 
-from mycroft_fl.config import RunConfig
+from mycroft_fl.config import MAX_EXAMPLES, RunConfig
 from mycroft_fl.errors import BadMessage, NotEnoughOwners, SettingError
 from mycroft_fl.examples import Examples
 from mycroft_fl.exchange import Expected, Failure, Request
 from mycroft_fl.models.networks import Classifier
 from mycroft_fl.models.weights import flat_weights
+from mycroft_fl.scoring import Score
 from mycroft_fl.selection import method_named
-from mycroft_fl.wire import MAX_K, SELECT, pack_request, unpack_report
+from mycroft_fl.wire import SELECT, pack_request, unpack_report
 from strategies import allocation
 from strategies.roll_call import roll_call
 from strategies.standing import RoundRecord, Standing, ranked
@@ -27,6 +29,9 @@ from strategies.traffic import send, sort_out
 from strategies.trainer import Trainer
 
 log = logging.getLogger(__name__)
+
+WORTHLESS = Score(0.0, 0.0, 0.0)
+"""Of an owner that answered with nothing: it has nothing that helps, and that is certain."""
 
 OnRound = Callable[[RoundRecord, Classifier], None]
 
@@ -82,9 +87,17 @@ class MycroftStrategy(Strategy):
         scores = [each.score for each in self.standings.values() if each.score is not None]
         return bool(scores) and all(score.low <= 0 for score in scores)
 
-    def acquired(self) -> Examples | None:
-        """All that was acquired, in the order of owners' names; None while there is nothing."""
-        parts = [each.subset() for _, each in sorted(self.standings.items()) if each.acquired]
+    def worth_having(self) -> Examples | None:
+        """What was acquired, in the order of owners' names, but from owners known to do harm.
+
+        Harm is known where the whole interval of the score is below zero. None while there is
+        nothing.
+        """
+        parts = [
+            each.subset()
+            for _, each in sorted(self.standings.items())
+            if each.disclosed and not (each.score is not None and each.score.high < 0)
+        ]
         return Examples.concatenate(parts) if parts else None
 
     def start(
@@ -153,13 +166,13 @@ class MycroftStrategy(Strategy):
             answer = content if isinstance(content, str) else self._checked(owner, content, k)
             if isinstance(answer, str):
                 failed[owner] = answer
-                self.standings[owner] = replace(self.standings[owner], failure=answer)
+                self.standings[owner] = self.standings[owner].with_failure(answer, k)
             else:
                 self.standings[owner] = self.standings[owner].with_answer(answer)
         answered = [owner for owner, _, _ in self._asked if owner not in failed]
         self._require_enough(server_round, len(answered))
-        self._score([owner for owner in answered if self.standings[owner].disclosed])
-        self.model = self.trainer.improved(self.acquired())
+        self._score(answered)
+        self.model = self.trainer.improved(self.worth_having())
         record = RoundRecord(
             server_round, len(self._asked), len(answered), dict(sorted(failed.items())),
             self.disclosed - before, round(time.monotonic() - self._since, 3),
@@ -199,8 +212,8 @@ class MycroftStrategy(Strategy):
     def _plan(self, server_round: int) -> dict[str, int]:
         """Owner -> how many it is asked for in this round."""
         if self.method.everything:
-            return dict.fromkeys(self.standings, MAX_K) if server_round == 1 else {}
-        left = self.config.budget - self.disclosed
+            return dict.fromkeys(self.standings, MAX_EXAMPLES) if server_round == 1 else {}
+        left = self.config.budget - sum(each.spent for each in self.standings.values())
         if server_round == 1:
             return allocation.pilots(
                 self.standings,
@@ -242,19 +255,29 @@ class MycroftStrategy(Strategy):
         """The examples of an answer, or the code of what is wrong with it."""
         task = self.trainer.task
         try:
-            answer = unpack_report(content, Expected(task.shape, task.dtype, task.num_classes, k))
+            answer = unpack_report(
+                content,
+                Expected(task.shape, task.dtype, task.num_classes, k, self.trainer.largest_value),
+            )
         except BadMessage as error:
             log.warning("the answer of %s is malformed: %s", owner, error)
             return "malformed"
-        return "duplicate" if self.trainer.has_copied(answer.disclosed) else answer.disclosed
+        sold_again = self.standings[owner].holds_again(answer.disclosed)
+        copied = self.trainer.has_copied(answer.disclosed)
+        return "duplicate" if sold_again or copied else answer.disclosed
 
     def _score(self, owners: list[str]) -> None:
         """Score who answered in this round; of too many, all cheaply and the best by fine-tuning."""
-        subsets = {owner: self.standings[owner].subset() for owner in owners}
+        subsets = {}
+        for owner in owners:
+            if self.standings[owner].disclosed:
+                subsets[owner] = self.standings[owner].subset()
+            else:
+                self.standings[owner] = replace(self.standings[owner], score=WORTHLESS)
         if len(subsets) > self.config.scoring_at_most:
             cheap = self.trainer.alignments(subsets)
             best_first = sorted(cheap, key=lambda owner: (-cheap[owner], owner))
-            for owner in owners:
+            for owner in subsets:
                 self.standings[owner] = replace(self.standings[owner], screening=cheap[owner])
             subsets = {owner: subsets[owner] for owner in best_first[: self.config.scoring_at_most]}
         for owner, score in self.trainer.scores(subsets).items():
@@ -263,9 +286,13 @@ class MycroftStrategy(Strategy):
     def _require_enough(self, server_round: int, answered: int) -> None:
         # Only the first round can be too thin: later ones ask the few that earned it.
         if server_round <= 1 and answered < self.config.min_owners:
+            codes = Counter(each.failure for each in self.standings.values() if each.failure)
+            failed = ", ".join(f"{count} {code}" for code, count in sorted(codes.items()))
             raise NotEnoughOwners(
-                f"{answered} owners answered within {self.config.timeout:g} s, fewer than min-owners "
-                f"= {self.config.min_owners}; look at the owners' logs, raise timeout, or lower min-owners"
+                f"{answered} owners answered within {self.config.timeout:g} s"
+                + (f" ({failed})" if failed else "")
+                + f", fewer than min-owners = {self.config.min_owners}; look at the owners' logs, "
+                "raise timeout, or lower min-owners"
             )
 
     def _wanted(self, plan: dict[str, int]) -> str:

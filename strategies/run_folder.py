@@ -20,6 +20,7 @@ FILES = (
     "result.json", "summary.md", "rounds.jsonl", "acquired.npz", "error.json", "flower.log",
 )  # fmt: skip
 FOLDERS = ("models", "owners")
+MARKER = ".mycroft-run"
 
 
 class RunFolder:
@@ -32,7 +33,8 @@ class RunFolder:
     def prepared(cls, path: Path, *, force: bool) -> RunFolder:
         """A folder that is new or empty; with `force` an earlier run's files are removed first.
 
-        `InputError` where something is in the way. Never removes what no run writes.
+        `InputError` where something is in the way. Only a folder that a run has marked as its own
+        is cleared, and of it only what runs write.
         """
         try:
             if path.exists() and not path.is_dir():
@@ -42,17 +44,27 @@ class RunFolder:
                     raise InputError(
                         f"{path} is not empty; give a new folder, or --force to replace the run"
                     )
+                if not (path / MARKER).is_file():
+                    raise InputError(
+                        f"{path} is not the folder of a run, so --force does not clear it; give another"
+                    )
                 for name in FILES:
                     (path / name).unlink(missing_ok=True)
                 for name in FOLDERS:
                     shutil.rmtree(path / name, ignore_errors=True)
             for name in FOLDERS:
                 (path / name).mkdir(parents=True, exist_ok=True)
+            (path / MARKER).touch()
         except OSError as error:
             raise InputError(
                 f"{path} cannot be written: {error.strerror}; give another folder"
             ) from error
         return cls(path)
+
+    def is_fresh(self) -> bool:
+        """Whether this is a run's folder in which nothing has run yet."""
+        marked = (self.path / MARKER).is_file()
+        return marked and not (self.path / "rounds.jsonl").exists()
 
     def owner(self, name: str) -> Path:
         """The folder that stands for an owner's own disk."""
@@ -91,7 +103,7 @@ class RunFolder:
             arrays["y"] = np.concatenate([part.y for _, _, part in parts])
         whole = self.path / "acquired.npz.part"
         with whole.open("wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **arrays)
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
         whole.rename(self.path / "acquired.npz")
 
     def save_json(self, name: str, content: Any) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
+import numpy as np
+
 from mycroft_fl.examples import Examples
 from mycroft_fl.exchange import Failure
 from mycroft_fl.scoring import Score
@@ -32,7 +34,9 @@ class RoundRecord:
 class Standing:
     """One owner in the trainer's eyes.
 
-    `screening` is the cheap score, which orders those that were not scored by fine-tuning;
+    `lost` counts what it may have disclosed without the trainer seeing it: answers that came too
+    late or in no usable form. `screening` is the cheap score, which orders those that were not
+    scored by fine-tuning;
     `exhausted` once it had nothing more to give.
     """
 
@@ -41,6 +45,7 @@ class Standing:
     score: Score | None = None
     screening: float | None = None
     failure: Failure | None = None
+    lost: int = 0
     exhausted: bool = False
 
     @property
@@ -56,6 +61,20 @@ class Standing:
     def disclosed(self) -> int:
         """How many examples this owner has handed over."""
         return sum(len(part) for part in self.acquired)
+
+    @property
+    def spent(self) -> int:
+        """What this owner has cost the budget, seen or not."""
+        return self.disclosed + self.lost
+
+    def holds_again(self, answer: Examples) -> bool:
+        """Whether any of an answer was handed over before: nobody pays twice for one example."""
+        return any(np.isin(answer.ids, part.ids).any() for part in self.acquired)
+
+    def with_failure(self, code: Failure, asked: int) -> Standing:
+        """After an answer that failed. A refusal discloses nothing; anything else may have."""
+        lost = 0 if code == "refused" else asked
+        return replace(self, failure=code, lost=self.lost + lost)
 
     def subset(self) -> Examples:
         """All that this owner has handed over."""

@@ -40,6 +40,7 @@ log = logging.getLogger(__name__)
 
 SHARES_TO_CHOOSE_FROM = (0.1, 0.25, 0.4)
 HALVINGS = 50
+VALUES_BEYOND_OWN = 100
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,11 @@ class Trainer:
         )
         self.baseline = self._fitted(data.weights)
         self.hard_set = self._find_hard_set()
+
+    @property
+    def largest_value(self) -> float:
+        """How large a value of an owner's example may be: far beyond the trainer's own, but finite."""
+        return VALUES_BEYOND_OWN * float(np.abs(self.train.x).max())
 
     def hard_set_agreement(self) -> float:
         """How much two random halves of the sent hard set point the same way: a mean cosine.

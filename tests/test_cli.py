@@ -26,6 +26,7 @@ from simulations import run as run_module
 from simulations.progress import PACKAGES
 from simulations.scenario import packaged_scenarios
 from simulations.simulation import Simulation
+from strategies.run_folder import RunFolder
 
 SCENARIO = """
 title = "Small digits"
@@ -252,7 +253,7 @@ def test_an_interrupted_run_exits_with_130(call, monkeypatch, stop):
 
 
 def test_a_folder_that_is_not_empty_is_left_as_it_is_unless_forced(call, here):
-    (here / "out").mkdir()
+    assert simulate(call, "--out", "out", "--set", "num-rounds=1").code == 0
     (here / "out" / "result.json").write_text("precious")
     (here / "out" / "notes.txt").write_text("mine")
     before = contents(here / "out")
@@ -265,9 +266,17 @@ def test_a_folder_that_is_not_empty_is_left_as_it_is_unless_forced(call, here):
     check_result(json.loads((here / "out" / "result.json").read_text()))
 
 
+def test_force_clears_no_folder_that_is_not_a_runs(call, here):
+    before = contents(here)
+    outcome = simulate(call, "--out", ".", "--force")
+    assert_is_a_short_error(outcome, 2)
+    assert "is not the folder of a run, so --force does not clear it" in outcome.stderr
+    assert contents(here) == before
+
+
 @pytest.mark.parametrize("wrong", ["method=opm", "dataset=digit", "owners=500", "model=mpl"])
 def test_bad_input_never_costs_an_earlier_run(call, here, wrong):
-    (here / "out").mkdir()
+    RunFolder.prepared(here / "out", force=False)
     (here / "out" / "result.json").write_text("precious")
     before = contents(here)
     for force in ([], ["--force"]):

@@ -166,7 +166,9 @@ def test_every_file_says_first_what_it_holds():
     packages = ("mycroft_fl", "strategies", "clients", "simulations", "benchmarks", "tests")
     files = [path for package in packages for path in (ROOT / package).rglob("*.py")]
     assert len(files) > 50
-    silent = [str(path.relative_to(ROOT)) for path in files if not path.read_text().startswith('"""')]
+    silent = [
+        str(path.relative_to(ROOT)) for path in files if not path.read_text().startswith('"""')
+    ]
     assert silent == []
 
 

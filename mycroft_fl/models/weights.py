@@ -44,3 +44,5 @@ def load_weights(model: nn.Module, path: Path) -> None:
         # PyTorch's first line only says that there are errors.
         reason = " ".join(line.strip() for line in str(error).splitlines()[:2])
         raise DataError(f"{path} does not hold this model's weights: {reason}") from error
+    if not all(bool(value.isfinite().all()) for value in model.state_dict().values()):
+        raise DataError(f"{path} holds weights that are not finite; fit the model again")

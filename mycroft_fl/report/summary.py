@@ -8,6 +8,7 @@ from typing import Any, TextIO
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 SHOWN_OWNERS = 20
 WIDTH_OFF_TERMINAL = 130
@@ -120,7 +121,7 @@ def _table(title: str, head: list[str], rows: Rows) -> Table:
         numeric = all(row[place] in ("", "-") or _is_number(row[place]) for row in rows)
         table.add_column(name, justify="right" if numeric else "left", no_wrap=True)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(Text(cell) for cell in row))
     return table
 
 

@@ -84,8 +84,8 @@ def test_a_method_that_the_owner_does_not_trust_is_refused() -> None:
         )
 
 
-def test_more_than_the_limit_is_refused_by_the_number_asked_for() -> None:
+def test_what_is_left_may_leave_and_after_it_nothing() -> None:
     policy = Policy(max_records=5)
-    policy.check(request(k=5))
-    assert refused(policy, k=6) == "6 records asked for, over the limit of 5"
-    assert refused(Policy(max_records=0), k=1) == "1 records asked for, over the limit of 0"
+    assert [policy.records_left(disclosed) for disclosed in (0, 2, 4)] == [5, 3, 1]
+    with pytest.raises(Refused, match="all 5 records that may leave have left"):
+        policy.records_left(5)

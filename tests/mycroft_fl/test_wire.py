@@ -107,7 +107,7 @@ def same(one: Examples, other: Examples) -> bool:
 @given(
     hard=example_sets(least=1),
     weights=st.none() | hnp.arrays(np.float32, st.integers(0, 6), elements=finite),
-    k=st.integers(1, wire.MAX_K),
+    k=st.integers(1, wire.MAX_EXAMPLES),
     seed=st.integers(-(2**63), 2**63 - 1),
     method=st.text(st.characters(exclude_categories=("Cs",)), max_size=200),
     space=st.sampled_from(["pixels", "model"]),
@@ -489,7 +489,7 @@ def test_a_text_that_is_far_too_long_is_refused() -> None:
     [
         ({"k": 0}, "k is 0; it must be from 1 to 10000000"),
         ({"k": -5}, "k is -5; it must be from 1 to 10000000"),
-        ({"k": wire.MAX_K + 1}, "k is 10000001; it must be from 1 to 10000000"),
+        ({"k": wire.MAX_EXAMPLES + 1}, "k is 10000001; it must be from 1 to 10000000"),
         ({"owner_epochs": 0}, "owner-epochs is 0; it must be from 1 to 1000"),
         ({"owner_epochs": 1001}, "owner-epochs is 1001; it must be from 1 to 1000"),
         ({"num_classes": 0}, "num-classes is 0; it must be from 1 to 1000000"),

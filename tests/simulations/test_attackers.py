@@ -18,7 +18,7 @@ from simulations.attackers import Misbehaving
 from simulations.scenario import BEHAVIOURS
 
 K = 4
-EXPECTED = Expected((1, 4, 4), np.dtype(np.uint8), 3, K)
+EXPECTED = Expected((1, 4, 4), np.dtype(np.uint8), 3, K, largest=255.0)
 TIMEOUT = 0.2
 
 

@@ -39,7 +39,7 @@ rows = st.lists(
 def test_accuracies_are_what_counting_one_by_one_gives(drawn):
     said, labels, groups, hard = (list(column) for column in zip(*drawn, strict=True))
     x = np.array(said, np.float32)[:, None] / 10
-    tests = evaluation.TestSet(Examples(x, np.array(labels)), np.array(groups), np.array(hard))
+    tests = evaluation.HeldOut(Examples(x, np.array(labels)), np.array(groups), np.array(hard))
     found = tests.accuracies(Says())
 
     def share(which: list[bool]) -> float | None:

@@ -7,6 +7,7 @@ import logging
 import sys
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -130,6 +131,12 @@ def test_the_result_is_valid_and_lies_beside_all_that_the_contract_names(usual):
     assert {path.stem for path in (folder / "models").iterdir()} == names
 
 
+def test_the_settings_of_a_result_name_all_that_may_be_overridden(usual):
+    simulation, result = usual
+    told = {"model": "mlp", "dataset": "digits", "owners": 3}
+    assert result["settings"] == simulation.config.settings() | told
+
+
 def test_twice_the_same_but_for_the_seconds(usual, tmp_path):
     assert without_times(simulate(tmp_path)[1]) == without_times(usual[1])
 
@@ -226,21 +233,21 @@ def test_the_detail_of_a_failure_is_in_the_owners_log_alone(cheated):
     assert not any("fails whenever" in path.read_text() for path in ours)
 
 
-def test_an_owner_out_of_records_refuses_and_what_it_gave_before_stays(tmp_path):
-    simulation, result = simulate(tmp_path, {"policy.max-records": 9})
-    assert failures(result) == {"a": "refused"}
-    assert by_owner(result)["a"]["disclosed"] == 8
-    assert result["disclosed"] == len(acquired(simulation)[2])
-    assert max(each["disclosed"] for each in result["owners"]) <= 9
+def test_an_owner_gives_what_its_policy_leaves_and_then_refuses(tmp_path):
+    settings = {"policy.max-records": 9, "stop-early": False, "num-rounds": 4}
+    simulation, result = simulate(tmp_path, settings)
+    assert by_owner(result)["a"]["disclosed"] == 9
+    assert set(failures(result).values()) == {"refused"}
+    assert result["disclosed"] == len(acquired(simulation)[2]) <= 27
 
 
 def test_where_all_refuse_the_run_ends_with_an_error(tmp_path):
-    with pytest.raises(NotEnoughOwners, match="0 owners answered"):
-        simulate(tmp_path, {"policy.max-records": 5})
+    with pytest.raises(NotEnoughOwners, match=r"0 owners answered within 600 s \(3 refused\)"):
+        simulate(tmp_path, {"policy.max-records": 0})
 
 
 def test_too_few_answers_end_the_run_and_the_error_is_in_its_folder(tmp_path):
-    with pytest.raises(NotEnoughOwners, match="3 owners answered .* min-owners = 4"):
+    with pytest.raises(NotEnoughOwners, match=r"3 owners answered .* min-owners = 4"):
         simulate(tmp_path, {"min-owners": 4})
     error = json.loads((tmp_path / "out" / "error.json").read_text())
     assert error["kind"] == "NotEnoughOwners"
@@ -328,7 +335,9 @@ def test_full_information_is_everything_that_all_hold(tmp_path):
     simulation, result = simulate(tmp_path, {"method": "full", "budget": 1})
     assert len(result["rounds"]) == 1
     assert result["disclosed"] == 300
-    assert {each["owner"]: each["disclosed"] for each in result["owners"]} == dict.fromkeys("abf", 100)
+    assert {each["owner"]: each["disclosed"] for each in result["owners"]} == dict.fromkeys(
+        "abf", 100
+    )
     examples = acquired(simulation)[2]
     everything = np.concatenate([simulation.world.owner(name).ids for name in "abf"])
     assert sorted(examples.ids) == sorted(everything)
@@ -365,17 +374,12 @@ def test_poisoned_test_examples_change_no_decision(usual, tmp_path, monkeypatch)
 def test_picks_at_random_by_the_simulator_are_as_many_of_each_owners_own(usual):
     simulation, result = usual
 
-    class Standing:
-        def __init__(self, disclosed: int) -> None:
-            self.disclosed = disclosed
-
-    class Strategy:
-        standings = {each["owner"]: Standing(each["disclosed"]) for each in result["owners"]}
-
-    picks = _random_instead(simulation, Strategy)
+    counts = {each["owner"]: each["disclosed"] for each in result["owners"]}
+    standings = {name: SimpleNamespace(disclosed=count) for name, count in counts.items()}
+    picks = _random_instead(simulation, SimpleNamespace(standings=standings))
     assert len(picks) == result["disclosed"] == len(set(picks.ids.tolist()))
-    for name, standing in Strategy.standings.items():
-        assert np.isin(picks.ids, simulation.world.owner(name).ids).sum() == standing.disclosed
+    for name, count in counts.items():
+        assert np.isin(picks.ids, simulation.world.owner(name).ids).sum() == count
     assert sorted(picks.ids) != sorted(acquired(simulation)[2].ids)
 
 

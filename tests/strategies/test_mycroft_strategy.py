@@ -14,7 +14,7 @@ from flwr.app import ArrayRecord, ConfigRecord, Error, Message, MetricRecord, Re
 from flwr.serverapp.strategy import Strategy
 from flwr.supercore.task_identity import TaskIdentity
 
-from mycroft_fl.config import RunConfig
+from mycroft_fl.config import MAX_EXAMPLES, RunConfig
 from mycroft_fl.data.sources import load_dataset
 from mycroft_fl.errors import NotEnoughOwners, SettingError
 from mycroft_fl.examples import Examples
@@ -24,7 +24,6 @@ from mycroft_fl.scoring import Score
 from mycroft_fl.task import Task
 from mycroft_fl.wire import (
     INTRODUCE,
-    MAX_K,
     SELECT,
     pack_failure,
     pack_introduction,
@@ -32,7 +31,7 @@ from mycroft_fl.wire import (
     unpack_request,
 )
 from strategies.mycroft import MycroftStrategy
-from strategies.standing import RoundRecord
+from strategies.standing import RoundRecord, Standing
 from strategies.trainer import Trainer, TrainerData
 
 TASK = Task(tuple("0123456789"), (1, 8, 8), np.dtype(np.uint8), "mlp")
@@ -219,7 +218,7 @@ def test_full_asks_all_for_everything_once(strategy_of, scoring, digits):
     network = Network(a=giving(digits[400:500]), b=giving(digits[500:520]))
     strategy = strategy_of({"method": "full", "budget": 1}, owners=2)
     run(strategy, network)
-    assert network.asked() == [{"a": MAX_K, "b": MAX_K}]
+    assert network.asked() == [{"a": MAX_EXAMPLES, "b": MAX_EXAMPLES}]
     assert strategy.disclosed == 120
 
 
@@ -235,7 +234,10 @@ def malformed(digits: Examples) -> dict[str, tuple[str, Answer]]:
         "declines": ("refused", saying(pack_failure("refused"))),
         "fails": ("error", saying(pack_failure("error"))),
         "empty": ("malformed", saying(RecordDict())),
-        "narrow": ("malformed", saying(pack_report(OwnerReport(Examples(five.x[..., 1:], five.y))))),
+        "narrow": (
+            "malformed",
+            saying(pack_report(OwnerReport(Examples(five.x[..., 1:], five.y)))),
+        ),
         "floats": (
             "malformed",
             saying(pack_report(OwnerReport(Examples(five.x.astype(np.float32), five.y)))),
@@ -255,9 +257,12 @@ def malformed(digits: Examples) -> dict[str, tuple[str, Answer]]:
     }
 
 
-def test_each_failure_has_its_code_and_the_others_go_on(strategy_of, digits):
+def test_each_failure_has_its_code_and_the_others_go_on(strategy_of, scoring, digits):
     cheats = malformed(digits)
-    owners = {"good": giving(digits[400:500]), **{name: cheat for name, (_, cheat) in cheats.items()}}
+    owners = {
+        "good": giving(digits[400:500]),
+        **{name: cheat for name, (_, cheat) in cheats.items()},
+    }
     strategy = strategy_of({"budget": 75, "num_rounds": 1}, owners=len(owners))
     network = Network(**owners)
     run(strategy, network)
@@ -267,9 +272,30 @@ def test_each_failure_has_its_code_and_the_others_go_on(strategy_of, digits):
     ranking = [(each.owner, each.status, rank) for each, rank in strategy.ranking()]
     assert ranking[0] == ("good", "scored", 1)
     assert ranking[1:] == [(name, "failed", None) for name in sorted(cheats)]
-    acquired = strategy.acquired()
-    assert acquired is not None
-    assert acquired.ids.tolist() == digits[400:405].ids.tolist()
+    [answer] = strategy.standings["good"].acquired
+    assert answer.ids.tolist() == digits[400:405].ids.tolist()
+    # What failed may have been disclosed all the same, and counts; a refusal discloses nothing.
+    lost = {name: strategy.standings[name].lost for name in cheats}
+    assert lost == {name: 0 if code == "refused" else 5 for name, (code, _) in cheats.items()}
+
+
+def test_an_example_sold_twice_is_a_duplicate(strategy_of, digits):
+    again = digits[400:405]
+    network = Network(a=lambda request: pack_report(OwnerReport(again)), b=giving(digits[500:600]))
+    strategy = strategy_of({"allocation": "equal"}, owners=2)
+    run(strategy, network)
+    assert [record.failed.get("a") for record in strategy.rounds][:2] == [None, "duplicate"]
+    assert strategy.standings["a"].disclosed == 5
+
+
+def test_what_is_known_to_do_harm_is_not_trained_on(strategy_of, digits):
+    strategy = strategy_of(owners=2)
+    harmful = Standing("a", (digits[:5],), score=Score(-0.2, -0.3, -0.1))
+    useless = Standing("b", (digits[5:9],), score=Score(-0.1, -0.3, 0.1))
+    strategy.standings = {"a": harmful, "b": useless}
+    kept = strategy.worth_having()
+    assert kept is not None
+    assert kept.ids.tolist() == digits[5:9].ids.tolist()
 
 
 def test_an_owner_that_fails_later_keeps_its_rank_and_may_answer_again(
@@ -305,7 +331,7 @@ def test_fewer_nodes_than_needed_is_an_error_that_says_what_to_do(strategy_of, d
 
 def test_fewer_good_answers_than_needed_in_the_first_round_is_an_error(strategy_of, digits):
     network = Network(a=giving(digits[400:500]), b=saying(pack_failure("error")))
-    with pytest.raises(NotEnoughOwners, match="1 owners answered"):
+    with pytest.raises(NotEnoughOwners, match=r"^1 owners answered within 5 s \(1 error\), fewer"):
         run(strategy_of({"min_owners": 2}, owners=2), network)
 
 
@@ -314,7 +340,62 @@ def test_owners_that_have_nothing_to_give_are_no_failure(strategy_of, digits):
     strategy = strategy_of(owners=2)
     run(strategy, network)
     assert [(r.answered, r.failed, r.disclosed) for r in strategy.rounds] == [(2, {}, 0)]
-    assert not strategy.buys_nothing
+    assert [each.score for each, _ in strategy.ranking()] == [Score(0.0, 0.0, 0.0)] * 2
+    assert strategy.buys_nothing
+    assert strategy.worth_having() is None
+
+
+def test_an_answer_that_is_lost_has_cost_the_budget_all_the_same(strategy_of, scoring, digits):
+    honest = giving(digits[400:500])
+    network = Network(
+        good=honest, late=saying(None), bad=saying(RecordDict()), no=saying(pack_failure("refused"))
+    )
+    strategy = strategy_of({"budget": 40, "num_rounds": 2}, owners=4)
+    run(strategy, network)
+    # 5 pilots, 10 that may have been disclosed unseen, and nothing for the refusal.
+    assert network.asked()[1] == {"good": 25}
+    assert strategy.disclosed == 30
+    assert {name: each.spent for name, each in strategy.standings.items()} == {
+        "good": 30,
+        "late": 5,
+        "bad": 5,
+        "no": 0,
+    }
+
+
+def test_the_same_examples_sold_again_are_a_duplicate(strategy_of, scoring, digits):
+    again = pack_report(OwnerReport(digits[400:405]))
+    network = Network(a=saying(again), b=giving(digits[500:600]))
+    strategy = strategy_of({"num_rounds": 2}, owners=2)
+    run(strategy, network)
+    assert [record.failed for record in strategy.rounds] == [{}, {"a": "duplicate"}]
+    assert strategy.standings["a"].disclosed == 5
+
+
+def test_nothing_is_learnt_from_an_owner_known_to_do_harm(strategy_of, scoring, digits):
+    scoring |= {"bad": Score(-0.2, -0.3, -0.1), "poor": Score(-0.1, -0.3, 0.1)}
+    network = Network(
+        bad=giving(digits[400:500]), good=giving(digits[500:600]), poor=giving(digits[600:700])
+    )
+    strategy = strategy_of({"num_rounds": 1})
+    run(strategy, network)
+    kept = Examples.concatenate([digits[500:505], digits[600:605]])
+    assert strategy.worth_having().ids.tolist() == kept.ids.tolist()
+    assert strategy.disclosed == 15
+
+
+def test_values_far_beyond_the_trainers_own_are_malformed(digits):
+    def vectors(part: Examples) -> Examples:
+        return Examples(part.x.reshape(len(part), -1).astype(np.float32) / 255, part.y)
+
+    task = replace(TASK, shape=(64,), dtype=np.dtype(np.float32))
+    trainer = Trainer(task, TrainerData(vectors(digits[:200]), vectors(digits[200:320])), QUICK)
+    strategy = MycroftStrategy(trainer, expected_owners=2)
+    huge = vectors(digits[400:405])
+    huge.x[2, 3] = 1e6
+    owners = {"a": giving(vectors(digits[500:600])), "huge": saying(pack_report(OwnerReport(huge)))}
+    run(strategy, Network(**owners))
+    assert strategy.rounds[0].failed == {"huge": "malformed"}
 
 
 def test_a_method_that_needs_the_trainers_model_is_refused_where_that_stays_home(strategy_of):
@@ -391,7 +472,7 @@ def test_the_model_is_improved_with_all_that_was_acquired_in_the_order_of_names(
     )
     result = run(strategy, network)
     acquired = Examples.concatenate([digits[400:421], digits[500:519]])
-    assert strategy.acquired().ids.tolist() == acquired.ids.tolist()
+    assert strategy.worth_having().ids.tolist() == acquired.ids.tolist()
     wanted = flat_weights(strategy.trainer.improved(acquired))
     np.testing.assert_array_equal(flat_weights(strategy.model), wanted)
     np.testing.assert_array_equal(result.arrays.to_numpy_ndarrays()[0], wanted)

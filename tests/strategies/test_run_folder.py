@@ -12,7 +12,7 @@ from mycroft_fl.errors import InputError
 from mycroft_fl.examples import Examples
 from mycroft_fl.models.networks import build
 from mycroft_fl.models.weights import flat_weights, load_weights
-from strategies.run_folder import FILES, RunFolder
+from strategies.run_folder import FILES, MARKER, RunFolder
 from strategies.standing import RoundRecord, Standing
 
 
@@ -27,7 +27,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def earlier_run(folder: Path) -> None:
     (folder / "models").mkdir(parents=True)
     (folder / "owners" / "a").mkdir(parents=True)
-    for name in (*FILES, "models/final.safetensors", "owners/a/ledger.sqlite"):
+    for name in (MARKER, *FILES, "models/final.safetensors", "owners/a/ledger.sqlite"):
         (folder / name).write_text("old")
 
 
@@ -54,7 +54,27 @@ def test_force_removes_what_a_run_writes_and_nothing_else(tmp_path):
     (tmp_path / "deeper").mkdir()
     (tmp_path / "deeper" / "result.json").write_text("mine too")
     RunFolder.prepared(tmp_path, force=True)
-    assert contents(tmp_path) == {"notes.txt": b"mine", "deeper/result.json": b"mine too"}
+    mine = {"notes.txt": b"mine", "deeper/result.json": b"mine too"}
+    assert {name: text for name, text in contents(tmp_path).items() if name != MARKER} == mine
+
+
+def test_force_clears_no_folder_that_is_not_a_runs(tmp_path):
+    earlier_run(tmp_path)
+    (tmp_path / MARKER).unlink()
+    before = contents(tmp_path)
+    with pytest.raises(InputError, match="is not the folder of a run, so --force does not clear"):
+        RunFolder.prepared(tmp_path, force=True)
+    assert contents(tmp_path) == before
+
+
+def test_a_folder_is_fresh_from_its_making_until_a_round_has_run(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    assert not folder.is_fresh()
+    RunFolder.prepared(folder.path, force=False)
+    assert folder.is_fresh()
+    folder.add_round(RoundRecord(1, 1, 1, {}, 1, 0.1))
+    assert not folder.is_fresh()
+    assert RunFolder.prepared(folder.path, force=True).is_fresh()
 
 
 def test_a_file_in_the_way_is_refused_even_with_force(tmp_path):
@@ -76,6 +96,8 @@ def test_a_folder_that_cannot_be_written_is_an_input_error(tmp_path, folder, rea
 
 
 def test_something_of_ours_that_cannot_be_removed_is_an_input_error(tmp_path):
+    (tmp_path / MARKER).touch()
+    (tmp_path / MARKER).touch()
     (tmp_path / "result.json").mkdir()
     with pytest.raises(InputError, match="cannot be written: Is a directory"):
         RunFolder.prepared(tmp_path, force=True)

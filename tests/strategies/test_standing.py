@@ -106,6 +106,25 @@ def test_answers_add_up_in_order_and_an_empty_one_exhausts():
     assert spent.disclosed == 5
 
 
+@pytest.mark.parametrize(
+    ("code", "lost"),
+    [("refused", 0), ("error", 7), ("timeout", 7), ("malformed", 7), ("duplicate", 7)],
+)
+def test_a_failed_answer_may_have_disclosed_what_was_asked_unless_it_was_refused(code, lost):
+    one = Standing("a").with_answer(examples(3)).with_failure(code, 7)
+    assert (one.failure, one.disclosed, one.spent) == (code, 3, 3 + lost)
+    assert one.with_failure("error", 2).spent == 3 + lost + 2
+    assert one.with_answer(examples(1, start=5)).spent == 4 + lost
+
+
+def test_what_was_handed_over_before_is_known_again():
+    one = Standing("a").with_answer(examples(3)).with_answer(examples(2, start=10))
+    assert not Standing("a").holds_again(examples(3))
+    assert not one.holds_again(examples(4, start=3))
+    assert one.holds_again(examples(2, start=11))
+    assert not one.holds_again(examples(0))
+
+
 def test_a_round_record_is_one_line_of_json():
     record = RoundRecord(2, 5, 3, {"a": "error", "b": "timeout"}, 45, 1.5)
     assert json.loads(json.dumps(record.as_json())) == {
