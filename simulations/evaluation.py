@@ -108,7 +108,7 @@ def _random_instead(simulation: Simulation, strategy: MycroftStrategy) -> Exampl
     """
     parts = []
     for name, standing in sorted(strategy.standings.items()):
-        if standing.disclosed:
+        if standing.disclosed and not standing.does_harm:
             held = simulation.world.owner(name)
             rng = np.random.default_rng(
                 derived_seed(simulation.config.seed, "random-instead", name)

@@ -96,7 +96,7 @@ class MycroftStrategy(Strategy):
         parts = [
             each.subset()
             for _, each in sorted(self.standings.items())
-            if each.disclosed and not (each.score is not None and each.score.high < 0)
+            if each.disclosed and not each.does_harm
         ]
         return Examples.concatenate(parts) if parts else None
 

@@ -63,6 +63,11 @@ class Standing:
         return sum(len(part) for part in self.acquired)
 
     @property
+    def does_harm(self) -> bool:
+        """Whether the whole interval of its score is below zero."""
+        return self.score is not None and self.score.high < 0
+
+    @property
     def spent(self) -> int:
         """What this owner has cost the budget, seen or not."""
         return self.disclosed + self.lost
