@@ -187,7 +187,28 @@ def main_table(scenario: str, cells: list[Cell], results: dict[str, dict[str, An
             f"{over_seeds([result['disclosed'] for result in rows]).mean:.0f}",
             _share(over_seeds([_pairs_in_order(result) for result in rows])),
         ]))  # fmt: skip
-    return "\n".join(lines)
+    return "\n".join([*lines, "", *_against_equal_shares(by_row)])
+
+
+def _against_equal_shares(by_row: dict[str, list[dict[str, Any]]]) -> list[str]:
+    """What allocating by score gains over equal shares, paired by seed; and over all methods."""
+    gains = {
+        method: [
+            scored["final"]["hard"] - equal["final"]["hard"]
+            for scored, equal in zip(by_row[method], by_row[f"{method}, equal shares"], strict=True)
+        ]
+        for method in METHODS
+        if f"{method}, equal shares" in by_row
+    }
+    if not gains:
+        return []
+    # A seed's mean over methods, so that seeds stay the independent draws.
+    gains["mean of the methods"] = [
+        sum(each) / len(each) for each in zip(*gains.values(), strict=True)
+    ]
+    head = ["allocation by score over equal shares", "failures"]
+    rows = [_row([name, _points(over_seeds(each))]) for name, each in gains.items()]
+    return [_row(head), "|---|---|", *rows]
 
 
 def sweep_table(scenario: str, cells: list[Cell], results: dict[str, dict[str, Any]]) -> str:
