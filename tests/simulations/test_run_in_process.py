@@ -375,7 +375,9 @@ def test_picks_at_random_by_the_simulator_are_as_many_of_each_owners_own(usual):
     simulation, result = usual
 
     counts = {each["owner"]: each["disclosed"] for each in result["owners"]}
-    standings = {name: SimpleNamespace(disclosed=count) for name, count in counts.items()}
+    standings = {
+        name: SimpleNamespace(does_harm=False, disclosed=count) for name, count in counts.items()
+    }
     picks = _random_instead(simulation, SimpleNamespace(standings=standings))
     assert len(picks) == result["disclosed"] == len(set(picks.ids.tolist()))
     for name, count in counts.items():
