@@ -67,11 +67,13 @@ def orthogonal_matching_pursuit(
 ) -> Pursuit:
     """Pick up to `k` atoms whose weighted sum nears `target`, and their weights.
 
-    Minimises ||sum w_i a_i - target||^2 + ridge * mean(||a_i||^2) * ||w||^2 + sum (penalty_i w_i)^2,
-    with w >= 0 where `nonnegative`. Each step takes the atom most aligned with what is still unexplained, then
-    refits all weights (Killamsetty et al. 2021, Algorithm 2); a weight that would turn negative
-    drops its atom (Lawson and Hanson 1974, chapter 23). No step raises this objective: without a
-    ridge, the residual never rises.
+    Minimises ||sum w_i a_i - target||^2 + ridge * mean(||a_i||^2) * ||w||^2
+    + sum (penalty_i w_i)^2, with w >= 0 where `nonnegative`. Each step takes one atom, then refits
+    all weights (Killamsetty et al. 2021, Algorithm 2); a weight that would turn negative drops its
+    atom (Lawson and Hanson 1974, chapter 23). No step raises this objective: without penalties,
+    the residual never rises. By `rule`, with c the atoms' inner products with what is still
+    unexplained, the atom with the largest c / norm ("norm"), c ("dot", as in GRAD-MATCH), or
+    decrease of the objective before any weight is held to its sign ("ols").
 
     At most n atoms come back where `k` is above n. Fewer than `k` come back only where `stopped`
     says why. DataError for NaN, infinity or shapes that do not fit; SettingError for `k` below 1,
