@@ -5,10 +5,10 @@
 
 Every cell is one whole run in process, with the same rounds and the same allocation rule for all
 methods: `stop-early = false`, so that all spend their budget, and, for time, one fine-tune behind
-a score. Cells are kept one by one in OUT/SCENARIO.jsonl, and a second call goes on where the first
-one stopped; a changed scenario starts anew, and cells of different versions of the code are said. Accuracies are on test examples that no decision could see; "failures" are those of
-them that the baseline gets wrong. Intervals are 95 % over seeds (Student's t), of differences
-paired by seed.
+a score. Cells are kept one by one in OUT, and a second call goes on where the first one stopped; a
+changed scenario starts anew, and cells of different versions of the code are said. Accuracies are
+on test examples that no decision could see; "failures" are those of them that the baseline gets
+wrong. Intervals are 95 % over seeds (Student's t), of differences paired by seed.
 """
 
 from __future__ import annotations
