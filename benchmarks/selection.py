@@ -1,6 +1,7 @@
 """Which method picks best: every method, three data sets, four budgets, ten seeds.
 
-    python benchmarks/selection.py [SCENARIO ...] [--seeds 10] [--jobs 2] [--out benchmarks/results]
+    python benchmarks/selection.py [SCENARIO ...] [--table methods|atoms] [--seeds 10] [--jobs 2]
+                                   [--out benchmarks/results]
 
 All owners' candidates lie in one pool, as with one owner that holds everything, so that nothing
 but the choice differs: no allocation, no rounds. One cell is one selection and one fine-tune of
@@ -12,7 +13,8 @@ baseline gets wrong. Intervals are 95 % over seeds (Student's t), of differences
 each for itself; a star marks a difference that is also clear of zero at 5 % after Holm's
 correction over all methods and budgets of its table. Cells are kept one by one in
 OUT/selection-SCENARIO.jsonl, and a second call goes on where the first one stopped; remove the
-file after a change to a method.
+file after a change to a method. The table `atoms`, of how many atoms a match may spend, has
+seeds of its own, from 100 on: it is what a default was chosen by.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from typing import Any
 import numpy as np
 from joblib import Parallel, delayed
 from scipy import stats
-from selection_cells import BUDGETS, CONTROL, OWN, RANDOM, ROWS, key_of, run_missing
+from selection_cells import BUDGETS, CONTROL, FIRST_SEED, OWN, RANDOM, ROWS, key_of, run_missing
 from tables import paired, points, row, rule, share, stored
 
 from mycroft_fl.report.statistics import Estimate, over_seeds
@@ -40,6 +42,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("scenarios", nargs="*", default=SCENARIOS)
+    parser.add_argument("--table", choices=sorted(ROWS), default="methods")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
@@ -47,12 +50,14 @@ def main() -> None:
     tables = []
     for scenario in options.scenarios:
         store = options.out / f"selection-{Path(scenario).stem}.jsonl"
+        first = FIRST_SEED[options.table]
+        seeds = range(first, first + options.seeds)
         finished = Parallel(n_jobs=options.jobs, return_as="generator_unordered")(
-            delayed(run_missing)(scenario, seed, store) for seed in range(options.seeds)
+            delayed(run_missing)(scenario, options.table, seed, store) for seed in seeds
         )
         for done, _ in enumerate(finished, start=1):
             print(f"{scenario}: {done} of {options.seeds} seeds", flush=True)
-        tables.append(Table(scenario, options.seeds, stored(store)))
+        tables.append(Table(scenario, seeds, tuple(ROWS[options.table]), stored(store)))
     for table in tables:
         print(f"\n{table.text()}")
     if len(tables) > 1:
@@ -64,12 +69,13 @@ class Table:
     """All cells of one scenario."""
 
     scenario: str
-    seeds: int
+    seeds: range
+    rows: tuple[str, ...]
     results: dict[str, dict[str, Any]]
 
     def values(self, name: str, budget: int, what: str = "failures") -> list[float]:
         """One value a seed."""
-        return [float(self.results[key_of(name, budget, seed)][what]) for seed in range(self.seeds)]
+        return [float(self.results[key_of(name, budget, seed)][what]) for seed in self.seeds]
 
     def mean_over_budgets(self, name: str, what: str = "failures") -> list[float]:
         """One value a seed: the mean over the budgets."""
@@ -79,7 +85,7 @@ class Table:
         """Accuracy on failures, differences to both rivals, and which is best."""
         head = ["accuracy on the failures", *map(str, BUDGETS), "mean", "whole test", "other groups",
                 "useful picks", "picked of 128"]  # fmt: skip
-        lines = [f"## {self.scenario}, {self.seeds} seeds", "", row(head), rule(len(head))]
+        lines = [f"## {self.scenario}, {len(self.seeds)} seeds", "", row(head), rule(len(head))]
         for name in (CONTROL, OWN):
             told = [
                 share(over_seeds(self.values(name, 0, w))) for w in ("failures", "test", "others")
@@ -92,13 +98,13 @@ class Table:
 
     def by_mean(self) -> list[str]:
         """The rows, the best mean over budgets first."""
-        return sorted(ROWS, key=lambda name: -np.mean(self.mean_over_budgets(name)))
+        return sorted(self.rows, key=lambda name: -np.mean(self.mean_over_budgets(name)))
 
     def verdict(self) -> str:
         """The best row, over budgets and at each, and those not clearly below it."""
-        lines = [f"- **Best over all budgets**: {_level(self.mean_over_budgets)}"]
+        lines = [f"- **Best over all budgets**: {_level(self.rows, self.mean_over_budgets)}"]
         lines += [
-            f"- At {budget}: {_level(lambda name, b=budget: self.values(name, b), gaps=False)}"
+            f"- At {budget}: {_level(self.rows, lambda name, b=budget: self.values(name, b), gaps=False)}"
             for budget in BUDGETS
         ]
         return "\n".join(lines)
@@ -148,11 +154,11 @@ def over_all(tables: list[Table]) -> str:
     head = ["mean over scenarios and budgets", "failures", "over own-hard-set", "over random"]
     lines = ["## All scenarios", "", row(head), rule(len(head))]
     own = list(np.mean([table.values(OWN, 0) for table in tables], axis=0))
-    for name in sorted(ROWS, key=lambda name: -np.mean(values(name))):
+    for name in sorted(tables[0].rows, key=lambda name: -np.mean(values(name))):
         mine = values(name)
         lines.append(row([name, share(over_seeds(mine)), points(paired(mine, own)),
                           "" if name == RANDOM else points(paired(mine, values(RANDOM)))]))  # fmt: skip
-    return "\n".join([*lines, "", f"- **Best**: {_level(values)}"])
+    return "\n".join([*lines, "", f"- **Best**: {_level(tables[0].rows, values)}"])
 
 
 def holm(p_values: list[float], level: float = 0.05) -> list[bool]:
@@ -165,10 +171,12 @@ def holm(p_values: list[float], level: float = 0.05) -> list[bool]:
     return falls
 
 
-def _level(values: Callable[[str], list[float]], *, gaps: bool = True) -> str:
+def _level(
+    rows: tuple[str, ...], values: Callable[[str], list[float]], *, gaps: bool = True
+) -> str:
     """The best row and those whose interval of the difference to it reaches zero."""
-    best = max(ROWS, key=lambda name: float(np.mean(values(name))))
-    behind = {name: paired(values(name), values(best)) for name in ROWS if name != best}
+    best = max(rows, key=lambda name: float(np.mean(values(name))))
+    behind = {name: paired(values(name), values(best)) for name in rows if name != best}
     level = [
         f"{name} ({points(gap)})" if gaps else name
         for name, gap in _by_gap(behind)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
 from tables import keep, stored
 
 from mycroft_fl.examples import Examples
+from mycroft_fl.methods import gradients
 from mycroft_fl.models.fitting import correct
 from mycroft_fl.models.networks import Classifier
 from mycroft_fl.seeds import derived_seed
@@ -23,27 +25,58 @@ from strategies.trainer import Trainer
 
 BUDGETS = (16, 32, 64, 128)
 OWN, CONTROL, RANDOM = "own-hard-set", "control", "random"
-ROWS: dict[str, tuple[str, dict[str, Any]]] = {
-    "omp": ("omp", {}),
-    "omp, all layers": ("omp", {"gradient_layers": "all"}),
-    "omp-whole": ("omp-whole", {}),
-    "omp-whole, all layers": ("omp-whole", {"gradient_layers": "all"}),
-    "omp-each": ("omp-each", {}),
-    "gradient-neighbours": ("gradient-neighbours", {}),
-    "gradient-neighbours, all layers": ("gradient-neighbours", {"gradient_layers": "all"}),
-    "features": ("features", {}),
-    "features, model's space": ("features", {"feature_space": "model"}),
-    "hard-features": ("hard-features", {}),
-    "funcfeat": ("funcfeat", {}),
-    "funcfeat, rehearsed": ("funcfeat", {"feature_weight": 0.0}),
-    "coverage": ("coverage", {}),
-    "coverage, model's space": ("coverage", {"feature_space": "model"}),
-    "omp-coverage": ("omp-coverage", {}),
-    "knn-shapley": ("knn-shapley", {}),
-    "transport": ("transport", {}),
-    RANDOM: ("random", {}),
+
+
+@dataclass(frozen=True)
+class Row:
+    """A method, the settings that differ from their default, and how it spends k.
+
+    `atoms` a hard example may go to the match, where that is not as the methods have it;
+    `unfilled` leaves out the picks that are no part of the match.
+    """
+
+    method: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    atoms: int | None = None
+    unfilled: bool = False
+
+
+ALL_LAYERS, MODEL_SPACE = {"gradient_layers": "all"}, {"feature_space": "model"}
+UNBOUNDED = 10**6
+METHOD_ROWS = {
+    "omp": Row("omp"),
+    "omp, all layers": Row("omp", ALL_LAYERS),
+    "omp-whole": Row("omp-whole"),
+    "omp-whole, all layers": Row("omp-whole", ALL_LAYERS),
+    "omp-each": Row("omp-each"),
+    "gradient-neighbours": Row("gradient-neighbours"),
+    "gradient-neighbours, all layers": Row("gradient-neighbours", ALL_LAYERS),
+    "features": Row("features"),
+    "features, model's space": Row("features", MODEL_SPACE),
+    "hard-features": Row("hard-features"),
+    "funcfeat": Row("funcfeat"),
+    "funcfeat, rehearsed": Row("funcfeat", {"feature_weight": 0.0}),
+    "coverage": Row("coverage"),
+    "coverage, model's space": Row("coverage", MODEL_SPACE),
+    "omp-coverage": Row("omp-coverage"),
+    "knn-shapley": Row("knn-shapley"),
+    "transport": Row("transport"),
+    RANDOM: Row("random"),
 }
-"""A row's name: the method, and the settings that differ from their default."""
+ATOM_ROWS = {
+    f"{method}, {told}": Row(method, {}, atoms, unfilled)
+    for method in ("omp", "omp-whole")
+    for told, atoms, unfilled in (
+        ("1 atom a hard example", 1, False),
+        ("2 atoms", 2, False),
+        ("4 atoms", 4, False),
+        ("as many as help", UNBOUNDED, False),
+        ("as many as help, nothing fills the rest", UNBOUNDED, True),
+    )
+} | {"gradient-neighbours": Row("gradient-neighbours"), RANDOM: Row("random")}
+ROWS = {"methods": METHOD_ROWS, "atoms": ATOM_ROWS}
+FIRST_SEED = {"methods": 0, "atoms": 100}
+"""What is chosen by a table must not be judged on the same seeds."""
 
 
 def key_of(name: str, budget: int, seed: int) -> str:
@@ -51,25 +84,25 @@ def key_of(name: str, budget: int, seed: int) -> str:
     return f"{name}|{budget}|{seed}"
 
 
-def cells(seed: int) -> Iterator[tuple[str, int, str]]:
+def cells(table: str, seed: int) -> Iterator[tuple[str, int, str]]:
     """Row, budget and key of every cell of a seed; the references come once, with budget 0."""
     for name in (CONTROL, OWN):
         yield name, 0, key_of(name, 0, seed)
-    for name in ROWS:
+    for name in ROWS[table]:
         for budget in BUDGETS:
             yield name, budget, key_of(name, budget, seed)
 
 
-def run_missing(scenario: str, seed: int, store: Path) -> None:
+def run_missing(scenario: str, table: str, seed: int, store: Path) -> None:
     """The cells of one seed that `store` lacks; all share one baseline."""
     known = stored(store)
-    missing = [cell for cell in cells(seed) if cell[2] not in known]
+    missing = [cell for cell in cells(table, seed) if cell[2] not in known]
     if not missing:
         return
     torch.set_num_threads(1)
     bench = Bench.prepared(scenario, seed)
     for name, budget, key in missing:
-        keep(store, key, bench.cell(name, budget))
+        keep(store, key, bench.cell(name, ROWS[table].get(name), budget))
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,13 +135,11 @@ class Bench:
             correct(trainer.baseline, test),
         )
 
-    def cell(self, name: str, budget: int) -> dict[str, Any]:
+    def cell(self, name: str, cell_row: Row | None, budget: int) -> dict[str, Any]:
         """One selection and one fine-tune."""
-        if name in (CONTROL, OWN):
-            return self._judged(
-                self.trainer.control if name == CONTROL else self.trainer.own_hard_set
-            )
-        picked = self._picked(name, budget)
+        if cell_row is None:
+            return self._judged(getattr(self.trainer, name.replace("-", "_")))
+        picked = self._picked(cell_row, budget)
         return self._judged(self.trainer.improved(self.pool[picked])) | {
             "picked": len(picked),
             "useful": float((self.groups[picked] == self._failing).mean()) if len(picked) else 0.0,
@@ -129,18 +160,20 @@ class Bench:
             "others": float(right[self.test_groups != self._failing].mean()),
         }
 
-    def _picked(self, name: str, budget: int) -> np.ndarray:
-        method, settings = ROWS[name]
-        settings = {"feature_space": self.trainer.config.feature_space} | settings
+    def _picked(self, wanted: Row, budget: int) -> np.ndarray:
+        settings = {"feature_space": self.trainer.config.feature_space} | wanted.settings
         if settings.get("feature_weight") == 0.0:
-            settings["feature_weight"] = self._rehearsed(method)
+            settings["feature_weight"] = self._rehearsed(wanted.method)
         query = Query(
             self.trainer.hard_set.sent,
             self.trainer.baseline,
             seed=derived_seed(self.trainer.config.seed, "select", "everyone", 1),
             **settings,
         )
-        return method_named(method).select(self.pool, query, budget).indices
+        atoms = gradients.ATOMS_PER_HARD if wanted.atoms is None else wanted.atoms
+        with mock.patch.object(gradients, "ATOMS_PER_HARD", atoms):
+            found = method_named(wanted.method).select(self.pool, query, budget)
+        return found.indices[found.weights > 0] if wanted.unfilled else found.indices
 
     def _rehearsed(self, method: str) -> float:
         self.trainer.config = replace(self.trainer.config, method=method)
