@@ -1,6 +1,6 @@
 """Which method picks best: every method, three data sets, four budgets, ten seeds.
 
-    python benchmarks/selection.py [SCENARIO ...] [--table methods|atoms] [--seeds 10] [--jobs 2]
+    python benchmarks/selection.py [SCENARIO ...] [--table methods|choices] [--seeds 10] [--jobs 2]
                                    [--out benchmarks/results]
 
 All owners' candidates lie in one pool, as with one owner that holds everything, so that nothing
@@ -13,8 +13,8 @@ baseline gets wrong. Intervals are 95 % over seeds (Student's t), of differences
 each for itself; a star marks a difference that is also clear of zero at 5 % after Holm's
 correction over all methods and budgets of its table. Cells are kept one by one in
 OUT/selection-SCENARIO.jsonl, and a second call goes on where the first one stopped; remove the
-file after a change to a method. The table `atoms`, of how many atoms a match may spend, has
-seeds of its own, from 100 on: it is what a default was chosen by.
+file after a change to a method. The table `choices` (how many atoms a match may spend,
+Euclidean or cosine) has seeds of its own, from 100 on: it is what defaults were chosen by.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ import torch
 from tables import keep, stored
 
 from mycroft_fl.examples import Examples
+from mycroft_fl.match.nearest import normalised
 from mycroft_fl.methods import gradients
 from mycroft_fl.models.fitting import correct
 from mycroft_fl.models.networks import Classifier
@@ -32,18 +33,65 @@ class Row:
     """A method, the settings that differ from their default, and how it spends k.
 
     `atoms` a hard example may go to the match, where that is not as the methods have it;
-    `unfilled` leaves out the picks that are no part of the match.
+    `unfilled` leaves out the picks that are no part of the match. `cosine` compares features by
+    their angle.
     """
 
     method: str
     settings: dict[str, Any] = field(default_factory=dict)
     atoms: int | None = None
     unfilled: bool = False
+    cosine: bool = False
+
+
+class CosineQuery(Query):
+    """A query whose features have length one, so that Euclidean distances order as cosines do."""
+
+    def features(self, examples: Examples) -> torch.Tensor:
+        return normalised(super().features(examples))
 
 
 ALL_LAYERS, MODEL_SPACE = {"gradient_layers": "all"}, {"feature_space": "model"}
 UNBOUNDED = 10**6
 METHOD_ROWS = {
+    "omp": Row("omp"),
+    "omp, all layers": Row("omp", ALL_LAYERS),
+    "omp-whole": Row("omp-whole"),
+    "omp-whole, all layers": Row("omp-whole", ALL_LAYERS),
+    "omp-each": Row("omp-each"),
+    "gradient-neighbours": Row("gradient-neighbours"),
+    "gradient-neighbours, all layers": Row("gradient-neighbours", ALL_LAYERS),
+    "features": Row("features"),
+    "features, model's space": Row("features", MODEL_SPACE),
+    "hard-features": Row("hard-features"),
+    "funcfeat": Row("funcfeat"),
+    "funcfeat, rehearsed": Row("funcfeat", {"feature_weight": 0.0}),
+    "coverage": Row("coverage"),
+    "coverage, model's space": Row("coverage", MODEL_SPACE),
+    "omp-coverage": Row("omp-coverage"),
+    "knn-shapley": Row("knn-shapley"),
+    "transport": Row("transport"),
+    RANDOM: Row("random"),
+}
+CHOICE_ROWS = {
+    f"{method}, {told}": Row(method, atoms=atoms, unfilled=unfilled)
+    for method in ("omp", "omp-whole")
+    for told, atoms, unfilled in (
+        ("no atom: neighbours alone", 0, False),
+        ("1 atom a hard example", 1, False),
+        ("2 atoms", 2, False),
+        ("4 atoms", 4, False),
+        ("as many as help", UNBOUNDED, False),
+        ("as many as help, nothing fills the rest", UNBOUNDED, True),
+    )
+} | {
+    "features": Row("features"),
+    "features, cosine": Row("features", cosine=True),
+    "features, model's space": Row("features", MODEL_SPACE),
+    "features, model's space, cosine": Row("features", MODEL_SPACE, cosine=True),
+    RANDOM: Row("random"),
+}
+ROWS = {
     "omp": Row("omp"),
     "omp, all layers": Row("omp", ALL_LAYERS),
     "omp-whole": Row("omp-whole"),
@@ -74,8 +122,8 @@ ATOM_ROWS = {
         ("as many as help, nothing fills the rest", UNBOUNDED, True),
     )
 } | {"gradient-neighbours": Row("gradient-neighbours"), RANDOM: Row("random")}
-ROWS = {"methods": METHOD_ROWS, "atoms": ATOM_ROWS}
-FIRST_SEED = {"methods": 0, "atoms": 100}
+ROWS = {"methods": METHOD_ROWS, "choices": CHOICE_ROWS}
+FIRST_SEED = {"methods": 0, "choices": 100}
 """What is chosen by a table must not be judged on the same seeds."""
 
 
@@ -164,7 +212,7 @@ class Bench:
         settings = {"feature_space": self.trainer.config.feature_space} | wanted.settings
         if settings.get("feature_weight") == 0.0:
             settings["feature_weight"] = self._rehearsed(wanted.method)
-        query = Query(
+        query = (CosineQuery if wanted.cosine else Query)(
             self.trainer.hard_set.sent,
             self.trainer.baseline,
             seed=derived_seed(self.trainer.config.seed, "select", "everyone", 1),
