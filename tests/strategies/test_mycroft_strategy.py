@@ -192,6 +192,17 @@ def test_it_stops_when_nobody_earns_it_and_says_so(strategy_of, scoring, digits,
     assert "round 2: nothing more is bought" in caplog.text
 
 
+@pytest.mark.parametrize("allocation", ["score", "equal"])
+def test_nothing_more_is_bought_where_nobody_earns_it_however_it_is_allocated(
+    strategy_of, scoring, digits, allocation
+):
+    scoring |= dict.fromkeys("ab", Score(0.1, -0.1, 0.3))
+    network = Network(a=giving(digits[400:500]), b=giving(digits[500:600]))
+    strategy = strategy_of({"allocation": allocation}, owners=2)
+    run(strategy, network)
+    assert len(strategy.rounds) == 1
+
+
 def test_it_goes_on_where_it_may_not_stop_early(strategy_of, scoring, digits):
     scoring |= dict.fromkeys("ab", Score(0.1, -0.1, 0.3))
     network = Network(a=giving(digits[400:500]), b=giving(digits[500:600]))
@@ -282,7 +293,7 @@ def test_each_failure_has_its_code_and_the_others_go_on(strategy_of, scoring, di
 def test_an_example_sold_twice_is_a_duplicate(strategy_of, digits):
     again = digits[400:405]
     network = Network(a=lambda request: pack_report(OwnerReport(again)), b=giving(digits[500:600]))
-    strategy = strategy_of({"allocation": "equal"}, owners=2)
+    strategy = strategy_of({"allocation": "equal", "stop_early": False}, owners=2)
     run(strategy, network)
     assert [record.failed.get("a") for record in strategy.rounds][:2] == [None, "duplicate"]
     assert strategy.books.standings["a"].disclosed == 5
