@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol, Self, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -56,6 +56,9 @@ class Atoms(Protocol):
     ) -> Float[Tensor, "n t"]:
         """Inner products of all atoms with those at `index`, each first multiplied by `scale`."""
 
+    def products(self, few: Self, scale: Float[Tensor, " t"] | None = None) -> Float[Tensor, "n t"]:
+        """The same with a few others of the same kind."""
+
     def combine(
         self, index: Int[Tensor, " t"], weights: Float[Tensor, " t"]
     ) -> Float[Tensor, "*direction"]:
@@ -105,7 +108,12 @@ class DenseAtoms:
     def gram(
         self, index: Int[Tensor, " t"], scale: Float[Tensor, " t"] | None = None
     ) -> Float[Tensor, "n t"]:
-        return self.rows @ scaled(self.rows[index], scale).T
+        return self.products(self[index], scale)
+
+    def products(
+        self, few: DenseAtoms, scale: Float[Tensor, " t"] | None = None
+    ) -> Float[Tensor, "n t"]:
+        return self.rows @ scaled(few.rows, scale).T
 
     def combine(
         self, index: Int[Tensor, " t"], weights: Float[Tensor, " t"]
@@ -166,7 +174,13 @@ class SummedAtoms:
     def gram(
         self, index: Int[Tensor, " t"], scale: Float[Tensor, " t"] | None = None
     ) -> Float[Tensor, "n t"]:
-        return _sum([part.gram(index, scale) for part in self.parts])
+        return self.products(self[index], scale)
+
+    def products(
+        self, few: SummedAtoms, scale: Float[Tensor, " t"] | None = None
+    ) -> Float[Tensor, "n t"]:
+        pairs = zip(self.parts, few.parts, strict=True)
+        return _sum([part.products(theirs, scale) for part, theirs in pairs])
 
     def combine(
         self, index: Int[Tensor, " t"], weights: Float[Tensor, " t"]
