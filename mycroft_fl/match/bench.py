@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mycroft_fl.match.correlations import LEAST_PIVOT, Problem
+from mycroft_fl.match.correlations import LEAST_PIVOT, Correlations, Problem
 from mycroft_fl.match.least_squares import Fit
 from mycroft_fl.represent.atoms import Atoms
 
@@ -17,7 +17,7 @@ _CHUNK = 64  # atoms that are kept in float64 together
 class Bench:
     """A few leading candidates with their exact products, all at norm one.
 
-    `products` holds theirs with every atom that has a slot in the fit. Those that enter the fit
+    `products_of` gives theirs with every atom that has a slot in the fit. Those that enter the fit
     from here are added, so that a bench stays true until another is drawn up.
     """
 
@@ -51,10 +51,9 @@ class Bench:
             self._outer[done : done + len(held)] = products.cpu().numpy()
             done += len(held)
 
-    @property
-    def products(self) -> Float[np.ndarray, "slots c"]:
-        """Every seat's products with all that have a slot."""
-        return self._outer[: self._slots]
+    def products_of(self, seats: list[int]) -> Float[np.ndarray, "slots c"]:
+        """These seats' products with all that have a slot."""
+        return self._outer[: self._slots, seats]
 
     @property
     def is_stale(self) -> bool:
@@ -75,9 +74,10 @@ class Bench:
         Weights are free in it: a guess, that costs a pass where it is wrong and nothing else.
         `factor` is what the rule multiplies cosines with; None for the rule ols.
         """
-        half = fit.half(self.products)
+        products = self._outer[: self._slots]
+        half = fit.half(products)
         rest = self._inner - half.T @ half
-        cosines = fit.residual_products(self.products, self.direct)
+        cosines = fit.residual_products(products, self.direct)
         taken = [first]
         shut = rest.diagonal() <= LEAST_PIVOT
         while len(taken) < count:
@@ -106,3 +106,35 @@ class Bench:
             self._held.append(self._exact(np.array(self._entered[start : start + _CHUNK])))
         tail = self._entered[_CHUNK * whole :]
         return self._held + ([self._exact(np.array(tail))] if tail else [])
+
+
+class WholeBench:
+    """All candidates at once, where the columns themselves are in float64."""
+
+    is_stale = False
+
+    def __init__(self, correlations: Correlations) -> None:
+        self._correlations = correlations
+        self.index = np.arange(len(correlations.now))
+        self.direct = correlations.now.cpu().numpy()
+
+    def seats(self, index: list[int]) -> list[int]:
+        """Where these candidates sit: at their own number."""
+        return index
+
+    def products_of(self, seats: list[int]) -> Float[np.ndarray, "slots c"]:
+        """These seats' products with all that have a slot."""
+        return self._correlations.entries(seats)
+
+    def draw_up(self, index: Int[np.ndarray, " c"]) -> None:
+        """Nothing to do."""
+
+    def enter(self, seat: int) -> None:
+        """Nothing to do."""
+
+    def forecast(
+        self, first: int, count: int, fit: Fit, signed: bool, factor: Float[np.ndarray, " c"] | None
+    ) -> list[int]:
+        """The leading ones: on so few numbers a wrong guess costs less than a better one."""
+        best = self._correlations.best(0.0, 2 * count).tolist()
+        return [first, *(each for each in best if each != first)]

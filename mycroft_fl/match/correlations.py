@@ -17,6 +17,7 @@ from mycroft_fl.represent.atoms import Atoms
 _ROWS = 128  # columns of the Gram matrix allocated at a time
 LEAST_PIVOT = 1e-6  # of an atom's squared norm; below, it is all but a sum of those chosen
 _SAFE_PIVOT = 1e-5  # what float32 still tells from zero, for the rule ols
+_TIE = 1e-12  # closer than this is equal, whatever the precision
 _BATCH = 256  # candidates looked at once
 
 # What a step prefers, from cosines with the residual, norms and pivots (the share of each squared
@@ -71,6 +72,7 @@ class Correlations:
     def __init__(self, problem: Problem, rule: str, signed: bool) -> None:
         self._problem, self._rule, self._signed = problem, RULES[rule], signed
         self._columns: list[Tensor] = []
+        self._entered = 0
         self._norms = problem.norms.to(problem.atoms.dtype)
         self._relative = self._norms / self._norms.max()
         self.pivots = torch.ones_like(self._norms) if rule == "ols" else self._norms
@@ -98,6 +100,13 @@ class Correlations:
         if slot % _ROWS == 0:
             self._columns.append(column.new_empty(_ROWS, len(column)))
         self._columns[-1][slot % _ROWS] = column
+        self._entered = slot + 1
+
+    def entries(self, candidates: list[int]) -> Float[np.ndarray, "slots c"]:
+        """What the columns hold of these candidates."""
+        index = torch.tensor(candidates, device=self.now.device)
+        rows = torch.cat([rows[:, index] for rows in self._columns] or [self.now[:0, None]])
+        return rows[: self._entered].cpu().numpy()
 
     def follow(self, fit: Fit) -> None:
         """Bring `now` to the residual of `fit`."""
@@ -131,7 +140,7 @@ class Correlations:
             return self.best(floor, _BATCH)
         scores, factor = self._scores(floor)
         if factor is None:
-            likely = scores >= scores.amax() - 2 * self.noise
+            likely = scores >= scores.amax() - 2 * max(self.noise, _TIE)
         else:
             doubt = self.noise * factor
             likely = scores + doubt >= (scores - doubt).amax()

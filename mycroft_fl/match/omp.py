@@ -17,6 +17,9 @@ from mycroft_fl.represent.atoms import Atoms, require_shape
 __all__ = ["RULES", "Pursuit", "orthogonal_matching_pursuit"]
 
 
+_FEW_NUMBERS = 2**18  # so few are in float64 altogether: nothing is then in doubt
+
+
 @dataclass(frozen=True, eq=False)
 class Pursuit:
     """What a pursuit chose, and why it ended."""
@@ -77,7 +80,7 @@ def orthogonal_matching_pursuit(
         try:
             index = next(requests)
             while True:
-                index = requests.send(atoms.gram(index, 1 / pursuing.problem.norms[index]))
+                index = requests.send(pursuing.columns(index))
         except StopIteration as end:
             return pursuing.result(end.value)
 
@@ -91,6 +94,10 @@ class Pursuing:
     start: Int[Tensor, " s"]
     length: float
     """Of the target."""
+
+    def columns(self, index: Int[Tensor, " c"]) -> Float[Tensor, "n c"]:
+        """Products of all atoms with these at norm one."""
+        return self.problem.atoms.gram(index, 1 / self.problem.norms[index])
 
     def result(self, stopped: Stop) -> Pursuit:
         """What it has come to."""
@@ -111,6 +118,8 @@ def prepared(
 ) -> Pursuing | Pursuit:
     """A pursuit ready to run, or its result where there is nothing to run."""
     require_shape(target, atoms.shape)
+    if atoms.numbers <= _FEW_NUMBERS:
+        atoms = atoms.double()
     squared = atoms.squared_norms()
     _require_finite(squared, target)
     penalty, start = _penalty(penalty, len(atoms)), _start(start, len(atoms))

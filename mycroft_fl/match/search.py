@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from mycroft_fl.errors import SettingError
-from mycroft_fl.match.bench import Bench
+from mycroft_fl.match.bench import Bench, WholeBench
 from mycroft_fl.match.correlations import LEAST_PIVOT, RULES, Correlations, Problem
 from mycroft_fl.match.least_squares import Fit
 
@@ -59,7 +59,8 @@ class Search:
         self._problem, self._options, self._start = problem, options, start
         self.fit = Fit()
         self._correlations = Correlations(problem, options.rule, options.nonnegative)
-        self._bench = Bench(problem)
+        exact = problem.atoms.dtype == torch.float64
+        self._bench = WholeBench(self._correlations) if exact else Bench(problem)
         self._norms = (problem.norms / problem.norms.max()).cpu().numpy()
         self._penalty = problem.penalty.cpu().numpy()
         self._slots: dict[int, int] = {}  # by candidate
@@ -126,7 +127,7 @@ class Search:
         leading = self._correlations.leading(self._floor, widely=False)
         while len(leading):
             seats = self._seated(leading)
-            products = self._bench.products[:, seats]
+            products = self._bench.products_of(seats)
             cosines = self.fit.residual_products(products, self._bench.direct[seats])
             pivots = 1 - np.square(self.fit.half(products)).sum(0)
             if not self._options.nonnegative:
@@ -172,7 +173,7 @@ class Search:
         if candidate not in self._columns:
             yield from self._fetch(candidate)
         seat = self._seated(np.array([candidate]))[0]
-        slot = self.fit.new_slot(self._bench.products[:, seat], self._bench.direct[seat])
+        slot = self.fit.new_slot(self._bench.products_of([seat])[:, 0], self._bench.direct[seat])
         self._correlations.enter(slot, self._columns.pop(candidate))
         self._bench.enter(seat)
         self._slots[candidate] = slot

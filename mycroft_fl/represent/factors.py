@@ -57,6 +57,10 @@ class GradientFactors:
     def device(self) -> torch.device:
         return self.delta.device
 
+    @property
+    def numbers(self) -> int:
+        return self.delta.numel() + self.inputs.numel()
+
     def double(self) -> GradientFactors:
         return GradientFactors(self.delta.double(), self.inputs.double(), self.bias)
 
@@ -136,6 +140,10 @@ class PositionFactors:
     @property
     def device(self) -> torch.device:
         return self.delta.device
+
+    @property
+    def numbers(self) -> int:
+        return self.delta.numel() + self.inputs.numel()
 
     def double(self) -> PositionFactors:
         return PositionFactors(self.delta.double(), self.inputs.double(), self.bias)
