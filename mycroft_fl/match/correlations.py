@@ -91,15 +91,11 @@ class Correlations:
         self.length = float(torch.linalg.vector_norm(residual))
         self.noise = 8 * torch.finfo(atoms.dtype).eps * self.length
 
-    def columns(self, products: Float[Tensor, "n c"]) -> Float[Tensor, "c n"]:
-        """Cosines in rows, from products of all atoms with some at norm one."""
-        return products.T / self._norms
-
     def enter(self, slot: int, column: Float[Tensor, " n"]) -> None:
-        """Keep the column of the atom that got this slot."""
+        """Keep the products of all atoms with the one, at norm one, that got this slot."""
         if slot % _ROWS == 0:
             self._columns.append(column.new_empty(_ROWS, len(column)))
-        self._columns[-1][slot % _ROWS] = column
+        torch.div(column, self._norms, out=self._columns[-1][slot % _ROWS])
         self._entered = slot + 1
 
     def entries(self, candidates: list[int]) -> Float[np.ndarray, "slots c"]:

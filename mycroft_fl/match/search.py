@@ -63,6 +63,7 @@ class Search:
         self._bench = WholeBench(self._correlations) if exact else Bench(problem)
         self._norms = (problem.norms / problem.norms.max()).cpu().numpy()
         self._penalty = problem.penalty.cpu().numpy()
+        self._ahead = getattr(problem.atoms, "ahead", _AHEAD)
         self._slots: dict[int, int] = {}  # by candidate
         self._index: Int[np.ndarray, " slots"] = np.empty(0, dtype=np.int64)  # candidate by slot
         self._columns: dict[int, Tensor] = {}  # computed ahead, by candidate
@@ -163,7 +164,7 @@ class Search:
         return seats
 
     def _draw_up(self, index: Int[np.ndarray, " c"]) -> None:
-        best = self._correlations.best(self._floor, _BENCH)
+        best = self._correlations.best(self._floor, max(_BENCH, 4 * self._ahead))
         self._bench.draw_up(np.concatenate([index, best[~np.isin(best, index)]]))
 
     def _enter(self, candidate: int) -> Generator[Tensor, Tensor, None]:
@@ -190,14 +191,14 @@ class Search:
             factor = self._scores(np.ones(len(every)), np.ones(len(every)), every)
         seats = self._bench.forecast(
             self._seated(np.array([candidate]))[0],
-            getattr(self._problem.atoms, "ahead", _AHEAD),
+            self._ahead,
             self.fit,
             self._options.nonnegative,
             factor,
         )
         index = [each for each in self._bench.index[seats].tolist() if each not in self._slots]
         products = yield torch.tensor(index, device=self._problem.norms.device)
-        self._columns = dict(zip(index, self._correlations.columns(products), strict=True))
+        self._columns = dict(zip(index, products.unbind(1), strict=True))
 
     def _take(self, candidate: int) -> bool:
         """Choose the candidate and refit; False, and nothing is changed, where that gains nothing."""
