@@ -76,13 +76,7 @@ def orthogonal_matching_pursuit(
         pursuing = prepared(atoms, target, options, penalty, start)
         if isinstance(pursuing, Pursuit):
             return pursuing
-        requests = pursuing.search.run(k)
-        try:
-            index = next(requests)
-            while True:
-                index = requests.send(pursuing.columns(index))
-        except StopIteration as end:
-            return pursuing.result(end.value)
+        return pursued([pursuing], [k])[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,10 +88,6 @@ class Pursuing:
     start: Int[Tensor, " s"]
     length: float
     """Of the target."""
-
-    def columns(self, index: Int[Tensor, " c"]) -> Float[Tensor, "n c"]:
-        """Products of all atoms with these at norm one."""
-        return self.problem.atoms.gram(index, 1 / self.problem.norms[index])
 
     def result(self, stopped: Stop) -> Pursuit:
         """What it has come to."""
@@ -113,16 +103,53 @@ class Pursuing:
         return Pursuit(new, whole[new], min(1.0, float(residual)), whole[self.start], stopped)
 
 
+def pursued(pursuits: list[Pursuing], ks: list[int]) -> list[Pursuit]:
+    """The results of pursuits among the same atoms at the same norms, side by side.
+
+    The columns that all of them ask for are computed in one product.
+    """
+    results: dict[int, Pursuit] = {}
+    requests = {
+        number: each.search.run(k)
+        for number, (each, k) in enumerate(zip(pursuits, ks, strict=True))
+    }
+    sent: dict[int, Tensor | None] = dict.fromkeys(requests)
+    while sent:
+        asked: dict[int, Tensor] = {}
+        for number, columns in sent.items():
+            try:
+                asked[number] = requests[number].send(columns)  # type: ignore[arg-type]
+            except StopIteration as end:
+                results[number] = pursuits[number].result(end.value)
+        sent = _columns(pursuits[0].problem, asked) if asked else {}
+    return [results[number] for number in range(len(pursuits))]
+
+
+def _columns(problem: Problem, asked: dict[int, Tensor]) -> dict[int, Tensor | None]:
+    if len(asked) == 1:
+        [(number, index)] = asked.items()
+        return {number: problem.atoms.gram(index, 1 / problem.norms[index])}
+    index, place = torch.unique(torch.cat(list(asked.values())), return_inverse=True)
+    products = problem.atoms.gram(index, 1 / problem.norms[index])
+    parts = torch.split(place, [len(each) for each in asked.values()])
+    return {number: products[:, part] for number, part in zip(asked, parts, strict=True)}
+
+
 def prepared(
-    atoms: Atoms, target: Tensor, options: Options, penalty: Tensor | None, start: Tensor | None
+    atoms: Atoms,
+    target: Tensor,
+    options: Options,
+    penalty: Tensor | None,
+    start: Tensor | None,
+    squared: Float[Tensor, " n"] | None = None,
 ) -> Pursuing | Pursuit:
     """A pursuit ready to run, or its result where there is nothing to run."""
     require_shape(target, atoms.shape)
-    if atoms.numbers <= _FEW_NUMBERS:
-        atoms = atoms.double()
-    squared = atoms.squared_norms()
+    if squared is None:
+        atoms = few_in_double(atoms)
+        squared = atoms.squared_norms()
     _require_finite(squared, target)
-    penalty, start = _penalty(penalty, len(atoms)), _start(start, len(atoms))
+    penalty, start = require_penalty(penalty, len(atoms)), require_start(start, len(atoms))
     length = float(torch.linalg.vector_norm(target.double()))
     if length == 0:
         return _nothing(0.0, "tolerance", len(start))
@@ -133,12 +160,18 @@ def prepared(
     return Pursuing(problem, Search(problem, options, start.numpy()), start, length)
 
 
+def few_in_double(atoms: Atoms) -> Atoms:
+    """The atoms, in float64 where they are few."""
+    return atoms.double() if atoms.numbers <= _FEW_NUMBERS else atoms
+
+
 def _nothing(unexplained: float, stopped: Stop, started: int) -> Pursuit:
     index, zeros = torch.empty(0, dtype=torch.int64), torch.zeros(started, dtype=torch.float64)
     return Pursuit(index, zeros[:0], unexplained, zeros, stopped)
 
 
-def _penalty(penalty: Tensor | None, n: int) -> Float[Tensor, " n"]:
+def require_penalty(penalty: Tensor | None, n: int) -> Float[Tensor, " n"]:
+    """One number of 0 or more per atom; zeros where there is none. DataError otherwise."""
     if penalty is None:
         return torch.zeros(n)
     if penalty.shape != (n,):
@@ -151,7 +184,8 @@ def _penalty(penalty: Tensor | None, n: int) -> Float[Tensor, " n"]:
     return penalty
 
 
-def _start(start: Tensor | None, n: int) -> Int[Tensor, " s"]:
+def require_start(start: Tensor | None, n: int) -> Int[Tensor, " s"]:
+    """Distinct atoms to start from; none where there is none. DataError otherwise."""
     if start is None:
         return torch.empty(0, dtype=torch.int64)
     if start.ndim != 1 or start.is_floating_point() or len(torch.unique(start)) < len(start):
