@@ -12,7 +12,6 @@
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -31,7 +30,15 @@ import joblib
 import tomli_w
 
 from mycroft_fl.errors import EngineFailed
-from simulations.processes import MARKER, answering, leave, stop_processes
+from simulations.processes import (
+    MARKER,
+    answering,
+    clear_up,
+    leave,
+    start,
+    stop_processes,
+    watched,
+)
 
 APPS = ("simulations.server_app", "simulations.client_app")
 SUPERLINK_DEADLINE = 120.0  # seconds; importing Flower takes 2, on a loaded machine 20
@@ -61,6 +68,7 @@ def run_on_flower(
     owners: int,
     on_line: Callable[[str], None],
     threads: int = 1,
+    cards: int = 0,
     log_to: Path | None = None,
     apps: tuple[str, str] = APPS,
 ) -> None:
@@ -75,9 +83,13 @@ def run_on_flower(
         write_app(folder / "app", run_config, apps)
         environment = engine_environment(folder, threads=threads, apps=apps)
         run = ["flwr", "run", str(folder / "app"), "--stream"]
-        run += ["--federation-config", federation_config(owners, threads)]
+        run += ["--federation-config", federation_config(owners, threads, cards)]
         log = (log_to or folder) / "flower.log"
-        with _superlink(folder, environment), log.open("w", encoding="utf-8") as kept:
+        with (
+            watched(folder, environment),
+            _superlink(folder, environment),
+            log.open("w", encoding="utf-8") as kept,
+        ):
             lines = _stream(run, environment, on_line, kept)
             answer = _stream(["flwr", "list", "--format=json"], environment)
         status, details = read_status("\n".join(answer))
@@ -103,10 +115,19 @@ def write_app(folder: Path, run_config: Mapping[str, Any], apps: tuple[str, str]
     (folder / "pyproject.toml").write_text(text, encoding="utf-8")
 
 
-def federation_config(owners: int, threads: int) -> str:
-    """As many workers as owners, but no more than the CPUs that this process may use."""
-    cpus = threads * max(1, min(owners, joblib.cpu_count() // threads))
-    return f"num-supernodes={owners} client-resources-num-cpus={threads} init-args-num-cpus={cpus}"
+def federation_config(owners: int, threads: int, cards: int = 0) -> str:
+    """As many workers as owners, but no more than the CPUs allow; they share the `cards` evenly."""
+    workers = max(1, min(owners, joblib.cpu_count() // threads))
+    config = (
+        f"num-supernodes={owners} client-resources-num-cpus={threads} "
+        f"init-args-num-cpus={threads * workers}"
+    )
+    if not cards:
+        return config
+    # Ray gives a worker whole cards or a part of one; rounded down, or the last would not fit.
+    per_card = -(-workers // cards)
+    part = cards // workers if per_card == 1 else 1000 // per_card / 1000
+    return f"{config} client-resources-num-gpus={part} init-args-num-gpus={cards}"
 
 
 def engine_environment(folder: Path, *, threads: int, apps: Sequence[str]) -> dict[str, str]:
@@ -157,8 +178,7 @@ def _private_folder() -> Iterator[Path]:
         yield folder
     finally:
         with answering(signal.SIG_IGN, signal.SIGINT, *ENDINGS):
-            stop_processes(folder)
-            shutil.rmtree(folder, ignore_errors=True)
+            clear_up(folder)
 
 
 @contextmanager
@@ -173,7 +193,7 @@ def _superlink(folder: Path, environment: dict[str, str]) -> Iterator[None]:
     command = ["flower-superlink", "--insecure", "--simulation", "--isolation", "subprocess"]
     command += ["--host", "127.0.0.1", "--port", str(port)]
     log = folder / "superlink.log"
-    with log.open("w") as output, _popen(command, environment, output) as process:
+    with log.open("w") as output, start(command, environment, output) as process:
         try:
             deadline = time.monotonic() + SUPERLINK_DEADLINE
             while not _listens(port):
@@ -194,21 +214,6 @@ def _listens(port: int) -> bool:
     return False
 
 
-def _popen(command: list[str], environment: dict[str, str], output: int | IO[str]) -> Any:
-    return subprocess.Popen(
-        command,
-        env=environment,
-        # Ray's workers import from the SuperLink's working directory before anything else.
-        cwd=Path(environment[MARKER]) / "empty",
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-        errors="replace",
-        start_new_session=True,  # Ctrl-C in a terminal is for this process alone
-    )
-
-
 def _stream(
     command: list[str],
     environment: dict[str, str],
@@ -217,7 +222,7 @@ def _stream(
 ) -> list[str]:
     """The lines that a command prints, each given to `on_line` and to the log as it comes."""
     lines: list[str] = []
-    with _popen(command, environment, subprocess.PIPE) as process:
+    with start(command, environment, subprocess.PIPE) as process:
         try:
             for raw in process.stdout:
                 lines.append(COLOUR.sub("", raw).rstrip())
@@ -241,9 +246,9 @@ def read_status(answer: str) -> tuple[str, str]:
 
 def last_error(lines: Sequence[str]) -> str:
     """What the last traceback ends with, wrapping errors apart; else what `flwr` says in a box."""
-    for start in reversed(range(len(lines))):
-        if lines[start].startswith("Traceback (most recent call last)"):
-            message = dropwhile(lambda line: line.startswith(" "), lines[start + 1 :])
+    for first in reversed(range(len(lines))):
+        if lines[first].startswith("Traceback (most recent call last)"):
+            message = dropwhile(lambda line: line.startswith(" "), lines[first + 1 :])
             text = "\n".join(takewhile(lambda line: not AFTER_MESSAGE.match(line), message))
             if not text.startswith(WRAPPERS):
                 return text

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -142,6 +143,20 @@ def test_no_more_workers_than_owners_or_cpus(
     assert int(given["init-args-num-cpus"]) // int(given["client-resources-num-cpus"]) == workers
 
 
+@pytest.mark.parametrize(
+    ("owners", "cards", "share"), [(8, 1, 0.25), (3, 1, 0.333), (8, 2, 0.5), (2, 4, 2), (8, 4, 1)]
+)
+def test_workers_share_the_cards_and_all_of_them_fit(
+    owners: int, cards: int, share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("joblib.cpu_count", lambda: 4)
+    given = dict(pair.split("=") for pair in engine.federation_config(owners, 1, cards).split())
+    assert float(given["client-resources-num-gpus"]) == share
+    assert int(given["init-args-num-gpus"]) == cards
+    assert share * int(given["init-args-num-cpus"]) <= cards
+    assert "gpus" not in engine.federation_config(owners, 1)
+
+
 def test_the_status_is_read_from_flowers_list_and_anything_else_is_unknown() -> None:
     listed = {"success": True, "runs": [{"status": "finished:failed", "status-details": "why"}]}
     assert engine.read_status("a warning\n" + json.dumps(listed)) == ("finished:failed", "why")
@@ -220,7 +235,7 @@ def test_a_trainer_that_raises_fails_the_run_with_its_words(toy: Path, tmp_path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_an_interrupted_run_leaves_nothing(toy: Path, number: signal.Signals) -> None:
     settings = {**SETTINGS, "sleep": 600.0}
     code = (
@@ -245,4 +260,9 @@ def test_an_interrupted_run_leaves_nothing(toy: Path, number: signal.Signals) ->
                 break
         process.communicate()
     assert process.returncode in (-number, 128 + number)
+    # Of a killed run the watcher ends the rest, soon after.
+    patience = 60 if number == signal.SIGKILL else 0
+    deadline = time.monotonic() + patience
+    while not nothing_is_left(folder_of(lines)) and time.monotonic() < deadline:
+        time.sleep(0.2)
     assert nothing_is_left(folder_of(lines))
