@@ -17,7 +17,7 @@ from mycroft_fl.represent.atoms import Atoms
 _ROWS = 128  # columns of the Gram matrix allocated at a time
 LEAST_PIVOT = 1e-6  # of an atom's squared norm; below, it is all but a sum of those chosen
 _SAFE_PIVOT = 1e-5  # what float32 still tells from zero, for the rule ols
-_TIE = 1e-12  # closer than this is equal, whatever the precision
+TIE = 1e-12  # closer than this is equal, whatever the precision
 _BATCH = 256  # candidates looked at once
 
 # What a step prefers, from cosines with the residual, norms and pivots (the share of each squared
@@ -81,6 +81,7 @@ class Correlations:
         self._anchor = torch.zeros(0, dtype=torch.float64)
         self._base = self.now = self._norms
         self.rebase(problem.target, Fit())
+        self.start = self._base.cpu().numpy() if self._base.dtype == torch.float64 else None
 
     def rebase(self, residual: Float[Tensor, "*direction"], fit: Fit) -> None:
         """Compute `now` from the residual itself: exact to the residual, not to the target."""
@@ -93,7 +94,7 @@ class Correlations:
 
     def enter(self, slot: int, column: Float[Tensor, " n"]) -> None:
         """Keep the products of all atoms with the one, at norm one, that got this slot."""
-        if slot % _ROWS == 0:
+        if slot // _ROWS == len(self._columns):
             self._columns.append(column.new_empty(_ROWS, len(column)))
         torch.div(column, self._norms, out=self._columns[-1][slot % _ROWS])
         self._entered = slot + 1
@@ -103,6 +104,12 @@ class Correlations:
         index = torch.tensor(candidates, device=self.now.device)
         rows = torch.cat([rows[:, index] for rows in self._columns] or [self.now[:0, None]])
         return rows[: self._entered].cpu().numpy()
+
+    def rows(self) -> Float[np.ndarray, "room n"]:
+        """The first rows of columns, filled or not; on the CPU."""
+        if not self._columns:
+            self._columns.append(self.now.new_empty(_ROWS, len(self.now)))
+        return self._columns[0].numpy()
 
     def follow(self, fit: Fit) -> None:
         """Bring `now` to the residual of `fit`."""
@@ -136,7 +143,7 @@ class Correlations:
             return self.best(floor, _BATCH)
         scores, factor = self._scores(floor)
         if factor is None:
-            likely = scores >= scores.amax() - 2 * max(self.noise, _TIE)
+            likely = scores >= scores.amax() - 2 * max(self.noise, TIE)
         else:
             doubt = self.noise * factor
             likely = scores + doubt >= (scores - doubt).amax()

@@ -74,7 +74,7 @@ class Fit:
         """Choose one more, at weight zero: the new row of the inverse factor."""
         t = len(self)
         half = self.half(self._products[: self.slots, slot])
-        root = np.sqrt(1.0 - half @ half)
+        root = np.sqrt(max(1.0 - half @ half, 1e-300))
         self._inverse[t, :t] = (half @ self._triangle) / -root
         self._inverse[t, t] = 1.0 / root
         self.chosen = np.append(self.chosen, slot)
@@ -90,10 +90,10 @@ class Fit:
         weights += (triangle @ left) @ triangle
         return weights
 
-    def grown(self, row: Float[np.ndarray, " t"]) -> Float[np.ndarray, " t"]:
-        """Those weights from solved ones and the row of the one atom inserted since."""
-        weights: np.ndarray = self.weights + row * (row @ self._direct[self.chosen])
-        return weights
+    def grown(self, row: Float[np.ndarray, " t"]) -> tuple[Float[np.ndarray, " t"], float]:
+        """Those weights from solved ones and the row of the one atom inserted since; the step."""
+        step = float(row @ self._direct[self.chosen])
+        return self.weights + step * row, step
 
     def own_part(self, place: int) -> Float[np.ndarray, " t"]:
         """What one chosen atom adds to the others' span, at norm one, as weights of the chosen."""

@@ -16,6 +16,7 @@ from mycroft_fl.errors import SettingError
 from mycroft_fl.match.bench import Bench, WholeBench
 from mycroft_fl.match.correlations import LEAST_PIVOT, RULES, Correlations, Problem
 from mycroft_fl.match.least_squares import Fit
+from mycroft_fl.match.sprint import sprint
 
 Stop = Literal["k", "tolerance", "no-candidate-improves"]
 Requests = Generator[Int[Tensor, " c"], Float[Tensor, "n c"], Stop]
@@ -64,6 +65,13 @@ class Search:
         self._norms = (problem.norms / problem.norms.max()).cpu().numpy()
         self._penalty = problem.penalty.cpu().numpy()
         self._ahead = getattr(problem.atoms, "ahead", _AHEAD)
+        self._may_sprint = (
+            exact
+            and problem.norms.device.type == "cpu"
+            and options.rule == "norm"
+            and not self._penalty.any()
+            and not len(start)
+        )
         self._slots: dict[int, int] = {}  # by candidate
         self._index: Int[np.ndarray, " slots"] = np.empty(0, dtype=np.int64)  # candidate by slot
         self._columns: dict[int, Tensor] = {}  # computed ahead, by candidate
@@ -96,6 +104,9 @@ class Search:
         while self._unexplained > self._options.tolerance:
             if self._new >= k:
                 return "k"
+            if self._is_plain and self._sprint(k - len(self.fit)):
+                fresh = False
+                continue
             candidate = self._next()
             if candidate is not None:
                 yield from self._enter(candidate)
@@ -106,6 +117,28 @@ class Search:
             else:
                 return "no-candidate-improves"
         return "tolerance"
+
+    @property
+    def _is_plain(self) -> bool:
+        return self._may_sprint and self.fit.slots == len(self.fit)
+
+    def _sprint(self, room: int) -> bool:
+        """Plain steps as far as they go; whether one was taken."""
+        size = len(self.fit)
+        entered = sprint(
+            self._problem,
+            self._correlations,
+            self.fit,
+            room,
+            self._options.nonnegative,
+            self._floor,
+            self._options.tolerance,
+        )
+        for candidate in entered:
+            self._slots[candidate] = len(self._slots)
+        self._index = np.append(self._index, np.array(entered, dtype=np.int64))
+        self._shut(self.chosen[size:])
+        return len(self.fit) > size
 
     @property
     def _unexplained(self) -> float:
@@ -204,9 +237,9 @@ class Search:
         """Choose the candidate and refit; False, and nothing is changed, where that gains nothing."""
         fit = self.fit
         row = fit.insert(self._slots[candidate])
-        goal = fit.grown(row)
+        goal, step = fit.grown(row)
         if not self._options.nonnegative or bool((goal > 0).all()):
-            if np.square(goal[-1] / row[-1]) < _LEAST_GAIN:
+            if step * step < _LEAST_GAIN:
                 fit.drop_last()
                 return self._refuse(candidate)
             self._correlations.narrow(fit, row, -1)
