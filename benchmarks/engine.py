@@ -311,10 +311,13 @@ def stream(options: argparse.Namespace) -> None:
     path = options.folder / f"mycroft-stream-{options.candidates}.npy"
     if not path.exists():
         rng, shape = np.random.default_rng(0), (options.candidates, 512)
-        file = np.lib.format.open_memmap(path, "w+", np.float32, shape)
+        aside = path.with_suffix(".part")
+        file = np.lib.format.open_memmap(aside, "w+", np.float32, shape)
         for start in range(0, len(file), 10_000):
             block = file[start : start + 10_000]
             block[:] = rng.standard_normal(block.shape, dtype=np.float32) + 0.1
+        file.flush()
+        aside.rename(path)
         print(f"{path} is written; call again, for what writing took would count as memory")
         return
     target = torch.from_numpy(np.random.default_rng(1).standard_normal(512) + 0.1).float()
