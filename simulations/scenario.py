@@ -11,6 +11,7 @@ from typing import Any
 
 from mycroft_fl.config import suggestion
 from mycroft_fl.data.corrupt import CORRUPTIONS
+from mycroft_fl.data.spec import DatasetSpec, read_spec
 from mycroft_fl.data.transforms import TRANSFORMS
 from mycroft_fl.errors import ScenarioError
 from mycroft_fl.strict_toml import Table
@@ -25,7 +26,9 @@ SCENARIO_KEYS = (
     "title", "dataset", "model", "weights", "groups", "trainer", "owners", "run", "policy",
 )  # fmt: skip
 GROUP_KEYS = ("classes", "where", "transform", "dataset")
-OWNER_KEYS = ("name", "copies", "holds", "label-noise", "corruption", "behaviour", "reuse")
+OWNER_KEYS = (
+    "name", "copies", "holds", "dataset", "label-noise", "corruption", "behaviour", "reuse",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -33,14 +36,14 @@ class Group:
     """A named sub-population.
 
     `classes`: labels or class names of its data set, None for all. `where`: a table's columns
-    and the values wanted. `dataset`: None for the scenario's own.
+    and the values wanted (a list: any of them). `dataset`: None for the scenario's own.
     """
 
     name: str
     classes: tuple[int | str, ...] | None = None
     where: Mapping[str, Any] = field(default_factory=dict)
     transform: str | None = None
-    dataset: str | None = None
+    dataset: str | DatasetSpec | None = None
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,10 @@ class Corruption:
 
 @dataclass(frozen=True)
 class Owner:
-    """What one owner holds (group -> count) and how it behaves; None: honestly."""
+    """What one owner holds (group -> count) and how it behaves; None: honestly.
+
+    With a `dataset` of its own it holds all of that and nothing of any group.
+    """
 
     name: str
     holds: Mapping[str, int]
@@ -62,6 +68,7 @@ class Owner:
     corruption: Corruption | None = None
     behaviour: str | None = None
     reuse: bool = False
+    dataset: DatasetSpec | None = None
 
 
 @dataclass(frozen=True)
@@ -73,7 +80,7 @@ class Scenario:
     """
 
     title: str
-    dataset: str
+    dataset: str | DatasetSpec
     model: str
     weights: Path | None
     groups: tuple[Group, ...]
@@ -116,7 +123,7 @@ def load_scenario(name_or_path: str | Path) -> Scenario:
     names = [group.name for group in groups]
     return Scenario(
         title=table.one("title", str, path.stem),
-        dataset=table.one("dataset", str),
+        dataset=read_spec(table),
         model=table.one("model", str, "mlp"),
         weights=_weights(table, path.parent),
         groups=groups,
@@ -166,7 +173,7 @@ def _group(name: str, table: Table) -> Group:
         classes=None if classes is None else tuple(classes),
         where=table.table("where").values,
         transform=table.choice("transform", TRANSFORMS),
-        dataset=table.one("dataset", str) if "dataset" in table.values else None,
+        dataset=read_spec(table) if "dataset" in table.values else None,
     )
 
 
@@ -218,13 +225,16 @@ def _copies(table: Table, place: int, groups: list[str]) -> Iterable[Owner]:
         )
     if copies < 1:
         raise table.wrong("copies", f"is {copies}; give a whole number of at least 1")
+    if "dataset" in table.values and ({"holds", "reuse", "copies"} & set(table.values)):
+        raise table.wrong("dataset", "is all that this owner holds; leave out holds, copies, reuse")
     owner = Owner(
         name,
-        holds=_counts(table, "holds", groups),
+        holds={} if "dataset" in table.values else _counts(table, "holds", groups),
         label_noise=table.share("label-noise", 0.0),
         corruption=_corruption(table.table("corruption")) if "corruption" in table.values else None,
         behaviour=table.choice("behaviour", BEHAVIOURS),
         reuse=table.one("reuse", bool, False),
+        dataset=read_spec(table) if "dataset" in table.values else None,
     )
     if "copies" not in table.values:
         return [owner]
