@@ -24,6 +24,7 @@ from mycroft_fl.match.uniform import uniform
 from mycroft_fl.models.fitting import as_input, correct
 from mycroft_fl.models.networks import Classifier
 from mycroft_fl.represent.gradients import last_layer_gradients
+from mycroft_fl.represent.spaces import space_named
 
 
 @dataclass(frozen=True)
@@ -65,12 +66,7 @@ class Query:
 
     def features(self, examples: Examples) -> Float[torch.Tensor, "n d"]:
         """The examples in the feature space that was asked for."""
-        x = as_input(examples.x)
-        if self.feature_space == "pixels":
-            return x.flatten(start_dim=1)
-        model = self.require_model().eval()
-        with torch.no_grad():
-            return torch.cat([model.features(part) for part in torch.split(x, 1024)])
+        return space_named(self.feature_space)(examples, self)
 
 
 Select = Callable[[Examples, Query, int], Selection]
