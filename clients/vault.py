@@ -32,9 +32,8 @@ class Vault:
     def __init__(
         self, name: str, examples: Examples, policy: Policy, folder: Path, device: str = "cpu"
     ) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         self.name = name
-        self.log = owner_log(name, folder / "owner.log")
+        self.log = owner_log_in(name, folder)
         self._examples = examples
         self._policy = policy
         self._device = device
@@ -167,8 +166,10 @@ class _Appending(logging.FileHandler):
         self.close()
 
 
-def owner_log(name: str, path: Path) -> logging.Logger:
-    """A log of the owner's own, which goes to its file and nowhere else."""
+def owner_log_in(name: str, folder: Path) -> logging.Logger:
+    """A log of the owner's own, which goes to `owner.log` in its folder and nowhere else."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "owner.log"
     log = logging.Logger(f"owner.{name}", level=logging.INFO)
     handler = _Appending(path, delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))

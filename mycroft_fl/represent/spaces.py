@@ -89,9 +89,14 @@ def space_named(name: str) -> Space:
     return embedded
 
 
-def _require_vectors(name: str, examples: Examples) -> None:
-    if examples.x.ndim != 2:
+def check_input(name: str, shape: tuple[int, ...]) -> None:
+    """`SettingError` where examples of that shape have no place in the space of that name."""
+    if len(shape) != 1 and name in ("standardised", "binning"):
         raise SettingError(
             f"feature-space '{name}' is for tables, but these are images; use pixels, model or an "
             "encoder"
         )
+
+
+def _require_vectors(name: str, examples: Examples) -> None:
+    check_input(name, examples.x.shape[1:])
