@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int64
 
 from mycroft_fl.config import suggestion
+from mycroft_fl.data.cues import with_cues
 from mycroft_fl.data.schema import TableSchema, fit_schema
 from mycroft_fl.data.sources import Dataset, load_dataset
 from mycroft_fl.data.spec import DatasetSpec
@@ -106,8 +107,24 @@ class Population:
         x = dataset.take(rows).x
         if self.holds_images and dataset is not self.main:
             x = fit_to(x, *self.shape)
-        transform = self._groups[group].transform
-        return Examples(x if transform is None else TRANSFORMS[transform](x), y)
+        transform, cue = self._groups[group].transform, self._groups[group].cue
+        if transform is not None:
+            x = TRANSFORMS[transform](x)
+        if cue is not None:
+            x = with_cues(x, y, cue, self.classes_of(group))
+        return Examples(x, y)
+
+    def classes_of(self, group: str) -> list[int]:
+        """The labels that a group's examples may have, in order."""
+        labels = self._labels[group]
+        return sorted(set(labels[labels >= 0].tolist()))
+
+    def by_class(self, group: str) -> dict[int, Int64[np.ndarray, " eligible"]]:
+        """A group's pool, taken apart by class."""
+        dataset = self._datasets[self._source[group]]
+        pool = self.pools[group]
+        labels = self._labels[group][dataset.y[self._rows(group, pool)]]
+        return {label: pool[labels == label] for label in self.classes_of(group)}
 
     def _rows(self, group: str, identities: Int64[np.ndarray, " k"]) -> Int64[np.ndarray, " k"]:
         # np.unique keeps each data set's identities in one sorted array; rows follow by search.
@@ -181,16 +198,20 @@ class Population:
                 "dataset",
                 f"holds {own} but the main data set {main}; use data sets of one kind",
             )
-        if group.transform is None:
-            return
-        if not self.holds_images:
-            raise self._wrong(
-                group, "transform", "is for images, but these are vectors; leave it out"
-            )
+        for key, given in (("transform", group.transform), ("cue", group.cue)):
+            if given is not None and not self.holds_images:
+                raise self._wrong(group, key, "is for images, but these are vectors; leave it out")
+        one, classes = self.main.take(np.arange(1)) if self.holds_images else None, []
         try:
-            TRANSFORMS[group.transform](self.main.take(np.arange(1)).x)
+            if group.transform is not None and one is not None:
+                TRANSFORMS[group.transform](one.x)
+            if group.cue is not None and one is not None:
+                classes = self.classes_of(group.name)
+                with_cues(one.x, np.array(classes[:1]), group.cue, classes)
         except DataError as error:
-            raise self._wrong(group, "transform", f"does not fit: {error}") from error
+            raise self._wrong(
+                group, "cue" if classes else "transform", f"does not fit: {error}"
+            ) from error
 
     def _wrong(self, group: Group, key: str, problem: str) -> ScenarioError:
         return ScenarioError(f"{self._file}: groups.{group.name}.{key} {problem}")

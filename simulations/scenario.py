@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -11,6 +12,7 @@ from typing import Any
 
 from mycroft_fl.config import suggestion
 from mycroft_fl.data.corrupt import CORRUPTIONS
+from mycroft_fl.data.cues import CUES
 from mycroft_fl.data.spec import DatasetSpec, read_spec
 from mycroft_fl.data.transforms import TRANSFORMS
 from mycroft_fl.errors import ScenarioError
@@ -25,9 +27,10 @@ SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 SCENARIO_KEYS = (
     "title", "dataset", "model", "weights", "groups", "trainer", "owners", "run", "policy",
 )  # fmt: skip
-GROUP_KEYS = ("classes", "where", "transform", "dataset")
+GROUP_KEYS = ("classes", "where", "transform", "cue", "dataset")
 OWNER_KEYS = (
     "name", "copies", "holds", "dataset", "label-noise", "corruption", "behaviour", "reuse",
+    "skew",
 )  # fmt: skip
 
 
@@ -43,6 +46,7 @@ class Group:
     classes: tuple[int | str, ...] | None = None
     where: Mapping[str, Any] = field(default_factory=dict)
     transform: str | None = None
+    cue: str | None = None
     dataset: str | DatasetSpec | None = None
 
 
@@ -59,7 +63,8 @@ class Corruption:
 class Owner:
     """What one owner holds (group -> count) and how it behaves; None: honestly.
 
-    With a `dataset` of its own it holds all of that and nothing of any group.
+    With a `dataset` of its own it holds all of that and nothing of any group. With a `skew` the
+    classes of what it holds are drawn from a Dirichlet distribution of that concentration.
     """
 
     name: str
@@ -69,6 +74,7 @@ class Owner:
     behaviour: str | None = None
     reuse: bool = False
     dataset: DatasetSpec | None = None
+    skew: float | None = None
 
 
 @dataclass(frozen=True)
@@ -173,6 +179,7 @@ def _group(name: str, table: Table) -> Group:
         classes=None if classes is None else tuple(classes),
         where=table.table("where").values,
         transform=table.choice("transform", TRANSFORMS),
+        cue=table.choice("cue", CUES),
         dataset=read_spec(table) if "dataset" in table.values else None,
     )
 
@@ -235,10 +242,22 @@ def _copies(table: Table, place: int, groups: list[str]) -> Iterable[Owner]:
         behaviour=table.choice("behaviour", BEHAVIOURS),
         reuse=table.one("reuse", bool, False),
         dataset=read_spec(table) if "dataset" in table.values else None,
+        skew=_skew(table),
     )
     if "copies" not in table.values:
         return [owner]
     return [replace(owner, name=f"{name}-{number}") for number in range(1, copies + 1)]
+
+
+def _skew(table: Table) -> float | None:
+    if "skew" not in table.values:
+        return None
+    skew = table.one("skew", float)
+    if not 0 < skew < math.inf:
+        raise table.wrong("skew", f"is {skew}; give a number above 0, the smaller the more skewed")
+    if "dataset" in table.values or table.values.get("reuse"):
+        raise table.wrong("skew", "is for owners that draw from groups without reuse")
+    return skew
 
 
 def _corruption(table: Table) -> Corruption:

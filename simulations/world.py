@@ -12,7 +12,7 @@ from jaxtyping import Int64
 from mycroft_fl.config import suggestion
 from mycroft_fl.data.corrupt import FOR_VECTORS, corrupt, redraw_labels
 from mycroft_fl.data.fitted import task_examples
-from mycroft_fl.data.partition import Draws, Want, marked, partition
+from mycroft_fl.data.partition import Draws, Want, marked, partition, skewed_draw
 from mycroft_fl.data.transforms import jitter, shift
 from mycroft_fl.errors import DataError, ScenarioError
 from mycroft_fl.examples import Examples
@@ -131,11 +131,12 @@ class World:
         pools = self._population.pools
         trainer = [self._trainer_want(part) for part in PARTS]
         drawing = [owner for owner in self.scenario.owners if owner.dataset is None]
-        alone = [Want(o.name, o.holds) for o in drawing if not o.reuse]
+        alone = [Want(o.name, o.holds) for o in drawing if not o.reuse and o.skew is None]
         try:
             draws = partition(pools, trainer + alone, self._draw_rng)
             held = marked([draws[want.holder] for want in trainer], self._population.size)
             left = {group: pool[~held[pool]] for group, pool in pools.items()}
+            draws |= self._skewed(drawing, draws)
             for owner in drawing:
                 if owner.reuse:
                     own = {group: left[group] for group in owner.holds}
@@ -145,6 +146,20 @@ class World:
         asked = _trainer_holder("test")
         draws[asked] = {name.removeprefix(for_test("")): d for name, d in draws[asked].items()}
         return draws
+
+    def _skewed(self, owners: list[Owner], draws: Draws) -> Draws:
+        """What owners with a skew hold, of what is left by the others, class by class."""
+        taken = marked(draws.values(), self._population.size)
+        skewed: Draws = {owner.name: {} for owner in owners if owner.skew is not None}
+        for owner in owners:
+            for group, count in owner.holds.items() if owner.skew is not None else ():
+                rng = self._rng("skew", owner.name, group)
+                pools = self._population.by_class(group)
+                left = {label: pool[~taken[pool]] for label, pool in pools.items()}
+                drawn = skewed_draw(left, count, owner.skew or 1.0, rng, f"{owner.name}, {group}")
+                skewed[owner.name][group] = drawn
+                taken[drawn] = True
+        return skewed
 
     def _trainer_want(self, part: str) -> Want:
         """The trainer's own; its test examples come from the test file, where there is one."""
