@@ -168,6 +168,9 @@ class Trainer:
 
     @cached_property
     def _copy_radii(self) -> np.ndarray:
+        if self.train.x.ndim == 2:
+            # Rows of tables lie close by nature (a flood of equal packets): only equal ones are copies.
+            return np.zeros(len(self.hard_set.sent))
         splits = self.splits
         parts = [self.train, splits.selection, splits.scoring, splits.tuning]
         return copy_radii(self.hard_set.sent, Examples.concatenate(parts))

@@ -44,9 +44,7 @@ def read_fine_batches(archive: Path) -> Rows:
     return _read(archive, "cifar-100-python", keys, ("train", "test"))
 
 
-def _read(
-    archive: Path, folder: str, keys: tuple[str, str, str], batches: tuple[str, ...]
-) -> Rows:
+def _read(archive: Path, folder: str, keys: tuple[str, str, str], batches: tuple[str, ...]) -> Rows:
     meta_name, names_key, labels_key = keys
     xs, ys = [], []
     try:

@@ -55,7 +55,9 @@ SWAPPED = "-swapped"
 CUES = tuple(name + swapped for name in KINDS for swapped in ("", SWAPPED))
 
 
-def with_cues(images: Images, labels: Int64[np.ndarray, " n"], name: str, classes: list[int]) -> Images:
+def with_cues(
+    images: Images, labels: Int64[np.ndarray, " n"], name: str, classes: list[int]
+) -> Images:
     """Each image with the cue of its class, or of the next of `classes` where swapped."""
     kind, ahead = KINDS[name.removesuffix(SWAPPED)], int(name.endswith(SWAPPED))
     shown = images.copy()

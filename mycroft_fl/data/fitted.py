@@ -28,7 +28,9 @@ def task_examples(spec: DatasetSpec, base: Path, task: Task) -> Examples:
         raise DataError(f"{spec.describe()}: no example is of a class of the task")
     if task.table is not None:
         if dataset.table is None:
-            raise DataError(f"{spec.describe()} is no table, but the task's examples are rows of one")
+            raise DataError(
+                f"{spec.describe()} is no table, but the task's examples are rows of one"
+            )
         return Examples(task.table.encode(dataset.table[rows]), labels[rows])
     if dataset.x is None:
         raise DataError(f"{spec.describe()} is a table, but the task's examples are not")

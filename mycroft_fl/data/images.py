@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
+from PIL.Image import Image
 
 from mycroft_fl.data.files import UNREADABLE, Rows, named_labels, one_line
 from mycroft_fl.errors import DataError
@@ -156,7 +157,7 @@ def _decoded(name: str, read: Callable[[], bytes], size: int) -> np.ndarray:
         raise DataError(f"{name} cannot be read ({reason}); replace it or take it out") from error
 
 
-def _square(image):  # type: ignore[no-untyped-def]
+def _square(image: Image) -> Image:
     """The largest square in the middle of an image."""
     width, height = image.size
     side = min(width, height)

@@ -83,7 +83,9 @@ def food101(size: int = FOOD_SIZE) -> Rows:
     """101,000 photographs of dishes, brought to size x size; they stay on disk (2.8 GB at 96)."""
     size = size or FOOD_SIZE
     folder = _given("food-101") or cache_folder() / "food-101"
-    images = next((i for i in (folder / "images", folder / "food-101" / "images") if i.is_dir()), None)
+    images = next(
+        (i for i in (folder / "images", folder / "food-101" / "images") if i.is_dir()), None
+    )
     if images is None:
         with _downloading("food-101"):
             from torchvision.datasets import Food101

@@ -192,15 +192,16 @@ def _column(content: dict[str, Any]) -> Column:
 
 def _as_numbers(values: pd.Series) -> np.ndarray:
     """Floats; NaN for what is missing and for what is no number."""
-    return pd.to_numeric(values, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan).copy()
+    numbers = pd.to_numeric(values, errors="coerce")
+    return np.array(numbers.to_numpy(dtype=np.float64, na_value=np.nan))
 
 
 def _scaled(column: Numbers, numbers: np.ndarray) -> np.ndarray:
     filled = np.where(np.isfinite(numbers), numbers, column.fill)
     if column.log:
         filled = _logged(filled)
-    return np.clip((filled - column.mean) / column.scale, -FURTHEST, FURTHEST)
+    return np.asarray(np.clip((filled - column.mean) / column.scale, -FURTHEST, FURTHEST))
 
 
 def _logged(values: np.ndarray) -> np.ndarray:
-    return np.sign(values) * np.log1p(np.abs(values))
+    return np.asarray(np.sign(values) * np.log1p(np.abs(values)))

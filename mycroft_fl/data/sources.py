@@ -105,7 +105,9 @@ def load_dataset(given: str | DatasetSpec, base: Path) -> Dataset:
 def _known_table(spec: DatasetSpec) -> DatasetSpec:
     """A known table, with whatever the spec says beyond its name laid over."""
     known = KNOWN_TABLES[spec.path]()
-    told = {key: value for key, value in vars(spec).items() if value != getattr(DatasetSpec, key, None)}
+    told = {
+        key: value for key, value in vars(spec).items() if value != getattr(DatasetSpec, key, None)
+    }
     return replace(known, **{**told, "path": known.path})
 
 
@@ -148,7 +150,9 @@ def _load_file(
 
 def _read_arrays(path: Path, spec: DatasetSpec) -> Rows:
     if spec.label or spec.image or spec.drop or spec.log or spec.unit_id:
-        raise DataError(f"{path.name} is no table: label, image, drop, log and unit-id do not apply")
+        raise DataError(
+            f"{path.name} is no table: label, image, drop, log and unit-id do not apply"
+        )
     if (path / "x.npy").is_file():
         return read_mapped(path)
     if path.is_dir() or path.suffix.lower() == ".zip":
@@ -222,4 +226,3 @@ def _joined(rows: Rows, test: Rows) -> Rows:
         )
     names = [np.array(each.classes)[each.y] for each in (rows, test)]
     return Rows(np.concatenate([rows.x, test.x]), *named_labels(np.concatenate(names)))
-

@@ -57,7 +57,7 @@ class Table:
     def ids(self) -> Int64[np.ndarray, " n"]:
         """A 64-bit digest of each row's features; the label and dropped columns are left out."""
         digests = pd.util.hash_pandas_object(self.features, index=False)
-        return digests.to_numpy().view(np.int64)
+        return np.asarray(digests.to_numpy().view(np.int64))
 
     def column(self, name: str) -> pd.Series:
         """Any column, a feature or not. `DataError` where there is none of that name."""

@@ -31,9 +31,7 @@ def check_eyes(model: str, config: RunConfig, looks_through: str) -> None:
     needs_one = looks_through != "nothing" or config.feature_space == "model"
     if needs_one and not is_network(model) and not config.proxy:
         what = (
-            f"method '{config.method}'"
-            if looks_through != "nothing"
-            else "feature-space 'model'"
+            f"method '{config.method}'" if looks_through != "nothing" else "feature-space 'model'"
         )
         raise SettingError(
             f"{what} looks through a network, but model '{model}' has no gradients or hidden "

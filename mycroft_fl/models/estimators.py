@@ -174,7 +174,11 @@ def load_estimator(model: Estimator, path: Path) -> Estimator:
             f"{kind.__name__}"
         )
     known = np.asarray(getattr(classifier, "classes_", []))
-    if not (known.dtype.kind in "iu" and len(known) and 0 <= known.min() <= known.max() < model.num_classes):
+    if not (
+        known.dtype.kind in "iu"
+        and len(known)
+        and 0 <= known.min() <= known.max() < model.num_classes
+    ):
         raise DataError(
             f"{path} was not fitted on labels 0 to {model.num_classes - 1}; fit it on the task's labels"
         )

@@ -6,7 +6,7 @@ import copy
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 import torch
@@ -18,8 +18,8 @@ from mycroft_fl.examples import Examples
 from mycroft_fl.models.estimators import Estimator
 from mycroft_fl.models.networks import Classifier
 
-Model = TypeVar("Model", Classifier, Estimator)
 AnyModel = Classifier | Estimator
+Model = TypeVar("Model", bound=AnyModel)
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def fit(
     settings.
     """
     if isinstance(model, Estimator):
-        return model.fitted(train, seed=seed)
+        return cast(Model, model.fitted(train, seed=seed))
     model = copy.deepcopy(model)
     optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, fused=True)
     x, y = as_input(train.x), torch.from_numpy(train.y)
@@ -95,7 +95,7 @@ def fine_tune(
     A scikit-learn classifier is fitted anew, each source weighing as much as its share.
     """
     if isinstance(model, Estimator):
-        return model.refitted(sources, seed=seed)
+        return cast(Model, model.refitted(sources, seed=seed))
     model = copy.deepcopy(model)
     sources = [source for source in sources if len(source.examples)]
     optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, fused=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -49,7 +50,7 @@ def save_model(model: AnyModel, path: Path) -> None:
 def loaded(model: Model, path: Path) -> Model:
     """The model with the weights of a file. `DataError` where they do not fit."""
     if isinstance(model, Estimator):
-        return load_estimator(model, path)
+        return cast(Model, load_estimator(model, path))
     load_weights(model, path)
     return model
 

@@ -65,4 +65,4 @@ def _to_nearest(
     """How far each bin is from the nearest of the sorted `hard_bins`."""
     after = np.searchsorted(hard_bins, bins).clip(0, len(hard_bins) - 1)
     before = (after - 1).clip(0)
-    return np.minimum(np.abs(bins - hard_bins[after]), np.abs(bins - hard_bins[before]))
+    return np.asarray(np.minimum(np.abs(bins - hard_bins[after]), np.abs(bins - hard_bins[before])))

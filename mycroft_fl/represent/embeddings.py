@@ -107,7 +107,7 @@ def _shared(name: EncoderName, weights: str, folder: Path) -> Embeddings:
 
 def _key(image: UInt8[np.ndarray, "c h w"]) -> bytes:
     digest = hashlib.blake2b(str(image.shape).encode(), digest_size=16)
-    digest.update(np.ascontiguousarray(image))
+    digest.update(np.ascontiguousarray(image).data)
     return digest.digest()
 
 

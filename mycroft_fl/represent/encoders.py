@@ -119,7 +119,9 @@ def _torchvision(name: EncoderName) -> Loaded:
     known = models.get_model_weights(name.architecture)
     tag = None if name.path or name.weights == "none" else name.weights
     if tag is not None and tag not in (*known.__members__, "DEFAULT"):
-        raise SettingError(f"encoder {name}: unknown weights{suggestion(tag, [*known.__members__])}")
+        raise SettingError(
+            f"encoder {name}: unknown weights{suggestion(tag, [*known.__members__])}"
+        )
     model = models.get_model(name.architecture, weights=None if tag is None else known[tag])
     head = next(each for each in HEADS if hasattr(model, each))
     setattr(model, head, nn.Identity())
@@ -133,6 +135,8 @@ def _torchvision(name: EncoderName) -> Loaded:
 
 def _timm(name: EncoderName) -> Loaded:
     import timm
+    from timm.data.config import resolve_data_config
+    from timm.data.transforms_factory import create_transform
 
     architecture, _, tag = name.architecture.partition(".")
     if architecture not in timm.list_models():
@@ -141,14 +145,14 @@ def _timm(name: EncoderName) -> Loaded:
     full = name.architecture if tag or not from_hub or name.weights == "DEFAULT" else (
         f"{architecture}.{name.weights}"
     )  # fmt: skip
-    model = timm.create_model(full, pretrained=from_hub, num_classes=0)
+    model: Any = timm.create_model(full, pretrained=from_hub, num_classes=0)
     if name.path:
         heads = model.pretrained_cfg.get("classifier") or ()
         heads = (heads,) if isinstance(heads, str) else tuple(heads)
         model.load_state_dict(_without(_state_in(name.path), heads))
     given = {"input_size": (3, name.pixels, name.pixels)} if name.pixels else {}
-    config = timm.data.resolve_data_config(given, model=model)
-    return model, model, timm.data.create_transform(**config, is_training=False)
+    config = resolve_data_config(given, model=model)  # type: ignore[no-untyped-call]
+    return model, model, create_transform(**config, is_training=False)
 
 
 def _state_in(path: Path) -> dict[str, Tensor]:
@@ -174,7 +178,9 @@ def _without(state: dict[str, Tensor], heads: tuple[str, ...]) -> dict[str, Tens
 
 def _require_there(name: EncoderName, path: Path) -> None:
     if not path.exists():
-        raise DataError(f"encoder {name}: there is no file {path}; give a checkpoint's path or a tag")
+        raise DataError(
+            f"encoder {name}: there is no file {path}; give a checkpoint's path or a tag"
+        )
 
 
 def _unknown(name: EncoderName, known: list[str]) -> SettingError:
