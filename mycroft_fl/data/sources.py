@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Int, Int64
 
 from mycroft_fl.config import suggestion
-from mycroft_fl.data.cache import cache_folder
+from mycroft_fl.data.cache import cache_folder, fingerprint
 from mycroft_fl.data.files import Rows, named_labels, read_mapped, read_npz
 from mycroft_fl.data.images import read_images, read_listed_images
 from mycroft_fl.data.known import KNOWN, food101
@@ -98,7 +98,7 @@ def load_dataset(given: str | DatasetSpec, base: Path) -> Dataset:
     if spec.path in KNOWN:
         return _load_known(spec, os.environ.get("MYCROFT_DATA"), cache_folder())
     path, changed = _found(spec.path, base)
-    test, test_changed = _found(spec.test_path, base) if spec.test_path else (None, 0)
+    test, test_changed = _found(spec.test_path, base) if spec.test_path else (None, "")
     return _load_file(spec, path, test, changed, test_changed)
 
 
@@ -111,10 +111,11 @@ def _known_table(spec: DatasetSpec) -> DatasetSpec:
     return replace(known, **{**told, "path": known.path})
 
 
-def _found(name: str, base: Path) -> tuple[Path, int]:
+def _found(name: str, base: Path) -> tuple[Path, str]:
     path = (base / Path(name).expanduser()).absolute()
     try:
-        return path, path.stat().st_mtime_ns
+        path.stat()
+        return path, fingerprint(path)
     except (OSError, ValueError) as error:
         known = [*KNOWN, *KNOWN_TABLES]
         raise DataError(
@@ -137,7 +138,7 @@ def _load_known(spec: DatasetSpec, data_folder: str | None, cache: Path) -> Data
 
 @lru_cache(maxsize=8)
 def _load_file(
-    spec: DatasetSpec, path: Path, test: Path | None, changed: int, test_changed: int
+    spec: DatasetSpec, path: Path, test: Path | None, changed: str, test_changed: str
 ) -> Dataset:
     if is_table(path):
         tables = [read_table(each, spec) for each in (path, test) if each]

@@ -6,7 +6,8 @@ They know no gradient step: a fine-tune is a fit anew, with weights that give ea
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,7 +77,8 @@ class Estimator:
         known = np.asarray(self.classifier.classes_)
         full = np.zeros((len(x), self.num_classes))
         if len(x):
-            full[:, known] = self.classifier.predict_proba(_as_rows(x))
+            with _pinned_threads():
+                full[:, known] = self.classifier.predict_proba(_as_rows(x))
         return full
 
     def predict(self, x: np.ndarray) -> np.ndarray:
@@ -99,7 +101,8 @@ class Estimator:
             classifier.set_params(random_state=seed % 2**32)
         given = {} if weights is None else {"sample_weight": weights}
         try:
-            classifier.fit(_as_rows(examples.x), examples.y, **given)
+            with _pinned_threads():
+                classifier.fit(_as_rows(examples.x), examples.y, **given)
         except (TypeError, ValueError) as error:
             raise SettingError(f"model '{self.name}' cannot be fitted: {error}") from error
         return Estimator(self.name, classifier, self.num_classes)
@@ -183,6 +186,16 @@ def load_estimator(model: Estimator, path: Path) -> Estimator:
             f"{path} was not fitted on labels 0 to {model.num_classes - 1}; fit it on the task's labels"
         )
     return Estimator(model.name, classifier, model.num_classes)
+
+
+@contextmanager
+def _pinned_threads() -> Iterator[None]:
+    """As many threads as torch may use: the run's `threads`, and so equal results."""
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(torch.get_num_threads()):
+        yield
 
 
 def _as_rows(x: np.ndarray) -> np.ndarray:

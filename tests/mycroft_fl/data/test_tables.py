@@ -171,7 +171,10 @@ def test_parquet_holds_what_csv_holds(tmp_path):
     pytest.importorskip("pyarrow")
     write(tmp_path, ROWS)
     ROWS.to_parquet(tmp_path / "t.parquet")
-    both = [load_dataset(DatasetSpec(f"t.{kind}", label="attack"), tmp_path) for kind in ("csv", "parquet")]
+    both = [
+        load_dataset(DatasetSpec(f"t.{kind}", label="attack"), tmp_path)
+        for kind in ("csv", "parquet")
+    ]
     pd.testing.assert_frame_equal(both[0].table.features, both[1].table.features, check_dtype=False)
 
 

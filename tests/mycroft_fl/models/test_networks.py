@@ -40,7 +40,9 @@ def test_a_cnn_refuses_vectors_and_says_what_to_take() -> None:
 def test_an_unknown_network_is_refused_with_the_nearest_or_with_all() -> None:
     with pytest.raises(SettingError, match=r"^unknown model 'mpl'; did you mean 'mlp'\?$"):
         build("mpl", (5,), 2, seed=0)
-    with pytest.raises(SettingError, match=r"^unknown model 'zzz'; choose from \['cnn', 'linear', 'mlp', "):
+    with pytest.raises(
+        SettingError, match=r"^unknown model 'zzz'; choose from \['cnn', 'linear', 'mlp', "
+    ):
         build("zzz", (5,), 2, seed=0)
 
 

@@ -22,7 +22,10 @@ def literally(candidates: np.ndarray, hard: np.ndarray) -> np.ndarray:
         low = min(own.min(), wanted.min())
         for i, value in enumerate(own):
             if width:
-                steps = [abs(np.floor((value - low) / width) - np.floor((h - low) / width)) for h in wanted]
+                steps = [
+                    abs(np.floor((value - low) / width) - np.floor((h - low) / width))
+                    for h in wanted
+                ]
                 total[i] += min(steps)
             else:
                 total[i] += value != wanted[0]

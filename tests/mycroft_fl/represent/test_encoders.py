@@ -143,7 +143,9 @@ def test_a_hub_that_cannot_be_reached_is_one_line(monkeypatch):
         raise OSError("We couldn't connect to the hub\nCheck your connection")
 
     monkeypatch.setattr(open_clip.factory, "download_pretrained", offline)
-    with pytest.raises(DataError, match="weights 'openai' cannot be had; without a network") as caught:
+    with pytest.raises(
+        DataError, match="weights 'openai' cannot be had; without a network"
+    ) as caught:
         open_encoder(encoder_name("open_clip:ViT-B-32:openai"))
     assert "\n" not in str(caught.value)
 
