@@ -184,7 +184,7 @@ def catching_up(cells: list[Cell], results: dict[str, Result]) -> str:
     for model in ("random-forest", "decision-tree", "gradient-boosting", "mlp"):
         means = {
             method: [
-                over_seeds([r["final"]["hard"] for r in _of(cells, results, f"{model}, {method}", str(b))]).mean
+                _mean(_of(cells, results, f"{model}, {method}", str(b)))
                 for b in BUDGETS
             ]
             for method in ("features", "random")
@@ -207,6 +207,10 @@ def packaged_encoder() -> Path:
 
 def _of(cells: list[Cell], results: dict[str, Result], row: str, column: str) -> list[Result]:
     return [results[c.key] for c in cells if (c.row, c.column) == (row, column)]
+
+
+def _mean(found: list[Result]) -> float:
+    return over_seeds([result["final"]["hard"] for result in found]).mean
 
 
 def _hard(found: list[Result], which: str) -> str:

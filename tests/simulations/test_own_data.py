@@ -167,7 +167,11 @@ def test_owners_whose_files_are_broken_stay_out_and_the_run_goes_on(folder):
         f', {{ name = "{name}", dataset = {{ path = "{name}.csv", label = "attack" }} }}'
         for name in names
     )
-    simulation = load(folder, without_kind(FLOWS).replace("]\nrun", owners + "]\nrun"))
+    simulation = load(
+        folder,
+        without_kind(FLOWS).replace("]\nrun", owners + "]\nrun"),
+        {"budget": 90, "pilot-per-owner": 10},
+    )
     result = run(simulation)
     assert result["rounds"][0]["failed"] == dict.fromkeys(sorted(names), "error")
     words = {
