@@ -100,7 +100,8 @@ def omp_each(candidates: Examples, query: Query, k: int) -> Selection:
 def omp_coverage(candidates: Examples, query: Query, k: int) -> Selection:
     """Gradient matching per class with a cover of the hard set in feature space as a second term.
 
-    `feature_weight` says what the cover counts beside the match.
+    `feature_weight` says what the cover counts beside the match, which may spend
+    `ATOMS_PER_HARD` on each hard example; the cover alone has the rest of k.
     """
     problem = _Problem(Pool.of(candidates, query), query)
     chosen = _Chosen()
@@ -115,6 +116,7 @@ def omp_coverage(candidates: Examples, query: Query, k: int) -> Selection:
             cover_of[number][2],
             share.k,
             weight=query.feature_weight,
+            spend=max(0, ATOMS_PER_HARD * len(share.hard) - len(share.start)),
             start=share.start,
         )
         chosen.add(share, share.pool[found.indices], found.weights, found.unexplained)
@@ -170,13 +172,15 @@ def _omp(
         if share.k == 0:
             chosen.nothing(share)
             continue
-        spend = ATOMS_PER_HARD * len(share.hard) - len(share.start)
+        start = torch.from_numpy(share.pool[share.start])
+        allowed = min(share.k, ATOMS_PER_HARD * len(share.hard) - len(start))
         (found,) = match_targets(
             problem.atoms,
             [problem.target(share)],
-            max(1, min(share.k, spend)),
-            [torch.from_numpy(share.pool)],
-            starts=[torch.from_numpy(share.pool[share.start])],
+            max(1, allowed),
+            # Where all is spent, what was disclosed before is matched again and nothing added.
+            [torch.from_numpy(share.pool) if allowed > 0 else start],
+            starts=[start],
             penalty=None if penalty is None else penalty(problem, share),
         )
         matched = found.indices.cpu().numpy()

@@ -433,7 +433,8 @@ def test_weights_travel_only_where_the_method_looks_through_them(
 
 def test_a_request_holds_the_hard_set_that_is_sent_and_the_runs_settings(strategy_of, digits):
     network = Network(a=giving(digits[400:500]))
-    strategy = strategy_of({"seed": 7, "owner_epochs": 3, "num_rounds": 1}, owners=1)
+    changed = {"seed": 7, "owner_epochs": 3, "gradient_layers": "all", "feature_weight": 3.0}
+    strategy = strategy_of(changed | {"num_rounds": 1}, owners=1)
     run(strategy, network)
     [(_, request)] = network.requests
     assert request.hard.ids.tolist() == strategy.trainer.hard_set.sent.ids.tolist()
@@ -441,6 +442,7 @@ def test_a_request_holds_the_hard_set_that_is_sent_and_the_runs_settings(strateg
     assert plain == {
         "server_round": 1, "method": "features", "k": 5, "num_classes": 10, "model": "mlp",
         "feature_space": "pixels", "owner_epochs": 3, "seed": 7, "mode": "raw",
+        "gradient_layers": "all", "feature_weight": 3.0,
     }  # fmt: skip
     kept = [strategy.trainer.splits.scoring, strategy.trainer.splits.tuning]
     assert not any(np.isin(part.ids, request.hard.ids).any() for part in kept)
