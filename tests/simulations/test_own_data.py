@@ -191,7 +191,7 @@ def test_owners_whose_files_are_broken_stay_out_and_the_run_goes_on(folder):
 
 def test_a_broken_file_of_the_trainer_ends_the_run_before_it_starts(folder):
     rows = flows(900)
-    rows.loc[:, "packets"] = np.nan
+    rows["packets"] = np.nan
     rows.to_csv(folder / "flows.csv", index=False)
     with pytest.raises(DataError, match="column 'packets' is empty"):
         load(folder, without_kind(FLOWS)).check()
