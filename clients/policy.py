@@ -10,6 +10,7 @@ from typing import Any
 from mycroft_fl.config import MAX_EXAMPLES, suggestion
 from mycroft_fl.errors import InputError, Refused
 from mycroft_fl.exchange import Request
+from mycroft_fl.represent.names import encoder_within
 from mycroft_fl.selection import METHODS
 
 
@@ -18,12 +19,13 @@ class Policy:
     """`modes` that may leave at all, and `max_records` raw examples over all requests for ever.
 
     `own_methods` are import paths of methods that this owner trusts beside the built-in ones:
-    a method is code, and a request only names it.
+    a method is code, and a request only names it. `encoders` are those that may be opened.
     """
 
     modes: tuple[str, ...] = ("raw",)
     max_records: int | None = None
     own_methods: tuple[str, ...] = ()
+    encoders: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not set(self.modes) <= {"raw"}:
@@ -34,7 +36,7 @@ class Policy:
     @classmethod
     def from_table(cls, table: Mapping[str, Any]) -> Policy:
         """A policy from a `[policy]` table's keys. `InputError` on an unknown key or a wrong type."""
-        kinds = {"modes": list, "max-records": int, "own-methods": list}
+        kinds = {"modes": list, "max-records": int, "own-methods": list, "encoders": list}
         for key, value in table.items():
             if key not in kinds:
                 raise InputError(f"unknown key 'policy.{key}'{suggestion(key, list(kinds))}")
@@ -56,6 +58,10 @@ class Policy:
             raise Refused(f"mode '{request.mode}' is not allowed; allowed: {list(self.modes)}")
         if request.method not in METHODS and request.method not in self.own_methods:
             raise Refused(f"method '{request.method}' is not one that this owner trusts")
+        for name in (request.feature_space, request.model):
+            encoder = encoder_within(name)
+            if encoder is not None and encoder not in self.encoders:
+                raise Refused(f"encoder '{encoder}' is not one that this owner opens")
 
     def records_left(self, disclosed: int) -> int:
         """How many more raw examples may leave; `Refused` once there are none."""

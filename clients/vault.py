@@ -13,7 +13,7 @@ from mycroft_fl.errors import BadMessage
 from mycroft_fl.examples import Examples
 from mycroft_fl.exchange import OwnerReport, Request
 from mycroft_fl.models.fitting import FitSettings, fit
-from mycroft_fl.models.networks import NETWORKS, Classifier, build
+from mycroft_fl.models.networks import Classifier, build, is_network
 from mycroft_fl.models.weights import load_flat_weights
 from mycroft_fl.privacy.ledger import DisclosureLedger
 from mycroft_fl.seeds import derived_seed
@@ -32,9 +32,8 @@ class Vault:
     def __init__(
         self, name: str, examples: Examples, policy: Policy, folder: Path, device: str = "cpu"
     ) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         self.name = name
-        self.log = _owner_log(name, folder / "owner.log")
+        self.log = owner_log_in(name, folder)
         self._examples = examples
         self._policy = policy
         self._device = device
@@ -63,7 +62,7 @@ class Vault:
             self._examples.x.shape[1:],
         ):
             raise BadMessage("the hard set is of another shape or type than this owner's examples")
-        if request.model not in NETWORKS:
+        if self._needs_model(request) and not is_network(request.model):
             raise BadMessage(f"unknown architecture '{request.model}'")
         if request.weights is None and _looks_through(request) == "trainer-model":
             raise BadMessage(f"method '{request.method}' needs the trainer's weights")
@@ -92,9 +91,13 @@ class Vault:
         chosen: np.ndarray = fresh.ids[_checked(method.select(fresh, query, k), k, len(fresh))]
         return chosen
 
+    @staticmethod
+    def _needs_model(request: Request) -> bool:
+        return _looks_through(request) != "nothing" or request.feature_space == "model"
+
     def _model(self, request: Request) -> Classifier | None:
         """The model that the method looks through: the trainer's, or an early one of the owner's."""
-        if _looks_through(request) == "nothing" and request.feature_space == "pixels":
+        if not self._needs_model(request):
             return None
         seed = derived_seed(request.seed, "owner-model", self.name)
         shape = tuple(self._examples.x.shape[1:])
@@ -163,8 +166,10 @@ class _Appending(logging.FileHandler):
         self.close()
 
 
-def _owner_log(name: str, path: Path) -> logging.Logger:
-    """A log of the owner's own, which goes to its file and nowhere else."""
+def owner_log_in(name: str, folder: Path) -> logging.Logger:
+    """A log of the owner's own, which goes to `owner.log` in its folder and nowhere else."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "owner.log"
     log = logging.Logger(f"owner.{name}", level=logging.INFO)
     handler = _Appending(path, delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))

@@ -210,9 +210,11 @@ def _existing(scenario: str) -> str:
 
 def _from_here(key: str, value: Any) -> tuple[str, Any]:
     """A file of the folder one is in by its whole path: all else is relative to the scenario."""
-    if key == "dataset" and isinstance(value, str) and Path(value).exists():
-        return key, str(Path(value).absolute())
-    return key, value
+    path = value.get("path") if isinstance(value, dict) else value
+    if key != "dataset" or not isinstance(path, str) or not Path(path).exists():
+        return key, value
+    whole = str(Path(path).absolute())
+    return key, {**value, "path": whole} if isinstance(value, dict) else whole
 
 
 def _fresh_folder(scenario: str) -> Path:

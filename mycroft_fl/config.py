@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mycroft_fl.errors import SettingError
+from mycroft_fl.represent.names import check_space
 
 SettingValue = bool | int | float | str
 MAX_EXAMPLES = 10_000_000  # asked of one owner, or in all
@@ -105,8 +106,13 @@ class RunConfig:
     feature_space: str = _setting(
         "feature-space",
         "pixels",
-        "where features are compared: the input itself, or the model's last hidden layer",
-        choices=("pixels", "model"),
+        "where features are compared: pixels (the input itself), model (its last hidden layer), "
+        "standardised or binning (tables), or an encoder, library:architecture:weights",
+    )
+    proxy: str = _setting(
+        "proxy",
+        "",
+        "a network that gives gradients where the model has none, as a random forest: linear or mlp",
     )
     gradient_layers: str = _setting(
         "gradient-layers",
@@ -182,6 +188,7 @@ class RunConfig:
     def __post_init__(self) -> None:
         for each in dataclasses.fields(self):
             _check(each, getattr(self, each.name))
+        check_space(self.feature_space)
         if self.split_selection + self.split_scoring > 0.95:
             raise SettingError(
                 f"split.selection {self.split_selection} and split.scoring {self.split_scoring} leave "

@@ -34,6 +34,7 @@ from mycroft_fl.methods.valuation import knn_shapley, transport
 from mycroft_fl.models.fitting import as_input
 from mycroft_fl.models.networks import Classifier
 from mycroft_fl.represent.gradients import Atoms, DenseAtoms, gradients
+from mycroft_fl.represent.spaces import space_named
 
 __all__ = ["METHODS", "Method", "Query", "Selection", "method_named", "shares"]
 
@@ -66,12 +67,7 @@ class Query:
 
     def features(self, examples: Examples) -> Float[torch.Tensor, "n d"]:
         """The examples in the feature space that was asked for."""
-        x = as_input(examples.x)
-        if self.feature_space == "pixels":
-            return x.flatten(start_dim=1)
-        model = self.require_model().eval()
-        with torch.no_grad():
-            return torch.cat([model.features(part) for part in torch.split(x, 1024)])
+        return space_named(self.feature_space)(examples, self)
 
     def gradients(self, examples: Examples) -> Atoms:
         """Each example's gradient of the loss, by the layers that were asked for, as factors."""

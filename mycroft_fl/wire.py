@@ -17,9 +17,10 @@ import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 
 from mycroft_fl.config import MAX_EXAMPLES, MAX_FEATURE_WEIGHT, MAX_HARD
-from mycroft_fl.errors import BadMessage
+from mycroft_fl.errors import BadMessage, SettingError
 from mycroft_fl.examples import Examples
 from mycroft_fl.exchange import Expected, OwnerReport, Request
+from mycroft_fl.represent.names import check_space
 
 SELECT = "query.select"
 INTRODUCE = "query.introduce"
@@ -60,8 +61,10 @@ def unpack_request(content: RecordDict) -> Request:
         raise BadMessage(f"owner-epochs is {fields['owner-epochs']}; it must be from 1 to 1000")
     if not 1 <= fields["num-classes"] <= 1_000_000:
         raise BadMessage(f"num-classes is {fields['num-classes']}; it must be from 1 to 1000000")
-    if fields["feature-space"] not in ("pixels", "model"):
-        raise BadMessage("feature-space must be 'pixels' or 'model'")
+    try:
+        check_space(fields["feature-space"])
+    except SettingError as error:
+        raise BadMessage("no such feature-space") from error
     if fields["gradient-layers"] not in ("last", "all"):
         raise BadMessage("gradient-layers must be 'last' or 'all'")
     if not 0 <= fields["feature-weight"] <= MAX_FEATURE_WEIGHT:  # nor is NaN

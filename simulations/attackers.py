@@ -1,4 +1,4 @@
-"""Owners that fail or cheat, as a vault with a behaviour of its own in front."""
+"""Owners that fail or cheat, as a vault with a behaviour of its own in front, or with no data."""
 
 from __future__ import annotations
 
@@ -9,11 +9,24 @@ from dataclasses import dataclass
 import numpy as np
 
 from clients.client_app import Answering
+from mycroft_fl.errors import DataError
 from mycroft_fl.examples import Examples
 from mycroft_fl.exchange import OwnerReport, Request
 
 SILENCE = 1.2
 """A silent owner sleeps this many times the trainer's timeout before it answers after all."""
+
+
+@dataclass(frozen=True)
+class StaysOut:
+    """An owner whose data cannot be used: it fails whenever it is asked, its log says why."""
+
+    log: logging.Logger
+    reason: str
+
+    def answer(self, request: Request) -> OwnerReport:
+        """Never."""
+        raise DataError(self.reason)
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ import numpy as np
 from jaxtyping import Bool
 
 from mycroft_fl.examples import Examples
-from mycroft_fl.models.fitting import correct
-from mycroft_fl.models.networks import Classifier, build
-from mycroft_fl.models.weights import load_weights
+from mycroft_fl.models.catalogue import build_model
+from mycroft_fl.models.fitting import AnyModel, correct
+from mycroft_fl.models.weights import loaded, suffix_of
 from mycroft_fl.report.schema import check_result
 from mycroft_fl.report.summary import summary
 from mycroft_fl.seeds import derived_seed
@@ -37,7 +37,7 @@ class HeldOut:
     groups: np.ndarray
     hard: Bool[np.ndarray, " n"]
 
-    def accuracies(self, model: Classifier) -> dict[str, Any]:
+    def accuracies(self, model: AnyModel) -> dict[str, Any]:
         """`{test, hard, groups}`: over all, over what the baseline gets wrong, and by group."""
         right = correct(model, self.examples)
         return {
@@ -94,11 +94,10 @@ def result_of(simulation: Simulation, strategy: MycroftStrategy) -> dict[str, An
     }
 
 
-def _saved(simulation: Simulation, name: str) -> Classifier:
+def _saved(simulation: Simulation, name: str) -> AnyModel:
     task = simulation.task
-    model = build(task.model, task.shape, task.num_classes, seed=0)
-    load_weights(model, simulation.folder.model(name))
-    return model
+    model = build_model(task.model, task.shape, task.num_classes, seed=0)
+    return loaded(model, simulation.folder.model(name, suffix_of(model)))
 
 
 def _random_instead(simulation: Simulation, strategy: MycroftStrategy) -> Examples | None:
@@ -184,6 +183,8 @@ def _warnings(
             warnings.append(f"accuracy on {group} fell from {before:.3f} (control) to {after:.3f}")
     if world_duplicates := simulation.world.duplicates:
         warnings.append(f"{world_duplicates} duplicate examples were dropped before drawing")
+    if overlap := simulation.world.overlap:
+        warnings.append(f"{overlap} rows of the test file stand in the other file too: dropped")
     if any(owner.reuse for owner in simulation.scenario.owners):
         warnings.append("owners hold examples that other owners hold too, slightly shifted (reuse)")
     return warnings

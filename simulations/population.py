@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float, Int64
 
 from mycroft_fl.config import suggestion
+from mycroft_fl.data.cues import with_cues
+from mycroft_fl.data.schema import TableSchema, fit_schema
 from mycroft_fl.data.sources import Dataset, load_dataset
+from mycroft_fl.data.spec import DatasetSpec
 from mycroft_fl.data.transforms import TRANSFORMS, fit_to
 from mycroft_fl.errors import DataError, ScenarioError
 from mycroft_fl.examples import Examples
@@ -19,63 +23,140 @@ class Population:
     """The examples that a scenario's groups draw from, known by their content.
 
     An example's identity is a number below `size`; equal content has one identity, whatever
-    data set it stands in. `pools[group]` holds the identities that are eligible. Raises
-    `ScenarioError` where groups and data sets do not fit together, and `DataError`.
+    data set it stands in. `pools[group]` holds the identities that are eligible, and
+    `pools[for_test(group)]` those of its test file, where there is one. Rows of tables become
+    vectors once `settle` was told the trainer's. Raises `ScenarioError` where groups and data
+    sets do not fit together, and `DataError`.
     """
 
     def __init__(self, scenario: Scenario) -> None:
         self._file = scenario.name
         self._groups = {group.name: group for group in scenario.groups}
-        self._source = {g.name: g.dataset or scenario.dataset for g in scenario.groups}
-        names = dict.fromkeys([scenario.dataset, *self._source.values()])
-        self._datasets = {name: load_dataset(name, scenario.base) for name in names}
-        self.main = self._datasets[scenario.dataset]
+        main = DatasetSpec.of(scenario.dataset)
+        self._source = {
+            g.name: main if g.dataset is None else DatasetSpec.of(g.dataset)
+            for g in scenario.groups
+        }
+        specs = dict.fromkeys([main, *self._source.values()])
+        self._datasets = {spec: load_dataset(spec, scenario.base) for spec in specs}
+        self._main_spec, self.main = main, self._datasets[main]
         self.duplicates = sum(dataset.duplicates for dataset in self._datasets.values())
+        self.overlap = sum(dataset.overlap for dataset in self._datasets.values())
         self._identities = self._identify()
         self.size = 1 + max(int(identities.max()) for identities in self._identities.values())
         self._labels = {name: self._label_map(group) for name, group in self._groups.items()}
-        self.pools = {name: self._pool(name) for name in self._groups}
+        self.pools = self._pools()
+        self.table: TableSchema | None = None
         for group in scenario.groups:
             self._check_looks(group)
 
     @property
     def holds_images(self) -> bool:
-        """Whether examples are images; else they are vectors."""
-        return self.main.examples.x.ndim == 4
+        """Whether examples are images; else they are vectors, or rows of a table."""
+        return self.main.x is not None and self.main.x.ndim == 4
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one example as a model sees it."""
+        if self.main.x is not None:
+            return tuple(self.main.x.shape[1:])
+        assert self.table is not None
+        return (self.table.width,)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of an example's values."""
+        return np.dtype(np.float32) if self.main.x is None else self.main.x.dtype
 
     @cached_property
     def spread(self) -> Float[np.ndarray, " d"]:
         """The standard deviation of each column, where examples are vectors."""
-        return np.asarray(self.main.examples.x.std(axis=0, dtype=np.float64))
+        x = self._vectors[self._main_spec] if self.main.x is None else self.main.x
+        return np.asarray(x.std(axis=0, dtype=np.float64))
+
+    def settle(self, drawn: Mapping[str, Int64[np.ndarray, " k"]]) -> None:
+        """Fit how rows become vectors on the trainer's own training rows, where these are tables."""
+        if self.main.table is None:
+            return
+        own = [group for group in drawn if self._source[group] == self._main_spec]
+        if not own:
+            raise ScenarioError(
+                f"{self._file}: trainer.train draws nothing from the main table, which says how "
+                "rows become vectors; let it hold some of a group of that table"
+            )
+        rows = np.concatenate([self._rows(group, drawn[group]) for group in own])
+        self.table = fit_schema(self.main.table[np.sort(rows)], self._main_spec)
+        self._vectors = {}
+        for spec, dataset in self._datasets.items():
+            assert dataset.table is not None
+            self._vectors[spec] = self.table.vectors(dataset.table)
 
     def build(self, group: str, identities: Int64[np.ndarray, " k"]) -> Examples:
-        """These examples as that group shows them: fitted to the main data set and transformed."""
+        """These examples as that group shows them: fitted to the main data set and transformed.
+
+        Raises `DataError` where a row of a table does not fit the task.
+        """
+        spec = self._source[group]
+        dataset, rows = self._datasets[spec], self._rows(group, identities)
+        y = self._labels[group][dataset.y[rows]]
+        if dataset.table is not None:
+            assert self.table is not None
+            if flaw := self.table.flaw(dataset.table[rows]):
+                raise DataError(flaw)
+            return Examples(self._vectors[spec][rows], y)
+        x = dataset.take(rows).x
+        if self.holds_images and dataset is not self.main:
+            x = fit_to(x, *self.shape)
+        transform, cue = self._groups[group].transform, self._groups[group].cue
+        if transform is not None:
+            x = TRANSFORMS[transform](x)
+        if cue is not None:
+            x = with_cues(x, y, cue, self.classes_of(group))
+        return Examples(x, y)
+
+    def classes_of(self, group: str) -> list[int]:
+        """The labels that a group's examples may have, in order."""
+        labels = self._labels[group]
+        return sorted(set(labels[labels >= 0].tolist()))
+
+    def by_class(self, group: str) -> dict[int, Int64[np.ndarray, " eligible"]]:
+        """A group's pool, taken apart by class."""
         dataset = self._datasets[self._source[group]]
+        pool = self.pools[group]
+        labels = self._labels[group][dataset.y[self._rows(group, pool)]]
+        return {label: pool[labels == label] for label in self.classes_of(group)}
+
+    def _rows(self, group: str, identities: Int64[np.ndarray, " k"]) -> Int64[np.ndarray, " k"]:
         # np.unique keeps each data set's identities in one sorted array; rows follow by search.
         order = self._orders[self._source[group]]
         known = self._identities[self._source[group]][order]
-        rows = order[np.searchsorted(known, identities)]
-        x, y = dataset.examples.x[rows], self._labels[group][dataset.examples.y[rows]]
-        if self.holds_images and dataset is not self.main:
-            x = fit_to(x, *self.main.examples.x.shape[1:])
-        transform = self._groups[group].transform
-        return Examples(x if transform is None else TRANSFORMS[transform](x), y)
+        return np.asarray(order[np.searchsorted(known, identities)])
 
     @cached_property
-    def _orders(self) -> dict[str, Int64[np.ndarray, " n"]]:
-        return {name: identities.argsort() for name, identities in self._identities.items()}
+    def _orders(self) -> dict[DatasetSpec, Int64[np.ndarray, " n"]]:
+        return {spec: identities.argsort() for spec, identities in self._identities.items()}
 
-    def _identify(self) -> dict[str, Int64[np.ndarray, " n"]]:
+    def _identify(self) -> dict[DatasetSpec, Int64[np.ndarray, " n"]]:
         """Each data set's rows as identities, one numbering for all data sets."""
-        ids = [dataset.examples.ids for dataset in self._datasets.values()]
+        ids = [dataset.ids for dataset in self._datasets.values()]
         _, identities = np.unique(np.concatenate(ids), return_inverse=True)
         parts = np.split(identities, np.cumsum([len(part) for part in ids])[:-1])
         return dict(zip(self._datasets, parts, strict=True))
 
-    def _pool(self, group: str) -> Int64[np.ndarray, " eligible"]:
-        dataset = self._datasets[self._source[group]]
-        eligible = self._labels[group][dataset.examples.y] >= 0
-        return np.asarray(self._identities[self._source[group]][eligible])
+    def _pools(self) -> dict[str, Int64[np.ndarray, " eligible"]]:
+        pools = {}
+        for name, group in self._groups.items():
+            dataset = self._datasets[self._source[name]]
+            eligible = self._labels[name][dataset.y] >= 0
+            try:
+                eligible &= dataset.where(group.where)
+            except DataError as error:
+                raise self._wrong(group, "where", f"does not fit: {error}") from error
+            identities = self._identities[self._source[name]]
+            pools[name] = identities[eligible & ~dataset.from_test]
+            if dataset.from_test.any():
+                pools[for_test(name)] = identities[eligible & dataset.from_test]
+        return pools
 
     def _label_map(self, group: Group) -> Int64[np.ndarray, " classes"]:
         """Each label of the group's data set as the main one's label; -1: not in this group."""
@@ -110,37 +191,41 @@ class Population:
 
     def _check_looks(self, group: Group) -> None:
         """Raises where the group's examples could not stand beside the main data set's."""
-        if group.where:
-            raise self._wrong(
-                group,
-                "where",
-                f"selects rows of a table, but '{self._source[group.name]}' has no columns with "
-                "names; select by classes instead",
-            )
-        x, own = self.main.examples.x, self._datasets[self._source[group.name]].examples.x
-        if x.ndim != own.ndim or (x.ndim == 2 and x.shape[1] != own.shape[1]):
+        own, main = _kind(self._datasets[self._source[group.name]]), _kind(self.main)
+        if own != main:
             raise self._wrong(
                 group,
                 "dataset",
-                f"holds {_kind(own)} but the main data set {_kind(x)}; use data sets of one kind",
+                f"holds {own} but the main data set {main}; use data sets of one kind",
             )
-        if group.transform is None:
-            return
-        if not self.holds_images:
-            raise self._wrong(
-                group, "transform", "is for images, but these are vectors; leave it out"
-            )
+        for key, given in (("transform", group.transform), ("cue", group.cue)):
+            if given is not None and not self.holds_images:
+                raise self._wrong(group, key, "is for images, but these are vectors; leave it out")
+        one, classes = self.main.take(np.arange(1)) if self.holds_images else None, []
         try:
-            TRANSFORMS[group.transform](x[:1])
+            if group.transform is not None and one is not None:
+                TRANSFORMS[group.transform](one.x)
+            if group.cue is not None and one is not None:
+                classes = self.classes_of(group.name)
+                with_cues(one.x, np.array(classes[:1]), group.cue, classes)
         except DataError as error:
-            raise self._wrong(group, "transform", f"does not fit: {error}") from error
+            raise self._wrong(
+                group, "cue" if classes else "transform", f"does not fit: {error}"
+            ) from error
 
     def _wrong(self, group: Group, key: str, problem: str) -> ScenarioError:
         return ScenarioError(f"{self._file}: groups.{group.name}.{key} {problem}")
 
 
-def _kind(x: np.ndarray) -> str:
-    return "images" if x.ndim == 4 else f"vectors of length {x.shape[1]}"
+def for_test(group: str) -> str:
+    """The pool of a group's rows in its test file. No group's name holds a slash at its start."""
+    return f"/test/{group}"
+
+
+def _kind(dataset: Dataset) -> str:
+    if dataset.x is None:
+        return "rows of a table"
+    return "images" if dataset.x.ndim == 4 else f"vectors of length {dataset.x.shape[1]}"
 
 
 def _brief(names: tuple[str, ...]) -> str:

@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from mycroft_fl.config import suggestion
-from mycroft_fl.data.corrupt import CORRUPTIONS
+from mycroft_fl.data.cues import CUES
+from mycroft_fl.data.spec import DatasetSpec, read_spec
 from mycroft_fl.data.transforms import TRANSFORMS
 from mycroft_fl.errors import ScenarioError
 from mycroft_fl.strict_toml import Table
+from simulations.owners import BEHAVIOURS, Corruption, Owner, read_counts, read_owners
+
+__all__ = [
+    "BEHAVIOURS",
+    "PARTS",
+    "Corruption",
+    "Group",
+    "Owner",
+    "Scenario",
+    "load_scenario",
+    "packaged_scenarios",
+]
 
 PARTS = ("train", "validation", "test")
-BEHAVIOURS = (
-    "raise", "silent", "wrong-shape", "wrong-dtype",
-    "nan", "bad-label", "too-many", "copies-hard-set",
-)  # fmt: skip
-SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 SCENARIO_KEYS = (
     "title", "dataset", "model", "weights", "groups", "trainer", "owners", "run", "policy",
 )  # fmt: skip
-GROUP_KEYS = ("classes", "where", "transform", "dataset")
-OWNER_KEYS = ("name", "copies", "holds", "label-noise", "corruption", "behaviour", "reuse")
+GROUP_KEYS = ("classes", "where", "transform", "cue", "dataset")
 
 
 @dataclass(frozen=True)
@@ -33,35 +39,15 @@ class Group:
     """A named sub-population.
 
     `classes`: labels or class names of its data set, None for all. `where`: a table's columns
-    and the values wanted. `dataset`: None for the scenario's own.
+    and the values wanted (a list: any of them). `dataset`: None for the scenario's own.
     """
 
     name: str
     classes: tuple[int | str, ...] | None = None
     where: Mapping[str, Any] = field(default_factory=dict)
     transform: str | None = None
-    dataset: str | None = None
-
-
-@dataclass(frozen=True)
-class Corruption:
-    """Which share of an owner's examples is corrupted, how, and how much (1 to 5)."""
-
-    kind: str
-    fraction: float
-    severity: int
-
-
-@dataclass(frozen=True)
-class Owner:
-    """What one owner holds (group -> count) and how it behaves; None: honestly."""
-
-    name: str
-    holds: Mapping[str, int]
-    label_noise: float = 0.0
-    corruption: Corruption | None = None
-    behaviour: str | None = None
-    reuse: bool = False
+    cue: str | None = None
+    dataset: str | DatasetSpec | None = None
 
 
 @dataclass(frozen=True)
@@ -73,7 +59,7 @@ class Scenario:
     """
 
     title: str
-    dataset: str
+    dataset: str | DatasetSpec
     model: str
     weights: Path | None
     groups: tuple[Group, ...]
@@ -116,12 +102,12 @@ def load_scenario(name_or_path: str | Path) -> Scenario:
     names = [group.name for group in groups]
     return Scenario(
         title=table.one("title", str, path.stem),
-        dataset=table.one("dataset", str),
+        dataset=read_spec(table),
         model=table.one("model", str, "mlp"),
         weights=_weights(table, path.parent),
         groups=groups,
         trainer=_trainer(table.table("trainer"), names),
-        owners=_owners(table, names),
+        owners=read_owners(table, names),
         run=table.table("run").flat(),
         policy=table.table("policy").flat(),
         base=path.parent,
@@ -144,7 +130,9 @@ def _weights(table: Table, base: Path) -> Path | None:
         return None
     path = base / Path(table.one("weights", str)).expanduser()
     if not path.is_file():
-        raise table.wrong("weights", f"names {path}, which does not exist; give a safetensors file")
+        raise table.wrong(
+            "weights", f"names {path}, which does not exist; give a safetensors or skops file"
+        )
     return path
 
 
@@ -166,80 +154,14 @@ def _group(name: str, table: Table) -> Group:
         classes=None if classes is None else tuple(classes),
         where=table.table("where").values,
         transform=table.choice("transform", TRANSFORMS),
-        dataset=table.one("dataset", str) if "dataset" in table.values else None,
+        cue=table.choice("cue", CUES),
+        dataset=read_spec(table) if "dataset" in table.values else None,
     )
 
 
 def _trainer(table: Table, groups: list[str]) -> dict[str, dict[str, int]]:
     table.check_keys(PARTS)
-    return {part: _counts(table, part, groups) for part in PARTS}
-
-
-def _counts(parent: Table, key: str, groups: list[str]) -> dict[str, int]:
-    """How many of which group: whole numbers of at least 0, and not all of them 0."""
-    table = parent.table(key)
-    for group in table.values:
-        if group not in groups:
-            raise parent.wrong(key, f"names the unknown group '{group}'{suggestion(group, groups)}")
-    counts = {group: table.one(group, int) for group in table.values}
-    for group, count in counts.items():
-        if count < 0:
-            raise table.wrong(group, f"is {count}; give a whole number of at least 0")
-    if not sum(counts.values()):
-        raise parent.wrong(key, f"holds nothing; give counts such as {{ {groups[0]} = 100 }}")
-    return {group: count for group, count in counts.items() if count}
-
-
-def _owners(table: Table, groups: list[str]) -> tuple[Owner, ...]:
-    owners: list[Owner] = []
-    seen: dict[str, str] = {}
-    for place, each in enumerate(table.tables("owners"), start=1):
-        for owner in _copies(each, place, groups):
-            # Names become folders, and some file systems do not tell A from a.
-            key = owner.name.casefold()
-            if key in seen:
-                raise each.wrong(
-                    "name", f"'{owner.name}' is too like another owner's, '{seen[key]}'; change it"
-                )
-            seen[key] = owner.name
-            owners.append(owner)
-    if not owners:
-        raise table.error(f"{table.source}: there is no owner; add a table [[owners]]")
-    return tuple(owners)
-
-
-def _copies(table: Table, place: int, groups: list[str]) -> Iterable[Owner]:
-    """The owner of one table, or its copies name-1, name-2, ..."""
-    table.check_keys(OWNER_KEYS)
-    name, copies = table.one("name", str, f"owner-{place}"), table.one("copies", int, 1)
-    if not SAFE_NAME.fullmatch(name):
-        raise table.wrong(
-            "name", f"is '{name}'; use letters, digits, '-', '_' and '.', a letter or digit first"
-        )
-    if copies < 1:
-        raise table.wrong("copies", f"is {copies}; give a whole number of at least 1")
-    owner = Owner(
-        name,
-        holds=_counts(table, "holds", groups),
-        label_noise=table.share("label-noise", 0.0),
-        corruption=_corruption(table.table("corruption")) if "corruption" in table.values else None,
-        behaviour=table.choice("behaviour", BEHAVIOURS),
-        reuse=table.one("reuse", bool, False),
-    )
-    if "copies" not in table.values:
-        return [owner]
-    return [replace(owner, name=f"{name}-{number}") for number in range(1, copies + 1)]
-
-
-def _corruption(table: Table) -> Corruption:
-    table.check_keys(("kind", "fraction", "severity"))
-    severity = table.one("severity", int, 3)
-    if severity not in range(1, 6):
-        raise table.wrong("severity", f"is {severity}; give a whole number from 1 to 5")
-    kind = table.choice("kind", CORRUPTIONS)
-    if kind is None:
-        raise table.wrong("kind", f"is missing; choose from {sorted(CORRUPTIONS)}")
-    return Corruption(kind, table.share("fraction"), severity)
+    return {part: read_counts(table, part, groups) for part in PARTS}
 
 
 def _free_name(name: str, number: int, taken: set[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,24 +12,30 @@ from typing import Any
 
 from clients.client_app import Answering
 from clients.policy import Policy
-from clients.vault import Vault
+from clients.vault import Vault, owner_log_in
 from mycroft_fl.config import RunConfig, SettingValue
+from mycroft_fl.data.spec import DatasetSpec, spec_from_setting
 from mycroft_fl.device import torch_device
-from mycroft_fl.errors import SettingError
-from mycroft_fl.models.networks import build
+from mycroft_fl.errors import DataError, SettingError
+from mycroft_fl.models.catalogue import build_model, check_eyes
+from mycroft_fl.represent.embeddings import embeddings_of
+from mycroft_fl.represent.names import encoder_within, from_folder, is_encoder
+from mycroft_fl.represent.spaces import check_input
 from mycroft_fl.selection import METHODS, method_named
 from mycroft_fl.task import Task
-from simulations.attackers import Misbehaving
+from simulations.attackers import Misbehaving, StaysOut
 from simulations.scenario import Scenario, load_scenario
 from simulations.world import World
 from strategies.run_folder import RunFolder
 from strategies.server_app import TrainerSetup
 from strategies.trainer import TrainerData
 
+log = logging.getLogger(__name__)
+
 PATIENCE = 5.0
 """Seconds. Flower's engine has all its nodes at once: a plain `flwr run .` has only two."""
 
-OVERRIDES = {"owners": int, "model": str, "dataset": str}
+OVERRIDES = {"owners": int, "model": str, "dataset": (str, dict)}
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,11 @@ class Simulation:
         run = {k: v for k, v in settings.items() if k not in overrides}
         scenario = _overridden(load_scenario(asked_for), overrides)
         config = RunConfig.from_settings(scenario.run, run)
+        config = replace(
+            config,
+            feature_space=from_folder(config.feature_space, scenario.base),
+            proxy=from_folder(config.proxy, scenario.base),
+        )
         Policy.from_table(scenario.policy)
         return cls(asked_for, settings, engine, scenario, config, RunFolder(folder))
 
@@ -90,7 +102,7 @@ class Simulation:
         return {
             **self.config.settings(),
             "model": self.scenario.model,
-            "dataset": self.scenario.dataset,
+            "dataset": DatasetSpec.of(self.scenario.dataset).as_setting(),
             "owners": len(self.scenario.owners),
             **{f"policy.{key}": value for key, value in self.scenario.policy.items()},
         }
@@ -101,9 +113,14 @@ class Simulation:
         A scenario that asks for more than there is, an unknown method or model, no such device.
         """
         torch_device(self.config.device)
-        method_named(self.config.method)
+        method = method_named(self.config.method)
         task = self.task
-        build(task.model, task.shape, task.num_classes, seed=0)
+        build_model(task.model, task.shape, task.num_classes, seed=0)
+        check_eyes(task.model, self.config, method.looks_through)
+        if is_encoder(self.config.feature_space):
+            embeddings_of(self.config.feature_space).of(self.world.trainer("train").x[:1])
+        else:
+            check_input(self.config.feature_space, task.shape)
 
     @functools.cached_property
     def world(self) -> World:
@@ -113,8 +130,7 @@ class Simulation:
     @property
     def task(self) -> Task:
         """What trainer and owners agree on."""
-        train = self.world.trainer("train")
-        return Task(self.world.classes, train.x.shape[1:], train.x.dtype, self.scenario.model)
+        return self.world.task
 
     def trainer_setup(self) -> TrainerSetup:
         """The trainer's side. The test examples stay in the world, where no decision can see them."""
@@ -132,14 +148,19 @@ class Simulation:
         """The vault of the owner with this partition-id, well-behaved or not."""
         owner = self.scenario.owners[partition]
         policy = Policy.from_table(self.scenario.policy)
-        policy = replace(policy, own_methods=policy.own_methods + self._own_methods())
-        vault = Vault(
-            owner.name,
-            self.world.owner(owner.name),
+        policy = replace(
             policy,
-            self.folder.owner(owner.name),
-            self.config.device,
+            own_methods=policy.own_methods + self._own_methods(),
+            encoders=policy.encoders + self._encoders(),
         )
+        folder = self.folder.owner(owner.name)
+        try:
+            held = self.world.owner(owner.name)
+        except DataError as error:
+            # In a simulation both sides are one person, who is told what an owner alone would see.
+            log.warning("owner %s stays out: %s", owner.name, error)
+            return StaysOut(owner_log_in(owner.name, folder), str(error))
+        vault = Vault(owner.name, held, policy, folder, self.config.device)
         if owner.behaviour is None:
             return vault
         return Misbehaving(vault, owner.behaviour, self.config.timeout, self.world.num_classes)
@@ -148,17 +169,27 @@ class Simulation:
         """In a simulation owner and trainer are one person: the owner trusts the run's own method."""
         return () if self.config.method in METHODS else (self.config.method,)
 
+    def _encoders(self) -> tuple[str, ...]:
+        names = (self.config.feature_space, self.config.proxy, self.scenario.model)
+        return tuple(filter(None, (encoder_within(name) for name in names)))
+
 
 def _overridden(scenario: Scenario, overrides: Mapping[str, Any]) -> Scenario:
     for key, kind in OVERRIDES.items():
-        if key in overrides and type(overrides[key]) is not kind:
-            raise SettingError(f"{key} is {overrides[key]!r}; give a value of type {kind.__name__}")
+        kinds = kind if isinstance(kind, tuple) else (kind,)
+        if key in overrides and type(overrides[key]) not in kinds:
+            names = " or ".join(each.__name__ for each in kinds)
+            raise SettingError(f"{key} is {overrides[key]!r}; give a value of type {names}")
     if "owners" in overrides:
         scenario = scenario.with_owners(overrides["owners"])
     policy = {k.removeprefix("policy."): v for k, v in overrides.items() if k.startswith("policy.")}
     return replace(
         scenario,
-        model=overrides.get("model", scenario.model),
-        dataset=overrides.get("dataset", scenario.dataset),
+        model=from_folder(overrides.get("model", scenario.model), scenario.base),
+        dataset=(
+            spec_from_setting(overrides["dataset"], SettingError)
+            if "dataset" in overrides
+            else scenario.dataset
+        ),
         policy={**scenario.policy, **policy},
     )

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Int64
 
 from mycroft_fl.config import suggestion
 from mycroft_fl.data.corrupt import FOR_VECTORS, corrupt, redraw_labels
-from mycroft_fl.data.partition import Draws, Want, marked, partition
+from mycroft_fl.data.fitted import task_examples
+from mycroft_fl.data.partition import Draws, Want, marked, partition, skewed_draw
 from mycroft_fl.data.transforms import jitter, shift
-from mycroft_fl.errors import ScenarioError
+from mycroft_fl.errors import DataError, ScenarioError
 from mycroft_fl.examples import Examples
 from mycroft_fl.seeds import derived_seed
-from simulations.population import Population
+from mycroft_fl.task import Task
+from simulations.population import Population, for_test
 from simulations.scenario import PARTS, Owner, Scenario
 
 LARGEST_SHIFT = 2  # pixels
+OWN_DATA = "own-data"  # the group of what an owner brings in a file of its own
 JITTER = 0.01  # of a column's standard deviation
 SHIFTS = np.array(
     [
@@ -55,13 +59,22 @@ class World:
         self._groups = [group.name for group in scenario.groups]
         self.classes = self._population.main.classes
         self.duplicates = self._population.duplicates
+        self.overlap = self._population.overlap
         self._check_corruptions()
-        self._holdings = {name: self._mixed(name, drawn) for name, drawn in self._draw().items()}
+        draws = self._draw()
+        self._population.settle(draws[_trainer_holder("train")])
+        self._holdings = {name: self._mixed(name, drawn) for name, drawn in draws.items()}
 
     @property
     def num_classes(self) -> int:
         """How many classes the main data set has."""
         return len(self.classes)
+
+    @property
+    def task(self) -> Task:
+        """What trainer and owners agree on."""
+        there = self._population
+        return Task(self.classes, there.shape, there.dtype, self.scenario.model, there.table)
 
     def trainer(self, part: str) -> Examples:
         """The trainer's own examples; `part` is train, validation or test."""
@@ -72,9 +85,12 @@ class World:
         return self._group_names(_trainer_holder(part))
 
     def owner(self, name: str) -> Examples:
-        """All that an owner holds, as it holds it: shifted, corrupted, mislabelled."""
+        """All that an owner holds, as it holds it: shifted, corrupted, mislabelled.
+
+        Raises `DataError` where its rows do not fit the task.
+        """
         owner = self._owner(name)
-        examples = self._built(name)
+        examples = self._own_data(owner) if owner.dataset else self._built(name)
         if owner.reuse:
             examples = self._moved(name, examples)
         if owner.corruption:
@@ -87,11 +103,19 @@ class World:
 
     def owner_groups(self, name: str) -> np.ndarray:
         """The group's name of each of an owner's examples, in their order."""
+        if self._owner(name).dataset:
+            return np.full(len(self.owner(name)), OWN_DATA)
         return self._group_names(self._owner(name).name)
 
     def holds(self, name: str) -> dict[str, int]:
-        """How many examples of which group an owner holds."""
-        return dict(self._owner(name).holds)
+        """How many examples of which group an owner holds; none where its data cannot be used."""
+        owner = self._owner(name)
+        if owner.dataset is None:
+            return dict(owner.holds)
+        try:
+            return {OWN_DATA: len(self.owner(name))}
+        except DataError:
+            return {}
 
     def group_counts(self, name: str, examples: Examples) -> dict[str, int]:
         """How many of `examples`, by content, are of which group of that owner's.
@@ -105,19 +129,56 @@ class World:
     def _draw(self) -> Draws:
         """Trainer and owners draw from one stock; owners that reuse, from what the trainer left."""
         pools = self._population.pools
-        trainer = [Want(_trainer_holder(part), self.scenario.trainer[part]) for part in PARTS]
-        alone = [Want(o.name, o.holds) for o in self.scenario.owners if not o.reuse]
+        trainer = [self._trainer_want(part) for part in PARTS]
+        drawing = [owner for owner in self.scenario.owners if owner.dataset is None]
+        alone = [Want(o.name, o.holds) for o in drawing if not o.reuse and o.skew is None]
         try:
             draws = partition(pools, trainer + alone, self._draw_rng)
             held = marked([draws[want.holder] for want in trainer], self._population.size)
             left = {group: pool[~held[pool]] for group, pool in pools.items()}
-            for owner in self.scenario.owners:
+            draws |= self._skewed(drawing, draws)
+            for owner in drawing:
                 if owner.reuse:
                     own = {group: left[group] for group in owner.holds}
                     draws |= partition(own, [Want(owner.name, owner.holds)], self._draw_rng)
         except ScenarioError as error:
             raise ScenarioError(f"{self.scenario.name}: {error}") from error
+        asked = _trainer_holder("test")
+        draws[asked] = {name.removeprefix(for_test("")): d for name, d in draws[asked].items()}
         return draws
+
+    def _skewed(self, owners: list[Owner], draws: Draws) -> Draws:
+        """What owners with a skew hold, of what is left by the others, class by class."""
+        taken = marked(draws.values(), self._population.size)
+        skewed: Draws = {owner.name: {} for owner in owners if owner.skew is not None}
+        for owner in owners:
+            for group, count in owner.holds.items() if owner.skew is not None else ():
+                rng = self._rng("skew", owner.name, group)
+                pools = self._population.by_class(group)
+                left = {label: pool[~taken[pool]] for label, pool in pools.items()}
+                drawn = skewed_draw(left, count, owner.skew or 1.0, rng, f"{owner.name}, {group}")
+                skewed[owner.name][group] = drawn
+                taken[drawn] = True
+        return skewed
+
+    def _trainer_want(self, part: str) -> Want:
+        """The trainer's own; its test examples come from the test file, where there is one."""
+        counts = self.scenario.trainer[part]
+        if part == "test":
+            pools = self._population.pools
+            names = {group: for_test(group) for group in counts}
+            counts = {names[g] if names[g] in pools else g: n for g, n in counts.items()}
+        return Want(_trainer_holder(part), counts)
+
+    def _own_data(self, owner: Owner) -> Examples:
+        """An owner's own file; what the trainer holds too is left out, above all its tests."""
+        assert owner.dataset is not None
+        examples = task_examples(owner.dataset, self.scenario.base, self.task)
+        return examples[~np.isin(examples.ids, self._trainers_ids)]
+
+    @cached_property
+    def _trainers_ids(self) -> Int64[np.ndarray, " n"]:
+        return np.concatenate([self.trainer(part).ids for part in PARTS])
 
     def _mixed(self, holder: str, drawn: dict[str, Int64[np.ndarray, " k"]]) -> _Holding:
         names = [group for group in self._groups if group in drawn]
@@ -129,8 +190,7 @@ class World:
 
     def _built(self, holder: str) -> Examples:
         holding = self._holdings[holder]
-        shape = self._population.main.examples.x.shape[1:]
-        x = np.empty((len(holding.groups), *shape), self._population.main.examples.x.dtype)
+        x = np.empty((len(holding.groups), *self._population.shape), self._population.dtype)
         y = np.empty(len(holding.groups), np.int64)
         for place in np.unique(holding.groups):
             rows = holding.groups == place

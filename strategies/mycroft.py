@@ -15,6 +15,8 @@ from mycroft_fl.config import MAX_EXAMPLES, RunConfig
 from mycroft_fl.errors import BadMessage, SettingError
 from mycroft_fl.examples import Examples
 from mycroft_fl.exchange import Expected, Failure, Request
+from mycroft_fl.models.catalogue import check_eyes
+from mycroft_fl.models.fitting import AnyModel
 from mycroft_fl.models.networks import Classifier
 from mycroft_fl.models.weights import flat_weights
 from mycroft_fl.selection import method_named
@@ -28,7 +30,7 @@ from strategies.trainer import Trainer
 
 log = logging.getLogger(__name__)
 
-OnRound = Callable[[RoundRecord, Classifier], None]
+OnRound = Callable[[RoundRecord, AnyModel], None]
 
 
 class MycroftStrategy(Strategy):
@@ -57,11 +59,12 @@ class MycroftStrategy(Strategy):
                 f"method '{self.config.method}' looks through the trainer's model, which stays home "
                 'with gradients-from = "owner"; set gradients-from = "trainer", or use omp or features'
             )
+        check_eyes(trainer.task.model, self.config, self.method.looks_through)
         self.expected_owners = expected_owners
         self.patience = patience
         self.on_round = on_round
         self.books = Books()
-        self.model: Classifier = trainer.improved(None)
+        self.model: AnyModel = trainer.improved(None)
         self.rounds: list[RoundRecord] = []
         self._nodes: dict[str, int] = {}
         self._asked: list[tuple[str, int, Message]] = []
@@ -149,7 +152,7 @@ class MycroftStrategy(Strategy):
         self.rounds.append(record)
         self.on_round(record, self.model)
         metrics = MetricRecord({"disclosed": self.books.disclosed, "answered": len(answered)})
-        return ArrayRecord([flat_weights(self.model)]), metrics
+        return as_arrays(self.model), metrics
 
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -211,8 +214,8 @@ class MycroftStrategy(Strategy):
             k=k,
             hard=self.trainer.hard_set.sent,
             num_classes=self.trainer.task.num_classes,
-            model=self.trainer.task.model,
-            weights=flat_weights(self.trainer.baseline) if through_trainer else None,
+            model=self.trainer.eyes_name,
+            weights=flat_weights(self.trainer.eyes) if through_trainer else None,
             feature_space=self.config.feature_space,
             owner_epochs=self.config.owner_epochs,
             seed=self.config.seed,
@@ -254,3 +257,8 @@ class MycroftStrategy(Strategy):
 
 def _log_answers(answered: int, sent: int) -> None:
     log.info("%d of %d owners have answered", answered, sent)
+
+
+def as_arrays(model: AnyModel) -> ArrayRecord:
+    """A network's weights as Flower knows them; of an estimator, which has none, nothing."""
+    return ArrayRecord([flat_weights(model)] if isinstance(model, Classifier) else [])

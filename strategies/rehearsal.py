@@ -33,7 +33,7 @@ def rehearsed_feature_weight(trainer: Trainer) -> float:
     for weight in WEIGHTS:
         query = Query(
             hard,
-            trainer.baseline,
+            trainer.eyes,
             trainer.config.feature_space,
             derived_seed(trainer.config.seed, "rehearsal"),
             gradient_layers=trainer.config.gradient_layers,

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from mycroft_fl.errors import InputError
-from mycroft_fl.models.networks import Classifier
-from mycroft_fl.models.weights import save_weights
+from mycroft_fl.models.fitting import AnyModel
+from mycroft_fl.models.weights import save_model, suffix_of
 from strategies.standing import RoundRecord, Standing
 
 FILES = (
@@ -97,13 +97,13 @@ class RunFolder:
         """The folder that stands for an owner's own disk."""
         return self.path / "owners" / name
 
-    def model(self, name: str) -> Path:
+    def model(self, name: str, suffix: str = ".safetensors") -> Path:
         """The file of a saved model: baseline, control, own-hard-set, round-1 ..., final."""
-        return self.path / "models" / f"{name}.safetensors"
+        return self.path / "models" / f"{name}{suffix}"
 
-    def save_model(self, name: str, model: Classifier) -> None:
+    def save_model(self, name: str, model: AnyModel) -> None:
         """Write a model's weights."""
-        save_weights(model, self.model(name))
+        save_model(model, self.model(name, suffix_of(model)))
 
     def add_round(self, record: RoundRecord) -> None:
         """Append a round to `rounds.jsonl`, durable when this returns."""

@@ -7,15 +7,14 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from flwr.app import ArrayRecord, Context
+from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
 from mycroft_fl.config import RunConfig
 from mycroft_fl.errors import MycroftError
-from mycroft_fl.models.networks import Classifier
-from mycroft_fl.models.weights import flat_weights
+from mycroft_fl.models.fitting import AnyModel
 from mycroft_fl.task import Task
-from strategies.mycroft import MycroftStrategy
+from strategies.mycroft import MycroftStrategy, as_arrays
 from strategies.run_folder import RunFolder
 from strategies.standing import RoundRecord
 from strategies.trainer import Trainer, TrainerData
@@ -65,7 +64,7 @@ def run_trainer(grid: Grid, setup: TrainerSetup) -> MycroftStrategy:
     trainer = Trainer(setup.task, setup.data, config)
     folder.save_model("baseline", trainer.baseline)
 
-    def on_round(record: RoundRecord, model: Classifier) -> None:
+    def on_round(record: RoundRecord, model: AnyModel) -> None:
         folder.add_round(record)
         folder.save_model(f"round-{record.round}", model)
         log.info(
@@ -80,7 +79,7 @@ def run_trainer(grid: Grid, setup: TrainerSetup) -> MycroftStrategy:
     )
     strategy.start(
         grid,
-        ArrayRecord([flat_weights(trainer.baseline)]),
+        as_arrays(trainer.baseline),
         num_rounds=config.num_rounds,
         timeout=config.timeout,
     )

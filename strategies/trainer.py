@@ -16,7 +16,9 @@ from mycroft_fl.config import RunConfig, suggestion
 from mycroft_fl.errors import SettingError
 from mycroft_fl.examples import Examples
 from mycroft_fl.hard_set import HardSet, Splits, find_hard_set, split_validation
+from mycroft_fl.models.catalogue import build_model
 from mycroft_fl.models.fitting import (
+    AnyModel,
     FineTuneSettings,
     FitSettings,
     Source,
@@ -27,8 +29,8 @@ from mycroft_fl.models.fitting import (
     fit,
     losses,
 )
-from mycroft_fl.models.networks import Classifier, build
-from mycroft_fl.models.weights import load_weights
+from mycroft_fl.models.networks import Classifier, build, is_network
+from mycroft_fl.models.weights import loaded
 from mycroft_fl.represent.gradients import last_layer_gradients
 from mycroft_fl.scoring import Score, alignment, gain_with_interval
 from mycroft_fl.seeds import derived_seed
@@ -85,7 +87,7 @@ class Trainer:
         Near zero, the hard set is too small, or too mixed, to say what the model lacks.
         """
         hard = self.hard_set.sent
-        gradients = last_layer_gradients(self.baseline, as_input(hard.x), torch.from_numpy(hard.y))
+        gradients = last_layer_gradients(self.eyes, as_input(hard.x), torch.from_numpy(hard.y))
         rng = np.random.default_rng(self._seed("halves"))
         cosines = []
         for _ in range(HALVINGS if len(hard) > 1 else 0):
@@ -94,13 +96,27 @@ class Trainer:
             cosines.append(float(torch.cosine_similarity(halves[0], halves[1], dim=0)))
         return float(np.mean(cosines)) if cosines else 0.0
 
+    @property
+    def eyes_name(self) -> str:
+        """The network through which gradients are seen: the model itself, or its stand-in."""
+        return self.task.model if is_network(self.task.model) else self.config.proxy or "linear"
+
     @cached_property
-    def control(self) -> Classifier:
+    def eyes(self) -> Classifier:
+        """That network, fitted: the baseline, or a stand-in fitted to the same examples."""
+        if isinstance(self.baseline, Classifier):
+            return self.baseline
+        seed = self._seed("proxy")
+        stand_in = build(self.eyes_name, self.task.shape, self.task.num_classes, seed=seed)
+        return fit(stand_in, self.train, self.splits.tuning, self._fit_settings, seed=seed)
+
+    @cached_property
+    def control(self) -> AnyModel:
         """The same fine-tune on the trainer's own data alone."""
         return self._fine_tuned(None, hard=False)
 
     @cached_property
-    def own_hard_set(self) -> Classifier:
+    def own_hard_set(self) -> AnyModel:
         """The same fine-tune with the sent hard examples and no owner: the rival that is free."""
         return self._fine_tuned(None, hard=True)
 
@@ -115,7 +131,7 @@ class Trainer:
         """Whether an owner sends the hard set back instead of examples of its own."""
         return is_copying(answer, self.hard_set.sent, self._copy_radii)
 
-    def improved(self, acquired: Examples | None) -> Classifier:
+    def improved(self, acquired: Examples | None) -> AnyModel:
         """The baseline fine-tuned with all that was acquired, and with the hard set if so set."""
         share = self._chosen_share(acquired) if acquired is not None else None
         return self._fine_tuned(acquired, hard=self.config.train_on_hard_set, share=share)
@@ -152,6 +168,9 @@ class Trainer:
 
     @cached_property
     def _copy_radii(self) -> np.ndarray:
+        if self.train.x.ndim == 2:
+            # Rows of tables lie close by nature (a flood of equal packets): only equal ones are copies.
+            return np.zeros(len(self.hard_set.sent))
         splits = self.splits
         parts = [self.train, splits.selection, splits.scoring, splits.tuning]
         return copy_radii(self.hard_set.sent, Examples.concatenate(parts))
@@ -180,7 +199,7 @@ class Trainer:
         hard: bool,
         repeat: int = 0,
         share: float | None = None,
-    ) -> Classifier:
+    ) -> AnyModel:
         sources = [Source(self.train, 1.0)]
         if hard:
             sources.append(Source(self.hard_set.sent, self.config.hard_set_weight))
@@ -213,15 +232,17 @@ class Trainer:
         }
         return max(reached, key=lambda share: (reached[share], -share))
 
-    def _fitted(self, weights: Path | None) -> Classifier:
-        seed = self._seed("baseline")
-        task, config = self.task, self.config
-        model = build(task.model, task.shape, task.num_classes, seed=seed)
+    def _fitted(self, weights: Path | None) -> AnyModel:
+        seed, task = self._seed("baseline"), self.task
+        model = build_model(task.model, task.shape, task.num_classes, seed=seed)
         if weights is not None:
-            load_weights(model, weights)
-            return model
-        settings = FitSettings(config.fit_epochs, config.fit_batch_size, config.fit_learning_rate)
-        return fit(model, self.train, self.splits.tuning, settings, seed=seed)
+            return loaded(model, weights)
+        return fit(model, self.train, self.splits.tuning, self._fit_settings, seed=seed)
+
+    @property
+    def _fit_settings(self) -> FitSettings:
+        config = self.config
+        return FitSettings(config.fit_epochs, config.fit_batch_size, config.fit_learning_rate)
 
     def _find_hard_set(self) -> HardSet:
         selection = self.splits.selection
@@ -244,7 +265,7 @@ class Trainer:
 
     def _mean_gradient(self, examples: Examples) -> np.ndarray:
         gradients = last_layer_gradients(
-            self.baseline, as_input(examples.x), torch.from_numpy(examples.y)
+            self.eyes, as_input(examples.x), torch.from_numpy(examples.y)
         )
         return gradients.mean().flatten().double().numpy()
 

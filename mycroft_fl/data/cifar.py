@@ -1,4 +1,4 @@
-"""CIFAR-10's own batches. They are pickles, which can run code: all but numpy arrays is refused."""
+"""CIFAR's own batches. They are pickles, which can run code: all but numpy arrays is refused."""
 
 from __future__ import annotations
 
@@ -35,19 +35,30 @@ class ArraysOnly(pickle.Unpickler):
 
 def read_batches(archive: Path) -> Rows:
     """All 60,000 images (n 3 32 32) of `cifar-10-python.tar.gz`, train and test joined."""
+    return _read(archive, "cifar-10-batches-py", ("batches.meta", "label_names", "labels"), BATCHES)
+
+
+def read_fine_batches(archive: Path) -> Rows:
+    """All 60,000 images (n 3 32 32) of `cifar-100-python.tar.gz`, by their 100 fine classes."""
+    keys = ("meta", "fine_label_names", "fine_labels")
+    return _read(archive, "cifar-100-python", keys, ("train", "test"))
+
+
+def _read(archive: Path, folder: str, keys: tuple[str, str, str], batches: tuple[str, ...]) -> Rows:
+    meta_name, names_key, labels_key = keys
     xs, ys = [], []
     try:
         with tarfile.open(archive) as tar:
-            meta = unpickled(_member(tar, "batches.meta"))
-            for name in BATCHES:
-                batch = unpickled(_member(tar, name))
+            names = tuple(unpickled(_member(tar, f"{folder}/{meta_name}"))[names_key])
+            for name in batches:
+                batch = unpickled(_member(tar, f"{folder}/{name}"))
                 xs.append(np.asarray(batch["data"], dtype=np.uint8).reshape(-1, 3, 32, 32))
-                ys.append(np.asarray(batch["labels"], dtype=np.int64))
+                ys.append(np.asarray(batch[labels_key], dtype=np.int64))
     except (*UNREADABLE, KeyError, TypeError, tarfile.TarError, pickle.UnpicklingError) as error:
         raise DataError(
-            f"{archive} is not CIFAR-10 for Python ({one_line(error)}); download it anew"
+            f"{archive} is not CIFAR for Python ({one_line(error)}); download it anew"
         ) from error
-    return Rows(np.concatenate(xs), np.concatenate(ys), tuple(meta["label_names"]))
+    return Rows(np.concatenate(xs), np.concatenate(ys), names)
 
 
 def unpickled(content: bytes) -> Any:
@@ -56,7 +67,7 @@ def unpickled(content: bytes) -> Any:
 
 
 def _member(tar: tarfile.TarFile, name: str) -> bytes:
-    file = tar.extractfile(f"cifar-10-batches-py/{name}")
+    file = tar.extractfile(name)
     if file is None:
         raise ValueError(f"{name} is not a file")
     return file.read()

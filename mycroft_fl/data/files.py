@@ -1,12 +1,9 @@
-"""Npz files and images by class, read into arrays; every flaw is an error that names the file."""
+"""Npz files and memory-mapped arrays; every flaw is an error that names the file."""
 
 from __future__ import annotations
 
-import io
-import warnings
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +13,6 @@ from jaxtyping import Int64, UInt8
 from mycroft_fl.errors import DataError
 from mycroft_fl.examples import Images, Vectors
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"})
-GREY_MODES = frozenset({"1", "L", "LA"})
-COLOUR_MODES = frozenset({"P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"})
 UNREADABLE = (
     OSError, ValueError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error
 )  # fmt: skip
@@ -63,33 +57,32 @@ def read_npz(path: Path) -> Rows:
     return Rows(as_images(path, x) if x.dtype == np.uint8 else as_vectors(path, x), labels, classes)
 
 
-def read_images(path: Path) -> Rows:
-    """Images by class, from a folder or a zip: an image's class is the folder that it lies in.
+def read_mapped(folder: Path) -> Rows:
+    """`x.npy` and `y.npy` of a folder; x stays on disk and is read where it is needed.
 
-    Folders further up (such as train and test) are joined. All must be of one size; they
-    become grey (n 1 h w) if all are grey, else RGB (n 3 h w). Raises `DataError`.
+    x: uint8 images (n c h w, c 1 or 3) or float32 vectors (n d); finite values are not checked,
+    since that would read all of it. y as in an npz file. Raises `DataError`.
     """
-    images, names = [], []
     try:
-        for name, read in _image_files(path):
-            if "/" not in name:
-                raise DataError(f"{path}: {name} lies in no class's folder; put it into one")
-            images.append(_decoded(f"{path}: {name}", read))
-            names.append(name.split("/")[-2])
-            if images[-1].shape[:2] != images[0].shape[:2]:
-                raise DataError(
-                    f"{path}: {name} is {_size(images[-1])} pixels but those before it are "
-                    f"{_size(images[0])}; bring all images to one size"
-                )
-    except (OSError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} cannot be read ({one_line(error)}); make it anew") from error
-    if not images:
+        x = np.load(folder / "x.npy", mmap_mode="r", allow_pickle=False)
+        y = np.load(folder / "y.npy", allow_pickle=False)
+    except (*UNREADABLE, TypeError) as error:
         raise DataError(
-            f"{path} holds no images by class; put them at <class>/<image> "
-            f"({', '.join(sorted(IMAGE_SUFFIXES))})"
+            f"{folder} does not hold readable x.npy and y.npy ({one_line(error)}); "
+            "save them with numpy.save, without objects"
+        ) from error
+    if y.ndim != 1 or len(x) != len(y) or len(y) == 0:
+        raise DataError(
+            f"{folder}: x is {_shape(x)} and y is {_shape(y)}; give one label per example"
         )
-    labels, classes = _named_labels(np.array(names))
-    return Rows(_stacked(images), labels, classes)
+    images = x.dtype == np.uint8 and x.ndim == 4 and x.shape[1] in (1, 3)
+    if not images and not (x.dtype == np.float32 and x.ndim == 2):
+        raise DataError(
+            f"{folder}: x is {_shape(x)}; an array that stays on disk must be uint8 images "
+            "(n c h w, c 1 or 3) or float32 vectors (n d)"
+        )
+    labels, classes = _labels(folder, y)
+    return Rows(x, labels, classes)
 
 
 def one_line(error: BaseException) -> str:
@@ -103,7 +96,7 @@ def _shape(array: np.ndarray) -> str:
 
 def _labels(path: Path, y: np.ndarray) -> tuple[Int64[np.ndarray, " n"], tuple[str, ...]]:
     if y.dtype.kind == "U":
-        return _named_labels(y)
+        return named_labels(y)
     if y.dtype.kind not in "iu":
         raise DataError(f"{path}: y is {y.dtype}; give whole numbers from 0, or names as text")
     seen = np.unique(y)
@@ -115,7 +108,7 @@ def _labels(path: Path, y: np.ndarray) -> tuple[Int64[np.ndarray, " n"], tuple[s
     return y.astype(np.int64), tuple(str(label) for label in seen)
 
 
-def _named_labels(names: np.ndarray) -> tuple[Int64[np.ndarray, " n"], tuple[str, ...]]:
+def named_labels(names: np.ndarray) -> tuple[Int64[np.ndarray, " n"], tuple[str, ...]]:
     """Labels and sorted class names; as numbers where all are, so that '10' follows '9'."""
     seen = [str(name) for name in np.unique(names)]
     numbers = all(name.isascii() and name.isdigit() for name in seen)
@@ -152,57 +145,3 @@ def as_vectors(path: Path, x: np.ndarray) -> Vectors:
             f"{flawed[0]}; fill in or drop them"
         )
     return vectors
-
-
-def _image_files(path: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
-    """Each image's name, relative and with '/', and how to read it; sorted, none hidden."""
-    if path.is_dir():
-        names = {each.relative_to(path).as_posix(): each for each in path.rglob("*")}
-        for name in filter(_is_image, sorted(names)):
-            yield name, names[name].read_bytes
-    else:
-        with zipfile.ZipFile(path) as archive:
-            for name in filter(_is_image, sorted(archive.namelist())):
-                yield name, lambda name=name: archive.read(name)  # type: ignore[misc]
-
-
-def _is_image(name: str) -> bool:
-    hidden = any(part.startswith((".", "__MACOSX")) for part in name.split("/"))
-    return not hidden and Path(name).suffix.lower() in IMAGE_SUFFIXES
-
-
-def _decoded(name: str, read: Callable[[], bytes]) -> np.ndarray:
-    """One image's pixels, h w (grey) or h w 3."""
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            content = read()
-            if not content:
-                raise ValueError("it is empty")
-            with Image.open(io.BytesIO(content)) as image:
-                if image.mode not in GREY_MODES | COLOUR_MODES:
-                    raise ValueError(f"mode {image.mode} is not 8 bits a channel")
-                return np.asarray(image.convert("L" if image.mode in GREY_MODES else "RGB"))
-    except (
-        *UNREADABLE,
-        SyntaxError,
-        Image.DecompressionBombWarning,
-        Image.DecompressionBombError,
-    ) as error:
-        reason = "not an image" if isinstance(error, UnidentifiedImageError) else one_line(error)
-        raise DataError(f"{name} cannot be read ({reason}); replace it or take it out") from error
-
-
-def _size(image: np.ndarray) -> str:
-    return f"{image.shape[1]} x {image.shape[0]}"
-
-
-def _stacked(images: list[np.ndarray]) -> UInt8[np.ndarray, "n c h w"]:
-    if all(image.ndim == 2 for image in images):
-        return np.stack(images)[:, None]
-    coloured = [
-        image if image.ndim == 3 else image[:, :, None].repeat(3, axis=2) for image in images
-    ]
-    return np.ascontiguousarray(np.stack(coloured).transpose(0, 3, 1, 2))

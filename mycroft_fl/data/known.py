@@ -1,4 +1,4 @@
-"""The data sets that have a name: two come inside packages, two are found or downloaded."""
+"""The sets of images that have a name: two come inside packages, the others are found or downloaded."""
 
 from __future__ import annotations
 
@@ -11,19 +11,24 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from mycroft_fl.data.cache import fingerprint, kept
-from mycroft_fl.data.cifar import read_batches
-from mycroft_fl.data.files import UNREADABLE, Rows, one_line, read_images
+from mycroft_fl.data.cache import cache_folder, fingerprint, kept
+from mycroft_fl.data.cifar import read_batches, read_fine_batches
+from mycroft_fl.data.files import UNREADABLE, Rows, one_line, read_mapped
+from mycroft_fl.data.images import read_images, write_images
 from mycroft_fl.errors import DataError
 
 DIGIT_NAMES = tuple("0123456789")
 WANTED = {
     "fashion-mnist": "its four gzip IDX files",
     "cifar10": "cifar-10-python.tar.gz, or a zip or folders of train|test/<class>/<image>",
+    "cifar100": "cifar-100-python.tar.gz",
+    "food-101": "its images/<class>/<image>",
 }
+FOOD_SIZE = 96  # pixels; its photographs are of many sizes
 
 
 def digits() -> Rows:
@@ -63,11 +68,43 @@ def cifar10() -> Rows:
     return kept("cifar10", fingerprint(folder), lambda: _cifar_from(folder))
 
 
+def cifar100() -> Rows:
+    """60,000 colour images, 32x32, of 100 classes; train and test joined."""
+    folder = _given("cifar100")
+    if folder is None:
+        return kept("cifar100", "downloaded", _download_cifar100)
+    archive = folder / "cifar-100-python.tar.gz"
+    if not archive.is_file():
+        raise DataError(f"{folder} does not hold cifar100; put there {WANTED['cifar100']}")
+    return kept("cifar100", fingerprint(archive), lambda: read_fine_batches(archive))
+
+
+def food101(size: int = FOOD_SIZE) -> Rows:
+    """101,000 photographs of dishes, brought to size x size; they stay on disk (2.8 GB at 96)."""
+    size = size or FOOD_SIZE
+    folder = _given("food-101") or cache_folder() / "food-101"
+    images = next(
+        (i for i in (folder / "images", folder / "food-101" / "images") if i.is_dir()), None
+    )
+    if images is None:
+        with _downloading("food-101"):
+            from torchvision.datasets import Food101
+
+            Food101(str(folder), download=True)
+        images = folder / "food-101" / "images"
+    parsed = cache_folder() / f"food-101-{size}-{fingerprint(str(images), str(size))}"
+    if not parsed.is_dir():
+        write_images(images, parsed, size)
+    return read_mapped(parsed)
+
+
 KNOWN: dict[str, Callable[[], Rows]] = {
     "digits": digits,
     "mnist5k": mnist5k,
     "fashion-mnist": fashion_mnist,
     "cifar10": cifar10,
+    "cifar100": cifar100,
+    "food-101": food101,
 }
 
 
@@ -140,12 +177,24 @@ def _cifar_from(folder: Path) -> Rows:
 
 def _download_cifar() -> Rows:
     from torchvision.datasets import CIFAR10
+
+    return _downloaded("cifar10", CIFAR10, read_batches)
+
+
+def _download_cifar100() -> Rows:
+    from torchvision.datasets import CIFAR100
+
+    return _downloaded("cifar100", CIFAR100, read_fine_batches)
+
+
+def _downloaded(name: str, source: Any, read: Callable[[Path], Rows]) -> Rows:
+    """The archive that torchvision knows by address and checksum, read without trusting it."""
     from torchvision.datasets.utils import download_url
 
     with tempfile.TemporaryDirectory() as root:
-        with _downloading("cifar10"):
-            download_url(CIFAR10.url, root, CIFAR10.filename, CIFAR10.tgz_md5)
-        return read_batches(Path(root) / CIFAR10.filename)
+        with _downloading(name):
+            download_url(source.url, root, source.filename, source.tgz_md5)
+        return read(Path(root) / source.filename)
 
 
 @contextlib.contextmanager

@@ -47,6 +47,36 @@ def partition(pools: Pools, wants: Sequence[Want], rng: Rng) -> Draws:
     return draws
 
 
+def skewed_draw(
+    pools: Mapping[int, Int64[np.ndarray, " eligible"]],
+    count: int,
+    concentration: float,
+    rng: np.random.Generator,
+    who: str,
+) -> Int64[np.ndarray, " drawn"]:
+    """`count` identities whose classes follow one draw of a symmetric Dirichlet distribution.
+
+    The smaller the concentration, the more is of few classes (Hsu et al. 2019). A class that runs
+    out leaves its part to the others. Raises `ScenarioError` where all together are too few.
+    """
+    left = np.array([len(pool) for pool in pools.values()])
+    if left.sum() < count:
+        raise ScenarioError(
+            f"{who}: {count} examples are wanted but {left.sum()} are left; ask for fewer"
+        )
+    shares = np.maximum(rng.dirichlet(np.full(len(left), concentration)), 1e-12)
+    counts = np.zeros(len(left), dtype=np.int64)
+    while counts.sum() < count:
+        open_shares = np.where(counts < left, shares, 0)
+        more = rng.multinomial(count - counts.sum(), open_shares / open_shares.sum())
+        counts = np.minimum(counts + more, left)
+    parts = [
+        rng.choice(pool, size=each, replace=False)
+        for pool, each in zip(pools.values(), counts, strict=True)
+    ]
+    return np.concatenate(parts)
+
+
 def scarcest_first(pools: Pools) -> list[str]:
     """The groups' names, those with the fewest eligible examples first; ties as they came."""
     return sorted(pools, key=lambda group: len(pools[group]))

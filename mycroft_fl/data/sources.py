@@ -1,76 +1,229 @@
-"""From a data set's name or path to examples in memory."""
+"""From a data set's name or path to its distinct examples."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from jaxtyping import Bool, Int, Int64
 
 from mycroft_fl.config import suggestion
-from mycroft_fl.data.cache import cache_folder
-from mycroft_fl.data.files import Rows, read_images, read_npz
-from mycroft_fl.data.known import KNOWN
+from mycroft_fl.data.cache import cache_folder, fingerprint
+from mycroft_fl.data.files import Rows, named_labels, read_mapped, read_npz
+from mycroft_fl.data.images import read_images, read_listed_images
+from mycroft_fl.data.known import KNOWN, food101
+from mycroft_fl.data.known_tables import KNOWN_TABLES
+from mycroft_fl.data.spec import DatasetSpec
+from mycroft_fl.data.tables import Table, concatenated, is_table, read_table, text_of
+from mycroft_fl.data.transforms import fit_to
 from mycroft_fl.errors import DataError
 from mycroft_fl.examples import Examples
+
+FORMS = (
+    "a CSV or Parquet table, an npz file, a folder or zip of images by class, or a folder with "
+    "x.npy and y.npy"
+)
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """A data set's distinct examples, in the order of their file. Shared by all: read-only.
 
-    `classes[label]` is a class's name; `duplicates` counts the rows that were dropped because
-    one before them had the same content.
+    `x` holds images or vectors, or is None for a `table`, whose rows become vectors only once a
+    task says how. `kept` are the rows of `x` that count (of an array on disk), None for all.
+    `ids` tell examples apart by content, `classes[label]` is a class's name. `duplicates` counts
+    the rows dropped because one before them had the same content, `overlap` those of the test
+    file that stand in the other file as well; `from_test` marks the rows of the test file.
+    `columns` are a table's columns, for choosing rows by.
     """
 
-    examples: Examples
+    x: np.ndarray | None
+    y: Int64[np.ndarray, " n"]
     classes: tuple[str, ...]
+    ids: Int64[np.ndarray, " n"]
     duplicates: int
+    overlap: int
+    from_test: Bool[np.ndarray, " n"]
+    table: Table | None = None
+    columns: Table | None = None
+    kept: Int[np.ndarray, " n"] | None = None
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    @cached_property
+    def examples(self) -> Examples:
+        """All of it as arrays; not of a table."""
+        return self.take(slice(None))
+
+    def take(self, rows: Int[np.ndarray, " k"] | slice) -> Examples:
+        """Some of it as arrays; not of a table."""
+        if self.x is None:
+            raise DataError("a table's rows become vectors by a schema; use TableSchema.encode")
+        x = self.x[rows] if self.kept is None else self.x[self.kept[rows]]
+        examples = Examples(x, self.y[rows])
+        if isinstance(rows, slice):
+            examples.x.flags.writeable = examples.y.flags.writeable = False
+        return examples
+
+    def where(self, wanted: Mapping[str, Any]) -> Bool[np.ndarray, " n"]:
+        """Which rows have these values in these columns; a list of values means any of them."""
+        chosen = np.ones(len(self), dtype=bool)
+        for name, value in wanted.items():
+            if self.columns is None:
+                raise DataError("rows are chosen by columns, but this is no table")
+            values = {str(each) for each in (value if isinstance(value, list) else [value])}
+            found = np.isin(text_of(self.columns.column(name)).astype(str), list(values))
+            if not found.any():
+                known = sorted(set(text_of(self.columns.column(name)).astype(str)))[:20]
+                raise DataError(f"no row has {name} = {sorted(values)}; there are {known}")
+            chosen &= found
+        return chosen
 
 
-def load_dataset(name: str, base: Path) -> Dataset:
-    """The known data set of that name, else the npz, zip or folder at that path.
+def load_dataset(given: str | DatasetSpec, base: Path) -> Dataset:
+    """The known data set of that name, else what lies at that path.
 
-    A relative path is taken from `base`. Images are uint8 (n c h w), vectors float32 (n d).
-    Loaded once per process. Raises `DataError`.
+    A relative path is taken from `base`. Images are uint8 (n c h w), vectors float32 (n d),
+    tables as they stand. Loaded once per process. Raises `DataError`.
     """
-    if name in KNOWN:
-        return _load_known(name, os.environ.get("MYCROFT_DATA"), cache_folder())
+    spec = DatasetSpec.of(given)
+    if spec.path in KNOWN_TABLES:
+        spec = _known_table(spec)
+    if spec.path in KNOWN:
+        return _load_known(spec, os.environ.get("MYCROFT_DATA"), cache_folder())
+    path, changed = _found(spec.path, base)
+    test, test_changed = _found(spec.test_path, base) if spec.test_path else (None, "")
+    return _load_file(spec, path, test, changed, test_changed)
+
+
+def _known_table(spec: DatasetSpec) -> DatasetSpec:
+    """A known table, with whatever the spec says beyond its name laid over."""
+    known = KNOWN_TABLES[spec.path]()
+    told = {
+        key: value for key, value in vars(spec).items() if value != getattr(DatasetSpec, key, None)
+    }
+    return replace(known, **{**told, "path": known.path})
+
+
+def _found(name: str, base: Path) -> tuple[Path, str]:
     path = (base / Path(name).expanduser()).absolute()
     try:
-        changed = path.stat().st_mtime_ns
+        path.stat()
+        return path, fingerprint(path)
     except (OSError, ValueError) as error:
+        known = [*KNOWN, *KNOWN_TABLES]
         raise DataError(
-            f"no data set '{name}', and nothing at {path}{suggestion(name, list(KNOWN))} (or "
-            "give a path to an npz file, or to a folder or zip of images by class)"
+            f"no data set '{name}', and nothing at {path}{suggestion(name, known)} (or "
+            f"give a path to {FORMS})"
         ) from error
-    return _load_file(path, changed)
 
 
 # Environment and time of change belong to the key: another folder or file is another data set.
 @lru_cache(maxsize=8)
-def _load_known(name: str, data_folder: str | None, cache: Path) -> Dataset:
-    return distinct(KNOWN[name]())
+def _load_known(spec: DatasetSpec, data_folder: str | None, cache: Path) -> Dataset:
+    if spec.path == "food-101":
+        return distinct(_relabelled(food101(spec.size), spec))
+    rows = KNOWN[spec.path]()
+    if spec.size:
+        x = fit_to(rows.x, rows.x.shape[1], spec.size, spec.size)
+        rows = Rows(x, rows.y, rows.classes)
+    return distinct(_relabelled(rows, spec))
 
 
 @lru_cache(maxsize=8)
-def _load_file(path: Path, changed: int) -> Dataset:
+def _load_file(
+    spec: DatasetSpec, path: Path, test: Path | None, changed: str, test_changed: str
+) -> Dataset:
+    if is_table(path):
+        tables = [read_table(each, spec) for each in (path, test) if each]
+        return _from_tables(tables, spec, path.parent)
+    rows = _relabelled(_read_arrays(path, spec), spec)
+    if test is None:
+        return distinct(rows)
+    return distinct(rows, _relabelled(_read_arrays(test, spec), spec))
+
+
+def _read_arrays(path: Path, spec: DatasetSpec) -> Rows:
+    if spec.label or spec.image or spec.drop or spec.log or spec.unit_id:
+        raise DataError(
+            f"{path.name} is no table: label, image, drop, log and unit-id do not apply"
+        )
+    if (path / "x.npy").is_file():
+        return read_mapped(path)
     if path.is_dir() or path.suffix.lower() == ".zip":
-        return distinct(read_images(path))
+        return read_images(path, spec.size)
     if path.suffix.lower() == ".npz":
-        return distinct(read_npz(path))
-    raise DataError(
-        f"{path} is not a data set; give an npz file, or a folder or zip of images by class"
+        return read_npz(path)
+    raise DataError(f"{path} is not a data set; give {FORMS}")
+
+
+def distinct(rows: Rows, test: Rows | None = None) -> Dataset:
+    """Arrays without the rows whose content stood there already; the first are kept."""
+    from_test = np.zeros(len(rows.y), dtype=bool)
+    if test is not None:
+        from_test = np.repeat([False, True], [len(rows.y), len(test.y)])
+        rows = _joined(rows, test)
+    ids = Examples(rows.x, rows.y).ids
+    kept, duplicates, overlap = _first_of_each(ids, from_test)
+    x, on_disk = rows.x, isinstance(rows.x, np.memmap)
+    if not on_disk:
+        x = x[kept] if len(kept) < len(x) else x
+        x.flags.writeable = False
+    return Dataset(
+        x, rows.y[kept], rows.classes, ids[kept], duplicates, overlap, from_test[kept],
+        kept=kept if on_disk else None,
+    )  # fmt: skip
+
+
+def _from_tables(tables: list[Table], spec: DatasetSpec, folder: Path) -> Dataset:
+    joined = tables[0] if len(tables) == 1 else concatenated(*tables)
+    from_test = np.repeat([False, True][: len(tables)], [len(each) for each in tables])
+    names = text_of(joined.column(spec.label))
+    y, classes = named_labels(np.array([spec.renamed(name) for name in names]))
+    if spec.image:
+        paths = [str(each) for each in joined.column(spec.image)]
+        x = read_listed_images(folder, paths, joined.source, spec.size)
+        images = distinct(Rows(x, y, classes))
+        kept, duplicates, overlap = _first_of_each(Examples(x, y).ids, from_test)
+        return replace(
+            images, columns=joined[kept], from_test=from_test[kept],
+            duplicates=duplicates, overlap=overlap,
+        )  # fmt: skip
+    ids = joined.ids
+    kept, duplicates, overlap = _first_of_each(ids, from_test)
+    table = joined[kept]
+    return Dataset(
+        None, y[kept], classes, ids[kept], duplicates, overlap, from_test[kept], table, table
     )
 
 
-def distinct(rows: Rows) -> Dataset:
-    """The data set without the rows whose content stood there already; the first are kept."""
-    examples = Examples(rows.x, rows.y)
-    _, first = np.unique(examples.ids, return_index=True)
-    if len(first) < len(examples):
-        examples = examples[np.sort(first)]
-    examples.x.flags.writeable = examples.y.flags.writeable = False
-    return Dataset(examples, rows.classes, len(rows.y) - len(first))
+def _first_of_each(
+    ids: Int64[np.ndarray, " n"], from_test: Bool[np.ndarray, " n"]
+) -> tuple[Int[np.ndarray, " kept"], int, int]:
+    """The first row of each content; how many others there are, and in both files how many."""
+    kept = np.sort(np.unique(ids, return_index=True)[1])
+    overlap = int(np.isin(ids[from_test], ids[~from_test]).sum())
+    return kept, len(ids) - len(kept) - overlap, overlap
+
+
+def _relabelled(rows: Rows, spec: DatasetSpec) -> Rows:
+    if not spec.labels:
+        return rows
+    names = np.array([spec.renamed(name) for name in rows.classes])[rows.y]
+    return Rows(rows.x, *named_labels(names))
+
+
+def _joined(rows: Rows, test: Rows) -> Rows:
+    if rows.x.shape[1:] != test.x.shape[1:] or rows.x.dtype != test.x.dtype:
+        raise DataError(
+            f"the test examples have shape {test.x.shape[1:]}, the others {rows.x.shape[1:]}; "
+            "bring both to one, for images by a size"
+        )
+    names = [np.array(each.classes)[each.y] for each in (rows, test)]
+    return Rows(np.concatenate([rows.x, test.x]), *named_labels(np.concatenate(names)))

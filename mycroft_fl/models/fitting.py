@@ -1,4 +1,4 @@
-"""Fitting, fine-tuning and evaluating a classifier."""
+"""Fitting, fine-tuning and evaluating a model: a network, or a scikit-learn classifier."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import copy
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar, cast
 
 import numpy as np
 import torch
@@ -14,7 +15,11 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from mycroft_fl.examples import Examples
+from mycroft_fl.models.estimators import Estimator
 from mycroft_fl.models.networks import Classifier
+
+AnyModel = Classifier | Estimator
+Model = TypeVar("Model", bound=AnyModel)
 
 
 @dataclass(frozen=True)
@@ -51,14 +56,17 @@ def as_input(x: np.ndarray) -> Float[Tensor, "n ..."]:
 
 
 def fit(
-    model: Classifier, train: Examples, tuning: Examples | None, settings: FitSettings, *, seed: int
-) -> Classifier:
+    model: Model, train: Examples, tuning: Examples | None, settings: FitSettings, *, seed: int
+) -> Model:
     """A copy of `model` fitted to `train`.
 
-    It comes from the epoch that gets most of `tuning` right (the last of equals), or from the last
+    A network comes from the epoch that gets most of `tuning` right (the last of equals), or from the last
     epoch where there is none. Not the lowest loss: where the model fails for want of data, its
-    loss there rises while all else still improves.
+    loss there rises while all else still improves. A scikit-learn classifier goes by its own
+    settings.
     """
+    if isinstance(model, Estimator):
+        return cast(Model, model.fitted(train, seed=seed))
     model = copy.deepcopy(model)
     optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, fused=True)
     x, y = as_input(train.x), torch.from_numpy(train.y)
@@ -77,14 +85,17 @@ def fit(
 
 
 def fine_tune(
-    model: Classifier, sources: Sequence[Source], settings: FineTuneSettings, *, seed: int
-) -> Classifier:
+    model: Model, sources: Sequence[Source], settings: FineTuneSettings, *, seed: int
+) -> Model:
     """A copy of `model`, trained on batches to which each source gives its share.
 
     Shares are made whole numbers of examples a batch (at least one of a source that has any),
     the first source taking what is left. Each source is gone through in random order again and
     again, so that a small subset is seen as often as its share says. An empty source gives nothing.
+    A scikit-learn classifier is fitted anew, each source weighing as much as its share.
     """
+    if isinstance(model, Estimator):
+        return cast(Model, model.refitted(sources, seed=seed))
     model = copy.deepcopy(model)
     sources = [source for source in sources if len(source.examples)]
     optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, fused=True)
@@ -112,29 +123,33 @@ def logits(model: nn.Module, x: np.ndarray, *, batch_size: int = 1024) -> Float3
     return torch.cat([model(as_input(part)) for part in _batches(x, batch_size)])
 
 
-def predict(model: nn.Module, x: np.ndarray) -> Int64[np.ndarray, " n"]:
+def predict(model: nn.Module | Estimator, x: np.ndarray) -> Int64[np.ndarray, " n"]:
     """The class that the model finds most likely, for each example."""
+    if isinstance(model, Estimator):
+        return model.predict(x)
     return logits(model, x).argmax(dim=1).numpy()
 
 
-def losses(model: nn.Module, examples: Examples) -> Float32[np.ndarray, " n"]:
+def losses(model: nn.Module | Estimator, examples: Examples) -> Float32[np.ndarray, " n"]:
     """Each example's cross-entropy."""
+    if isinstance(model, Estimator):
+        return model.losses(examples)
     y = torch.from_numpy(examples.y)
     return cross_entropy(logits(model, examples.x), y, reduction="none").numpy()
 
 
-def mean_loss(model: nn.Module, examples: Examples) -> float:
+def mean_loss(model: nn.Module | Estimator, examples: Examples) -> float:
     """The mean cross-entropy."""
     return float(losses(model, examples).mean())
 
 
-def correct(model: nn.Module, examples: Examples) -> Bool[np.ndarray, " n"]:
+def correct(model: nn.Module | Estimator, examples: Examples) -> Bool[np.ndarray, " n"]:
     """Which examples the model gets right."""
     right: np.ndarray = predict(model, examples.x) == examples.y
     return right
 
 
-def accuracy(model: nn.Module, examples: Examples) -> float:
+def accuracy(model: nn.Module | Estimator, examples: Examples) -> float:
     """The share of `examples` that the model gets right."""
     return float(correct(model, examples).mean())
 

@@ -6,34 +6,19 @@ that last-layer gradients have a closed form. To add one, write it and name it i
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
 from mycroft_fl.config import suggestion
 from mycroft_fl.errors import SettingError
+from mycroft_fl.models.classifier import Classifier, InputShape
+from mycroft_fl.models.frozen import FrozenBody
+from mycroft_fl.models.vision import resnet, vit
 
-InputShape = tuple[int, ...]
-
-
-class Classifier(nn.Module):
-    """Logits = head(features(x)); x as floats in [0, 1] for images."""
-
-    def __init__(self, body: nn.Module, width: int, num_classes: int) -> None:
-        super().__init__()
-        self.body = body
-        self.head = nn.Linear(width, num_classes)
-
-    def features(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, "n p"]:
-        """The last hidden layer."""
-        hidden: Tensor = self.body(x)
-        return hidden
-
-    def forward(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, "n classes"]:
-        logits: Tensor = self.head(self.features(x))
-        return logits
+__all__ = ["NETWORKS", "Classifier", "InputShape", "build", "is_network"]
 
 
 def mlp(shape: InputShape, num_classes: int) -> Classifier:
@@ -65,13 +50,35 @@ def cnn(shape: InputShape, num_classes: int) -> Classifier:
     return Classifier(body, 128, num_classes)
 
 
-NETWORKS: dict[str, Callable[[InputShape, int], Classifier]] = {"mlp": mlp, "cnn": cnn}
+def linear(shape: InputShape, num_classes: int) -> Classifier:
+    """Multinomial logistic regression on the flattened input."""
+    return Classifier(nn.Flatten(), int(torch.Size(shape).numel()), num_classes)
+
+
+NETWORKS: dict[str, Callable[[InputShape, int], Classifier]] = {
+    "mlp": mlp,
+    "cnn": cnn,
+    "linear": linear,
+    "resnet18": functools.partial(resnet, "resnet18"),
+    "resnet50": functools.partial(resnet, "resnet50"),
+    "vit": vit,
+}
+ON_ENCODER = "linear:"
+"""A linear head on a frozen encoder is called `linear:` and the encoder's name."""
+
+
+def is_network(name: str) -> bool:
+    """Whether a model of that name is a network, whose gradients and weights there are."""
+    return name in NETWORKS or name.startswith(ON_ENCODER)
 
 
 def build(name: str, shape: InputShape, num_classes: int, *, seed: int) -> Classifier:
     """The network called `name`, for examples of `shape`, with weights drawn from `seed`."""
-    if name not in NETWORKS:
+    if not is_network(name):
         raise SettingError(f"unknown model '{name}'{suggestion(name, list(NETWORKS))}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
+        if name.startswith(ON_ENCODER):
+            body = FrozenBody(name.removeprefix(ON_ENCODER))
+            return Classifier(body, body.width(shape), num_classes)
         return NETWORKS[name](shape, num_classes)

@@ -1,36 +1,62 @@
-"""A model's weights: as one flat vector for the network, as a safetensors file on disk."""
+"""A model's weights: as one flat vector for the network, on disk as safetensors or skops."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
 from jaxtyping import Float32
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from mycroft_fl.errors import BadMessage, DataError
+from mycroft_fl.models.estimators import Estimator, load_estimator, save_estimator
+from mycroft_fl.models.fitting import AnyModel, Model
 
 
 def flat_weights(model: nn.Module) -> Float32[np.ndarray, " w"]:
-    """All parameters in one vector: Flower's cost is per array, hardly per byte."""
+    """All parameters, and statistics of batches, in one vector: Flower's cost is per array."""
     with torch.no_grad():
-        return parameters_to_vector(model.parameters()).cpu().numpy().astype(np.float32)
+        values = [*model.parameters(), *_statistics(model)]
+        return parameters_to_vector(values).cpu().numpy().astype(np.float32)
 
 
 def load_flat_weights(model: nn.Module, flat: Float32[np.ndarray, " w"]) -> None:
     """Put a flat vector into `model`. `BadMessage` when it does not fit."""
-    wanted = sum(parameter.numel() for parameter in model.parameters())
+    values = [*model.parameters(), *_statistics(model)]
+    wanted = sum(value.numel() for value in values)
     if flat.shape != (wanted,):
         raise BadMessage(f"weights of shape {flat.shape}; this model has {wanted} of them")
-    vector_to_parameters(torch.from_numpy(flat.copy()), model.parameters())
+    vector_to_parameters(torch.from_numpy(flat.copy()), values)
+
+
+def suffix_of(model: AnyModel) -> str:
+    """How the name of a file with this model's weights ends."""
+    return ".skops" if isinstance(model, Estimator) else ".safetensors"
+
+
+def save_model(model: AnyModel, path: Path) -> None:
+    """Write a model's weights: a network's as safetensors, an estimator's as skops."""
+    if isinstance(model, Estimator):
+        save_estimator(model, path)
+    else:
+        save_weights(model, path)
+
+
+def loaded(model: Model, path: Path) -> Model:
+    """The model with the weights of a file. `DataError` where they do not fit."""
+    if isinstance(model, Estimator):
+        return cast(Model, load_estimator(model, path))
+    load_weights(model, path)
+    return model
 
 
 def save_weights(model: nn.Module, path: Path) -> None:
-    """Write `model`'s weights as safetensors."""
+    """Write a network's weights as safetensors."""
     save_file({name: value.contiguous() for name, value in model.state_dict().items()}, path)
 
 
@@ -46,3 +72,8 @@ def load_weights(model: nn.Module, path: Path) -> None:
         raise DataError(f"{path} does not hold this model's weights: {reason}") from error
     if not all(bool(value.isfinite().all()) for value in model.state_dict().values()):
         raise DataError(f"{path} holds weights that are not finite; fit the model again")
+
+
+def _statistics(model: nn.Module) -> list[Tensor]:
+    """Running means and variances: no parameters, but without them a network is another."""
+    return [value for value in model.buffers() if value.is_floating_point()]

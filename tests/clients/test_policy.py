@@ -47,7 +47,7 @@ def test_a_table_gives_a_policy() -> None:
         ({"max-record": 3}, "unknown key 'policy.max-record'; did you mean 'max-records'?"),
         (
             {"zzz": 3},
-            "unknown key 'policy.zzz'; choose from ['max-records', 'modes', 'own-methods']",
+            "unknown key 'policy.zzz'; choose from ['encoders', 'max-records', 'modes', 'own-methods']",
         ),
         ({"max_records": 3}, "unknown key 'policy.max_records'; did you mean 'max-records'?"),
         ({"max-records": True}, "policy.max-records is True; it must be of type int"),

@@ -301,7 +301,7 @@ def test_a_request_that_does_not_fit_the_data_is_a_bad_message(vault: Vault) -> 
     y = np.zeros(2, np.int64)
     for x in (np.zeros((2, 6), np.float32), np.zeros((2, 5), np.uint8), np.zeros((2, 1, 5, 1))):
         assert said(BadMessage, vault, hard=Examples(x, y)) == other
-    assert said(BadMessage, vault, model="resnet") == "unknown architecture 'resnet'"
+    assert said(BadMessage, vault, method="omp", model="resnet") == "unknown architecture 'resnet'"
     assert "this model has" in said(BadMessage, vault, method="omp", weights=WEIGHTS[:-1])
     assert said(BadMessage, vault, method="hard-features") == (
         "method 'hard-features' needs the trainer's weights"

@@ -22,6 +22,8 @@ def other_than(each: dataclasses.Field) -> object:
         return each.metadata["choices"][1]
     if isinstance(each.default, bool):
         return not each.default
+    if each.name == "feature_space":
+        return "timm:resnet18:none@64"
     if isinstance(each.default, str):
         return "another:thing"
     return each.default + 1 if isinstance(each.default, int) else each.default / 2

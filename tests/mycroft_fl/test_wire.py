@@ -499,7 +499,7 @@ def test_a_text_that_is_far_too_long_is_refused() -> None:
         ({"num_classes": 0}, "num-classes is 0; it must be from 1 to 1000000"),
         ({"num_classes": 10**7}, "num-classes is 10000000; it must be from 1 to 1000000"),
         ({"num_classes": 2}, "a label outside 0..1"),
-        ({"feature_space": "elsewhere"}, "feature-space must be 'pixels' or 'model'"),
+        ({"feature_space": "elsewhere"}, "no such feature-space"),
         ({"gradient_layers": "first"}, "gradient-layers must be 'last' or 'all'"),
         ({"gradient_layers": ""}, "gradient-layers must be 'last' or 'all'"),
         ({"feature_weight": -0.1}, "feature-weight must be from 0 to 1e+06"),

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mycroft_fl.config import RunConfig
+from mycroft_fl.data.spec import DatasetSpec
 from mycroft_fl.errors import ScenarioError
 from simulations.scenario import (
     BEHAVIOURS,
@@ -56,7 +57,8 @@ def refusal(folder: Path, text: str) -> str:
 
 def test_a_file_is_read_as_it_stands(tmp_path):
     scenario = read(tmp_path, BASE)
-    assert (scenario.title, scenario.dataset, scenario.model) == ("A test", "digits", "mlp")
+    assert (scenario.title, scenario.model) == ("A test", "mlp")
+    assert scenario.dataset == DatasetSpec("digits")
     assert (scenario.name, scenario.base, scenario.weights) == ("mine", tmp_path, None)
     assert scenario.groups == (
         Group("upright"),
@@ -87,7 +89,7 @@ def test_a_group_can_come_from_a_table(tmp_path):
         "[groups.upright]", '[groups.upright]\ndataset = "x.csv"\nwhere = { protocol = "tcp" }'
     )
     group = read(tmp_path, text).groups[0]
-    assert (group.dataset, group.where) == ("x.csv", {"protocol": "tcp"})
+    assert (group.dataset, group.where) == (DatasetSpec("x.csv"), {"protocol": "tcp"})
 
 
 def test_settings_are_flattened_however_they_are_nested(tmp_path):

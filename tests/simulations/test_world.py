@@ -271,7 +271,10 @@ def test_another_data_set_is_fitted_and_its_classes_go_by_name(folder):
         ({"classes": (4,)}, "groups.turned.classes holds 4; give labels from 0 to 3"),
         ({"classes": (-1,)}, "groups.turned.classes holds -1"),
         ({"classes": ("9",)}, "groups.turned.classes holds '9'; choose from"),
-        ({"where": {"protocol": "tcp"}}, "groups.turned.where selects rows of a table"),
+        (
+            {"where": {"protocol": "tcp"}},
+            "groups.turned.where does not fit: rows are chosen by columns",
+        ),
         ({"dataset": "vectors.npz"}, "holds vectors of length 5 but the main data set images"),
     ],
 )

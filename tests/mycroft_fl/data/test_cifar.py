@@ -83,7 +83,7 @@ def test_batches_are_joined(tmp_path):
     ],
 )
 def test_a_flawed_batch_is_one_error_that_names_the_archive(tmp_path, batch):
-    with pytest.raises(DataError, match=r"cifar-10-python\.tar\.gz is not CIFAR-10 for Python"):
+    with pytest.raises(DataError, match=r"cifar-10-python\.tar\.gz is not CIFAR for Python"):
         read_batches(archive(tmp_path, data_batch_3=batch))
 
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mycroft_fl.data.files import read_images, read_npz
+from mycroft_fl.data.files import read_npz
+from mycroft_fl.data.images import read_images
 from mycroft_fl.errors import DataError
 
 GREY = np.arange(4 * 5 * 6, dtype=np.uint8).reshape(4, 5, 6)

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from mycroft_fl.data.known import KNOWN
+from mycroft_fl.data.known_tables import KNOWN_TABLES
 from mycroft_fl.data.sources import load_dataset
 from mycroft_fl.errors import DataError
 
@@ -52,7 +53,7 @@ def test_folder_zip_and_npz_are_told_apart(tmp_path):
 def test_a_missing_data_set_is_told_with_the_nearest_known_name(tmp_path):
     with pytest.raises(DataError, match=r"no data set 'mnist5', .*did you mean 'mnist5k'\?"):
         load_dataset("mnist5", tmp_path)
-    with pytest.raises(DataError, match="an npz file, or to a folder or zip"):
+    with pytest.raises(DataError, match="an npz file, a folder or zip"):
         load_dataset("no/such/set", tmp_path)
 
 
@@ -70,4 +71,7 @@ def test_digits_fill_the_range_of_a_pixel(tmp_path):
 
 
 def test_the_known_names_are_those_of_the_documentation():
-    assert sorted(KNOWN) == ["cifar10", "digits", "fashion-mnist", "mnist5k"]
+    assert sorted(KNOWN | KNOWN_TABLES) == [
+        "breast-cancer", "cifar10", "cifar100", "digits", "fashion-mnist",
+        "food-101", "iris", "mnist5k", "nsl-kdd", "wine",
+    ]  # fmt: skip

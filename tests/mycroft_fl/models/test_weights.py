@@ -26,7 +26,8 @@ def test_flat_weights_make_the_same_model_again(name: str) -> None:
     model, other = (build(name, SHAPE, 3, seed=seed) for seed in (1, 2))
     flat = flat_weights(model)
     assert flat.dtype == np.float32
-    assert flat.shape == (sum(p.numel() for p in model.parameters()),)
+    statistics = [b for b in model.buffers() if b.is_floating_point()]
+    assert len(flat) == sum(v.numel() for v in [*model.parameters(), *statistics])
     load_flat_weights(other, flat)
     assert equal(model, other)
 

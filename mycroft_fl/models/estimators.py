@@ -1,0 +1,204 @@
+"""scikit-learn classifiers as the trainer's model, by name or import path.
+
+They know no gradient step: a fine-tune is a fit anew, with weights that give each source its share.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float64
+
+from mycroft_fl.errors import DataError, SettingError
+from mycroft_fl.examples import Examples
+
+if TYPE_CHECKING:
+    from mycroft_fl.models.fitting import Source
+
+TRUSTED = frozenset({
+    "sklearn.tree._tree.Tree",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+})  # fmt: skip
+"""Types that a file of weights may hold beyond those that skops trusts by itself."""
+LEAST_PROBABILITY = 1e-12
+
+
+def _forest() -> Any:
+    from sklearn.ensemble import RandomForestClassifier
+
+    return RandomForestClassifier(n_estimators=100)
+
+
+def _tree() -> Any:
+    from sklearn.tree import DecisionTreeClassifier
+
+    return DecisionTreeClassifier()
+
+
+def _boosting() -> Any:
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    # By default a leaf holds 20 examples: a few of a new kind could never get one of their own.
+    return HistGradientBoostingClassifier(
+        max_iter=30, learning_rate=0.3, min_samples_leaf=2, early_stopping=False
+    )
+
+
+def _logistic() -> Any:
+    from sklearn.linear_model import LogisticRegression
+
+    return LogisticRegression(max_iter=1000)
+
+
+ESTIMATORS: dict[str, Callable[[], Any]] = {
+    "random-forest": _forest,
+    "decision-tree": _tree,
+    "gradient-boosting": _boosting,
+    "logistic-regression": _logistic,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Estimator:
+    """A scikit-learn classifier over `num_classes` classes, some of which it may never have seen."""
+
+    name: str
+    classifier: Any
+    num_classes: int
+
+    def probabilities(self, x: np.ndarray) -> Float64[np.ndarray, "n c"]:
+        """Of each class; zero for those that it was not fitted on."""
+        known = np.asarray(self.classifier.classes_)
+        full = np.zeros((len(x), self.num_classes))
+        if len(x):
+            with _pinned_threads():
+                full[:, known] = self.classifier.predict_proba(_as_rows(x))
+        return full
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        """The most likely class of each example."""
+        return np.asarray(self.probabilities(x).argmax(axis=1), dtype=np.int64)
+
+    def losses(self, examples: Examples) -> np.ndarray:
+        """Each example's cross-entropy, its probability taken as at least 1e-12."""
+        given = self.probabilities(examples.x)[np.arange(len(examples)), examples.y]
+        return np.asarray(-np.log(np.maximum(given, LEAST_PROBABILITY)), dtype=np.float32)
+
+    def fitted(
+        self, examples: Examples, *, seed: int, weights: np.ndarray | None = None
+    ) -> Estimator:
+        """A fresh one of the same kind, fitted to `examples`."""
+        from sklearn.base import clone
+
+        classifier = clone(self.classifier)
+        if "random_state" in classifier.get_params():
+            classifier.set_params(random_state=seed % 2**32)
+        given = {} if weights is None else {"sample_weight": weights}
+        try:
+            with _pinned_threads():
+                classifier.fit(_as_rows(examples.x), examples.y, **given)
+        except (TypeError, ValueError) as error:
+            raise SettingError(f"model '{self.name}' cannot be fitted: {error}") from error
+        return Estimator(self.name, classifier, self.num_classes)
+
+    def refitted(self, sources: Sequence[Source], *, seed: int) -> Estimator:
+        """A fresh one, fitted to all sources at once, each with its share of the total weight.
+
+        The first source takes what the others leave, as in a fine-tune of a network.
+        """
+        given = [source for source in sources if len(source.examples)]
+        examples = Examples.concatenate([source.examples for source in given])
+        later = [source.share for source in given[1:]]
+        shares = [max(1 - sum(later), 0.0), *later]
+        weights = [
+            np.full(len(source.examples), share * len(examples) / len(source.examples))
+            for source, share in zip(given, shares, strict=True)
+        ]
+        return self.fitted(examples, seed=seed, weights=np.concatenate(weights))
+
+
+def is_estimator(name: str) -> bool:
+    """Whether a model's name is that of a scikit-learn classifier, or an import path."""
+    return name in ESTIMATORS or (":" in name and not name.startswith("linear:"))
+
+
+def build_estimator(name: str, num_classes: int) -> Estimator:
+    """The classifier called `name`, or `package.module:Class` made without arguments."""
+    if name in ESTIMATORS:
+        return Estimator(name, ESTIMATORS[name](), num_classes)
+    module, _, attribute = name.partition(":")
+    try:
+        classifier = getattr(importlib.import_module(module), attribute)()
+    except (Exception, SystemExit) as error:  # a module of somebody's own may raise anything
+        raise SettingError(
+            f"model '{name}' cannot be made ({error}); give package.module:Class, importable from "
+            "the folder you are in, of a class that needs no arguments"
+        ) from error
+    if not all(hasattr(classifier, each) for each in ("fit", "predict_proba", "get_params")):
+        raise SettingError(
+            f"model '{name}' must be a scikit-learn classifier with fit and predict_proba"
+        )
+    return Estimator(name, classifier, num_classes)
+
+
+def save_estimator(model: Estimator, path: Path) -> None:
+    """Write a fitted classifier as skops: no pickle."""
+    from skops.io import dump
+
+    dump(model.classifier, path)
+
+
+def load_estimator(model: Estimator, path: Path) -> Estimator:
+    """A fitted classifier of the same kind from a skops file. `DataError` where it is not one."""
+    from skops.io import get_untrusted_types, load
+
+    kind = type(model.classifier)
+    trusted = TRUSTED | {f"{kind.__module__}.{kind.__qualname__}"}
+    if not path.is_file():
+        raise DataError(f"no weights at {path}; name a skops file")
+    try:
+        unknown = sorted(set(get_untrusted_types(file=path)) - trusted)
+        if unknown:
+            raise DataError(f"{path} asks for {', '.join(unknown)}, which are not trusted here")
+        classifier = load(path, trusted=sorted(trusted))
+    except DataError:
+        raise
+    except Exception as error:  # a broken archive ends its reader in many ways
+        raise DataError(f"{path} is not a readable skops file ({error})") from error
+    if type(classifier) is not kind:
+        raise DataError(
+            f"{path} holds a {type(classifier).__name__}, but model '{model.name}' is a "
+            f"{kind.__name__}"
+        )
+    known = np.asarray(getattr(classifier, "classes_", []))
+    if not (
+        known.dtype.kind in "iu"
+        and len(known)
+        and 0 <= known.min() <= known.max() < model.num_classes
+    ):
+        raise DataError(
+            f"{path} was not fitted on labels 0 to {model.num_classes - 1}; fit it on the task's labels"
+        )
+    return Estimator(model.name, classifier, model.num_classes)
+
+
+@contextmanager
+def _pinned_threads() -> Iterator[None]:
+    """As many threads as torch may use: the run's `threads`, and so equal results."""
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(torch.get_num_threads()):
+        yield
+
+
+def _as_rows(x: np.ndarray) -> np.ndarray:
+    """One row an example; the bytes of images become 0..1."""
+    rows = x.reshape(len(x), -1)
+    return rows.astype(np.float32) / 255 if x.dtype == np.uint8 else rows

@@ -1,0 +1,40 @@
+"""A pretrained encoder that is never trained, as the body of a classifier."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from mycroft_fl.errors import SettingError
+
+
+class FrozenBody(nn.Module):
+    """Embeddings of length one in each dimension's mean square; an encoder's name is its all.
+
+    It has no parameters, so that weights that travel or are saved are the head's alone: both
+    sides know the encoder by name. Embeddings are looked up by content and computed once.
+    """
+
+    def __init__(self, encoder: str) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def width(self, shape: tuple[int, ...]) -> int:
+        """The length of an embedding."""
+        if len(shape) != 3:
+            raise SettingError(
+                f"model 'linear:{self.encoder}' needs images; these examples have shape {shape}; "
+                "use 'linear' or 'mlp'"
+            )
+        return int(self(torch.zeros(1, *shape)).shape[1])
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
+        from mycroft_fl.represent.embeddings import embeddings_of
+
+        # Images reach a model as bytes / 255: the rounding gives exactly the bytes back.
+        images = (x.detach().cpu() * 255).round().to(torch.uint8).numpy()
+        vectors = embeddings_of(self.encoder).of(images)
+        lengths = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        return torch.from_numpy(vectors / lengths * np.sqrt(vectors.shape[1], dtype=np.float32))

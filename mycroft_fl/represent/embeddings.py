@@ -1,0 +1,116 @@
+"""Embeddings by content: computed once, kept on disk, whoever asks for them again."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+from mycroft_fl.data.cache import cache_folder
+from mycroft_fl.errors import DataError
+from mycroft_fl.represent.encoders import BATCH, Encoder, fingerprint, open_encoder
+from mycroft_fl.represent.names import EncoderName, encoder_name
+
+log = logging.getLogger(__name__)
+IN_MEMORY = 50_000  # embeddings a process keeps at hand
+ASKED_AT_ONCE = 500  # SQLite takes some 30,000 parameters in a query, older ones 999
+BUSY = 60.0  # seconds to wait while another process writes
+
+
+class Embeddings:
+    """One encoder's embeddings of images.
+
+    An image's key is a digest of its pixels and shape, an encoder's one of its weights: a changed
+    image or checkpoint is another. Many processes may share the file; one that cannot be written
+    is done without.
+    """
+
+    def __init__(self, name: EncoderName, folder: Path) -> None:
+        self._name = name
+        self._file = folder / f"embeddings-{fingerprint(name)}.sqlite"
+        self._encoder: Encoder | None = None
+        self._near: dict[bytes, np.ndarray] = {}
+
+    def of(self, images: UInt8[np.ndarray, "n c h w"]) -> Float32[np.ndarray, "n d"]:
+        """The images' embeddings, in their order; of images on disk a batch at a time is read."""
+        if images.dtype != np.uint8 or images.ndim != 4:
+            raise DataError(
+                f"encoder {self._name} is for images; these examples have shape {images.shape[1:]}; "
+                "use feature-space = standardised or binning for tables"
+            )
+        keys = [_key(image) for image in images]
+        self._look_up([key for key in dict.fromkeys(keys) if key not in self._near])
+        missing = {key: row for row, key in enumerate(keys) if key not in self._near}
+        for batch in _batches(list(missing.items())):
+            self._compute(images, batch, of=len(missing))
+        found = np.stack([self._near[key] for key in keys])
+        if len(self._near) > IN_MEMORY:
+            self._near.clear()
+        return found
+
+    def _compute(
+        self, images: UInt8[np.ndarray, "n c h w"], batch: list[tuple[bytes, int]], *, of: int
+    ) -> None:
+        if self._encoder is None:
+            log.info("loading encoder %s", self._name)
+            self._encoder = open_encoder(self._name)
+        vectors = self._encoder(images[[row for _, row in batch]])
+        if not np.isfinite(vectors).all():
+            raise DataError(f"encoder {self._name} gives values that are not finite; use another")
+        added = dict(zip([key for key, _ in batch], vectors, strict=True))
+        self._near |= added
+        self._keep(added)
+        if of > BATCH:
+            log.info("embedded %d more of %d images", len(added), of)
+
+    def _look_up(self, keys: list[bytes]) -> None:
+        if not keys or not self._file.is_file():
+            return
+        with suppress(sqlite3.Error), closing(self._connected()) as file:
+            for start in range(0, len(keys), ASKED_AT_ONCE):
+                some = keys[start : start + ASKED_AT_ONCE]
+                marks = ",".join("?" * len(some))
+                rows = file.execute(f"SELECT key, vector FROM kept WHERE key IN ({marks})", some)
+                self._near |= {key: np.frombuffer(vector, np.float32) for key, vector in rows}
+
+    def _keep(self, added: dict[bytes, np.ndarray]) -> None:
+        rows = [(key, vector.astype(np.float32).tobytes()) for key, vector in added.items()]
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            with closing(self._connected()) as file, file:
+                file.execute("CREATE TABLE IF NOT EXISTS kept (key BLOB PRIMARY KEY, vector BLOB)")
+                file.executemany("INSERT OR IGNORE INTO kept VALUES (?, ?)", rows)
+        except (OSError, sqlite3.Error) as error:
+            log.warning("cannot keep embeddings for the next time: %s", error)
+
+    def _connected(self) -> sqlite3.Connection:
+        return sqlite3.connect(self._file, timeout=BUSY)
+
+
+def embeddings_of(name: str) -> Embeddings:
+    """The embeddings of the encoder of that name, shared within a process."""
+    parsed = encoder_name(name)
+    return _shared(parsed, fingerprint(parsed), cache_folder())
+
+
+@lru_cache(maxsize=2)
+def _shared(name: EncoderName, weights: str, folder: Path) -> Embeddings:
+    return Embeddings(name, folder)
+
+
+def _key(image: UInt8[np.ndarray, "c h w"]) -> bytes:
+    digest = hashlib.blake2b(str(image.shape).encode(), digest_size=16)
+    digest.update(np.ascontiguousarray(image).data)
+    return digest.digest()
+
+
+def _batches(items: list) -> Iterator[list]:
+    for start in range(0, len(items), BATCH):
+        yield items[start : start + BATCH]
