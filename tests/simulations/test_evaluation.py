@@ -61,6 +61,7 @@ class World:
     """Owner `a` holds 0 to 9, of which 3 and above are of group v."""
 
     duplicates = 0
+    overlap = 0
 
     def holds(self, name: str) -> dict[str, int]:
         return {"u": 3, "v": 7}
@@ -74,11 +75,11 @@ def parts(**changed: Any) -> tuple[Any, Any]:
     """A simulation and a strategy after a run that gives no cause for warning."""
     it = {
         "config": RunConfig(hard_set_sent=4), "sent": 4, "agreement": 0.5, "disclosed": 10,
-        "buys_nothing": False, "duplicates": 0, "reuse": False, "names": ["a", "b"],
+        "buys_nothing": False, "duplicates": 0, "overlap": 0, "reuse": False, "names": ["a", "b"],
         "standings": {"a": Standing("a"), "b": Standing("b")}, **changed,
     }  # fmt: skip
     world = World()
-    world.duplicates = it["duplicates"]
+    world.duplicates, world.overlap = it["duplicates"], it["overlap"]
     owners = [Owner(name, {}, reuse=it["reuse"]) for name in it["names"]]
     simulation = SimpleNamespace(
         config=it["config"], world=world, scenario=SimpleNamespace(owners=owners)
@@ -121,6 +122,7 @@ def test_a_good_run_gives_no_warning():
         ({"buys_nothing": True}, "no owner's lower bound is above zero: buy from nobody"),
         ({"names": ["a", "b", "gone"]}, "did not answer the roll and were not asked: gone"),
         ({"duplicates": 7}, "7 duplicate examples were dropped before drawing"),
+        ({"overlap": 3}, "3 rows of the test file stand in the other file too: dropped"),
         ({"reuse": True}, "owners hold examples that other owners hold too, slightly shifted"),
         (
             {"final": reached(0.3)},

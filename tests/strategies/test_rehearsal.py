@@ -40,6 +40,7 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         hard_set=SimpleNamespace(sent=selection[:10]),
         splits=SimpleNamespace(selection=selection, tuning=drawn(9, 1), scoring=None),
         baseline=MODEL,
+        eyes=MODEL,
         improved=lambda picked: (seen[-1][1].feature_weight, picked),
         seen=seen,
         reached={},
