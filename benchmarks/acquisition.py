@@ -5,15 +5,16 @@
 
 Every cell is one whole run in process, with the same rounds and the same allocation rule for all
 methods: `stop-early = false`, so that all spend their budget, and, for time, one fine-tune behind
-a score. Cells are kept one by one in OUT/SCENARIO.jsonl, and a second call goes on where the first
-one stopped. Accuracies are on test examples that no decision could see; "failures" are those of
-them that the baseline gets wrong. Intervals are 95 % over seeds (Student's t), of differences
-paired by seed.
+a score. Cells are kept one by one in OUT, and a second call goes on where the first one stopped; a
+changed scenario starts anew, and cells of different versions of the code are said. Accuracies are
+on test examples that no decision could see; "failures" are those of them that the baseline gets
+wrong. Intervals are 95 % over seeds (Student's t), of differences paired by seed.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -28,6 +29,7 @@ from mycroft_fl.config import RunConfig
 from mycroft_fl.models.fitting import fit
 from mycroft_fl.report.statistics import Estimate, over_seeds
 from simulations.run import run
+from simulations.scenario import load_scenario
 from simulations.simulation import Simulation
 from strategies import trainer
 from strategies.run_folder import RunFolder
@@ -68,9 +70,29 @@ def main() -> None:
     options = parser.parse_args()
     given = tuple(sorted(assigned(each) for each in options.assignments))
     cells = list(CELLS[options.table](options.seeds, given))
-    store = options.out / f"{Path(options.scenario).stem}.jsonl"
+    scenario = load_scenario(options.scenario)
+    content = digest([scenario.base / f"{scenario.name}.toml"])
+    store = options.out / f"{scenario.name}-{content}.jsonl"
     results = run_missing(options.scenario, cells, store, options.jobs)
     print(TABLES[options.table](options.scenario, cells, results))
+    versions = {results[cell.key]["code"] for cell in cells}
+    if len(versions) > 1:
+        print(f"\nCells of {len(versions)} versions of the code; remove {store} to run all anew.")
+
+
+def digest(files: Iterable[Path]) -> str:
+    """Names the content of `files`."""
+    hasher = hashlib.sha256()
+    for file in sorted(files):
+        hasher.update(file.read_bytes())
+    return hasher.hexdigest()[:12]
+
+
+def code_version() -> str:
+    """Names the code that a cell's result depends on."""
+    root = Path(__file__).parents[1]
+    packages = ("mycroft_fl", "strategies", "clients", "simulations")
+    return digest(file for package in packages for file in (root / package).rglob("*.py"))
 
 
 def method_cells(seeds: int, given: Settings) -> Iterator[Cell]:
@@ -142,7 +164,7 @@ def run_cell(scenario: str, cell: Cell) -> tuple[str, dict[str, Any]]:
         simulation = Simulation.load(scenario, settings, out, engine="in-process")
         RunFolder.prepared(out, force=False)
         result = run(simulation)
-    return cell.key, {key: result[key] for key in KEPT}
+    return cell.key, {key: result[key] for key in KEPT} | {"code": code_version()}
 
 
 KEPT = (

@@ -88,7 +88,7 @@ def result_of(simulation: Simulation, strategy: MycroftStrategy) -> dict[str, An
         "final": reached["final"],
         "rounds": rounds,
         "owners": _owners(simulation, strategy),
-        "disclosed": strategy.disclosed,
+        "disclosed": strategy.books.disclosed,
         "seconds": round(time.monotonic() - strategy.trainer.since, 3),
         "environment": _environment(simulation),
     }
@@ -107,7 +107,7 @@ def _random_instead(simulation: Simulation, strategy: MycroftStrategy) -> Exampl
     Only a simulator can know what luck alone would have brought.
     """
     parts = []
-    for name, standing in sorted(strategy.standings.items()):
+    for name, standing in sorted(strategy.books.standings.items()):
         if standing.disclosed and not standing.does_harm:
             held = simulation.world.owner(name)
             rng = np.random.default_rng(
@@ -123,11 +123,11 @@ def _owners(simulation: Simulation, strategy: MycroftStrategy) -> list[dict[str,
     missing = [
         Standing(owner.name, failure="timeout")
         for owner in simulation.scenario.owners
-        if owner.name not in strategy.standings
+        if owner.name not in strategy.books.standings
     ]
     return [
         _owner(simulation, standing, rank)
-        for standing, rank in [*strategy.ranking(), *((each, None) for each in missing)]
+        for standing, rank in [*strategy.books.ranking(), *((each, None) for each in missing)]
     ]
 
 
@@ -165,11 +165,11 @@ def _warnings(
             f"the hard set does not agree with itself (halves at cosine {agreement:.2f}): it is too "
             "small or too mixed to say what the model lacks; send more with hard-set.sent"
         )
-    if not strategy.disclosed:
+    if not strategy.books.disclosed:
         warnings.append("nothing was acquired: no owner handed anything over")
     elif config.method not in ("random", "full"):
         warnings += _against_luck(config.method, reached["final"]["hard"], lucky["hard"])
-    if strategy.buys_nothing:
+    if strategy.books.buys_nothing:
         warnings.append("no owner's lower bound is above zero: buy from nobody")
     for group, after in reached["final"]["groups"].items():
         before = reached["control"]["groups"][group]

@@ -5,33 +5,28 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result, Strategy
 
 from mycroft_fl.config import MAX_EXAMPLES, RunConfig
-from mycroft_fl.errors import BadMessage, NotEnoughOwners, SettingError
+from mycroft_fl.errors import BadMessage, SettingError
 from mycroft_fl.examples import Examples
 from mycroft_fl.exchange import Expected, Failure, Request
 from mycroft_fl.models.networks import Classifier
 from mycroft_fl.models.weights import flat_weights
-from mycroft_fl.scoring import Score
 from mycroft_fl.selection import method_named
 from mycroft_fl.wire import SELECT, pack_request, unpack_report
 from strategies import allocation
+from strategies.books import Books
 from strategies.roll_call import roll_call
-from strategies.standing import RoundRecord, Standing, ranked
+from strategies.standing import RoundRecord
 from strategies.traffic import send, sort_out
 from strategies.trainer import Trainer
 
 log = logging.getLogger(__name__)
-
-WORTHLESS = Score(0.0, 0.0, 0.0)
-"""Of an owner that answered with nothing: it has nothing that helps, and that is certain."""
 
 OnRound = Callable[[RoundRecord, Classifier], None]
 
@@ -65,40 +60,12 @@ class MycroftStrategy(Strategy):
         self.expected_owners = expected_owners
         self.patience = patience
         self.on_round = on_round
-        self.standings: dict[str, Standing] = {}
+        self.books = Books()
         self.model: Classifier = trainer.improved(None)
         self.rounds: list[RoundRecord] = []
         self._nodes: dict[str, int] = {}
         self._asked: list[tuple[str, int, Message]] = []
         self._since = time.monotonic()
-
-    @property
-    def disclosed(self) -> int:
-        """Examples that owners have handed over so far."""
-        return sum(each.disclosed for each in self.standings.values())
-
-    def ranking(self) -> list[tuple[Standing, int | None]]:
-        """Owners from most to least worth, with their rank."""
-        return ranked(list(self.standings.values()))
-
-    @property
-    def buys_nothing(self) -> bool:
-        """Whether owners were scored, and none has a lower bound above zero."""
-        scores = [each.score for each in self.standings.values() if each.score is not None]
-        return bool(scores) and all(score.low <= 0 for score in scores)
-
-    def worth_having(self) -> Examples | None:
-        """What was acquired, in the order of owners' names, but from owners known to do harm.
-
-        Harm is known where the whole interval of the score is below zero. None while there is
-        nothing.
-        """
-        parts = [
-            each.subset()
-            for _, each in sorted(self.standings.items())
-            if each.disclosed and not each.does_harm
-        ]
-        return Examples.concatenate(parts) if parts else None
 
     def start(
         self,
@@ -159,27 +126,29 @@ class MycroftStrategy(Strategy):
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """Check each answer, score who answered, improve the model. `NotEnoughOwners` if too few."""
-        before = self.disclosed
+        before = self.books.disclosed
         failed: dict[str, Failure] = {}
         sent = [message for _, _, message in self._asked]
         for (owner, k, _), (_, content) in zip(self._asked, sort_out(sent, replies), strict=True):
             answer = content if isinstance(content, str) else self._checked(owner, content, k)
             if isinstance(answer, str):
                 failed[owner] = answer
-                self.standings[owner] = self.standings[owner].with_failure(answer, k)
+                self.books.enter_failure(owner, answer, k)
             else:
-                self.standings[owner] = self.standings[owner].with_answer(answer)
+                self.books.enter_answer(owner, answer)
         answered = [owner for owner, _, _ in self._asked if owner not in failed]
-        self._require_enough(server_round, len(answered))
+        # Only the first round can be too thin: later ones ask the few that earned it.
+        if server_round == 1:
+            self.books.require_enough(len(answered), self.config)
         self._score(answered)
-        self.model = self.trainer.improved(self.worth_having())
+        self.model = self.trainer.improved(self.books.worth_having())
         record = RoundRecord(
             server_round, len(self._asked), len(answered), dict(sorted(failed.items())),
-            self.disclosed - before, round(time.monotonic() - self._since, 3),
+            self.books.disclosed - before, round(time.monotonic() - self._since, 3),
         )  # fmt: skip
         self.rounds.append(record)
         self.on_round(record, self.model)
-        metrics = MetricRecord({"disclosed": self.disclosed, "answered": len(answered)})
+        metrics = MetricRecord({"disclosed": self.books.disclosed, "answered": len(answered)})
         return ArrayRecord([flat_weights(self.model)]), metrics
 
     def configure_evaluate(
@@ -206,26 +175,22 @@ class MycroftStrategy(Strategy):
         self._nodes = roll_call(
             grid, self.expected_owners, timeout=self.config.timeout, patience=self.patience
         )
-        self.standings = {name: Standing(name) for name in sorted(self._nodes)}
-        self._require_enough(0, len(self._nodes))
+        self.books = Books(self._nodes)
+        self.books.require_enough(len(self._nodes), self.config)
 
     def _plan(self, server_round: int) -> dict[str, int]:
         """Owner -> how many it is asked for in this round."""
         if self.method.everything:
-            return dict.fromkeys(self.standings, MAX_EXAMPLES) if server_round == 1 else {}
-        left = self.config.budget - sum(each.spent for each in self.standings.values())
+            return dict.fromkeys(self.books.standings, MAX_EXAMPLES) if server_round == 1 else {}
+        left = self.config.budget - self.books.spent
         if server_round == 1:
             return allocation.pilots(
-                self.standings,
+                self.books.standings,
                 budget=left,
                 per_owner=self.config.pilot_per_owner,
                 seed=self.config.seed,
             )
-        open_to_more = {
-            name: each
-            for name, each in self.standings.items()
-            if each.acquired and not each.exhausted
-        }
+        open_to_more = self.books.open_to_more()
         spend = -(-left // (self.config.num_rounds - server_round + 1))
         if not open_to_more or spend < 1:
             return {}
@@ -262,38 +227,19 @@ class MycroftStrategy(Strategy):
         except BadMessage as error:
             log.warning("the answer of %s is malformed: %s", owner, error)
             return "malformed"
-        sold_again = self.standings[owner].holds_again(answer.disclosed)
+        sold_again = self.books.standings[owner].holds_again(answer.disclosed)
         copied = self.trainer.has_copied(answer.disclosed)
         return "duplicate" if sold_again or copied else answer.disclosed
 
     def _score(self, owners: list[str]) -> None:
         """Score who answered in this round; of too many, all cheaply and the best by fine-tuning."""
-        subsets = {}
-        for owner in owners:
-            if self.standings[owner].disclosed:
-                subsets[owner] = self.standings[owner].subset()
-            else:
-                self.standings[owner] = replace(self.standings[owner], score=WORTHLESS)
+        subsets = self.books.subsets(owners)
         if len(subsets) > self.config.scoring_at_most:
             cheap = self.trainer.alignments(subsets)
+            self.books.enter_screening(cheap)
             best_first = sorted(cheap, key=lambda owner: (-cheap[owner], owner))
-            for owner in subsets:
-                self.standings[owner] = replace(self.standings[owner], screening=cheap[owner])
             subsets = {owner: subsets[owner] for owner in best_first[: self.config.scoring_at_most]}
-        for owner, score in self.trainer.scores(subsets).items():
-            self.standings[owner] = replace(self.standings[owner], score=score)
-
-    def _require_enough(self, server_round: int, answered: int) -> None:
-        # Only the first round can be too thin: later ones ask the few that earned it.
-        if server_round <= 1 and answered < self.config.min_owners:
-            codes = Counter(each.failure for each in self.standings.values() if each.failure)
-            failed = ", ".join(f"{count} {code}" for code, count in sorted(codes.items()))
-            raise NotEnoughOwners(
-                f"{answered} owners answered within {self.config.timeout:g} s"
-                + (f" ({failed})" if failed else "")
-                + f", fewer than min-owners = {self.config.min_owners}; look at the owners' logs, "
-                "raise timeout, or lower min-owners"
-            )
+        self.books.enter_scores(self.trainer.scores(subsets))
 
     def _wanted(self, plan: dict[str, int]) -> str:
         return "all they hold" if self.method.everything else f"{sum(plan.values())} examples"

@@ -88,5 +88,5 @@ def run_trainer(grid: Grid, setup: TrainerSetup) -> MycroftStrategy:
     folder.save_model("control", trainer.control)
     folder.save_model("own-hard-set", trainer.own_hard_set)
     folder.save_model("final", strategy.model)
-    folder.save_acquired(list(strategy.standings.values()))
+    folder.save_acquired(list(strategy.books.standings.values()))
     return strategy

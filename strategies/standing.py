@@ -98,16 +98,19 @@ class Standing:
 def ranked(standings: list[Standing]) -> list[tuple[Standing, int | None]]:
     """Owners from most to least worth, with their rank; the failed and not asked have none.
 
-    By the lower bound, then the gain; behind them the screened by their cheap score; names settle
-    ties, so that a ranking never depends on the order of arrival.
+    By the lower bound, then the gain; behind them the screened by their cheap score, then who
+    answered with nothing: from them there is nothing to buy, however certain their zero is. Names
+    settle ties, so that a ranking never depends on the order of arrival.
     """
 
     def key(each: Standing) -> tuple[int, float, float, str]:
+        if each.score is not None and each.disclosed == 0:
+            return (2, 0.0, 0.0, each.owner)
         if each.score is not None:
             return (0, -each.score.low, -each.score.gain, each.owner)
         if each.screening is not None:
             return (1, -each.screening, 0.0, each.owner)
-        return (2 if each.failure else 3, 0.0, 0.0, each.owner)
+        return (3 if each.failure else 4, 0.0, 0.0, each.owner)
 
     ordered = sorted(standings, key=key)
     return [

@@ -87,13 +87,13 @@ def parts(**changed: Any) -> tuple[Any, Any]:
         hard_set=SimpleNamespace(sent=examples(*range(it["sent"]))),
         hard_set_agreement=lambda: it["agreement"],
     )
-    strategy = SimpleNamespace(
-        trainer=trainer,
+    books = SimpleNamespace(
         disclosed=it["disclosed"],
         buys_nothing=it["buys_nothing"],
         standings=it["standings"],
         ranking=lambda: ranked(list(it["standings"].values())),
     )
+    strategy = SimpleNamespace(trainer=trainer, books=books)
     return simulation, strategy
 
 

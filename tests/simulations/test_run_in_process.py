@@ -378,7 +378,7 @@ def test_picks_at_random_by_the_simulator_are_as_many_of_each_owners_own(usual):
     standings = {
         name: SimpleNamespace(does_harm=False, disclosed=count) for name, count in counts.items()
     }
-    picks = _random_instead(simulation, SimpleNamespace(standings=standings))
+    picks = _random_instead(simulation, SimpleNamespace(books=SimpleNamespace(standings=standings)))
     assert len(picks) == result["disclosed"] == len(set(picks.ids.tolist()))
     for name, count in counts.items():
         assert np.isin(picks.ids, simulation.world.owner(name).ids).sum() == count

@@ -48,6 +48,15 @@ def test_the_screened_stand_behind_the_scored_by_their_cheap_score():
     assert places(standings) == [("poor", 1), ("late", 2), ("also", 3), ("later", 4)]
 
 
+def test_who_has_nothing_to_give_stands_behind_all_who_gave_something():
+    standings = [
+        Standing("empty", score=Score(0.0, 0.0, 0.0)),
+        scored("unsure", -0.2, 0.1),
+        Standing("late", screening=-1.0),
+    ]
+    assert places(standings) == [("unsure", 1), ("late", 2), ("empty", 3)]
+
+
 def test_the_failed_and_then_the_not_asked_come_last_and_have_no_rank():
     standings = [
         Standing("z"),
@@ -60,7 +69,12 @@ def test_the_failed_and_then_the_not_asked_come_last_and_have_no_rank():
 
 numbers = st.sampled_from([-0.5, -0.1, 0.0, 0.1, 0.5])
 kinds = st.one_of(
-    st.builds(lambda low, gain: {"score": Score(gain, low, 1.0)}, numbers, numbers),
+    st.builds(
+        lambda low, gain, given: {"score": Score(gain, low, 1.0), "acquired": given},
+        numbers,
+        numbers,
+        st.sampled_from([(), (examples(2),)]),
+    ),
     st.builds(lambda cheap: {"screening": cheap}, numbers),
     st.just({"failure": "error"}),
     st.just({}),
