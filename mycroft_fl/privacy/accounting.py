@@ -46,6 +46,11 @@ class Spend:
     epsilon_minus: float = 0.0
     sgd: SgdRun | None = None
 
+    def __post_init__(self) -> None:
+        # A price below zero would be a refund, and nan passes any comparison.
+        if not all(0 <= each < math.inf for each in (self.records, self.rho, self.epsilon_minus)):
+            raise ValueError(f"a spend is finite and at least 0, not {self}")
+
     def renyi(self, order: float) -> float:
         """The Rényi divergence at `order`."""
         return order * self.rho + (sgd_renyi(self.sgd, order) if self.sgd else 0.0)
