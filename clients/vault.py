@@ -25,15 +25,19 @@ OWN_FIT_BATCH, OWN_FIT_RATE = 32, 1e-3
 class Vault:
     """One owner's private examples, what it allows, and what it has handed over.
 
-    `folder` is the owner's own: it holds the ledger and a log that nobody else reads.
+    `folder` is the owner's own: it holds the ledger and a log that nobody else reads. `device`
+    is where gradients are computed; no request has a say in it.
     """
 
-    def __init__(self, name: str, examples: Examples, policy: Policy, folder: Path) -> None:
+    def __init__(
+        self, name: str, examples: Examples, policy: Policy, folder: Path, device: str = "cpu"
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.name = name
         self.log = _owner_log(name, folder / "owner.log")
         self._examples = examples
         self._policy = policy
+        self._device = device
         self._ledger = DisclosureLedger(folder / "ledger.sqlite")
 
     def answer(self, request: Request) -> OwnerReport:
@@ -68,8 +72,9 @@ class Vault:
         """The ids of the examples to hand over, most useful first."""
         disclosed = self._ledger.disclosed()
         allowed = self._policy.records_left(len(disclosed))
-        fresh = self._examples[~np.isin(self._examples.ids, disclosed)]
-        fresh = fresh[_first_of_each(fresh.ids)]
+        held = self._examples[_first_of_each(self._examples.ids)]
+        gone = np.isin(held.ids, disclosed)
+        fresh = held[~gone]
         if len(fresh) == 0:
             return fresh.ids
         query = Query(
@@ -77,6 +82,10 @@ class Vault:
             model=self._model(request),
             feature_space=request.feature_space,
             seed=derived_seed(request.seed, "select", self.name, request.server_round),
+            disclosed=held[gone] if gone.any() else None,
+            gradient_layers=request.gradient_layers,
+            feature_weight=request.feature_weight,
+            device=self._device,
         )
         method = method_named(request.method)
         k = min(request.k, allowed, len(fresh))

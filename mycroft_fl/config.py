@@ -15,6 +15,7 @@ SettingValue = bool | int | float | str
 MAX_EXAMPLES = 10_000_000  # asked of one owner, or in all
 MAX_HARD = 4096
 MAX_THREADS = 64
+MAX_FEATURE_WEIGHT = 1e6
 
 
 def _setting(
@@ -107,6 +108,20 @@ class RunConfig:
         "where features are compared: the input itself, or the model's last hidden layer",
         choices=("pixels", "model"),
     )
+    gradient_layers: str = _setting(
+        "gradient-layers",
+        "last",
+        "whose gradients are matched: those of the model's last layer, or of all its layers",
+        choices=("last", "all"),
+    )
+    feature_weight: float = _setting(
+        "feature-weight",
+        1.0,
+        "what features weigh beside gradients, in funcfeat and omp-coverage; "
+        "0: chosen by rehearsal on the trainer's validation data",
+        least=0,
+        most=MAX_FEATURE_WEIGHT,
+    )
     split_selection: float = _setting(
         "split.selection", 0.4, "share of validation that gives the hard set", above=0, most=0.9
     )
@@ -149,6 +164,12 @@ class RunConfig:
         24,
         "owners scored by fine-tuning; of more, the best by a cheap score",
         least=1,
+    )
+    device: str = _setting(
+        "device",
+        "auto",
+        "where owners compute gradients and match them; auto: on a CUDA card where there is one",
+        choices=("auto", "cpu", "cuda"),
     )
     threads: int = _setting(
         "threads",

@@ -34,6 +34,8 @@ class Request:
     owner_epochs: int
     seed: int
     mode: str = "raw"
+    gradient_layers: str = "last"
+    feature_weight: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)

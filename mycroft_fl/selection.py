@@ -10,38 +10,32 @@ import importlib
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal, cast
 
-import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from mycroft_fl.config import suggestion
+from mycroft_fl.device import torch_device
 from mycroft_fl.errors import SettingError
 from mycroft_fl.examples import Examples
-from mycroft_fl.match.nearest import nearest
-from mycroft_fl.match.omp import orthogonal_matching_pursuit
-from mycroft_fl.match.uniform import uniform
-from mycroft_fl.models.fitting import as_input, correct
+from mycroft_fl.methods.choice import Selection, shares
+from mycroft_fl.methods.features import coverage, features, features_to_set, hard_features
+from mycroft_fl.methods.gradients import (
+    funcfeat,
+    gradient_neighbours,
+    omp,
+    omp_coverage,
+    omp_each,
+    omp_whole,
+)
+from mycroft_fl.methods.references import full, random
+from mycroft_fl.methods.valuation import knn_shapley, transport
+from mycroft_fl.models.fitting import as_input
 from mycroft_fl.models.networks import Classifier
-from mycroft_fl.represent.gradients import last_layer_gradients
+from mycroft_fl.represent.gradients import Atoms, DenseAtoms, gradients
 
-
-@dataclass(frozen=True)
-class Selection:
-    """What one owner picked. Never leaves the owner.
-
-    `weights` are non-negative, one per index; `unexplained` is the share of the target that the
-    picks leave open: for several targets its mean, 1 where a method has no such notion.
-    """
-
-    indices: Int[np.ndarray, " k"]
-    weights: Float[np.ndarray, " k"]
-    unexplained: float = 1.0
-
-    @classmethod
-    def unweighted(cls, indices: Int[np.ndarray, " k"]) -> Selection:
-        """Picks that all weigh the same."""
-        return cls(indices, np.ones(len(indices)))
+__all__ = ["METHODS", "Method", "Query", "Selection", "method_named", "shares"]
 
 
 @dataclass(frozen=True)
@@ -49,13 +43,20 @@ class Query:
     """What a method may look at besides the candidates.
 
     `model` is the one whose gradients count (the trainer's, or an early one of the owner's), and
-    is None where the method asked for none.
+    is None where the method asked for none. `disclosed` are the owner's own examples that it
+    handed over before: a later choice goes on from them. `gradient_layers`, `feature_weight` and
+    `device` are the run's settings of these names. With `ready` an example's x is its gradient.
     """
 
     hard: Examples
     model: Classifier | None
     feature_space: str
     seed: int
+    disclosed: Examples | None = None
+    gradient_layers: str = "last"
+    feature_weight: float = 1.0
+    device: str = "cpu"
+    ready: bool = False
 
     def require_model(self) -> Classifier:
         """The model, for a method that cannot do without."""
@@ -72,6 +73,14 @@ class Query:
         with torch.no_grad():
             return torch.cat([model.features(part) for part in torch.split(x, 1024)])
 
+    def gradients(self, examples: Examples) -> Atoms:
+        """Each example's gradient of the loss, by the layers that were asked for, as factors."""
+        x, device = as_input(examples.x), torch_device(self.device)
+        if self.ready:
+            return DenseAtoms(x.to(device))
+        y, layers = torch.from_numpy(examples.y), cast(Literal["last", "all"], self.gradient_layers)
+        return gradients(self.require_model(), x, y, layers=layers, device=device)
+
 
 Select = Callable[[Examples, Query, int], Selection]
 
@@ -81,70 +90,32 @@ class Method:
     """A way to choose. `looks_through` says whose eyes it needs, and so what must travel.
 
     "nothing": the data alone; "a-model": gradients of the trainer's model or of the owner's own;
-    "trainer-model": the trainer's and no other.
+    "trainer-model": the trainer's and no other. `by_class`: a candidate is of use only to hard
+    examples of its class. `weighs_features`: it reads the query's `feature_weight`.
     """
 
     select: Select
     looks_through: str = "a-model"
     everything: bool = False
-
-
-def omp(candidates: Examples, query: Query, k: int) -> Selection:
-    """Gradient matching per class: candidates of a class against the hard examples of that class.
-
-    Each class may spend its share of k, and ends early where nothing improves the match.
-    Killamsetty et al. 2021, Algorithm 2 (GRAD-MATCH), per class as in Mycroft (arXiv 2410.08432).
-    """
-    model = query.require_model()
-    hard = last_layer_gradients(model, as_input(query.hard.x), torch.from_numpy(query.hard.y))
-    atoms = last_layer_gradients(model, as_input(candidates.x), torch.from_numpy(candidates.y))
-    classes, hard_counts = np.unique(query.hard.y, return_counts=True)
-    pools = [np.flatnonzero(candidates.y == label) for label in classes]
-    spend = shares(k, hard_counts, np.array([len(pool) for pool in pools]))
-    picks, weights, unexplained = [np.empty(0, np.int64)], [np.empty(0)], []
-    for label, pool, allowed in zip(classes, pools, spend, strict=True):
-        if allowed == 0:
-            unexplained.append(1.0)
-            continue
-        target = hard[torch.from_numpy(np.flatnonzero(query.hard.y == label))].mean()
-        found = orthogonal_matching_pursuit(atoms[torch.from_numpy(pool)], target, int(allowed))
-        picks.append(pool[found.indices.numpy()])
-        weights.append(found.weights.numpy())
-        unexplained.append(found.unexplained)
-    mean_unexplained = float(np.average(unexplained, weights=hard_counts))
-    return Selection(np.concatenate(picks), np.concatenate(weights), mean_unexplained)
-
-
-def features(candidates: Examples, query: Query, k: int) -> Selection:
-    """The nearest candidates of the same class, each hard example in turn."""
-    return Selection.unweighted(_nearest(candidates, query, k))
-
-
-def hard_features(candidates: Examples, query: Query, k: int) -> Selection:
-    """The nearest of those candidates that the trainer's model gets wrong.
-
-    May end with fewer than k: what the model already gets right is not offered as a substitute.
-    """
-    wrong = np.flatnonzero(~correct(query.require_model(), candidates))
-    return Selection.unweighted(wrong[_nearest(candidates[wrong], query, k)])
-
-
-def random(candidates: Examples, query: Query, k: int) -> Selection:
-    """Candidates drawn uniformly at random."""
-    return Selection.unweighted(uniform(len(candidates), k, np.random.default_rng(query.seed)))
-
-
-def full(candidates: Examples, query: Query, k: int) -> Selection:
-    """Everything, as far as `k` allows: full information, the reference from above."""
-    return Selection.unweighted(np.arange(min(k, len(candidates))))
+    by_class: bool = True
+    weighs_features: bool = False
 
 
 METHODS: dict[str, Method] = {
     "omp": Method(omp),
+    "omp-whole": Method(omp_whole, by_class=False),
+    "omp-each": Method(omp_each),
+    "gradient-neighbours": Method(gradient_neighbours, by_class=False),
     "features": Method(features, looks_through="nothing"),
+    "features-to-set": Method(features_to_set, looks_through="nothing"),
     "hard-features": Method(hard_features, looks_through="trainer-model"),
-    "random": Method(random, looks_through="nothing"),
-    "full": Method(full, looks_through="nothing", everything=True),
+    "funcfeat": Method(funcfeat, weighs_features=True),
+    "coverage": Method(coverage, looks_through="nothing"),
+    "omp-coverage": Method(omp_coverage, weighs_features=True),
+    "knn-shapley": Method(knn_shapley, looks_through="nothing"),
+    "transport": Method(transport, looks_through="nothing", by_class=False),
+    "random": Method(random, looks_through="nothing", by_class=False),
+    "full": Method(full, looks_through="nothing", everything=True, by_class=False),
 }
 
 
@@ -164,7 +135,7 @@ def method_named(name: str) -> Method:
         ) from error
     if not callable(function) or _parameters(function) != 3:
         raise SettingError(f"method '{name}' must be a function of (candidates, query, k)")
-    return Method(function)
+    return Method(function, by_class=False)
 
 
 def _parameters(function: Callable) -> int | None:
@@ -173,37 +144,3 @@ def _parameters(function: Callable) -> int | None:
         return len(inspect.signature(function).parameters)
     except ValueError:
         return None
-
-
-def shares(
-    total: int, weights: Int[np.ndarray, " c"], most: Int[np.ndarray, " c"]
-) -> Int[np.ndarray, " c"]:
-    """`total` split in proportion to `weights`, none above `most`; what is cut goes to the rest."""
-    full = (weights <= 0) | (most <= 0)
-    granted = np.zeros(len(weights), dtype=np.int64)
-    # Whoever's proportion passes its cap gets the cap, and the others divide the rest.
-    while not full.all():
-        left = total - granted.sum()
-        exact = np.where(full, 0, left * weights / weights[~full].sum())
-        capped = ~full & (exact >= most)
-        if not capped.any():
-            floors = np.floor(exact).astype(np.int64)
-            # What rounding down leaves: the largest fractions first, ties to the first.
-            by_fraction = np.argsort(-np.where(full, -1, exact - floors), kind="stable")
-            floors[by_fraction[: left - floors.sum()]] += 1
-            return granted + floors
-        granted[capped] = most[capped]
-        full |= capped
-    return granted
-
-
-def _nearest(candidates: Examples, query: Query, k: int) -> Int[np.ndarray, " j"]:
-    if len(candidates) == 0:
-        return np.empty(0, dtype=np.int64)
-    return nearest(
-        query.features(candidates),
-        query.features(query.hard),
-        k,
-        candidate_labels=torch.from_numpy(candidates.y),
-        hard_labels=torch.from_numpy(query.hard.y),
-    ).numpy()

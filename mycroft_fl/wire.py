@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 
-from mycroft_fl.config import MAX_EXAMPLES, MAX_HARD
+from mycroft_fl.config import MAX_EXAMPLES, MAX_FEATURE_WEIGHT, MAX_HARD
 from mycroft_fl.errors import BadMessage
 from mycroft_fl.examples import Examples
 from mycroft_fl.exchange import Expected, OwnerReport, Request
@@ -36,6 +36,8 @@ _REQUEST_FIELDS: dict[str, type] = {
     "owner-epochs": int,
     "seed": int,
     "mode": str,
+    "gradient-layers": str,
+    "feature-weight": float,
 }
 
 
@@ -60,6 +62,10 @@ def unpack_request(content: RecordDict) -> Request:
         raise BadMessage(f"num-classes is {fields['num-classes']}; it must be from 1 to 1000000")
     if fields["feature-space"] not in ("pixels", "model"):
         raise BadMessage("feature-space must be 'pixels' or 'model'")
+    if fields["gradient-layers"] not in ("last", "all"):
+        raise BadMessage("gradient-layers must be 'last' or 'all'")
+    if not 0 <= fields["feature-weight"] <= MAX_FEATURE_WEIGHT:  # nor is NaN
+        raise BadMessage(f"feature-weight must be from 0 to {MAX_FEATURE_WEIGHT:g}")
     hard = _examples(arrays, fields["num-classes"], at_most=MAX_HARD)
     if len(hard) == 0:
         raise BadMessage("the hard set is empty")

@@ -12,7 +12,6 @@
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -31,7 +30,15 @@ import joblib
 import tomli_w
 
 from mycroft_fl.errors import EngineFailed
-from simulations.processes import MARKER, answering, leave, stop_processes
+from simulations.processes import (
+    MARKER,
+    answering,
+    clear_up,
+    leave,
+    start,
+    stop_processes,
+    watched,
+)
 
 APPS = ("simulations.server_app", "simulations.client_app")
 SUPERLINK_DEADLINE = 120.0  # seconds; importing Flower takes 2, on a loaded machine 20
@@ -77,7 +84,11 @@ def run_on_flower(
         run = ["flwr", "run", str(folder / "app"), "--stream"]
         run += ["--federation-config", federation_config(owners, threads)]
         log = (log_to or folder) / "flower.log"
-        with _superlink(folder, environment), log.open("w", encoding="utf-8") as kept:
+        with (
+            watched(folder, environment),
+            _superlink(folder, environment),
+            log.open("w", encoding="utf-8") as kept,
+        ):
             lines = _stream(run, environment, on_line, kept)
             answer = _stream(["flwr", "list", "--format=json"], environment)
         status, details = read_status("\n".join(answer))
@@ -157,8 +168,7 @@ def _private_folder() -> Iterator[Path]:
         yield folder
     finally:
         with answering(signal.SIG_IGN, signal.SIGINT, *ENDINGS):
-            stop_processes(folder)
-            shutil.rmtree(folder, ignore_errors=True)
+            clear_up(folder)
 
 
 @contextmanager
@@ -173,7 +183,7 @@ def _superlink(folder: Path, environment: dict[str, str]) -> Iterator[None]:
     command = ["flower-superlink", "--insecure", "--simulation", "--isolation", "subprocess"]
     command += ["--host", "127.0.0.1", "--port", str(port)]
     log = folder / "superlink.log"
-    with log.open("w") as output, _popen(command, environment, output) as process:
+    with log.open("w") as output, start(command, environment, output) as process:
         try:
             deadline = time.monotonic() + SUPERLINK_DEADLINE
             while not _listens(port):
@@ -194,21 +204,6 @@ def _listens(port: int) -> bool:
     return False
 
 
-def _popen(command: list[str], environment: dict[str, str], output: int | IO[str]) -> Any:
-    return subprocess.Popen(
-        command,
-        env=environment,
-        # Ray's workers import from the SuperLink's working directory before anything else.
-        cwd=Path(environment[MARKER]) / "empty",
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-        errors="replace",
-        start_new_session=True,  # Ctrl-C in a terminal is for this process alone
-    )
-
-
 def _stream(
     command: list[str],
     environment: dict[str, str],
@@ -217,7 +212,7 @@ def _stream(
 ) -> list[str]:
     """The lines that a command prints, each given to `on_line` and to the log as it comes."""
     lines: list[str] = []
-    with _popen(command, environment, subprocess.PIPE) as process:
+    with start(command, environment, subprocess.PIPE) as process:
         try:
             for raw in process.stdout:
                 lines.append(COLOUR.sub("", raw).rstrip())
@@ -241,9 +236,9 @@ def read_status(answer: str) -> tuple[str, str]:
 
 def last_error(lines: Sequence[str]) -> str:
     """What the last traceback ends with, wrapping errors apart; else what `flwr` says in a box."""
-    for start in reversed(range(len(lines))):
-        if lines[start].startswith("Traceback (most recent call last)"):
-            message = dropwhile(lambda line: line.startswith(" "), lines[start + 1 :])
+    for first in reversed(range(len(lines))):
+        if lines[first].startswith("Traceback (most recent call last)"):
+            message = dropwhile(lambda line: line.startswith(" "), lines[first + 1 :])
             text = "\n".join(takewhile(lambda line: not AFTER_MESSAGE.match(line), message))
             if not text.startswith(WRAPPERS):
                 return text

@@ -1,11 +1,19 @@
-"""The processes of a run: who they are, and how they all end."""
+"""The processes of a run: who they are, and how they all end.
 
+Run as a program with a run's folder, it waits until its standard input closes, which even a
+`kill -9` of the process at the other end brings about, and then ends whatever the run left.
+"""
+
+import os
+import shutil
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import psutil
 
@@ -14,13 +22,16 @@ GRACE = 3.0  # seconds between asking a process to end and killing it
 
 
 def processes_of(folder: Path) -> list[psutil.Process]:
-    """The processes of the run in `folder`: their environment names it, or they work in it."""
+    """The other processes of the run in `folder`: their environment names it, or they work in it."""
     return [
         process
         for process in psutil.process_iter(["environ", "cwd"])
-        if (process.info["environ"] or {}).get(MARKER) == str(folder)
-        # Ray's agents set a title, which overwrites the environment that others see.
-        or Path(process.info["cwd"] or "/").is_relative_to(folder)
+        if process.pid != os.getpid()
+        and (
+            (process.info["environ"] or {}).get(MARKER) == str(folder)
+            # Ray's agents set a title, which overwrites the environment that others see.
+            or Path(process.info["cwd"] or "/").is_relative_to(folder)
+        )
     ]
 
 
@@ -32,6 +43,38 @@ def stop_processes(folder: Path) -> None:
             with suppress(psutil.NoSuchProcess):
                 stop(process)
         psutil.wait_procs(processes, timeout=GRACE)
+
+
+def start(
+    command: list[str],
+    environment: dict[str, str],
+    output: int | IO[str],
+    stdin: int = subprocess.DEVNULL,
+) -> Any:
+    """A process of the run, working in the empty folder beside what the run keeps."""
+    return subprocess.Popen(
+        command,
+        env=environment,
+        # Ray's workers import from the SuperLink's working directory before anything else.
+        cwd=Path(environment[MARKER]) / "empty",
+        stdin=stdin,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+        start_new_session=True,  # Ctrl-C in a terminal is for this process alone
+    )
+
+
+@contextmanager
+def watched(folder: Path, environment: dict[str, str]) -> Iterator[None]:
+    """A process that clears up after the run should this one be killed; it ends with the run."""
+    command = [sys.executable, "-m", "simulations.processes", str(folder)]
+    with start(command, environment, subprocess.DEVNULL, stdin=subprocess.PIPE) as watcher:
+        try:
+            yield
+        finally:
+            watcher.kill()
 
 
 @contextmanager
@@ -52,3 +95,14 @@ def answering(handler: Any, *numbers: int) -> Iterator[None]:
 def leave(number: int, _frame: object) -> None:
     """Answer a signal by leaving, so that whatever is open is closed on the way out."""
     raise SystemExit(128 + number)
+
+
+def clear_up(folder: Path) -> None:
+    """Stop the run's processes and remove its folder."""
+    stop_processes(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    sys.stdin.read()
+    clear_up(Path(sys.argv[1]))

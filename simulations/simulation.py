@@ -132,7 +132,11 @@ class Simulation:
         policy = Policy.from_table(self.scenario.policy)
         policy = replace(policy, own_methods=policy.own_methods + self._own_methods())
         vault = Vault(
-            owner.name, self.world.owner(owner.name), policy, self.folder.owner(owner.name)
+            owner.name,
+            self.world.owner(owner.name),
+            policy,
+            self.folder.owner(owner.name),
+            self.config.device,
         )
         if owner.behaviour is None:
             return vault

@@ -214,6 +214,8 @@ class MycroftStrategy(Strategy):
             feature_space=self.config.feature_space,
             owner_epochs=self.config.owner_epochs,
             seed=self.config.seed,
+            gradient_layers=self.config.gradient_layers,
+            feature_weight=self.trainer.feature_weight,
         )
 
     def _checked(self, owner: str, content: RecordDict, k: int) -> Examples | Failure:

@@ -35,6 +35,7 @@ from mycroft_fl.seeds import derived_seed
 from mycroft_fl.selection import method_named
 from mycroft_fl.task import Task
 from strategies.defences import copy_radii, is_copying
+from strategies.rehearsal import rehearsed_feature_weight
 
 log = logging.getLogger(__name__)
 
@@ -102,6 +103,13 @@ class Trainer:
     def own_hard_set(self) -> Classifier:
         """The same fine-tune with the sent hard examples and no owner: the rival that is free."""
         return self._fine_tuned(None, hard=True)
+
+    @cached_property
+    def feature_weight(self) -> float:
+        """What features weigh beside gradients: as set, or by rehearsal where the method asks."""
+        if self.config.feature_weight or not method_named(self.config.method).weighs_features:
+            return self.config.feature_weight
+        return rehearsed_feature_weight(self)
 
     def has_copied(self, answer: Examples) -> bool:
         """Whether an owner sends the hard set back instead of examples of its own."""

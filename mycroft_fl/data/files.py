@@ -60,7 +60,7 @@ def read_npz(path: Path) -> Rows:
             "and at least one example"
         )
     labels, classes = _labels(path, y)
-    return Rows(_images(path, x) if x.dtype == np.uint8 else _vectors(path, x), labels, classes)
+    return Rows(as_images(path, x) if x.dtype == np.uint8 else as_vectors(path, x), labels, classes)
 
 
 def read_images(path: Path) -> Rows:
@@ -124,7 +124,7 @@ def _named_labels(names: np.ndarray) -> tuple[Int64[np.ndarray, " n"], tuple[str
     return np.array([place[str(name)] for name in names], dtype=np.int64), tuple(classes)
 
 
-def _images(path: Path, x: np.ndarray) -> UInt8[np.ndarray, "n c h w"]:
+def as_images(path: Path, x: np.ndarray) -> UInt8[np.ndarray, "n c h w"]:
     if x.ndim == 3:
         x = x[:, None]
     elif x.ndim == 4 and x.shape[1] not in (1, 3) and x.shape[3] in (1, 3):
@@ -137,7 +137,7 @@ def _images(path: Path, x: np.ndarray) -> UInt8[np.ndarray, "n c h w"]:
     return np.ascontiguousarray(x)
 
 
-def _vectors(path: Path, x: np.ndarray) -> Vectors:
+def as_vectors(path: Path, x: np.ndarray) -> Vectors:
     if x.dtype.kind != "f" or x.ndim != 2 or x.size == 0:
         raise DataError(
             f"{path}: x is {_shape(x)}; give images as uint8 (n c h w, n h w c or n h w), "

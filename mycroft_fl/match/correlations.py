@@ -17,10 +17,10 @@ _COLUMNS = 64  # columns of the Gram matrix allocated at a time
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """Atoms and a target at norm one; a ridge is one more row per atom, orthogonal to all others.
+    """Atoms and a target at norm one; what is penalised is one more row per atom, orthogonal to all.
 
-    `norms` are those of the atoms with their ridge row, 1 where an atom is zero; `penalty` is
-    the ridge's share of each squared norm.
+    `norms` are those of the atoms with that row, 1 where an atom is zero; `penalty` is the row's
+    share of each squared norm.
     """
 
     atoms: Atoms
@@ -30,9 +30,11 @@ class Problem:
     zero: Bool[Tensor, " n"]
 
     @classmethod
-    def scaled(cls, atoms: Atoms, target: Tensor, squared: Tensor, ridge: float) -> Problem:
-        """The problem for a ridge given as a share of the mean squared norm."""
-        row, zero = ridge * squared.mean(), squared == 0
+    def scaled(
+        cls, atoms: Atoms, target: Tensor, squared: Tensor, ridge: float, extra: Tensor
+    ) -> Problem:
+        """For a ridge given as a share of the mean squared norm, and each atom's extra penalty."""
+        row, zero = ridge * squared.mean() + extra, squared == 0
         whole = (squared + row).masked_fill(zero, 1)
         return cls(atoms, target.to(atoms.device), whole.sqrt(), row / whole, zero)
 

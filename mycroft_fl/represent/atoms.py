@@ -31,6 +31,10 @@ class Atoms(Protocol):
         """The atoms at `index`, in that order."""
 
     @property
+    def shape(self) -> torch.Size:
+        """The shape of a direction."""
+
+    @property
     def dtype(self) -> torch.dtype:
         """The precision of the products."""
 
@@ -57,6 +61,9 @@ class Atoms(Protocol):
     ) -> Float[Tensor, "*direction"]:
         """The weighted sum of the atoms at `index`."""
 
+    def mean(self) -> Float[Tensor, "*direction"]:
+        """The mean atom, a target to match. DataError where there is none."""
+
 
 @dataclass(frozen=True, eq=False)
 class DenseAtoms:
@@ -72,6 +79,10 @@ class DenseAtoms:
 
     def __getitem__(self, index: Int[Tensor, " t"]) -> DenseAtoms:
         return DenseAtoms(self.rows[index])
+
+    @property
+    def shape(self) -> torch.Size:
+        return self.rows.shape[1:]
 
     @property
     def dtype(self) -> torch.dtype:
@@ -107,8 +118,83 @@ class DenseAtoms:
         return self.rows.mean(0)
 
 
+@dataclass(frozen=True, eq=False)
+class SummedAtoms:
+    """Atoms in parts, such as one per layer: a product is the sum of the parts' products.
+
+    A direction is flat, the parts' directions one after the other.
+    """
+
+    parts: tuple[Atoms, ...]
+
+    def __post_init__(self) -> None:
+        lengths = {len(part) for part in self.parts}
+        if len(lengths) != 1:
+            raise DataError(
+                f"parts of {sorted(lengths)} atoms; give at least one, all equally long"
+            )
+
+    def __len__(self) -> int:
+        return len(self.parts[0])
+
+    def __getitem__(self, index: Int[Tensor, " t"]) -> SummedAtoms:
+        return SummedAtoms(tuple(part[index] for part in self.parts))
+
+    @property
+    def shape(self) -> torch.Size:
+        return torch.Size([sum(self._sizes)])
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.parts[0].dtype
+
+    @property
+    def device(self) -> torch.device:
+        return self.parts[0].device
+
+    def double(self) -> SummedAtoms:
+        return SummedAtoms(tuple(part.double() for part in self.parts))
+
+    def squared_norms(self) -> Float[Tensor, " n"]:
+        return _sum([part.squared_norms() for part in self.parts])
+
+    def correlate(self, direction: Float[Tensor, " d"]) -> Float[Tensor, " n"]:
+        require_shape(direction, self.shape)
+        pieces = zip(self.parts, torch.split(direction, self._sizes), strict=True)
+        return _sum([part.correlate(piece.reshape(part.shape)) for part, piece in pieces])
+
+    def gram(
+        self, index: Int[Tensor, " t"], scale: Float[Tensor, " t"] | None = None
+    ) -> Float[Tensor, "n t"]:
+        return _sum([part.gram(index, scale) for part in self.parts])
+
+    def combine(
+        self, index: Int[Tensor, " t"], weights: Float[Tensor, " t"]
+    ) -> Float[Tensor, " d"]:
+        return torch.cat([part.combine(index, weights).flatten() for part in self.parts])
+
+    def mean(self) -> Float[Tensor, " d"]:
+        """The mean atom, a target to match. DataError where there is none."""
+        return torch.cat([part.mean().flatten() for part in self.parts])
+
+    @property
+    def _sizes(self) -> list[int]:
+        return [part.shape.numel() for part in self.parts]
+
+
+def _sum(products: list[Tensor]) -> Tensor:
+    total = products[0]
+    for product in products[1:]:
+        total.add_(product)
+    return total
+
+
 def require_matrix(name: str, tensor: Tensor) -> None:
-    if tensor.ndim != 2 or not tensor.is_floating_point():
+    require_floats(name, tensor, 2)
+
+
+def require_floats(name: str, tensor: Tensor, dimensions: int) -> None:
+    if tensor.ndim != dimensions or not tensor.is_floating_point():
         raise DataError(
             f"{name} has shape {tuple(tensor.shape)} and type {tensor.dtype}; "
             "give floating-point numbers, one row per example"

@@ -2,98 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+import copy
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
 from mycroft_fl.errors import DataError, SettingError
-from mycroft_fl.represent.atoms import (
-    Atoms,
-    DenseAtoms,
-    blocks,
-    require_matrix,
-    require_shape,
-    require_some,
-    scaled,
-    squared_row_norms,
-)
+from mycroft_fl.represent.atoms import Atoms, DenseAtoms, SummedAtoms, require_shape
+from mycroft_fl.represent.factors import GradientFactors, PositionFactors
+from mycroft_fl.represent.layers import all_layer_gradients, evaluating
 
-__all__ = ["Atoms", "DenseAtoms", "GradientFactors", "last_layer_gradients"]
+__all__ = [
+    "Atoms",
+    "DenseAtoms",
+    "GradientFactors",
+    "PositionFactors",
+    "SummedAtoms",
+    "gradients",
+    "last_layer_gradients",
+]
 
 
-@dataclass(frozen=True, eq=False)
-class GradientFactors:
-    """Gradients g_i = delta_i (x) [h_i; 1] of a linear layer with a bias, never built as n x d.
+def gradients(
+    model: nn.Module,
+    x: Shaped[Tensor, "n ..."],
+    y: Int[Tensor, " n"],
+    *,
+    layers: Literal["last", "all"] = "last",
+    batch_size: int = 512,
+    device: torch.device | str | None = None,
+    projection: int = 2048,
+    seed: int = 0,
+) -> Atoms:
+    """Each example's gradient of the cross-entropy, as atoms for matching pursuit.
 
-    `delta` is the loss's derivative by the layer's outputs, `inputs` the layer's inputs h. Then
-    <g_i, g_j> = <delta_i, delta_j> (<h_i, h_j> + 1): a column of the Gram matrix costs n (C + p)
-    and not n C p. A direction is C x (p+1), its last column the bias.
+    `layers="last"`: by the last layer, for a model with logits = head(features(x)); a direction
+    is C x (p+1). `layers="all"`: by every parameter that is trained, for any model whose
+    model(x) are logits; a direction is flat. Linear layers and convolutions are held as factors,
+    one part a layer; all other parameters' gradients together as rows, of `projection` numbers
+    where there are more than that: a random projection drawn from `seed`, which preserves their
+    products up to a relative error of about 1 / sqrt(projection) (TRAK, Park et al. 2023).
+
+    The atoms lie on `device` (the model's own, where None). Evaluation mode: dropout off, batch
+    statistics fixed. SettingError for an unknown `layers` or a model that does not fit; DataError
+    for labels that do not.
     """
-
-    delta: Float[Tensor, "n C"]
-    inputs: Float[Tensor, "n p"]
-
-    def __post_init__(self) -> None:
-        require_matrix("delta", self.delta)
-        require_matrix("inputs", self.inputs)
-        if len(self.delta) != len(self.inputs):
-            raise DataError(
-                f"delta has {len(self.delta)} rows and inputs has {len(self.inputs)}; "
-                "give one row of each per example"
-            )
-
-    def __len__(self) -> int:
-        return len(self.delta)
-
-    def __getitem__(self, index: Int[Tensor, " t"]) -> GradientFactors:
-        return GradientFactors(self.delta[index], self.inputs[index])
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return self.delta.dtype
-
-    @property
-    def device(self) -> torch.device:
-        return self.delta.device
-
-    def double(self) -> GradientFactors:
-        return GradientFactors(self.delta.double(), self.inputs.double())
-
-    def squared_norms(self) -> Float[Tensor, " n"]:
-        return squared_row_norms(self.delta) * (squared_row_norms(self.inputs) + 1)
-
-    def correlate(self, direction: Float[Tensor, "C p_and_bias"]) -> Float[Tensor, " n"]:
-        classes, features = self.delta.shape[1], self.inputs.shape[1]
-        require_shape(direction, torch.Size([classes, features + 1]))
-        weight, bias = direction.to(self.delta).tensor_split([features], dim=1)
-        # As logits of a layer with this weight: an n x C temporary where delta @ weight has n x p.
-        parts = [
-            (torch.addmm(bias.T, self.inputs[block], weight.T) * self.delta[block]).sum(1)
-            for block in blocks(len(self), classes)
-        ]
-        return torch.cat(parts) if parts else self.delta.new_empty(0)
-
-    def gram(
-        self, index: Int[Tensor, " t"], scale: Float[Tensor, " t"] | None = None
-    ) -> Float[Tensor, "n t"]:
-        products = (self.inputs @ self.inputs[index].T).add_(1)
-        return products.mul_(self.delta @ scaled(self.delta[index], scale).T)
-
-    def combine(
-        self, index: Int[Tensor, " t"], weights: Float[Tensor, " t"]
-    ) -> Float[Tensor, "C p_and_bias"]:
-        delta = scaled(self.delta[index], weights)
-        return torch.cat([delta.T @ self.inputs[index], delta.sum(0)[:, None]], dim=1)
-
-    def mean(self) -> Float[Tensor, "C p_and_bias"]:
-        """The mean gradient, a target to match. DataError where there is no example."""
-        require_some(self.delta)
-        total = torch.cat([self.delta.T @ self.inputs, self.delta.sum(0)[:, None]], dim=1)
-        return total / len(self)
+    if layers not in ("last", "all"):
+        raise SettingError(f"layers is {layers!r}; choose from ['all', 'last']")
+    if projection < 1:
+        raise SettingError(f"projection is {projection}; give 1 or more")
+    if device is not None and torch.device(device) != next(model.parameters()).device:
+        model = copy.deepcopy(model).to(device)
+    if layers == "last":
+        return last_layer_gradients(model, x, y, batch_size)
+    _require_labels(x, y, None, batch_size)
+    with evaluating(model):
+        return all_layer_gradients(model, x, y, batch_size, projection, seed)
 
 
 def last_layer_gradients(
@@ -110,7 +76,7 @@ def last_layer_gradients(
     where = head.weight
     delta = where.new_empty(len(x), head.out_features, requires_grad=False)
     inputs = where.new_empty(len(x), head.in_features, requires_grad=False)
-    with torch.no_grad(), _evaluating(model):
+    with torch.no_grad(), evaluating(model):
         for start in range(0, len(x), batch_size):
             rows = slice(start, start + batch_size)
             features = model.features(x[rows].to(where.device))  # type: ignore[operator]
@@ -129,18 +95,6 @@ def _cross_entropy_delta(
     return delta.scatter_(1, y[:, None].long(), -delta.sum(1, keepdim=True))
 
 
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode for a while; every module then gets its own mode back."""
-    training = [module for module in model.modules() if module.training]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True
-
-
 def _head(model: nn.Module) -> nn.Linear:
     head = getattr(model, "head", None)
     if not isinstance(head, nn.Linear) or not callable(getattr(model, "features", None)):
@@ -155,12 +109,12 @@ def _head(model: nn.Module) -> nn.Linear:
     return head
 
 
-def _require_labels(x: Tensor, y: Tensor, classes: int, batch_size: int) -> None:
+def _require_labels(x: Tensor, y: Tensor, classes: int | None, batch_size: int) -> None:
     if batch_size < 1:
         raise SettingError(f"batch_size is {batch_size}; give 1 or more")
     if len(x) != len(y):
         raise DataError(f"{len(x)} examples but {len(y)} labels; give one label per example")
-    if len(y) and (y.min() < 0 or y.max() >= classes):
+    if classes is not None and len(y) and (y.min() < 0 or y.max() >= classes):
         raise DataError(
             f"labels go from {int(y.min())} to {int(y.max())}, but the model knows 0 to "
             f"{classes - 1}; give it labels of its own task"

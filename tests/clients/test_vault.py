@@ -23,7 +23,7 @@ from mycroft_fl.exchange import Request
 from mycroft_fl.models.networks import build
 from mycroft_fl.models.weights import flat_weights
 from mycroft_fl.privacy.ledger import DisclosureLedger
-from mycroft_fl.selection import METHODS
+from mycroft_fl.selection import METHODS, Method, Query, Selection
 
 CLASSES = 3
 SHAPE = (5,)
@@ -225,6 +225,62 @@ def test_the_trainers_weights_are_the_ones_looked_through(tmp_path: Path) -> Non
     assert 0 not in answer.y
 
 
+def looking(seen: list) -> Callable:
+    """A method that keeps the query it is given, and picks the first candidates."""
+
+    def select(candidates: Examples, query: Query, k: int) -> Selection:
+        seen.append((candidates, query))
+        return Selection.unweighted(np.arange(min(k, len(candidates))))
+
+    return select
+
+
+def test_a_method_sees_what_was_disclosed_before_and_what_the_request_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list = []
+    monkeypatch.setitem(METHODS, "features", Method(looking(seen), looks_through="nothing"))
+    one = drawn(30)
+    examples = Examples.concatenate([one, one[:9]])  # copies are not disclosed twice over
+    vault = Vault("owner", examples, Policy(), tmp_path, device="auto")
+    asked = request(gradient_layers="all", feature_weight=3.0)
+    first = vault.answer(asked).disclosed
+    vault.answer(replace(asked, server_round=2))
+    (_, begun), (candidates, later) = seen
+    assert begun.disclosed is None
+    assert later.disclosed.ids.tolist() == first.ids.tolist()
+    assert not set(candidates.ids.tolist()) & set(first.ids.tolist())
+    assert len(candidates) == 26
+    assert (later.gradient_layers, later.feature_weight, later.device) == ("all", 3.0, "auto")
+
+
+@pytest.mark.parametrize(
+    "method", ["coverage", "features", "gradient-neighbours", "knn-shapley", "transport"]
+)
+def test_two_rounds_bring_what_one_would_have_brought(method: str, tmp_path: Path) -> None:
+    examples, weights = drawn(60), through(method)
+    at_once = vault_of(examples, tmp_path / "once").answer(
+        request(method=method, k=12, weights=weights)
+    )
+    apart: list[int] = []
+    for server_round, k in ((1, 5), (2, 7)):
+        asked = request(method=method, k=k, weights=weights, server_round=server_round)
+        apart += vault_of(examples, tmp_path / "twice").answer(asked).disclosed.ids.tolist()
+    assert sorted(apart) == sorted(at_once.disclosed.ids.tolist())
+
+
+def test_gradients_of_all_layers_are_another_look(tmp_path: Path) -> None:
+    # Fresh weights make the first layer's gradients next to nothing.
+    weights = np.random.default_rng(0).normal(size=WEIGHTS.shape).astype(np.float32)
+    told = [
+        vault_of(drawn(80), tmp_path / layers).answer(
+            request(method="gradient-neighbours", k=20, weights=weights, gradient_layers=layers)
+        )
+        for layers in ("last", "all")
+    ]
+    assert told[0].disclosed.ids.tolist() != told[1].disclosed.ids.tolist()
+
+
 # What is refused
 
 
@@ -367,6 +423,8 @@ def test_equal_requests_have_one_digest_and_every_field_counts() -> None:
         "owner_epochs": 2,
         "seed": 1,
         "mode": "score",
+        "gradient_layers": "all",
+        "feature_weight": 2.0,
     }
     assert set(changes) == set(vars(plain))
     digests = {request_digest(replace(plain, **{key: value})) for key, value in changes.items()}

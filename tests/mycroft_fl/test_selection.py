@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,10 @@ from mycroft_fl.models.networks import Classifier, build
 from mycroft_fl.selection import METHODS, Query, Selection, method_named, shares
 
 CLASSES, DIMENSIONS = 4, 6
+THROUGH_A_MODEL = [
+    "funcfeat", "gradient-neighbours", "hard-features", "omp", "omp-coverage", "omp-each",
+    "omp-whole",
+]  # fmt: skip
 
 
 def drawn(n: int, seed: int, classes: tuple[int, ...] = tuple(range(CLASSES))) -> Examples:
@@ -67,6 +72,57 @@ def test_the_same_query_gives_the_same_picks(name: str, model: Classifier) -> No
     candidates, asked = drawn(40, 1), query(drawn(5, 2), model)
     first, second = (METHODS[name].select(candidates, asked, 7) for _ in range(2))
     assert np.array_equal(first.indices, second.indices)
+
+
+@pytest.mark.parametrize("name", sorted(set(METHODS) - {"random", "full"}))
+@settings(max_examples=12, deadline=None)
+@given(seed=st.integers(0, 10**6), k=st.integers(1, 25))
+def test_the_order_of_candidates_decides_nothing(name: str, seed: int, k: int) -> None:
+    # Two hard examples a class: a single one is at the same distance from a label's mean and itself.
+    model = build("mlp", (DIMENSIONS,), CLASSES, seed=0)
+    candidates, asked = drawn(30, seed), query(drawn(8, seed + 1), model)
+    order = np.random.default_rng(seed).permutation(30)
+    there = METHODS[name].select(candidates, asked, k).indices
+    here = METHODS[name].select(candidates[order], asked, k).indices
+    assert sorted(order[here].tolist()) == sorted(there.tolist())
+
+
+@pytest.mark.parametrize("name", METHODS)
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 10**6), first=st.integers(1, 10), then=st.integers(1, 10))
+def test_a_later_choice_never_repeats_what_was_disclosed(
+    name: str, seed: int, first: int, then: int
+) -> None:
+    begun, rest = asked_twice(name, seed, first, then)
+    assert len(rest) <= then
+    assert len(set(rest)) == len(rest)
+    assert not set(begun) & set(rest)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["coverage", "features", "features-to-set", "gradient-neighbours", "hard-features",
+     "knn-shapley", "transport"],
+)  # fmt: skip
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 10**6), first=st.integers(1, 10), then=st.integers(1, 10))
+def test_asked_twice_is_asked_at_once(name: str, seed: int, first: int, then: int) -> None:
+    model = build("mlp", (DIMENSIONS,), CLASSES, seed=0)
+    candidates, asked = drawn(40, seed), query(drawn(5, seed + 1), model)
+    at_once = METHODS[name].select(candidates, asked, first + then).indices.tolist()
+    begun, rest = asked_twice(name, seed, first, then)
+    assert sorted([*begun, *rest]) == sorted(at_once)
+
+
+def asked_twice(name: str, seed: int, first: int, then: int) -> tuple[list[int], list[int]]:
+    """What is picked among the same 40 candidates at first, and later from those left."""
+    model = build("mlp", (DIMENSIONS,), CLASSES, seed=0)
+    candidates, asked = drawn(40, seed), query(drawn(5, seed + 1), model)
+    begun = METHODS[name].select(candidates, asked, first).indices
+    left = np.setdiff1d(np.arange(40), begun)
+    later = replace(asked, disclosed=candidates[begun])
+    rest = METHODS[name].select(candidates[left], later, then).indices
+    return begun.tolist(), left[rest].tolist()
 
 
 def test_picks_without_weights_all_weigh_the_same() -> None:
@@ -205,14 +261,14 @@ def test_full_is_everything_where_k_allows_it() -> None:
 # What a method looks through
 
 
-@pytest.mark.parametrize("name", ["omp", "hard-features"])
+@pytest.mark.parametrize("name", THROUGH_A_MODEL)
 def test_a_method_that_looks_through_a_model_says_so_and_cannot_do_without(name: str) -> None:
     assert METHODS[name].looks_through != "nothing"
     with pytest.raises(SettingError, match="looks through a model, and the request brought none"):
         METHODS[name].select(drawn(5, 0), query(drawn(2, 1), None), 2)
 
 
-@pytest.mark.parametrize("name", ["features", "random", "full"])
+@pytest.mark.parametrize("name", sorted(set(METHODS) - set(THROUGH_A_MODEL)))
 def test_a_method_that_looks_through_nothing_does_without_a_model(name: str) -> None:
     assert METHODS[name].looks_through == "nothing"
     assert len(METHODS[name].select(drawn(30, 0), query(drawn(2, 1), None), 2).indices) == 2
@@ -237,7 +293,22 @@ def importable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_a_built_in_method_is_found_by_its_name() -> None:
     assert all(method_named(name) is method for name, method in METHODS.items())
-    assert sorted(METHODS) == ["features", "full", "hard-features", "omp", "random"]
+    assert sorted(METHODS) == [
+        "coverage",
+        "features",
+        "features-to-set",
+        "full",
+        "funcfeat",
+        "gradient-neighbours",
+        "hard-features",
+        "knn-shapley",
+        "omp",
+        "omp-coverage",
+        "omp-each",
+        "omp-whole",
+        "random",
+        "transport",
+    ]
 
 
 def test_an_own_method_is_found_by_its_import_path(importable: str) -> None:

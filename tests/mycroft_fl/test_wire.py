@@ -475,8 +475,12 @@ def test_a_request_with_one_field_more_is_refused() -> None:
 @pytest.mark.parametrize("field", FIELDS)
 def test_a_field_of_another_type_is_refused(field: str) -> None:
     kind = type(FIELDS[field])
-    wrong: list[Any] = [True, 1.0, "1", b"1", [1]] if kind is int else [True, 1, 1.0, b"a", ["a"]]
-    for value in wrong:
+    wrong: dict[type, list[Any]] = {
+        int: [True, 1.0, "1", b"1", [1]],
+        float: [True, 1, "1", b"1", [1.0]],
+        str: [True, 1, 1.0, b"a", ["a"]],
+    }
+    for value in wrong[kind]:
         assert refused(request_with(**{field: value})) == f"'{field}' must be {kind.__name__}"
 
 
@@ -496,6 +500,12 @@ def test_a_text_that_is_far_too_long_is_refused() -> None:
         ({"num_classes": 10**7}, "num-classes is 10000000; it must be from 1 to 1000000"),
         ({"num_classes": 2}, "a label outside 0..1"),
         ({"feature_space": "elsewhere"}, "feature-space must be 'pixels' or 'model'"),
+        ({"gradient_layers": "first"}, "gradient-layers must be 'last' or 'all'"),
+        ({"gradient_layers": ""}, "gradient-layers must be 'last' or 'all'"),
+        ({"feature_weight": -0.1}, "feature-weight must be from 0 to 1e+06"),
+        ({"feature_weight": 1.1e6}, "feature-weight must be from 0 to 1e+06"),
+        ({"feature_weight": float("nan")}, "feature-weight must be from 0 to 1e+06"),
+        ({"feature_weight": float("inf")}, "feature-weight must be from 0 to 1e+06"),
         ({"weights": np.zeros(3)}, "weights must be one vector of finite float32"),
         ({"weights": np.zeros((3, 1), np.float32)}, "weights must be one vector of finite float32"),
         ({"weights": np.float32([np.nan])}, "weights must be one vector of finite float32"),

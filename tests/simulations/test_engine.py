@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -220,7 +221,7 @@ def test_a_trainer_that_raises_fails_the_run_with_its_words(toy: Path, tmp_path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_an_interrupted_run_leaves_nothing(toy: Path, number: signal.Signals) -> None:
     settings = {**SETTINGS, "sleep": 600.0}
     code = (
@@ -245,4 +246,9 @@ def test_an_interrupted_run_leaves_nothing(toy: Path, number: signal.Signals) ->
                 break
         process.communicate()
     assert process.returncode in (-number, 128 + number)
+    # Of a killed run the watcher ends the rest, soon after.
+    patience = 60 if number == signal.SIGKILL else 0
+    deadline = time.monotonic() + patience
+    while not nothing_is_left(folder_of(lines)) and time.monotonic() < deadline:
+        time.sleep(0.2)
     assert nothing_is_left(folder_of(lines))

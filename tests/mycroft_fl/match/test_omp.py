@@ -428,7 +428,13 @@ def spoilt(value: float) -> Tensor:
     [
         (SettingError, "k is 0; ask for 1 candidate", gaussian(6, 4), gaussian(4), {"k": 0}),
         (SettingError, "k is -2; ask for 1 candidate", gaussian(6, 4), gaussian(4), {"k": -2}),
-        (SettingError, "rule is 'ols'; choose from", gaussian(6, 4), gaussian(4), {"rule": "ols"}),
+        (
+            SettingError,
+            "rule is 'best'; choose from",
+            gaussian(6, 4),
+            gaussian(4),
+            {"rule": "best"},
+        ),
         (SettingError, "ridge is -1.0; give 0", gaussian(6, 4), gaussian(4), {"ridge": -1.0}),
         (SettingError, "ridge is nan; give 0", gaussian(6, 4), gaussian(4), {"ridge": torch.nan}),
         (SettingError, "tolerance is 1.0; give", gaussian(6, 4), gaussian(4), {"tolerance": 1.0}),

@@ -1,0 +1,17 @@
+"""Where tensors are computed: the CPU, or a CUDA card where there is one."""
+
+from __future__ import annotations
+
+import torch
+
+from mycroft_fl.errors import SettingError
+
+
+def torch_device(name: str) -> torch.device:
+    """The device called "cpu", "cuda", or "auto": a card where torch sees one, else the CPU."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise SettingError(
+            "device is 'cuda', but torch sees no CUDA device; set device to 'cpu' or 'auto'"
+        )
+    wanted = name == "cuda" or (name == "auto" and torch.cuda.is_available())
+    return torch.device("cuda" if wanted else "cpu")

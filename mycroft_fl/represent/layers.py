@@ -1,0 +1,235 @@
+"""Per-example gradients by every trained parameter, layer by layer, from one backward pass."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor, nn
+from torch.func import functional_call, grad, vmap
+from torch.nn.functional import cross_entropy, unfold
+
+from mycroft_fl.errors import DataError
+from mycroft_fl.represent.atoms import Atoms, DenseAtoms, SummedAtoms
+from mycroft_fl.represent.factors import GradientFactors, PositionFactors
+
+_ROWS = 64  # examples whose rows of remaining gradients are built at once
+_SLICE = 4096  # numbers of a gradient that are projected at once
+
+
+def all_layer_gradients(
+    model: nn.Module,
+    x: Shaped[Tensor, "n ..."],
+    y: Int[Tensor, " n"],
+    batch_size: int,
+    projection: int,
+    seed: int,
+) -> SummedAtoms:
+    """One part per linear layer and convolution, one for all other parameters, if there are any.
+
+    Of a layer with positions the smaller of rows and factors is kept, by what a product costs.
+    For a model in evaluation mode, whose examples do not see each other.
+    """
+    where = next(model.parameters())
+    if not len(x):
+        return SummedAtoms((DenseAtoms(where.new_zeros(0, _width(model, projection))),))
+    taps = [_Tap(layer) for layer in _factored(model, x[:1].to(where.device))]
+    rest = _remaining(model, taps)
+    batches: list[list[Atoms]] = []
+    for start in range(0, len(x), batch_size):
+        batch = slice(start, start + batch_size)
+        some, labels = x[batch].to(where.device), y[batch].to(where.device)
+        parts = _layer_parts(model, taps, some, labels)
+        if rest:
+            rows = _rows(model, rest, some, labels, projection, seed)
+            parts.append(DenseAtoms(rows))
+        batches.append(parts)
+    return SummedAtoms(tuple(_joined(list(parts)) for parts in zip(*batches, strict=True)))
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode for a while; every module then gets its own mode back."""
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+@dataclass(eq=False)
+class _Tap:
+    """What one layer's inputs and its outputs' derivatives are, in the pass under way."""
+
+    layer: nn.Linear | nn.Conv2d
+    inputs: Tensor = field(default_factory=lambda: torch.empty(0))
+    probe: Tensor = field(default_factory=lambda: torch.empty(0))
+
+    def __call__(self, _: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        self.inputs = inputs[0].detach()
+        # Added to the output, whose derivative is then the probe's, also where a later layer
+        # works in place, and where nothing before this layer is trained.
+        self.probe = torch.zeros_like(output, requires_grad=True)
+        return output + self.probe
+
+    def atoms(self, delta: Tensor) -> Atoms:
+        """The layer's gradients from the derivatives by its outputs."""
+        bias, inputs = self.layer.bias is not None, self.inputs
+        if isinstance(self.layer, nn.Conv2d):
+            inputs = _patches(self.layer, inputs)
+            delta = delta.flatten(2).mT
+        elif inputs.ndim == 2:
+            return GradientFactors(delta, inputs, bias)
+        else:
+            inputs, delta = inputs.flatten(1, -2), delta.flatten(1, -2)
+        factors = PositionFactors(delta.contiguous(), inputs.contiguous(), bias)
+        return DenseAtoms(factors.explicit()) if factors.explicit_is_cheaper else factors
+
+
+def _patches(layer: nn.Conv2d, inputs: Tensor) -> Float[Tensor, "b P p"]:
+    kernel, stride, padding, dilation = (
+        layer.kernel_size, layer.stride, layer.padding, layer.dilation,
+    )  # fmt: skip
+    assert not isinstance(padding, str)  # such layers are not factored
+    return unfold(inputs, kernel, dilation, padding, stride).mT
+
+
+def _factored(model: nn.Module, one: Tensor) -> list[nn.Linear | nn.Conv2d]:
+    """The layers whose gradients are sums of outer products: trained, whole, used once."""
+    owners = Counter(
+        id(parameter)
+        for module in model.modules()
+        for parameter in module.parameters(recurse=False)
+    )
+    calls: Counter[nn.Module] = Counter()
+    hooks = [
+        module.register_forward_hook(lambda module, *_: calls.update([module]))
+        for module in model.modules()
+    ]
+    try:
+        with torch.no_grad():
+            logits = model(one)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if logits.ndim != 2 or len(logits) != 1:
+        raise DataError(
+            f"model(x) has shape {tuple(logits.shape)} for one example; give a model whose outputs "
+            "are logits, one row per example"
+        )
+    return [
+        module
+        for module in model.modules()
+        if isinstance(module, nn.Linear | nn.Conv2d)
+        and _is_outer(module)
+        and calls[module] == 1
+        and all(
+            owners[id(parameter)] == 1 and parameter.requires_grad
+            for parameter in module.parameters()
+        )
+    ]
+
+
+def _is_outer(module: nn.Module) -> bool:
+    if isinstance(module, nn.Conv2d):
+        plain = module.groups == 1 and module.padding_mode == "zeros"
+        return plain and not isinstance(module.padding, str)
+    # Not a subclass: a parametrised or quantised layer may do something else.
+    return type(module) is nn.Linear
+
+
+def _remaining(model: nn.Module, taps: list[_Tap]) -> list[str]:
+    """The names of all trained parameters that no tapped layer owns."""
+    owned = {id(parameter) for tap in taps for parameter in tap.layer.parameters()}
+    return [
+        name
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad and id(parameter) not in owned
+    ]
+
+
+def _layer_parts(
+    model: nn.Module, taps: list[_Tap], x: Tensor, y: Int[Tensor, " b"]
+) -> list[Atoms]:
+    hooks = [tap.layer.register_forward_hook(tap) for tap in taps]
+    try:
+        with torch.enable_grad():
+            logits = model(x)
+            _require_known(y, logits.shape[1])
+            loss: Tensor = cross_entropy(logits, y.long(), reduction="sum")
+            deltas = torch.autograd.grad(loss, [tap.probe for tap in taps]) if taps else ()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return [tap.atoms(delta) for tap, delta in zip(taps, deltas, strict=True)]
+
+
+def _rows(
+    model: nn.Module, names: list[str], x: Tensor, y: Tensor, projection: int, seed: int
+) -> Float[Tensor, "b d"]:
+    """The gradients by the named parameters, one row an example, projected where they are long."""
+    every = dict(model.named_parameters())
+    some = {name: every[name].detach() for name in names}
+
+    def loss(parameters: dict[str, Tensor], one: Tensor, label: Tensor) -> Tensor:
+        result: Tensor = cross_entropy(
+            functional_call(model, parameters, (one[None],)), label[None].long()
+        )
+        return result
+
+    each = vmap(grad(loss), in_dims=(None, 0, 0))
+    rows = []
+    for start in range(0, len(x), _ROWS):
+        found = each(some, x[start : start + _ROWS], y[start : start + _ROWS])
+        long = torch.cat([found[name].detach().flatten(1) for name in names], dim=1)
+        rows.append(_projected(long, projection, seed))
+    return torch.cat(rows)
+
+
+def _projected(rows: Float[Tensor, "b d"], width: int, seed: int) -> Float[Tensor, "b width"]:
+    """Rows times a matrix of random signs, drawn anew from the seed slice by slice."""
+    if rows.shape[1] <= width:
+        return rows
+    generator = torch.Generator().manual_seed(seed)
+    total = rows.new_zeros(len(rows), width)
+    for piece in torch.split(rows, _SLICE, dim=1):
+        bits = torch.randint(0, 2, (piece.shape[1], width), generator=generator, dtype=torch.int8)
+        total.addmm_(piece, bits.to(rows).mul_(2).sub_(1))
+    return total.div_(width**0.5)
+
+
+def _joined(parts: list[Atoms]) -> Atoms:
+    """Batches of one layer, which all have the same form."""
+    first = parts[0]
+    if isinstance(first, DenseAtoms):
+        return DenseAtoms(torch.cat([part.rows for part in parts]))  # type: ignore[attr-defined]
+    assert isinstance(first, GradientFactors | PositionFactors)
+    delta = torch.cat([part.delta for part in parts])  # type: ignore[attr-defined]
+    inputs = torch.cat([part.inputs for part in parts])  # type: ignore[attr-defined]
+    return type(first)(delta, inputs, first.bias)
+
+
+def _width(model: nn.Module, projection: int) -> int:
+    """How long a direction is, told without an example (up to layers used more than once)."""
+    taken = [
+        module
+        for module in model.modules()
+        if _is_outer(module) and all(each.requires_grad for each in module.parameters())
+    ]
+    factored = sum(each.numel() for module in taken for each in module.parameters())
+    rest = sum(each.numel() for each in model.parameters() if each.requires_grad) - factored
+    return factored + min(rest, projection)
+
+
+def _require_known(y: Int[Tensor, " b"], classes: int) -> None:
+    if int(y.min()) < 0 or int(y.max()) >= classes:
+        raise DataError(
+            f"labels go from {int(y.min())} to {int(y.max())}, but the model knows 0 to "
+            f"{classes - 1}; give it labels of its own task"
+        )

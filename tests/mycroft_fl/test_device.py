@@ -1,0 +1,27 @@
+"""Where tensors are computed, as far as a machine without a card can show."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from mycroft_fl.device import torch_device
+from mycroft_fl.errors import SettingError
+
+
+@pytest.mark.parametrize(
+    ("name", "there", "device"),
+    [("cpu", True, "cpu"), ("cpu", False, "cpu"), ("auto", True, "cuda"), ("auto", False, "cpu"),
+     ("cuda", True, "cuda")],
+)  # fmt: skip
+def test_a_card_is_used_where_it_is_wanted_and_there(
+    name: str, there: bool, device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
+    assert torch_device(name) == torch.device(device)
+
+
+def test_a_card_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(SettingError, match="set device to 'cpu' or 'auto'"):
+        torch_device("cuda")
