@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,18 +58,15 @@ def owner_file_text(name: str, policy: Policy) -> str:
     """An owner's file for a simulated owner, which has its data from the scenario."""
     import tomli_w
 
-    table = {"name": name, "policy": policy.as_table()}
-    if policy.trainers:
-        table["trainers"] = [{"name": each.name} for each in policy.trainers]
-    text = tomli_w.dumps(table)
-    tomllib.loads(text)
-    return text
+    return tomli_w.dumps({"name": name, "policy": policy.as_table()})
 
 
 def _data(table: Table, base: Path) -> Data:
     table.check_keys(DATASET_KEYS)
     columns = {
-        key.replace("-", "_"): table.one(key, str) for key in DATASET_KEYS[1:] if key in table.values
+        key.replace("-", "_"): table.one(key, str)
+        for key in DATASET_KEYS[1:]
+        if key in table.values
     }
     return Data(base / Path(table.one("path", str)).expanduser(), **columns)
 

@@ -68,7 +68,9 @@ class Policy:
         if self.noise_multiplier != 0:
             _positive(self, "noise_multiplier")
         if NOISED & set(self.modes) and self.epsilon is None:
-            raise InputError("policy.epsilon is missing; what is noised is paid from it, such as 1.0")
+            raise InputError(
+                "policy.epsilon is missing; what is noised is paid from it, such as 1.0"
+            )
         if self.epsilon is not None:
             Filter.of(self.epsilon, self.delta)
         if "raw-gumbel" in self.modes and not (self.epsilon_minus and self.records_at_least):
@@ -78,9 +80,7 @@ class Policy:
             )
 
     @classmethod
-    def from_table(
-        cls, table: Mapping[str, Any], trainers: Sequence[TrainerLimits] = ()
-    ) -> Policy:
+    def from_table(cls, table: Mapping[str, Any], trainers: Sequence[TrainerLimits] = ()) -> Policy:
         """A policy from a `[policy]` table's keys. `InputError` on an unknown key or a wrong type."""
         fields = {each.name.replace("_", "-"): each for each in dataclasses.fields(cls)}
         kinds = {key: _KINDS[each.name] for key, each in fields.items() if each.name in _KINDS}
@@ -169,7 +169,9 @@ def _converted(key: str, value: Any, kind: type) -> Any:
         try:
             value = datetime.date.fromisoformat(value)
         except ValueError as error:
-            raise InputError(f"policy.{key} is {value!r}; give a day, such as 2027-06-30") from error
+            raise InputError(
+                f"policy.{key} is {value!r}; give a day, such as 2027-06-30"
+            ) from error
     if type(value) is not kind or (
         isinstance(value, list) and not all(isinstance(each, str) for each in value)
     ):
@@ -186,4 +188,6 @@ def _at_least(policy: Policy, name: str, least: int) -> None:
 def _positive(policy: Policy, name: str) -> None:
     value = getattr(policy, name)
     if value is not None and not 0 < value < math.inf:
-        raise InputError(f"policy.{name.replace('_', '-')} is {value}; it must be above 0 and finite")
+        raise InputError(
+            f"policy.{name.replace('_', '-')} is {value}; it must be above 0 and finite"
+        )

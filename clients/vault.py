@@ -3,59 +3,243 @@
 from __future__ import annotations
 
 import hashlib
-import logging
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Bool, Shaped
 
+from clients.owner_log import owner_log
 from clients.policy import Policy
-from mycroft_fl.errors import BadMessage
+from mycroft_fl.errors import BadMessage, InputError, Refused
 from mycroft_fl.examples import Examples
-from mycroft_fl.exchange import OwnerReport, Request
+from mycroft_fl.exchange import HANDING_OVER, OwnerReport, Request, Statistic
 from mycroft_fl.models.fitting import FitSettings, fit
 from mycroft_fl.models.networks import NETWORKS, Classifier, build
-from mycroft_fl.models.weights import load_flat_weights
-from mycroft_fl.privacy.ledger import DisclosureLedger
+from mycroft_fl.models.weights import load_flat_weights, load_head
+from mycroft_fl.privacy.accounting import Spend, epsilon_of, epsilon_of_rho
+from mycroft_fl.privacy.card import Card
+from mycroft_fl.privacy.ledger import Key, PrivacyLedger
+from mycroft_fl.privacy.mechanisms import (
+    RECORDS_PER_PICK,
+    UNITS,
+    choice_price,
+    drawn_by_utility,
+    noised_sum,
+    price,
+)
+from mycroft_fl.privacy.noise import OS_ENTROPY, Noise
+from mycroft_fl.privacy.relevance import (
+    Target,
+    gradient_rows,
+    relevances,
+    score_rows,
+    utility_levels,
+)
 from mycroft_fl.seeds import derived_seed
 from mycroft_fl.selection import Query, Selection, method_named
 
+ANYBODY = "anybody"
+"""The trainer's name where whoever runs the vault does not tell trainers apart."""
+
 OWN_FIT_BATCH, OWN_FIT_RATE = 32, 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class Marks:
+    """What an owner's columns say of each record, in order; None: nothing.
+
+    `persons`: whose it is, where privacy is by person. `shareable`: whether it may ever be handed
+    over as it is.
+    """
+
+    persons: Shaped[np.ndarray, " n"] | None = None
+    shareable: Bool[np.ndarray, " n"] | None = None
+
+
+@dataclass(frozen=True)
+class Books:
+    """Where a vault keeps its books, and where its noise comes from, request by request."""
+
+    folder: Path
+    head: Path | None = None
+    noise_for: Callable[[str], Noise] = lambda digest: OS_ENTROPY
 
 
 class Vault:
     """One owner's private examples, what it allows, and what it has handed over.
 
-    `folder` is the owner's own: it holds the ledger and a log that nobody else reads. `device`
+    The folder is the owner's own: it holds the ledger and a log that nobody else reads. `device`
     is where gradients are computed; no request has a say in it.
     """
 
     def __init__(
-        self, name: str, examples: Examples, policy: Policy, folder: Path, device: str = "cpu"
+        self,
+        name: str,
+        examples: Examples,
+        policy: Policy,
+        books: Path | Books,
+        device: str = "cpu",
+        marks: Marks | None = None,
     ) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        books = books if isinstance(books, Books) else Books(books)
+        books.folder.mkdir(parents=True, exist_ok=True)
         self.name = name
-        self.log = _owner_log(name, folder / "owner.log")
+        self.log = owner_log(name, books.folder / "owner.log")
         self._examples = examples
+        self._marks = marks or Marks()
         self._policy = policy
         self._device = device
-        self._ledger = DisclosureLedger(folder / "ledger.sqlite")
+        self._noise_for = books.noise_for
+        self._ledger = PrivacyLedger(books.folder / "ledger.sqlite", books.head)
+        self._check_size()
+        self._ledger.note_limits(json.dumps(policy.limits("").overall.as_json()))
 
-    def answer(self, request: Request) -> OwnerReport:
-        """Choose and hand over up to k examples; never one twice, never one unrecorded.
+    def answer(self, request: Request, peer: str = ANYBODY) -> OwnerReport:
+        """What the policy allows of what was asked, charged before it leaves, with its card.
 
-        `Refused` where the policy says no, `BadMessage` where the request does not fit the data.
+        Up to k examples, never one twice, or a noised statistic. `peer` is the trainer, as whoever
+        runs the vault knows it. `Refused` where the policy says no, `BadMessage` where the request
+        does not fit the data.
         """
-        self._policy.check(request)
+        self._policy.check(request, peer)
         self._check_fit(request)
-        digest = request_digest(request)
-        ids = self._ledger.recall(digest)
+        key = Key(self.name, peer, request_digest(request))
+        if request.mode in HANDING_OVER:
+            return self._hand_over(request, key)
+        return self._noised(request, key)
+
+    def _hand_over(self, request: Request, key: Key) -> OwnerReport:
+        ids = self._ledger.recall_ids(key)
         if ids is None:
-            chosen = self._choose(request)
-            ids = self._ledger.charge(digest, chosen, max_records=self._policy.max_records)
+            drawn = request.mode == "raw-gumbel"
+            ids = self._draw(request, key) if drawn else self._pick(request, key)
             self.log.info("round %d: disclosed %d examples", request.server_round, len(ids))
         # Of an earlier answer, what has left the data since cannot be handed over again.
         held = ids[np.isin(ids, self._examples.ids)]
-        return OwnerReport(self._examples[_positions(self._examples.ids, held)])
+        disclosed = self._examples[_positions(self._examples.ids, held)]
+        return OwnerReport(disclosed, self._card(key, request.mode))
+
+    def _pick(self, request: Request, key: Key) -> np.ndarray:
+        chosen = self._choose(request)
+        return self._ledger.disclose(key, chosen, self._policy.limits(key.peer))
+
+    def _draw(self, request: Request, key: Key) -> np.ndarray:
+        """Examples drawn at random, the relevant ones more often; paid for before they are drawn."""
+        policy = self._policy
+        gone = len(self._ledger.disclosed())
+        # By public numbers alone: a refusal must not tell how many records there are.
+        k = min(request.k, policy.records_left(gone))
+        least = policy.records_at_least - gone
+        if least < RECORDS_PER_PICK * k:
+            raise Refused(
+                f"{k} records would be drawn from {least} that are surely there, fewer than "
+                f"{RECORDS_PER_PICK} for each"
+            )
+        spend = Spend(records=k, epsilon_minus=choice_price(k, policy.strength, least))
+        self._ledger.charge(key, "raw-gumbel", spend, policy.limits(key.peer))
+        pool = self._shareable()
+        model = self._trainers_model(request)
+        levels = utility_levels(self._relevances(request, pool, model), UNITS)
+
+        def choose(disclosed: np.ndarray) -> np.ndarray:
+            fresh = np.flatnonzero(~np.isin(pool.ids, disclosed))
+            noise = self._noise_for(key.digest)
+            return pool.ids[fresh[drawn_by_utility(levels[fresh], k, policy.strength, noise)]]
+
+        return self._ledger.draw(key, choose)
+
+    def _noised(self, request: Request, key: Key) -> OwnerReport:
+        """A statistic with noise: charged, then drawn, then kept; asked again, the same bytes."""
+        content = self._ledger.recall(key)
+        if content is None:
+            # All that may fail, before anything is charged; it is computed alike on any data.
+            bound_squared, rows = self._rows(request)
+            multiplier = self._policy.multiplier()
+            spend = Spend(rho=price(multiplier))
+            self._ledger.charge(key, request.mode, spend, self._policy.limits(key.peer))
+            noise = self._noise_for(key.digest)
+            persons = self._marks.persons
+            known = None if persons is None else persons[self._in_range(request)]
+            noised = noised_sum(rows, bound_squared, multiplier, noise, persons=known)
+            content = self._ledger.store(key, np.append(noised.values, noised.sigma).tobytes())
+            self.log.info("round %d: a noised %s", request.server_round, request.mode)
+        numbers = np.frombuffer(content, np.float64)
+        statistic = Statistic(numbers[:-1].copy(), float(numbers[-1]))
+        return OwnerReport(card=self._card(key, request.mode), statistic=statistic)
+
+    def _rows(self, request: Request) -> tuple[Fraction, np.ndarray]:
+        """The squared bound of what a record may add, and what each record adds."""
+        # A label that the trainer does not know is a record left out, never an error to be seen.
+        known = self._examples[self._in_range(request)]
+        model = self._trainers_model(request)
+        values = self._relevances(request, known, model)
+        if request.mode == "score":
+            return Fraction(2), score_rows(values)
+        if request.head is not None:
+            load_head(model, request.head)
+        clip = self._policy.clip
+        return Fraction(clip) ** 2, gradient_rows(model, known, values, clip)
+
+    def _in_range(self, request: Request) -> np.ndarray:
+        y = self._examples.y
+        known: np.ndarray = np.flatnonzero((y >= 0) & (y < request.num_classes))
+        return known
+
+    def _relevances(self, request: Request, examples: Examples, model: Classifier) -> np.ndarray:
+        return relevances(model, examples, Target.of(model, request.hard))
+
+    def _trainers_model(self, request: Request) -> Classifier:
+        if request.weights is None:
+            raise BadMessage(f"mode '{request.mode}' needs the trainer's weights")
+        shape = tuple(self._examples.x.shape[1:])
+        model = build(request.model, shape, request.num_classes, seed=0)
+        load_flat_weights(model, request.weights)
+        return model
+
+    def _shareable(self) -> Examples:
+        """The records that may be handed over as they are, each content once."""
+        first = _first_of_each(self._examples.ids)
+        allowed = self._marks.shareable
+        return self._examples[first if allowed is None else first[allowed[first]]]
+
+    def _check_size(self) -> None:
+        if "raw-gumbel" not in self._policy.modes:
+            return
+        if self._marks.persons is not None:
+            raise InputError("raw-gumbel hides records, not persons; leave it out, or unit-id")
+        held = len(self._shareable())
+        if held < self._policy.records_at_least:
+            raise InputError(
+                f"policy.records-at-least is {self._policy.records_at_least}, but {held} records may "
+                "be handed over; lower it"
+            )
+
+    def _card(self, key: Key, mode: str) -> Card:
+        spends = [row.spend for row in self._ledger.rows() if row.peer == key.peer]
+        row = self._ledger.row(key)
+        privacy = self._policy.limits(key.peer).overall.privacy
+        noised, delta = mode not in HANDING_OVER, self._policy.delta
+        rho = row.rho if row else 0.0
+        by_person = self._marks.persons is not None and noised
+        return Card(
+            mode=mode,
+            unit="person" if by_person else "record",
+            records=row.records if row else 0,
+            records_total=sum(each.records for each in spends),
+            delta=delta,
+            epsilon=epsilon_of_rho(rho, delta),
+            epsilon_total=epsilon_of(spends, delta),
+            epsilon_limit=privacy.epsilon if privacy else 0.0,
+            rho=rho,
+            rho_total=sum(each.rho for each in spends),
+            epsilon_minus_total=sum(each.epsilon_minus for each in spends),
+            noise="none" if mode == "raw" else self._noise_for(key.digest).origin,
+            raw=any(each.mode == "raw" and each.records for each in self._ledger.rows()),
+        )
 
     def _check_fit(self, request: Request) -> None:
         if (request.hard.x.dtype, request.hard.x.shape[1:]) != (
@@ -72,7 +256,7 @@ class Vault:
         """The ids of the examples to hand over, most useful first."""
         disclosed = self._ledger.disclosed()
         allowed = self._policy.records_left(len(disclosed))
-        held = self._examples[_first_of_each(self._examples.ids)]
+        held = self._shareable()
         gone = np.isin(held.ids, disclosed)
         fresh = held[~gone]
         if len(fresh) == 0:
@@ -113,14 +297,14 @@ def _looks_through(request: Request) -> str:
 def request_digest(request: Request) -> str:
     """Names a request by its whole content: the same bytes asked again are the same request."""
     hasher = hashlib.sha256()
-    for array in (request.hard.x, request.hard.y, request.weights):
+    for array in (request.hard.x, request.hard.y, request.weights, request.head):
         if array is None:
             hasher.update(b"none")
             continue
         # With its shape, or bytes could move from one array to the next.
         hasher.update(f"{array.dtype.str}{array.shape}".encode())
         hasher.update(np.ascontiguousarray(array).tobytes())
-    plain = {k: v for k, v in vars(request).items() if k not in ("hard", "weights")}
+    plain = {k: v for k, v in vars(request).items() if k not in ("hard", "weights", "head")}
     hasher.update(repr(sorted(plain.items())).encode())
     return hasher.hexdigest()
 
@@ -153,20 +337,3 @@ def _positions(ids: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """Where each of `wanted` stands in `ids`."""
     order = np.argsort(ids, kind="stable")
     return order[np.searchsorted(ids, wanted, sorter=order)]
-
-
-class _Appending(logging.FileHandler):
-    """Opens the file for each line and closes it: one process may serve a thousand owners."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        super().emit(record)
-        self.close()
-
-
-def _owner_log(name: str, path: Path) -> logging.Logger:
-    """A log of the owner's own, which goes to its file and nowhere else."""
-    log = logging.Logger(f"owner.{name}", level=logging.INFO)
-    handler = _Appending(path, delay=True)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    log.addHandler(handler)
-    return log

@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from mycroft_fl.errors import BadMessage, DataError
+from mycroft_fl.models.networks import Classifier
 
 
 def flat_weights(model: nn.Module) -> Float32[np.ndarray, " w"]:
@@ -27,6 +28,24 @@ def load_flat_weights(model: nn.Module, flat: Float32[np.ndarray, " w"]) -> None
     if flat.shape != (wanted,):
         raise BadMessage(f"weights of shape {flat.shape}; this model has {wanted} of them")
     vector_to_parameters(torch.from_numpy(flat.copy()), model.parameters())
+
+
+def flat_head(model: Classifier) -> Float32[np.ndarray, " h"]:
+    """The last layer as one vector: row by row, each with its bias last, as its gradient is."""
+    with torch.no_grad():
+        both = torch.cat([model.head.weight, model.head.bias[:, None]], dim=1)
+        return both.flatten().cpu().numpy().astype(np.float32)
+
+
+def load_head(model: Classifier, flat: Float32[np.ndarray, " h"]) -> None:
+    """Put a flat last layer into `model`. `BadMessage` when it does not fit."""
+    rows, columns = model.head.out_features, model.head.in_features + 1
+    if flat.shape != (rows * columns,):
+        raise BadMessage(f"a last layer of shape {flat.shape}; this model's has {rows * columns}")
+    both = torch.from_numpy(flat.copy()).reshape(rows, columns)
+    with torch.no_grad():
+        model.head.weight.copy_(both[:, :-1])
+        model.head.bias.copy_(both[:, -1])
 
 
 def save_weights(model: nn.Module, path: Path) -> None:

@@ -14,7 +14,8 @@ class Card:
     """What an owner states about one answer and about all it has given this trainer so far.
 
     Numbers are per `unit`, a record or a person. `epsilon` and `rho` are of this answer alone,
-    `..._total` of all noised answers to this trainer together; 0 where nothing is promised.
+    `..._total` of all noised answers to this trainer together; `epsilon_limit` is what the ledger
+    enforces over all trainers. 0 where nothing is promised.
     `epsilon_minus_total` is for the choice of drawn examples. `noise` is where the randomness came
     from; `raw` that examples were handed over by a choice without noise, now or before.
     """
@@ -28,6 +29,7 @@ class Card:
     epsilon_total: float
     rho: float
     rho_total: float
+    epsilon_limit: float
     epsilon_minus_total: float
     noise: str
     raw: bool
@@ -74,7 +76,8 @@ class Card:
             )
         return (
             f"(epsilon {self.epsilon:.3g}, delta {self.delta:g}) per {self.unit}, {ADJACENCY}; with all "
-            f"earlier answers to this trainer epsilon {self.epsilon_total:.3g} (rho {self.rho_total:.3g}). "
+            f"earlier answers to this trainer epsilon {self.epsilon_total:.3g} (rho {self.rho_total:.3g}), "
+            f"and never above {self.epsilon_limit:g} over all trainers. "
             f"delta is the chance that is left out of the promise."
         )
 

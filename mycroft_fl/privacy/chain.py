@@ -95,7 +95,7 @@ def problems_of(connection: sqlite3.Connection) -> list[str]:
         row_of = by_seq.get(seq)
         if row_of is None or claimed != answer_hash(row_of.hash, content):
             problems.append(f"the answer to entry {seq} was changed after it was made")
-    return problems + _problems_of_disclosures(connection, dict((a[0], a[1]) for a in answers))
+    return problems + _problems_of_disclosures(connection, {a[0]: a[1] for a in answers})
 
 
 def _problems_of_disclosures(

@@ -125,6 +125,14 @@ class PrivacyLedger:
         with self._reading() as connection:
             return [Row(*row) for row in connection.execute("SELECT * FROM spend ORDER BY seq")]
 
+    def row(self, key: Key) -> Row | None:
+        """The charge for one answer; None where there was none."""
+        with self._reading() as connection:
+            found = connection.execute(
+                "SELECT * FROM spend WHERE seq = ?", (_seq(connection, key),)
+            ).fetchone()
+        return None if found is None else Row(*found)
+
     def limits(self) -> str | None:
         """The limits noted last."""
         with self._reading() as connection:
