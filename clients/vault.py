@@ -6,41 +6,35 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Shaped
 
+from clients.noised import contributions, in_range, levels_of
 from clients.owner_log import owner_log
+from clients.picks import checked_picks, first_of_each, positions
 from clients.policy import Policy
+from clients.statement import card_for
 from mycroft_fl.errors import BadMessage, InputError, Refused
 from mycroft_fl.examples import Examples
 from mycroft_fl.exchange import HANDING_OVER, OwnerReport, Request, Statistic
 from mycroft_fl.models.fitting import FitSettings, fit
 from mycroft_fl.models.networks import NETWORKS, Classifier, build
-from mycroft_fl.models.weights import load_flat_weights, load_head
-from mycroft_fl.privacy.accounting import Spend, epsilon_of, epsilon_of_rho
+from mycroft_fl.models.weights import load_flat_weights
+from mycroft_fl.privacy.accounting import Spend
 from mycroft_fl.privacy.card import Card
 from mycroft_fl.privacy.ledger import Key, PrivacyLedger
 from mycroft_fl.privacy.mechanisms import (
     RECORDS_PER_PICK,
-    UNITS,
     choice_price,
     drawn_by_utility,
     noised_sum,
     price,
 )
 from mycroft_fl.privacy.noise import OS_ENTROPY, Noise
-from mycroft_fl.privacy.relevance import (
-    Target,
-    gradient_rows,
-    relevances,
-    score_rows,
-    utility_levels,
-)
 from mycroft_fl.seeds import derived_seed
-from mycroft_fl.selection import Query, Selection, method_named
+from mycroft_fl.selection import Query, method_named
 
 ANYBODY = "anybody"
 """The trainer's name where whoever runs the vault does not tell trainers apart."""
@@ -120,8 +114,8 @@ class Vault:
             self.log.info("round %d: disclosed %d examples", request.server_round, len(ids))
         # Of an earlier answer, what has left the data since cannot be handed over again.
         held = ids[np.isin(ids, self._examples.ids)]
-        disclosed = self._examples[_positions(self._examples.ids, held)]
-        return OwnerReport(disclosed, self._card(key, request.mode))
+        disclosed = self._examples[positions(self._examples.ids, held)]
+        return OwnerReport(disclosed, self._card(key))
 
     def _pick(self, request: Request, key: Key) -> np.ndarray:
         chosen = self._choose(request)
@@ -129,7 +123,8 @@ class Vault:
 
     def _draw(self, request: Request, key: Key) -> np.ndarray:
         """Examples drawn at random, the relevant ones more often; paid for before they are drawn."""
-        policy = self._policy
+        policy, pool = self._policy, self._shareable()
+        levels = levels_of(request, pool)
         gone = len(self._ledger.disclosed())
         # By public numbers alone: a refusal must not tell how many records there are.
         k = min(request.k, policy.records_left(gone))
@@ -141,14 +136,13 @@ class Vault:
             )
         spend = Spend(records=k, epsilon_minus=choice_price(k, policy.strength, least))
         self._ledger.charge(key, "raw-gumbel", spend, policy.limits(key.peer))
-        pool = self._shareable()
-        model = self._trainers_model(request)
-        levels = utility_levels(self._relevances(request, pool, model), UNITS)
 
         def choose(disclosed: np.ndarray) -> np.ndarray:
             fresh = np.flatnonzero(~np.isin(pool.ids, disclosed))
             noise = self._noise_for(key.digest)
-            return pool.ids[fresh[drawn_by_utility(levels[fresh], k, policy.strength, noise)]]
+            drawn = drawn_by_utility(levels[fresh], k, policy.strength, noise)
+            ids: np.ndarray = pool.ids[fresh[drawn]]
+            return ids
 
         return self._ledger.draw(key, choose)
 
@@ -156,53 +150,26 @@ class Vault:
         """A statistic with noise: charged, then drawn, then kept; asked again, the same bytes."""
         content = self._ledger.recall(key)
         if content is None:
-            # All that may fail, before anything is charged; it is computed alike on any data.
-            bound_squared, rows = self._rows(request)
+            # All that may fail comes before anything is charged, and fails alike on any data.
+            known = in_range(request, self._examples)
+            clip = self._policy.clip
+            bound_squared, rows = contributions(request, self._examples[known], clip)
             multiplier = self._policy.multiplier()
             spend = Spend(rho=price(multiplier))
             self._ledger.charge(key, request.mode, spend, self._policy.limits(key.peer))
             noise = self._noise_for(key.digest)
-            persons = self._marks.persons
-            known = None if persons is None else persons[self._in_range(request)]
-            noised = noised_sum(rows, bound_squared, multiplier, noise, persons=known)
+            whose = self._marks.persons
+            persons = None if whose is None else whose[known]
+            noised = noised_sum(rows, bound_squared, multiplier, noise, persons=persons)
             content = self._ledger.store(key, np.append(noised.values, noised.sigma).tobytes())
             self.log.info("round %d: a noised %s", request.server_round, request.mode)
         numbers = np.frombuffer(content, np.float64)
         statistic = Statistic(numbers[:-1].copy(), float(numbers[-1]))
-        return OwnerReport(card=self._card(key, request.mode), statistic=statistic)
-
-    def _rows(self, request: Request) -> tuple[Fraction, np.ndarray]:
-        """The squared bound of what a record may add, and what each record adds."""
-        # A label that the trainer does not know is a record left out, never an error to be seen.
-        known = self._examples[self._in_range(request)]
-        model = self._trainers_model(request)
-        values = self._relevances(request, known, model)
-        if request.mode == "score":
-            return Fraction(2), score_rows(values)
-        if request.head is not None:
-            load_head(model, request.head)
-        clip = self._policy.clip
-        return Fraction(clip) ** 2, gradient_rows(model, known, values, clip)
-
-    def _in_range(self, request: Request) -> np.ndarray:
-        y = self._examples.y
-        known: np.ndarray = np.flatnonzero((y >= 0) & (y < request.num_classes))
-        return known
-
-    def _relevances(self, request: Request, examples: Examples, model: Classifier) -> np.ndarray:
-        return relevances(model, examples, Target.of(model, request.hard))
-
-    def _trainers_model(self, request: Request) -> Classifier:
-        if request.weights is None:
-            raise BadMessage(f"mode '{request.mode}' needs the trainer's weights")
-        shape = tuple(self._examples.x.shape[1:])
-        model = build(request.model, shape, request.num_classes, seed=0)
-        load_flat_weights(model, request.weights)
-        return model
+        return OwnerReport(card=self._card(key), statistic=statistic)
 
     def _shareable(self) -> Examples:
         """The records that may be handed over as they are, each content once."""
-        first = _first_of_each(self._examples.ids)
+        first = first_of_each(self._examples.ids)
         allowed = self._marks.shareable
         return self._examples[first if allowed is None else first[allowed[first]]]
 
@@ -218,28 +185,10 @@ class Vault:
                 "be handed over; lower it"
             )
 
-    def _card(self, key: Key, mode: str) -> Card:
-        spends = [row.spend for row in self._ledger.rows() if row.peer == key.peer]
-        row = self._ledger.row(key)
-        privacy = self._policy.limits(key.peer).overall.privacy
-        noised, delta = mode not in HANDING_OVER, self._policy.delta
-        rho = row.rho if row else 0.0
-        by_person = self._marks.persons is not None and noised
-        return Card(
-            mode=mode,
-            unit="person" if by_person else "record",
-            records=row.records if row else 0,
-            records_total=sum(each.records for each in spends),
-            delta=delta,
-            epsilon=epsilon_of_rho(rho, delta),
-            epsilon_total=epsilon_of(spends, delta),
-            epsilon_limit=privacy.epsilon if privacy else 0.0,
-            rho=rho,
-            rho_total=sum(each.rho for each in spends),
-            epsilon_minus_total=sum(each.epsilon_minus for each in spends),
-            noise="none" if mode == "raw" else self._noise_for(key.digest).origin,
-            raw=any(each.mode == "raw" and each.records for each in self._ledger.rows()),
-        )
+    def _card(self, key: Key) -> Card:
+        by_person = self._marks.persons is not None
+        noise = self._noise_for(key.digest).origin
+        return card_for(self._ledger, self._policy, key, by_person=by_person, noise=noise)
 
     def _check_fit(self, request: Request) -> None:
         if (request.hard.x.dtype, request.hard.x.shape[1:]) != (
@@ -273,7 +222,7 @@ class Vault:
         )
         method = method_named(request.method)
         k = min(request.k, allowed, len(fresh))
-        chosen: np.ndarray = fresh.ids[_checked(method.select(fresh, query, k), k, len(fresh))]
+        chosen: np.ndarray = fresh.ids[checked_picks(method.select(fresh, query, k), k, len(fresh))]
         return chosen
 
     def _model(self, request: Request) -> Classifier | None:
@@ -307,33 +256,3 @@ def request_digest(request: Request) -> str:
     plain = {k: v for k, v in vars(request).items() if k not in ("hard", "weights", "head")}
     hasher.update(repr(sorted(plain.items())).encode())
     return hasher.hexdigest()
-
-
-def _checked(selection: Selection, k: int, n: int) -> np.ndarray:
-    """A method's picks, checked: a method may be anybody's code."""
-    indices = np.asarray(selection.indices)
-    if indices.size == 0:
-        return np.empty(0, dtype=np.int64)
-    if (
-        # Not cast: a mask, or fractions, would become other examples' indices.
-        not np.issubdtype(indices.dtype, np.integer)
-        or indices.ndim != 1
-        or len(indices) > k
-        or len(np.unique(indices)) < len(indices)
-        or not 0 <= indices.min() <= indices.max() < n
-    ):
-        raise BadMessage(
-            f"the method returned picks that are not up to {k} distinct indices below {n}"
-        )
-    return indices
-
-
-def _first_of_each(ids: np.ndarray) -> np.ndarray:
-    """Positions of the first example of each content, in order: copies are one example."""
-    return np.sort(np.unique(ids, return_index=True)[1])
-
-
-def _positions(ids: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Where each of `wanted` stands in `ids`."""
-    order = np.argsort(ids, kind="stable")
-    return order[np.searchsorted(ids, wanted, sorter=order)]

@@ -82,6 +82,17 @@ def noised_sum(
     removing one record, or all records of one person where `persons` names whose each is (Canonne,
     Kamath & Steinke 2020, Theorem 14). Records that are not finite are left out.
     """
+    whole = exact_sum(rows, bound_squared, persons=persons)
+    return noised(whole, bound_squared, noise_multiplier, noise)
+
+
+def exact_sum(
+    rows: Float[np.ndarray, "n d"],
+    bound_squared: Fraction,
+    *,
+    persons: Shaped[np.ndarray, " n"] | None = None,
+) -> Int64[np.ndarray, " d"]:
+    """The sum of the clipped records, or persons, in whole 65536ths. Never leaves the owner."""
     usable = finite(rows)
     whole = quantised(rows[usable], bound_squared)
     if persons is not None and len(whole):
@@ -89,9 +100,17 @@ def noised_sum(
         together = np.zeros((place.max() + 1, whole.shape[1]), np.int64)
         np.add.at(together, place, whole)
         whole = quantised(together / UNITS, bound_squared)
+    total: np.ndarray = whole.sum(axis=0)
+    return total
+
+
+def noised(
+    whole: Int64[np.ndarray, " d"], bound_squared: Fraction, noise_multiplier: float, noise: Noise
+) -> NoisedSum:
+    """An exact sum with its noise added, to each number by itself."""
     sigma = sigma_units(bound_squared, noise_multiplier)
-    noised = whole.sum(axis=0) + discrete_gaussian(whole.shape[1], sigma, noise)
-    return NoisedSum(noised / UNITS, sigma / UNITS, price(noise_multiplier))
+    values = (whole + discrete_gaussian(len(whole), sigma, noise)) / UNITS
+    return NoisedSum(values, sigma / UNITS, price(noise_multiplier))
 
 
 def sigma_units(bound_squared: Fraction, noise_multiplier: float) -> int:

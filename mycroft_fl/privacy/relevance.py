@@ -82,7 +82,8 @@ def gradient_rows(
     """Each record's last-layer gradient, clipped to length `clip`, times its weight in [0, 1]."""
     delta, hidden = alone(model, examples)
     with_bias = np.concatenate([hidden, np.ones((len(hidden), 1))], axis=1)
-    rows = (delta[:, :, None] * with_bias[:, None, :]).reshape(len(delta), -1)
+    size = delta.shape[1] * with_bias.shape[1]
+    rows = (delta[:, :, None] * with_bias[:, None, :]).reshape(len(delta), size)
     # |delta (x) h| = |delta| |h|; the exact check is on whole numbers, in `quantised`.
     lengths = np.array([np.linalg.norm(row) for row in rows])
     factor = np.minimum(1.0, clip / np.maximum(lengths, 1e-300)) * np.clip(weights, 0, 1)
