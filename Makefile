@@ -20,9 +20,10 @@ test-slow: $(READY)  ## the tests that start real processes or take minutes
 
 bench: $(READY)  ## every table of benchmarks/, hours on two cores; goes on where it stopped
 	$(BIN)/python benchmarks/acquisition.py rotated-digits
+	$(BIN)/python benchmarks/acquisition.py rotated-digits --table allocation --seeds 30
 	$(BIN)/python benchmarks/acquisition.py rotated-digits --table budgets
 	$(BIN)/python benchmarks/acquisition.py rotated-digits --table hard-sets
-	$(BIN)/python benchmarks/acquisition.py scarce-fashion
+	$(BIN)/python benchmarks/acquisition.py scarce-fashion --table methods
 	$(BIN)/python benchmarks/acquisition.py scarce-cifar10 --table methods
 
 clean:  ## remove the environment and every cache

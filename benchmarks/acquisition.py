@@ -1,6 +1,6 @@
 """What acquisition is worth: methods, allocations, budgets and hard sets, over seeds.
 
-    python benchmarks/acquisition.py SCENARIO [--table main|methods|budgets|hard-sets] [--seeds 10]
+    python benchmarks/acquisition.py SCENARIO [--table main|methods|allocation|budgets|hard-sets] [--seeds 10]
                                      [--jobs 2] [--out benchmarks/results] [--set KEY=VALUE ...]
 
 Every cell is one whole run in process, with the same rounds and the same allocation rule for all
@@ -117,6 +117,14 @@ def main_cells(seeds: int, given: Settings) -> Iterator[Cell]:
             )
 
 
+def allocation_cells(seeds: int, given: Settings) -> Iterator[Cell]:
+    """The best method by score and in equal shares, whose difference is small: give more seeds."""
+    for seed in range(seeds):
+        for row, allocation in (("", "score"), (", equal shares", "equal")):
+            settings = _settings(given, method=METHODS[0], allocation=allocation)
+            yield Cell(METHODS[0] + row, settings, seed)
+
+
 def budget_cells(seeds: int, given: Settings) -> Iterator[Cell]:
     """Budgets from 30 to 400; pilots never take more than 60 % of eight owners' budget."""
     for seed in range(seeds):
@@ -212,6 +220,13 @@ def main_table(scenario: str, cells: list[Cell], results: dict[str, dict[str, An
     return "\n".join([*lines, "", *_against_equal_shares(by_row)])
 
 
+def allocation_table(scenario: str, cells: list[Cell], results: dict[str, dict[str, Any]]) -> str:
+    """What allocation by score gains over equal shares."""
+    by_row = _by_row(cells, results)
+    lines = [f"## {scenario}, {len(by_row[METHODS[0]])} seeds", "", *_against_equal_shares(by_row)]
+    return "\n".join(lines)
+
+
 def _against_equal_shares(by_row: dict[str, list[dict[str, Any]]]) -> list[str]:
     """What allocating by score gains over equal shares, paired by seed; and over all methods."""
     gains = {
@@ -224,10 +239,11 @@ def _against_equal_shares(by_row: dict[str, list[dict[str, Any]]]) -> list[str]:
     }
     if not gains:
         return []
-    # A seed's mean over methods, so that seeds stay the independent draws.
-    gains["mean of the methods"] = [
-        sum(each) / len(each) for each in zip(*gains.values(), strict=True)
-    ]
+    if len(gains) > 1:
+        # A seed's mean over methods, so that seeds stay the independent draws.
+        gains["mean of the methods"] = [
+            sum(each) / len(each) for each in zip(*gains.values(), strict=True)
+        ]
     head = ["allocation by score over equal shares", "failures"]
     rows = [_row([name, _points(over_seeds(each))]) for name, each in gains.items()]
     return [_row(head), "|---|---|", *rows]
@@ -265,12 +281,14 @@ def sweep_table(scenario: str, cells: list[Cell], results: dict[str, dict[str, A
 CELLS = {
     "main": main_cells,
     "methods": method_cells,
+    "allocation": allocation_cells,
     "budgets": budget_cells,
     "hard-sets": hard_set_cells,
 }
 TABLES = {
     "main": main_table,
     "methods": main_table,
+    "allocation": allocation_table,
     "budgets": sweep_table,
     "hard-sets": sweep_table,
 }

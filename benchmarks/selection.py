@@ -1,6 +1,7 @@
 """Which method picks best: every method, three data sets, four budgets, ten seeds.
 
-    python benchmarks/selection.py [SCENARIO ...] [--seeds 10] [--jobs 2] [--out benchmarks/results]
+    python benchmarks/selection.py [SCENARIO ...] [--table methods|choices] [--seeds 10] [--jobs 2]
+                                   [--out benchmarks/results]
 
 All owners' candidates lie in one pool, as with one owner that holds everything, so that nothing
 but the choice differs: no allocation, no rounds. One cell is one selection and one fine-tune of
@@ -12,57 +13,27 @@ baseline gets wrong. Intervals are 95 % over seeds (Student's t), of differences
 each for itself; a star marks a difference that is also clear of zero at 5 % after Holm's
 correction over all methods and budgets of its table. Cells are kept one by one in
 OUT/selection-SCENARIO.jsonl, and a second call goes on where the first one stopped; remove the
-file after a change to a method.
+file after a change to a method. The table `choices` (how many atoms a match may spend,
+Euclidean or cosine) has seeds of its own, from 100 on: it is what defaults were chosen by.
 """
 
 from __future__ import annotations
 
 import argparse
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from joblib import Parallel, delayed
 from scipy import stats
-from tables import keep, paired, points, row, rule, share, stored
+from selection_cells import BUDGETS, CONTROL, FIRST_SEED, OWN, RANDOM, ROWS, key_of, run_missing
+from tables import paired, points, row, rule, share, stored
 
-from mycroft_fl.examples import Examples
-from mycroft_fl.models.fitting import correct
-from mycroft_fl.models.networks import Classifier
 from mycroft_fl.report.statistics import Estimate, over_seeds
-from mycroft_fl.seeds import derived_seed
-from mycroft_fl.selection import Query, method_named
-from simulations.simulation import Simulation
-from strategies.trainer import Trainer
 
 SCENARIOS = ("rotated-digits", "scarce-fashion", "scarce-cifar10")
-BUDGETS = (16, 32, 64, 128)
-OWN, CONTROL, RANDOM = "own-hard-set", "control", "random"
-ROWS: dict[str, tuple[str, dict[str, Any]]] = {
-    "omp": ("omp", {}),
-    "omp, all layers": ("omp", {"gradient_layers": "all"}),
-    "omp-whole": ("omp-whole", {}),
-    "omp-whole, all layers": ("omp-whole", {"gradient_layers": "all"}),
-    "omp-each": ("omp-each", {}),
-    "gradient-neighbours": ("gradient-neighbours", {}),
-    "gradient-neighbours, all layers": ("gradient-neighbours", {"gradient_layers": "all"}),
-    "features": ("features", {}),
-    "features, model's space": ("features", {"feature_space": "model"}),
-    "hard-features": ("hard-features", {}),
-    "funcfeat": ("funcfeat", {}),
-    "funcfeat, rehearsed": ("funcfeat", {"feature_weight": 0.0}),
-    "coverage": ("coverage", {}),
-    "coverage, model's space": ("coverage", {"feature_space": "model"}),
-    "omp-coverage": ("omp-coverage", {}),
-    "knn-shapley": ("knn-shapley", {}),
-    "transport": ("transport", {}),
-    RANDOM: ("random", {}),
-}
-"""A row's name: the method, and the settings that differ from their default."""
 
 
 def main() -> None:
@@ -71,6 +42,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("scenarios", nargs="*", default=SCENARIOS)
+    parser.add_argument("--table", choices=sorted(ROWS), default="methods")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
@@ -78,121 +50,18 @@ def main() -> None:
     tables = []
     for scenario in options.scenarios:
         store = options.out / f"selection-{Path(scenario).stem}.jsonl"
+        first = FIRST_SEED[options.table]
+        seeds = range(first, first + options.seeds)
         finished = Parallel(n_jobs=options.jobs, return_as="generator_unordered")(
-            delayed(run_missing)(scenario, seed, store) for seed in range(options.seeds)
+            delayed(run_missing)(scenario, options.table, seed, store) for seed in seeds
         )
         for done, _ in enumerate(finished, start=1):
             print(f"{scenario}: {done} of {options.seeds} seeds", flush=True)
-        tables.append(Table(scenario, options.seeds, stored(store)))
+        tables.append(Table(scenario, seeds, tuple(ROWS[options.table]), stored(store)))
     for table in tables:
         print(f"\n{table.text()}")
     if len(tables) > 1:
         print(f"\n{over_all(tables)}")
-
-
-def key_of(name: str, budget: int, seed: int) -> str:
-    """Names a cell."""
-    return f"{name}|{budget}|{seed}"
-
-
-def cells(seed: int) -> Iterator[tuple[str, int, str]]:
-    """Row, budget and key of every cell of a seed; the references come once, with budget 0."""
-    for name in (CONTROL, OWN):
-        yield name, 0, key_of(name, 0, seed)
-    for name in ROWS:
-        for budget in BUDGETS:
-            yield name, budget, key_of(name, budget, seed)
-
-
-def run_missing(scenario: str, seed: int, store: Path) -> None:
-    """The cells of one seed that `store` lacks; all share one baseline."""
-    known = stored(store)
-    missing = [cell for cell in cells(seed) if cell[2] not in known]
-    if not missing:
-        return
-    torch.set_num_threads(1)
-    bench = Bench.prepared(scenario, seed)
-    for name, budget, key in missing:
-        keep(store, key, bench.cell(name, budget))
-
-
-@dataclass(frozen=True, eq=False)
-class Bench:
-    """One scenario and seed: the trainer with its baseline, the pool, and the test examples."""
-
-    trainer: Trainer
-    pool: Examples
-    groups: np.ndarray
-    test: Examples
-    test_groups: np.ndarray
-    right_before: np.ndarray
-
-    @classmethod
-    def prepared(cls, scenario: str, seed: int) -> Bench:
-        with tempfile.TemporaryDirectory() as folder:
-            simulation = Simulation.load(
-                scenario, {"seed": seed}, Path(folder) / "run", engine="in-process"
-            )
-            setup, world = simulation.trainer_setup(), simulation.world
-            trainer = Trainer(setup.task, setup.data, setup.config)
-        names = [owner.name for owner in simulation.scenario.owners]
-        test = world.trainer("test")
-        return cls(
-            trainer,
-            Examples.concatenate([world.owner(name) for name in names]),
-            np.concatenate([world.owner_groups(name) for name in names]),
-            test,
-            world.trainer_groups("test"),
-            correct(trainer.baseline, test),
-        )
-
-    def cell(self, name: str, budget: int) -> dict[str, Any]:
-        """One selection and one fine-tune."""
-        if name in (CONTROL, OWN):
-            return self._judged(
-                self.trainer.control if name == CONTROL else self.trainer.own_hard_set
-            )
-        picked = self._picked(name, budget)
-        return self._judged(self.trainer.improved(self.pool[picked])) | {
-            "picked": len(picked),
-            "useful": float((self.groups[picked] == self._failing).mean()) if len(picked) else 0.0,
-        }
-
-    @property
-    def _failing(self) -> str:
-        """The group that the baseline fails on."""
-        groups = np.unique(self.test_groups)
-        reached = [self.right_before[self.test_groups == group].mean() for group in groups]
-        return str(groups[int(np.argmin(reached))])
-
-    def _judged(self, model: Classifier) -> dict[str, Any]:
-        right = correct(model, self.test)
-        return {
-            "failures": float(right[~self.right_before].mean()),
-            "test": float(right.mean()),
-            "others": float(right[self.test_groups != self._failing].mean()),
-        }
-
-    def _picked(self, name: str, budget: int) -> np.ndarray:
-        method, settings = ROWS[name]
-        settings = {"feature_space": self.trainer.config.feature_space} | settings
-        if settings.get("feature_weight") == 0.0:
-            settings["feature_weight"] = self._rehearsed(method)
-        query = Query(
-            self.trainer.hard_set.sent,
-            self.trainer.baseline,
-            seed=derived_seed(self.trainer.config.seed, "select", "everyone", 1),
-            **settings,
-        )
-        return method_named(method).select(self.pool, query, budget).indices
-
-    def _rehearsed(self, method: str) -> float:
-        from dataclasses import replace
-
-        from strategies.rehearsal import rehearsed_feature_weight
-
-        self.trainer.config = replace(self.trainer.config, method=method)
-        return rehearsed_feature_weight(self.trainer)
 
 
 @dataclass(frozen=True)
@@ -200,12 +69,13 @@ class Table:
     """All cells of one scenario."""
 
     scenario: str
-    seeds: int
+    seeds: range
+    rows: tuple[str, ...]
     results: dict[str, dict[str, Any]]
 
     def values(self, name: str, budget: int, what: str = "failures") -> list[float]:
         """One value a seed."""
-        return [float(self.results[key_of(name, budget, seed)][what]) for seed in range(self.seeds)]
+        return [float(self.results[key_of(name, budget, seed)][what]) for seed in self.seeds]
 
     def mean_over_budgets(self, name: str, what: str = "failures") -> list[float]:
         """One value a seed: the mean over the budgets."""
@@ -215,7 +85,7 @@ class Table:
         """Accuracy on failures, differences to both rivals, and which is best."""
         head = ["accuracy on the failures", *map(str, BUDGETS), "mean", "whole test", "other groups",
                 "useful picks", "picked of 128"]  # fmt: skip
-        lines = [f"## {self.scenario}, {self.seeds} seeds", "", row(head), rule(len(head))]
+        lines = [f"## {self.scenario}, {len(self.seeds)} seeds", "", row(head), rule(len(head))]
         for name in (CONTROL, OWN):
             told = [
                 share(over_seeds(self.values(name, 0, w))) for w in ("failures", "test", "others")
@@ -228,13 +98,13 @@ class Table:
 
     def by_mean(self) -> list[str]:
         """The rows, the best mean over budgets first."""
-        return sorted(ROWS, key=lambda name: -np.mean(self.mean_over_budgets(name)))
+        return sorted(self.rows, key=lambda name: -np.mean(self.mean_over_budgets(name)))
 
     def verdict(self) -> str:
         """The best row, over budgets and at each, and those not clearly below it."""
-        lines = [f"- **Best over all budgets**: {_level(self.mean_over_budgets)}"]
+        lines = [f"- **Best over all budgets**: {_level(self.rows, self.mean_over_budgets)}"]
         lines += [
-            f"- At {budget}: {_level(lambda name, b=budget: self.values(name, b))}"
+            f"- At {budget}: {_level(self.rows, lambda name, b=budget: self.values(name, b), gaps=False)}"
             for budget in BUDGETS
         ]
         return "\n".join(lines)
@@ -284,11 +154,11 @@ def over_all(tables: list[Table]) -> str:
     head = ["mean over scenarios and budgets", "failures", "over own-hard-set", "over random"]
     lines = ["## All scenarios", "", row(head), rule(len(head))]
     own = list(np.mean([table.values(OWN, 0) for table in tables], axis=0))
-    for name in sorted(ROWS, key=lambda name: -np.mean(values(name))):
+    for name in sorted(tables[0].rows, key=lambda name: -np.mean(values(name))):
         mine = values(name)
         lines.append(row([name, share(over_seeds(mine)), points(paired(mine, own)),
                           "" if name == RANDOM else points(paired(mine, values(RANDOM)))]))  # fmt: skip
-    return "\n".join([*lines, "", f"- **Best**: {_level(values)}"])
+    return "\n".join([*lines, "", f"- **Best**: {_level(tables[0].rows, values)}"])
 
 
 def holm(p_values: list[float], level: float = 0.05) -> list[bool]:
@@ -301,11 +171,17 @@ def holm(p_values: list[float], level: float = 0.05) -> list[bool]:
     return falls
 
 
-def _level(values: Any) -> str:
+def _level(
+    rows: tuple[str, ...], values: Callable[[str], list[float]], *, gaps: bool = True
+) -> str:
     """The best row and those whose interval of the difference to it reaches zero."""
-    best = max(ROWS, key=lambda name: float(np.mean(values(name))))
-    behind = {name: paired(values(name), values(best)) for name in ROWS if name != best}
-    level = [f"{name} ({points(gap)})" for name, gap in _by_gap(behind) if not gap.is_clear_of_zero]
+    best = max(rows, key=lambda name: float(np.mean(values(name))))
+    behind = {name: paired(values(name), values(best)) for name in rows if name != best}
+    level = [
+        f"{name} ({points(gap)})" if gaps else name
+        for name, gap in _by_gap(behind)
+        if not gap.is_clear_of_zero
+    ]
     return f"{best}, {share(over_seeds(values(best)))}" + (
         "; not clearly below: " + ", ".join(level) if level else "; all others clearly below"
     )

@@ -15,3 +15,8 @@ def torch_device(name: str) -> torch.device:
         )
     wanted = name == "cuda" or (name == "auto" and torch.cuda.is_available())
     return torch.device("cuda" if wanted else "cpu")
+
+
+def card_count(name: str) -> int:
+    """How many cards the device called `name` may use: none where it is the CPU."""
+    return torch.cuda.device_count() if torch_device(name).type == "cuda" else 0

@@ -68,6 +68,7 @@ def run_on_flower(
     owners: int,
     on_line: Callable[[str], None],
     threads: int = 1,
+    cards: int = 0,
     log_to: Path | None = None,
     apps: tuple[str, str] = APPS,
 ) -> None:
@@ -82,7 +83,7 @@ def run_on_flower(
         write_app(folder / "app", run_config, apps)
         environment = engine_environment(folder, threads=threads, apps=apps)
         run = ["flwr", "run", str(folder / "app"), "--stream"]
-        run += ["--federation-config", federation_config(owners, threads)]
+        run += ["--federation-config", federation_config(owners, threads, cards)]
         log = (log_to or folder) / "flower.log"
         with (
             watched(folder, environment),
@@ -114,10 +115,19 @@ def write_app(folder: Path, run_config: Mapping[str, Any], apps: tuple[str, str]
     (folder / "pyproject.toml").write_text(text, encoding="utf-8")
 
 
-def federation_config(owners: int, threads: int) -> str:
-    """As many workers as owners, but no more than the CPUs that this process may use."""
-    cpus = threads * max(1, min(owners, joblib.cpu_count() // threads))
-    return f"num-supernodes={owners} client-resources-num-cpus={threads} init-args-num-cpus={cpus}"
+def federation_config(owners: int, threads: int, cards: int = 0) -> str:
+    """As many workers as owners, but no more than the CPUs allow; they share the `cards` evenly."""
+    workers = max(1, min(owners, joblib.cpu_count() // threads))
+    config = (
+        f"num-supernodes={owners} client-resources-num-cpus={threads} "
+        f"init-args-num-cpus={threads * workers}"
+    )
+    if not cards:
+        return config
+    # Ray gives a worker whole cards or a part of one; rounded down, or the last would not fit.
+    per_card = -(-workers // cards)
+    part = cards // workers if per_card == 1 else 1000 // per_card / 1000
+    return f"{config} client-resources-num-gpus={part} init-args-num-gpus={cards}"
 
 
 def engine_environment(folder: Path, *, threads: int, apps: Sequence[str]) -> dict[str, str]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mycroft_fl import errors
+from mycroft_fl.device import card_count
 from mycroft_fl.errors import EngineFailed, MycroftError
 from simulations.progress import MARK
 from simulations.simulation import Simulation
@@ -47,6 +48,7 @@ def _on_flower(simulation: Simulation) -> None:
             owners=len(simulation.scenario.owners),
             on_line=_passed_on(log.info),
             threads=simulation.config.threads,
+            cards=card_count(simulation.config.device),
             log_to=simulation.folder.path,
         )
     except EngineFailed as failure:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from mycroft_fl.errors import DataError, SettingError
+from mycroft_fl.match.distances import distances
 
 _BLOCK_NUMBERS = 2**22
 
@@ -40,7 +40,7 @@ def knn_shapley(
     rows = max(1, _BLOCK_NUMBERS // n)
     for start in range(0, len(hard), rows):
         few, labels = hard[start : start + rows], hard_labels[start : start + rows]
-        order = torch.cdist(few.double(), candidates.double()).argsort(dim=1, stable=True).numpy()
+        order = distances(candidates, few).T.argsort(dim=1, stable=True).numpy()
         right = (candidate_labels[order] == labels[:, None]).astype(np.float64)
         value = np.zeros_like(right)
         value[:, -1] = right[:, -1] / max(neighbours, n)

@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from mycroft_fl.errors import DataError
+from mycroft_fl.match.distances import distances
 
 _ENTROPY = 0.05  # of the mean cost
 _HALVINGS = 6  # from a coarse entropy down to the one asked for
@@ -64,7 +65,7 @@ def labelled_cost(
     of the means where theirs is the transport distance between the classes: a hard set holds too
     few of a class to tell more. It is 0 where the labels agree.
     """
-    distance = torch.cdist(candidates.double(), hard.double())
+    distance = distances(candidates, hard)
     for label in np.unique(hard_labels):
         centre = hard[torch.from_numpy(hard_labels == label)].double().mean(0)
         column = torch.from_numpy(np.flatnonzero(hard_labels == label))

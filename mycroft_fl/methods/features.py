@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 
 from mycroft_fl.examples import Examples
 from mycroft_fl.match.coverage import Cover, closeness, lazy_greedy
+from mycroft_fl.match.distances import distances
 from mycroft_fl.match.nearest import nearest
 from mycroft_fl.methods.choice import Pool, Selection, continued
 from mycroft_fl.models.fitting import correct
@@ -62,16 +63,15 @@ def covers(
     found = []
     for label in np.unique(query.hard.y):
         place = np.flatnonzero(pool.examples.y == label)
-        near = torch.cdist(there[place].double(), here[query.hard.y == label].double())
+        near = distances(there[place], here[query.hard.y == label])
         start = np.flatnonzero(pool.sent[place])
-        found.append((place, start, Cover(closeness(near.cpu().numpy()), k + len(start))))
+        found.append((place, start, Cover(closeness(near.numpy()), k + len(start))))
     return found
 
 
 def distance_to_nearest(pool: Examples, hard: Examples, query: Query) -> Float[np.ndarray, " n"]:
     """Each candidate's Euclidean distance to the nearest hard example, in feature space."""
-    apart = torch.cdist(query.features(pool).double(), query.features(hard).double())
-    return np.asarray(apart.amin(1).cpu().numpy())
+    return np.asarray(distances(query.features(pool), query.features(hard)).amin(1).numpy())
 
 
 def _nearest(

@@ -170,13 +170,15 @@ def _omp(
         if share.k == 0:
             chosen.nothing(share)
             continue
-        spend = ATOMS_PER_HARD * len(share.hard) - len(share.start)
+        start = torch.from_numpy(share.pool[share.start])
+        allowed = min(share.k, ATOMS_PER_HARD * len(share.hard) - len(start))
         (found,) = match_targets(
             problem.atoms,
             [problem.target(share)],
-            max(1, min(share.k, spend)),
-            [torch.from_numpy(share.pool)],
-            starts=[torch.from_numpy(share.pool[share.start])],
+            max(1, allowed),
+            # Where all is spent, what was disclosed before is matched again and nothing added.
+            [torch.from_numpy(share.pool) if allowed > 0 else start],
+            starts=[start],
             penalty=None if penalty is None else penalty(problem, share),
         )
         matched = found.indices.cpu().numpy()

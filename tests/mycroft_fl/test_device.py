@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mycroft_fl.device import torch_device
+from mycroft_fl.device import card_count, torch_device
 from mycroft_fl.errors import SettingError
 
 
@@ -25,3 +25,11 @@ def test_a_card_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(SettingError, match="set device to 'cpu' or 'auto'"):
         torch_device("cuda")
+
+
+def test_cards_count_only_where_they_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    assert [card_count(name) for name in ("auto", "cuda", "cpu")] == [3, 3, 0]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert card_count("auto") == 0

@@ -6,7 +6,6 @@ import hashlib
 import os
 import subprocess
 import sys
-import time
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
@@ -328,17 +327,14 @@ def test_packaged_digits_can_be_drawn(name):
         assert count(world.owner_groups(owner.name)) == owner.holds
 
 
-def test_a_thousand_owners_cost_little_time_and_memory():
+def test_a_thousand_owners_cost_little_memory():
     scenario = load_scenario("many-owners").with_owners(1000)
     World(scenario, 0)
-    begun = time.perf_counter()
     tracemalloc.start()
     world = World(scenario, 1)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 50e6
-    # tracemalloc slows it several times; without, it takes some 0.15 s.
-    assert time.perf_counter() - begun < 5
     assert world.owner("j-100").x.shape == (200, 1, 28, 28)
 
 

@@ -176,6 +176,20 @@ def test_a_later_match_goes_on_from_the_earlier_one(name: str) -> None:
     assert gone_on.unexplained < afresh.unexplained
 
 
+@pytest.mark.parametrize("name", ["omp", "omp-whole", "funcfeat"])
+def test_a_match_that_has_spent_all_it_may_leaves_the_rest_to_neighbours(name: str) -> None:
+    candidates, hard = drawn(100, 17), drawn(4, 18, classes=(0,))
+    asked = query(hard)
+    begun = METHODS[name].select(candidates, asked, 8)
+    left = np.setdiff1d(np.arange(100), begun.indices)
+    later = replace(asked, disclosed=candidates[begun.indices])
+    found = METHODS[name].select(candidates[left], later, 6)
+    assert len(found.indices) == 6
+    assert found.weights.tolist() == [0.0] * 6
+    # What was disclosed beside the match may only help it.
+    assert found.unexplained <= begun.unexplained + 1e-9
+
+
 @pytest.mark.parametrize("name", ["omp", "omp-each", "funcfeat", "omp-coverage"])
 def test_a_class_that_had_more_than_its_share_waits_for_the_others(name: str) -> None:
     candidates, hard = drawn(200, 13, classes=(0, 1)), drawn(4, 14)
