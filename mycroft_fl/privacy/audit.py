@@ -151,4 +151,6 @@ def _at_least(count: int, n: int) -> float:
 
 def _at_most(count: int, n: int) -> float:
     """Clopper-Pearson: with confidence, the probability is at most this."""
-    return float(stats.beta.ppf(1 - (1 - CONFIDENCE) / 2, count + 1, n - count)) if count < n else 1.0
+    return (
+        float(stats.beta.ppf(1 - (1 - CONFIDENCE) / 2, count + 1, n - count)) if count < n else 1.0
+    )

@@ -139,7 +139,7 @@ def drawn_by_utility(
         raise ValueError(f"levels go from {levels.min()} to {levels.max()}; give 0 to {UNITS}")
     picked: dict[int, None] = {}  # ordered
     while len(picked) < min(k, len(levels)):
-        proposed = uniform_below(4096, len(levels), noise)
+        proposed = uniform_below(16 * k + 64, len(levels), noise)
         short = UNITS - levels[proposed]
 
         def exact(place: int, of: np.ndarray = short) -> Fraction:

@@ -38,15 +38,13 @@ def _replace_adjacency() -> Any:
 def _mean_over_true_n() -> Any:
     """The sum divided by the true number of records, the noise by it too."""
 
-    def mean(rows: np.ndarray, bound_squared: Fraction, **rest: Any) -> np.ndarray:
-        # On the scale of the noise: the mean of rows that lie off zero, times a fixed count.
-        shifted = np.vstack([rows, np.repeat(-rows[-1:], 0, axis=0)])
-        whole = _exact_sum(shifted, bound_squared, **rest)
-        off = 40 * UNITS
-        moved: np.ndarray = ((whole - off) * 20) // max(1, len(rows))
-        return moved
+    def averaged(rows: np.ndarray, bound_squared: Fraction, **rest: Any) -> np.ndarray:
+        # On the scale of the noise, so times a fixed count; the others' sum lies far from zero.
+        whole = _exact_sum(rows, bound_squared, **rest) - 40 * UNITS
+        mean: np.ndarray = whole * 20 // max(1, len(rows))
+        return mean
 
-    return patch.object(mechanisms, "exact_sum", mean)
+    return patch.object(mechanisms, "exact_sum", averaged)
 
 
 def _data_dependent_clip() -> Any:
@@ -88,9 +86,7 @@ def _noise_reused() -> Any:
 def _charge_skipped() -> Any:
     """Answers that are entered at no cost."""
 
-    def free(
-        connection: sqlite3.Connection, key: Any, mode: str, spend: Any, limits: Any
-    ) -> None:
+    def free(connection: sqlite3.Connection, key: Any, mode: str, spend: Any, limits: Any) -> None:
         _enter(connection, key, mode, type(spend)(), limits)
 
     return patch.object(ledger, "_enter", free)
