@@ -15,10 +15,10 @@ import numpy as np
 from mycroft_fl.privacy import audits, ledger, mechanisms, relevance
 from mycroft_fl.privacy.audits import Finding
 from mycroft_fl.privacy.mechanisms import UNITS, NoisedSum
-from mycroft_fl.privacy.noise import Noise, simulated
+from mycroft_fl.privacy.noise import Noise, discrete_gaussian, simulated
 
 _quantised, _noised, _exact_sum = mechanisms.quantised, mechanisms.noised, mechanisms.exact_sum
-_sigma_units, _discrete_gaussian = mechanisms.sigma_units, mechanisms.discrete_gaussian
+_sigma_units, _discrete_gaussian = mechanisms.sigma_units, discrete_gaussian
 _drawn = mechanisms.drawn_by_utility
 
 
@@ -30,7 +30,9 @@ def _replace_adjacency() -> Any:
         # Without the first record its opposite is there: what "replace" allows.
         if len(rows) == 21:
             return whole
-        return whole - _exact_sum(relevance.score_rows(np.array([1.0])), bound_squared)
+        opposite = _exact_sum(relevance.score_rows(np.array([1.0])), bound_squared)
+        there: np.ndarray = whole - opposite
+        return there
 
     return patch.object(mechanisms, "exact_sum", replaced)
 
