@@ -25,6 +25,8 @@ bench: $(READY)  ## every table of benchmarks/, hours on two cores; goes on wher
 	$(BIN)/python benchmarks/acquisition.py rotated-digits --table hard-sets
 	$(BIN)/python benchmarks/acquisition.py scarce-fashion --table methods
 	$(BIN)/python benchmarks/acquisition.py scarce-cifar10 --table methods
+	$(BIN)/python benchmarks/selection.py
+	$(BIN)/python benchmarks/selection.py --table choices
 
 clean:  ## remove the environment and every cache
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist

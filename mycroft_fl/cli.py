@@ -6,6 +6,7 @@ method works where Flower is absent.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -64,7 +65,7 @@ def simulate(
     as_json: bool,
 ) -> None:
     """Run SCENARIO: a packaged one's name (see `scenarios`) or a TOML file."""
-    settings = dict(assigned(each) for each in assignments)
+    settings = dict(_from_here(*assigned(each)) for each in assignments)
     settings |= {k: v for k, v in (("method", method), ("seed", seed)) if v is not None}
     _make_importable_from_here()
     from mycroft_fl.report.summary import console_for, show
@@ -73,14 +74,14 @@ def simulate(
     from simulations.simulation import Simulation
     from strategies.run_folder import RunFolder
 
-    path = Path(scenario).expanduser().absolute()
     folder = (out or _fresh_folder(Path(scenario).stem)).absolute()
-    asked_for = str(path) if path.is_file() else scenario
-    simulation = Simulation.load(asked_for, settings, folder, engine=engine)
     show_progress(sys.stderr)
-    simulation.check()  # before anything is written, and before --force removes anything
-    RunFolder.prepared(folder, force=force)
-    result = run(simulation)
+    # What a method of one's own prints is no part of the result.
+    with contextlib.redirect_stdout(sys.stderr):
+        simulation = Simulation.load(_existing(scenario), settings, folder, engine=engine)
+        simulation.check()
+        with RunFolder.replacing(folder, force=force):
+            result = run(simulation)
     if as_json:
         click.echo(json.dumps(result, indent=2))
     else:
@@ -249,6 +250,22 @@ def assigned(assignment: str) -> tuple[str, Any]:
         return key.strip(), tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         return key.strip(), value
+
+
+def _existing(scenario: str) -> str:
+    """A file's absolute path, as other processes find it; else the name as it is."""
+    path = Path(scenario).expanduser().absolute()
+    try:
+        return str(path) if path.is_file() else scenario
+    except OSError as error:
+        raise InputError(f"'{scenario[:40]}...' is no scenario: {error.strerror}") from error
+
+
+def _from_here(key: str, value: Any) -> tuple[str, Any]:
+    """A file of the folder one is in by its whole path: all else is relative to the scenario."""
+    if key == "dataset" and isinstance(value, str) and Path(value).exists():
+        return key, str(Path(value).absolute())
+    return key, value
 
 
 def _fresh_folder(scenario: str) -> Path:

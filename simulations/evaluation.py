@@ -187,6 +187,13 @@ def _warnings(
         warnings.append("nothing was acquired: no owner handed anything over")
     elif config.method not in ("random", "full"):
         warnings += _against_luck(config.method, reached["final"]["hard"], lucky["hard"])
+    absent = [
+        each.name
+        for each in simulation.scenario.owners
+        if each.name not in strategy.books.standings
+    ]
+    if absent:
+        warnings.append(f"did not answer the roll and were not asked: {', '.join(absent)}")
     if strategy.books.buys_nothing:
         warnings.append("no owner's lower bound is above zero: buy from nobody")
     for group, after in reached["final"]["groups"].items():

@@ -14,6 +14,7 @@ from clients.owner_file import load_owner_file, owner_file_text
 from clients.policy import Policy
 from clients.vault import Books, Vault
 from mycroft_fl.config import RunConfig, SettingValue
+from mycroft_fl.device import torch_device
 from mycroft_fl.errors import SettingError
 from mycroft_fl.exchange import RUN_MODES
 from mycroft_fl.models.networks import build
@@ -103,8 +104,9 @@ class Simulation:
     def check(self) -> None:
         """Raise now what would else only come to light once the run has started.
 
-        A scenario that asks for more than there is, an unknown method or model.
+        A scenario that asks for more than there is, an unknown method or model, no such device.
         """
+        torch_device(self.config.device)
         method_named(self.config.method)
         task = self.task
         build(task.model, task.shape, task.num_classes, seed=0)

@@ -35,16 +35,13 @@ def equal_shares(owners: Iterable[str], budget: int) -> dict[str, int]:
     return _split(names, [1.0] * len(names), budget)
 
 
-def by_score(scores: Mapping[str, Score], budget: int, *, stop_early: bool) -> dict[str, int]:
+def by_score(scores: Mapping[str, Score], budget: int) -> dict[str, int]:
     """`budget` split in proportion to the gain, among owners whose lower bound is above zero.
 
-    Where there is none, nothing is bought; without `stop_early`, whoever seems to gain anything
-    is asked, or else all alike.
+    Where there is none, whoever seems to gain anything is asked, or else all alike.
     """
     names = sorted(scores)
     earning = [name for name in names if scores[name].low > 0]
-    if not earning and stop_early:
-        return {}
     if not earning:
         earning = [name for name in names if scores[name].gain > 0]
     if not earning:

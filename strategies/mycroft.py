@@ -181,7 +181,7 @@ class MycroftStrategy(Strategy):
         """Log what this run is about to do, as a tree."""
         config, sent = self.config, len(self.trainer.hard_set.sent)
         log.info("mycroft: method %s, seed %d", config.method, config.seed)
-        log.info("├── hard set: %d of %d failures sent", sent, self.trainer.hard_set.found)
+        log.info("├── hard set: %d of %d hard examples sent", sent, self.trainer.hard_set.found)
         log.info("├── budget: %s in at most %d rounds", self._budget_text(), config.num_rounds)
         log.info("└── owners: %d expected, %d needed", self.expected_owners, config.min_owners)
 
@@ -218,10 +218,12 @@ class MycroftStrategy(Strategy):
         open_to_more = self.books.open_to_more()
         if not open_to_more or spend < 1:
             return {}
+        scores = {name: each.score for name, each in open_to_more.items() if each.score is not None}
+        if self.config.stop_early and all(score.low <= 0 for score in scores.values()):
+            return {}
         if self.config.allocation == "equal":
             return allocation.equal_shares(open_to_more, spend)
-        scores = {name: each.score for name, each in open_to_more.items() if each.score is not None}
-        return allocation.by_score(scores, spend, stop_early=self.config.stop_early)
+        return allocation.by_score(scores, spend)
 
     def _request(self, server_round: int, k: int) -> Request:
         mode = self._asks_for(server_round)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,9 @@ FILES = (
 )  # fmt: skip
 FOLDERS = ("models", "owners")
 MARKER = ".mycroft-run"
+
+
+PREVIOUS = ".previous"
 
 
 class RunFolder:
@@ -48,10 +52,7 @@ class RunFolder:
                     raise InputError(
                         f"{path} is not the folder of a run, so --force does not clear it; give another"
                     )
-                for name in FILES:
-                    (path / name).unlink(missing_ok=True)
-                for name in FOLDERS:
-                    shutil.rmtree(path / name, ignore_errors=True)
+                _remove_run(path)
             for name in FOLDERS:
                 (path / name).mkdir(parents=True, exist_ok=True)
             (path / MARKER).touch()
@@ -60,6 +61,32 @@ class RunFolder:
                 f"{path} cannot be written: {error.strerror}; give another folder"
             ) from error
         return cls(path)
+
+    @classmethod
+    @contextmanager
+    def replacing(cls, path: Path, *, force: bool) -> Iterator[RunFolder]:
+        """A prepared folder, for a run inside `with`.
+
+        An earlier run is put aside, and comes back where bad input ends the new one: then nothing
+        is lost and nothing is left half-written.
+        """
+        aside = path / PREVIOUS
+        if force and (path / MARKER).is_file():
+            _move_run(path, aside)
+        folder = cls.prepared(path, force=force)
+        try:
+            yield folder
+        except InputError:
+            _remove_run(path)
+            if aside.is_dir():
+                _move_run(aside, path)
+            else:
+                (path / MARKER).unlink()
+                with suppress(OSError):  # what else lies there is not ours
+                    path.rmdir()
+            raise
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
 
     def is_fresh(self) -> bool:
         """Whether this is a run's folder in which nothing has run yet."""
@@ -120,3 +147,18 @@ class RunFolder:
         """The content of a JSON file of the run; None where there is none."""
         path = self.path / name
         return json.loads(path.read_text()) if path.is_file() else None
+
+
+def _move_run(source: Path, to: Path) -> None:
+    """Move a run's files and folders to a folder on the same disk."""
+    to.mkdir(exist_ok=True)
+    for name in (*FILES, *FOLDERS):
+        if (source / name).exists():
+            (source / name).rename(to / name)
+
+
+def _remove_run(path: Path) -> None:
+    for name in FILES:
+        (path / name).unlink(missing_ok=True)
+    for name in FOLDERS:
+        shutil.rmtree(path / name, ignore_errors=True)

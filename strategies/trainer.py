@@ -196,7 +196,8 @@ class Trainer:
     def _share(self, subset: Examples) -> float:
         """The owners' share of a batch; full information is pooled, with the share of its size."""
         if method_named(self.config.method).everything:
-            return len(subset) / (len(subset) + len(self.train))
+            pooled = len(subset) / (len(subset) + len(self.train))
+            return pooled * (1 - self.config.hard_set_weight * self._trains_on_hard)
         return self.config.subset_weight or SHARES_TO_CHOOSE_FROM[1]
 
     def _chosen_share(self, subset: Examples) -> float:

@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from sklearn.datasets import load_digits
 
 from mycroft_fl import cli, errors
 from mycroft_fl.cli import assigned
@@ -136,6 +138,43 @@ def test_json_is_one_document_on_stdout_and_nothing_else(call, here):
     check_result(result)
     assert result == json.loads((here / "out" / "result.json").read_text())
     assert (result["scenario"], result["engine"]) == ("small", "in-process")
+
+
+NOISY = """
+from mycroft_fl.selection import METHODS
+
+print("imported")
+
+def noisy(candidates, query, k):
+    print("choosing")
+    return METHODS["random"].select(candidates, query, k)
+"""
+
+
+def test_what_a_method_of_ones_own_prints_is_no_part_of_the_json(call, here):
+    (here / "noisy_method.py").write_text(NOISY)
+    outcome = simulate(call, "--method", "noisy_method:noisy", "--json")
+    check_result(json.loads(outcome.stdout))
+    assert "choosing" in outcome.stderr
+
+
+def test_bad_input_that_only_the_run_finds_keeps_the_earlier_run(call, here):
+    assert simulate(call, "--out", "out").code == 0
+    before = (here / "out" / "result.json").read_bytes()
+    outcome = simulate(call, "--out", "out", "--force", "--set", "hard-set.classes=nobody")
+    assert outcome.code == 2
+    assert (here / "out" / "result.json").read_bytes() == before
+
+
+def test_a_data_set_on_the_command_line_is_looked_for_where_one_is(call, here):
+    digits = load_digits()
+    x = (digits.images[:, None] * 15).astype(np.uint8)
+    np.savez(here / "mine.npz", x=x, y=digits.target.astype(np.int64))
+    (here / "elsewhere").mkdir()
+    (here / "small.toml").rename(here / "elsewhere" / "small.toml")
+    given = ["--engine", "in-process", "--set", "dataset=mine.npz", "--out", "out"]
+    outcome = call("simulate", "elsewhere/small.toml", *given)
+    assert outcome.code == 0
 
 
 def test_the_command_line_goes_over_set_and_that_over_the_scenario(call):

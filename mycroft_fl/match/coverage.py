@@ -51,6 +51,10 @@ class Cover:
         steps = self._weights - np.append(self._weights[1:], 0.0)
         self._lost[:, :-1] = np.cumsum((steps * self._held)[:, ::-1], axis=1)[:, ::-1]
 
+    def emptied(self) -> Cover:
+        """A cover of the same hard examples with S empty."""
+        return Cover(self.similarity, len(self._weights))
+
     @property
     def value(self) -> float:
         """F(S)."""

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from scipy.optimize import nnls
 from torch import Tensor
 
-from mycroft_fl.match.coverage import Cover
+from mycroft_fl.match.coverage import Cover, lazy_greedy
 from mycroft_fl.match.uniform import require_budget
 from mycroft_fl.represent.atoms import Atoms
 
@@ -33,34 +33,39 @@ def covering_pursuit(
     k: int,
     *,
     weight: float,
+    spend: int,
     start: Int[np.ndarray, " s"],
 ) -> Composite:
-    """Up to `k` picks, each with the greatest gain of match plus `weight` times cover.
+    """Up to `k` picks: `spend` by match and cover together, the others by the cover alone.
 
-    The match's gain is what the atom alone takes off the squared residual, the cover's what it
-    adds to F (`Cover`); each in units of the greatest gain of a first pick, so that `weight` = 1
-    lets both say as much. All weights are refitted, non-negative, after every pick. An atom
-    that points away still may cover. `start` was picked before and is not picked again.
+    Together: the greatest gain of match plus `weight` times cover. The match's gain is what the
+    atom alone takes off the squared residual, the cover's what it adds to F (`Cover`, empty at
+    first); each in units of the greatest gain of a first pick, so that `weight` = 1 lets both say
+    as much. All weights are refitted, non-negative, after every such pick. `start` was picked
+    before: it counts for both, and is not picked again.
     """
     require_budget(k)
-    match = _Match(atoms, target)
-    shut = np.zeros(len(atoms), dtype=bool)
-    everyone = np.arange(len(atoms))
+    match, everyone = _Match(atoms, target), np.arange(len(atoms))
     unit = _unit(match.gains()), _unit(cover.gains(everyone))
+    match.hold(start)
     for each in start:
-        match.add(int(each))
         cover.add(int(each))
-        shut[each] = True
-    while len(match.held) < len(start) + min(k, len(atoms) - len(start)):
+    shut = np.isin(everyone, start)
+    picks: list[int] = []
+    while len(picks) < min(k, spend) and not shut.all():
         gain = match.gains() / unit[0] + weight * cover.gains(everyone) / unit[1]
         best = int(np.argmax(np.where(shut, -1.0, gain)))
-        if gain[best] <= 0 or shut[best]:
+        if gain[best] <= 0:
             break
-        match.add(best)
+        match.hold(np.array([best]))
         cover.add(best)
         shut[best] = True
-    picked = np.array(match.held[len(start) :], dtype=np.int64)
-    return Composite(picked, match.weights[len(start) :], match.unexplained)
+        picks.append(best)
+    rest = np.empty(0, np.int64)
+    if len(picks) < k and weight > 0:
+        rest = lazy_greedy(cover.emptied(), k - len(picks), np.r_[start, picks].astype(int)).indices
+    weights = np.concatenate([match.weights[len(start) :], np.zeros(len(rest))])
+    return Composite(np.r_[picks, rest].astype(np.int64), weights, match.unexplained)
 
 
 class _Match:
@@ -81,21 +86,23 @@ class _Match:
         """What each atom alone would take off the squared residual."""
         return np.asarray(np.square(np.maximum(0.0, self._cosines(self._residual))))
 
-    def add(self, atom: int) -> None:
-        """Hold one atom more and refit all weights."""
-        self.held.append(atom)
+    def hold(self, more: Int[np.ndarray, " j"]) -> None:
+        """Hold some atoms more and refit all weights."""
+        if len(more) == 0:
+            return
+        self.held += more.tolist()
         index = torch.tensor(self.held, device=self._atoms.device)
         few, here = self._atoms[index].double(), torch.arange(len(index), device=index.device)
-        column = few.gram(here[-1:], 1 / self._norms[index[-1:]])[:, 0] / self._norms[index]
+        new = here[-len(more) :]
+        columns = few.gram(new, 1 / self._norms[index[new]]) / self._norms[index, None]
         gram = np.zeros((len(index), len(index)))
-        gram[:-1, :-1] = self._gram
-        gram[-1, :] = gram[:, -1] = column.cpu().numpy()
+        gram[: -len(more), : -len(more)] = self._gram
+        gram[:, -len(more) :] = columns.cpu().numpy()
+        gram[-len(more) :, :] = columns.T.cpu().numpy()
         self._gram = gram
         self._scaled = _non_negative(gram, self._direct[self.held])
-        fitted = few.combine(
-            here, torch.from_numpy(self._scaled).to(here.device) / self._norms[index]
-        )
-        self._residual = self._target.to(fitted) - fitted
+        weights = torch.from_numpy(self._scaled).to(here.device) / self._norms[index]
+        self._residual = self._target.to(weights.device) - few.combine(here, weights)
 
     @property
     def weights(self) -> Float[np.ndarray, " t"]:

@@ -1,88 +1,133 @@
-"""Least squares on the few atoms that a pursuit holds, with a factor that grows row by row."""
+"""Least squares on the few atoms that a pursuit holds, in float64, updated in O(t^2) a step."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.linalg.lapack import dtrtri
 
-import torch
-from jaxtyping import Bool, Float, Int
-from torch import Tensor
-
-
-@dataclass(frozen=True, eq=False)
-class Trial:
-    """A few candidates looked at in float64 against a fit, all vectors at norm one."""
-
-    index: Int[Tensor, " c"]
-    cross: Float[Tensor, "t c"]
-    direct: Float[Tensor, " c"]
-    half: Float[Tensor, "t c"]
-
-    @property
-    def pivot(self) -> Float[Tensor, " c"]:
-        """The share of each candidate's squared norm that those chosen do not span."""
-        return 1 - self.half.square().sum(0)
+_FIRST = 64  # atoms that there is room for at first; doubled when it is full
 
 
-@dataclass(frozen=True, eq=False)
 class Fit:
-    """Least squares on the chosen atoms, on the CPU in float64, all vectors at norm one.
+    """Weights of the chosen atoms, all vectors at norm one; what is known of each that ever entered.
 
-    `factor` is the Cholesky factor of `gram`, `direct` the correlations with the target.
+    An atom that enters gets a *slot* for good: its products with the others are kept should it be
+    dropped and come back. `chosen` are slots. `_inverse` is the inverse of the Cholesky factor of
+    the chosen atoms' Gram matrix, so that a new row costs two products and no solve.
     """
 
-    index: Int[Tensor, " t"]
-    gram: Float[Tensor, "t t"]
-    factor: Float[Tensor, "t t"]
-    direct: Float[Tensor, " t"]
-    weights: Float[Tensor, " t"]
+    def __init__(self) -> None:
+        self.slots = 0
+        self.chosen: Int[np.ndarray, " t"] = np.empty(0, dtype=np.int64)
+        self.weights: Float[np.ndarray, " t"] = np.empty(0)
+        self._products, self._direct = np.empty((_FIRST, _FIRST)), np.empty(_FIRST)
+        self._inverse = np.zeros((_FIRST, _FIRST))
 
-    @classmethod
-    def empty(cls) -> Fit:
-        none = torch.empty(0, dtype=torch.float64)
-        square = none.reshape(0, 0)
-        return cls(torch.empty(0, dtype=torch.int64), square, square, none, none)
+    def __len__(self) -> int:
+        return len(self.chosen)
 
     @property
     def objective(self) -> float:
         """||residual||^2 plus the penalty, as a share of ||target||^2; for solved weights."""
-        return 1.0 - float(self.weights @ self.direct)
+        return 1.0 - float(self.weights @ self._direct[self.chosen])
 
-    def solved(self) -> Float[Tensor, " t"]:
+    @property
+    def by_slot(self) -> Float[np.ndarray, " slots"]:
+        """Every slot's weight, 0 for those dropped."""
+        weights = np.zeros(self.slots)
+        weights[self.chosen] = self.weights
+        return weights
+
+    def new_slot(self, products: Float[np.ndarray, " slots"], direct: float) -> int:
+        """A slot for an atom with these products with all that have one, and with the target."""
+        slot = self.slots
+        if slot == len(self._direct):
+            self._double()
+        self._products[slot, :slot] = self._products[:slot, slot] = products
+        self._products[slot, slot] = 1.0
+        self._direct[slot] = direct
+        self.slots += 1
+        return slot
+
+    def products(self, slot: int) -> Float[np.ndarray, " slots"]:
+        """An atom's products with all that have a slot."""
+        return self._products[slot, : self.slots]
+
+    def direct(self, slot: int) -> float:
+        """An atom's product with the target."""
+        return float(self._direct[slot])
+
+    def half(self, products: Float[np.ndarray, "slots ..."]) -> Float[np.ndarray, "t ..."]:
+        """What of some atoms lies in the span of the chosen, in an orthonormal basis of that."""
+        half: np.ndarray = self._triangle @ products[self.chosen]
+        return half
+
+    def residual_products(
+        self, products: Float[np.ndarray, "slots c"], direct: Float[np.ndarray, " c"]
+    ) -> Float[np.ndarray, " c"]:
+        """The products of atoms with what is not explained yet."""
+        left: np.ndarray = direct - self.weights @ products[self.chosen]
+        return left
+
+    def insert(self, slot: int) -> Float[np.ndarray, " t"]:
+        """Choose one more, at weight zero: the new row of the inverse factor."""
+        t = len(self)
+        half = self.half(self._products[: self.slots, slot])
+        root = np.sqrt(max(1.0 - half @ half, 1e-300))
+        self._inverse[t, :t] = (half @ self._triangle) / -root
+        self._inverse[t, t] = 1.0 / root
+        self.chosen = np.append(self.chosen, slot)
+        self.weights = np.append(self.weights, 0.0)
+        return self._inverse[t, : t + 1]
+
+    def solved(self) -> Float[np.ndarray, " t"]:
         """The weights that minimise the objective, whatever their sign."""
-        return torch.cholesky_solve(self.direct[:, None], self.factor)[:, 0]
+        triangle, direct = self._triangle, self._direct[self.chosen]
+        weights: np.ndarray = (triangle @ direct) @ triangle
+        # Once more with what is left: the inverse need then be right to a few digits only.
+        left = direct - self._products[self.chosen[:, None], self.chosen] @ weights
+        weights += (triangle @ left) @ triangle
+        return weights
 
-    def with_atom(self, trial: Trial, place: int) -> Fit:
-        """One atom more, its weight zero: one row more of the factor, O(t^2)."""
-        cross, half = trial.cross[:, place, None], trial.half[:, place, None]
-        one, pivot = torch.ones(1, 1, dtype=torch.float64), trial.pivot[place].sqrt()
-        return Fit(
-            torch.cat([self.index, trial.index[place, None]]),
-            torch.cat([torch.cat([self.gram, cross], 1), torch.cat([cross.T, one], 1)]),
-            torch.cat([torch.cat([self.factor, 0 * half], 1), torch.cat([half.T, one * pivot], 1)]),
-            torch.cat([self.direct, trial.direct[place, None]]),
-            torch.cat([self.weights, torch.zeros(1, dtype=torch.float64)]),
-        )
+    def grown(self, row: Float[np.ndarray, " t"]) -> tuple[Float[np.ndarray, " t"], float]:
+        """Those weights from solved ones and the row of the one atom inserted since; the step."""
+        step = float(row @ self._direct[self.chosen])
+        return self.weights + step * row, step
 
-    def keeping(self, keep: Bool[Tensor, " t"], weights: Float[Tensor, " t"]) -> Fit:
-        """Only the atoms to keep. The factor's rows above the first gap stay as they are."""
-        first = int((~keep).nonzero()[0])
-        gram = self.gram[keep][:, keep]
-        factor = torch.zeros_like(gram)
-        factor[:, :first] = self.factor[keep, :first]
-        below = factor[first:, :first]
-        factor[first:, first:] = torch.linalg.cholesky(gram[first:, first:] - below @ below.T)
-        return Fit(self.index[keep], gram, factor, self.direct[keep], weights[keep])
+    def own_part(self, place: int) -> Float[np.ndarray, " t"]:
+        """What one chosen atom adds to the others' span, at norm one, as weights of the chosen."""
+        triangle = self._triangle
+        own: np.ndarray = triangle[:, place] @ triangle
+        own /= np.sqrt(own[place])
+        return own
 
-    def refitted(self, nonnegative: bool) -> Fit:
-        """Best weights; while some would be negative, go as far as none is and drop who is zero."""
-        fit, goal = self, self.solved()
-        while nonnegative and bool((goal <= 0).any()):
-            start = fit.weights
-            steps = torch.where(goal <= 0, start / (start - goal).clamp_min(1e-300), math.inf)
-            weights = start + steps.min() * (goal - start)
-            keep = (weights > 0) & (steps > steps.min())
-            fit = fit.keeping(keep, weights)
-            goal = fit.solved()
-        return Fit(fit.index, fit.gram, fit.factor, fit.direct, goal)
+    def drop(self, places: Int[np.ndarray, " out"]) -> None:
+        """Drop the chosen at these places; the factor is made anew, free of drift."""
+        self.chosen, self.weights = np.delete(self.chosen, places), np.delete(self.weights, places)
+        if len(self):
+            factor = np.linalg.cholesky(self._products[self.chosen[:, None], self.chosen])
+            self._triangle[:] = np.tril(dtrtri(factor, lower=1)[0])
+
+    def drop_last(self) -> None:
+        """Undo an `insert`."""
+        self.chosen, self.weights = self.chosen[:-1], self.weights[:-1]
+
+    def snapshot(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What it takes to `restore` the fit as it was before the last `insert`."""
+        return self.chosen[:-1], self.weights[:-1], self._triangle[:-1, :-1].copy()
+
+    def restore(self, kept: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+        """The chosen as they were; slots stay."""
+        self.chosen, self.weights, triangle = kept
+        self._triangle[:] = triangle
+
+    @property
+    def _triangle(self) -> Float[np.ndarray, "t t"]:
+        return self._inverse[: len(self), : len(self)]
+
+    def _double(self) -> None:
+        size = len(self._direct)
+        self._direct = np.concatenate([self._direct, np.empty(size)])
+        room = ((0, size), (0, size))
+        self._products, self._inverse = np.pad(self._products, room), np.pad(self._inverse, room)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mycroft_fl.errors import DataError, SettingError
@@ -111,29 +111,56 @@ def _nearest_few(candidates: Tensor, hard: Tensor, k: int) -> Neighbours:
     best = _no_neighbours(hard)
     bound = hard.new_full((len(hard), 1), torch.inf)  # squared; none of the k best is farther
     step = max(1, _BLOCK_NUMBERS // max(len(hard), hard.shape[1]))
+    coarse = _has_fast_bfloat16(hard)
     for start in range(0, len(candidates), step):
         block = candidates[start : start + step]
-        rough, doubt = _rough_distances(hard, block)
-        if start == 0 and k <= len(block):
-            bound = rough.topk(k, largest=False).values[:, -1:] + doubt
-        # Not `<=`: where squares overflow, NaN must count as near.
-        row, column = (rough > bound + doubt).logical_not_().nonzero(as_tuple=True)
-        near = Neighbours(row, column + start, _distances(hard, block, row, column))
-        best = _nearest_of(Neighbours.joined([best, near]), k)
+        near, bound = _near(hard, block, k, bound, coarse)
+        # So many in doubt that looking at them costs more than a better product.
+        if coarse and int(near.count_nonzero()) > (4 * k + len(block) // 64) * len(hard):
+            coarse = False
+            near, bound = _near(hard, block, k, bound, coarse)
+        row, column = near.nonzero(as_tuple=True)
+        found = Neighbours(row, column + start, _distances(hard, block, row, column))
+        best = _nearest_of(Neighbours.joined([best, found]), k)
         if start + len(block) >= k:
             bound = best.distance.reshape(len(hard), k)[:, -1:].to(hard.dtype).square()
     return best
 
 
+def _near(
+    hard: Tensor, block: Tensor, k: int, bound: Float[Tensor, "m 1"], coarse: bool
+) -> tuple[Bool[Tensor, "m b"], Float[Tensor, "m 1"]]:
+    """Which of the block may be among the k nearest; and the bound, from the first block if new."""
+    rough, doubt = _rough_distances(hard, block, coarse)
+    if k <= len(block) and bool(bound.isinf().any()):
+        bound = rough.topk(k, largest=False).values[:, -1:] + doubt
+    # Not `<=`: where squares overflow, NaN must count as near.
+    return (rough > bound + doubt).logical_not_(), bound
+
+
+def _has_fast_bfloat16(vectors: Tensor) -> bool:
+    """Whether a product in bfloat16 is cheaper here by more than the doubt it leaves."""
+    if vectors.dtype != torch.float32:
+        return False
+    if vectors.device.type == "cpu":
+        return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return vectors.device.type == "cuda" and torch.cuda.is_bf16_supported()
+
+
 def _rough_distances(
-    hard: Float[Tensor, "m d"], block: Float[Tensor, "b d"]
+    hard: Float[Tensor, "m d"], block: Float[Tensor, "b d"], coarse: bool
 ) -> tuple[Float[Tensor, "m b"], Float[Tensor, "m 1"]]:
     """Squared distances through one product, and how far from the truth rounding may put them."""
     here = torch.linalg.vector_norm(hard, dim=1, keepdim=True).square_()
     there = torch.linalg.vector_norm(block, dim=1).square_()
-    rough = torch.addmm(there, hard, block.T, alpha=-2).add_(here)
     length = 8 + hard.shape[1] ** 0.5
-    return rough, 4 * torch.finfo(hard.dtype).eps * length * (here + there.max())
+    doubt = 4 * torch.finfo(hard.dtype).eps * length * (here + there.max())
+    if coarse:
+        products = hard.bfloat16() @ block.bfloat16().T
+        # Twice three roundings to 8 bits, of either factor and of the product: 6 * 2^-9.
+        doubt = doubt + 7 * 2**-9 * (here * there.max()).sqrt()
+        return torch.sub(there, products, alpha=2).add_(here), doubt
+    return torch.addmm(there, hard, block.T, alpha=-2).add_(here), doubt
 
 
 def _distances(

@@ -2,38 +2,22 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mycroft_fl.errors import DataError, SettingError
-from mycroft_fl.match.correlations import Correlations, Problem
-from mycroft_fl.match.least_squares import Fit, Trial
+from mycroft_fl.errors import DataError
+from mycroft_fl.match.correlations import RULES, Problem
+from mycroft_fl.match.search import Options, Search, Stop
 from mycroft_fl.match.uniform import require_budget
-from mycroft_fl.represent.atoms import Atoms
+from mycroft_fl.represent.atoms import Atoms, require_shape
 
-Stop = Literal["k", "tolerance", "no-candidate-improves"]
+__all__ = ["RULES", "Pursuit", "orthogonal_matching_pursuit"]
 
-# What a step prefers, from correlations c and norms s: c / s lowers the residual most per unit
-# of the atom's own length; c alone is GRAD-MATCH's rule and favours long atoms.
-Rule = Callable[[Tensor, Tensor], Tensor]
-RULES: dict[str, Rule] = {
-    "norm": lambda correlation, norms: correlation / norms,
-    "dot": lambda correlation, norms: correlation,
-    # Of those looked at in float64, divided by what each adds to the span: see `_scores`.
-    "ols": lambda correlation, norms: correlation / norms,
-}
 
-_LEAST_PIVOT = 1e-6  # of an atom's squared norm; below, it is all but a sum of those chosen
-_LEAST_COSINE = 1e-7  # with the target; its square is the gain that float64 can still tell
-_LEAST_GAIN = 1e-14  # of the squared target
-_TIE = 1e-12  # cosines nearer than this are equal: the lowest index wins on any number of threads
-_BATCH = 256  # candidates examined at once where the best few do not hold
+_FEW_NUMBERS = 2**18  # so few are in float64 altogether: nothing is then in doubt
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,23 +71,85 @@ def orthogonal_matching_pursuit(
     `k` counts new ones only.
     """
     require_budget(k)
-    options = _Options(nonnegative, rule, ridge, tolerance)
+    options = Options(nonnegative, rule, ridge, tolerance)
     with torch.no_grad():
-        return _pursued(atoms, target, k, options, penalty, start)
+        pursuing = prepared(atoms, target, options, penalty, start)
+        if isinstance(pursuing, Pursuit):
+            return pursuing
+        return pursued([pursuing], [k])[0]
 
 
-def _pursued(
+@dataclass(frozen=True, eq=False)
+class Pursuing:
+    """A pursuit under way."""
+
+    problem: Problem
+    search: Search
+    start: Int[Tensor, " s"]
+    length: float
+    """Of the target."""
+
+    def result(self, stopped: Stop) -> Pursuit:
+        """What it has come to."""
+        index, weights = (
+            torch.from_numpy(self.search.chosen),
+            torch.from_numpy(self.search.fit.weights),
+        )
+        residual = torch.linalg.vector_norm(self.problem.residual(index, weights))
+        weights = weights * self.length / self.problem.norms[index].cpu()
+        whole = torch.zeros(len(self.problem.norms), dtype=torch.float64)
+        whole[index] = weights
+        new = index[~torch.isin(index, self.start)]
+        return Pursuit(new, whole[new], min(1.0, float(residual)), whole[self.start], stopped)
+
+
+def pursued(pursuits: list[Pursuing], ks: list[int]) -> list[Pursuit]:
+    """The results of pursuits among the same atoms at the same norms, side by side.
+
+    The columns that all of them ask for are computed in one product.
+    """
+    results: dict[int, Pursuit] = {}
+    requests = {
+        number: each.search.run(k)
+        for number, (each, k) in enumerate(zip(pursuits, ks, strict=True))
+    }
+    sent: dict[int, Tensor | None] = dict.fromkeys(requests)
+    while sent:
+        asked: dict[int, Tensor] = {}
+        for number, columns in sent.items():
+            try:
+                asked[number] = requests[number].send(columns)  # type: ignore[arg-type]
+            except StopIteration as end:
+                results[number] = pursuits[number].result(end.value)
+        sent = _columns(pursuits[0].problem, asked) if asked else {}
+    return [results[number] for number in range(len(pursuits))]
+
+
+def _columns(problem: Problem, asked: dict[int, Tensor]) -> dict[int, Tensor | None]:
+    if len(asked) == 1:
+        [(number, index)] = asked.items()
+        return {number: problem.atoms.gram(index, 1 / problem.norms[index])}
+    index, place = torch.unique(torch.cat(list(asked.values())), return_inverse=True)
+    products = problem.atoms.gram(index, 1 / problem.norms[index])
+    parts = torch.split(place, [len(each) for each in asked.values()])
+    return {number: products[:, part] for number, part in zip(asked, parts, strict=True)}
+
+
+def prepared(
     atoms: Atoms,
     target: Tensor,
-    k: int,
-    options: _Options,
+    options: Options,
     penalty: Tensor | None,
     start: Tensor | None,
-) -> Pursuit:
-    squared = atoms.squared_norms()
+    squared: Float[Tensor, " n"] | None = None,
+) -> Pursuing | Pursuit:
+    """A pursuit ready to run, or its result where there is nothing to run."""
+    require_shape(target, atoms.shape)
+    if squared is None:
+        atoms = few_in_double(atoms)
+        squared = atoms.squared_norms()
     _require_finite(squared, target)
-    penalty = _penalty(penalty, len(atoms))
-    start = _start(start, len(atoms))
+    penalty, start = require_penalty(penalty, len(atoms)), require_start(start, len(atoms))
     length = float(torch.linalg.vector_norm(target.double()))
     if length == 0:
         return _nothing(0.0, "tolerance", len(start))
@@ -111,152 +157,21 @@ def _pursued(
         return _nothing(1.0, "no-candidate-improves", 0)
     rows = penalty.to(squared).square()
     problem = Problem.scaled(atoms, target.double() / length, squared, options.ridge, rows)
-    search = _Search(problem, options, start)
-    fit, stopped = search.run(k)
-    unexplained = float(torch.linalg.vector_norm(problem.residual(fit)))
-    weights = fit.weights * length / problem.norms[fit.index.to(atoms.device)].cpu()
-    whole = torch.zeros(len(atoms), dtype=torch.float64).index_put((fit.index,), weights)
-    new = fit.index[~torch.isin(fit.index, start)]
-    return Pursuit(new, whole[new], min(1.0, unexplained), whole[start], stopped)
+    return Pursuing(problem, Search(problem, options, start.numpy()), start, length)
 
 
-@dataclass(frozen=True)
-class _Options:
-    """How a pursuit goes, checked."""
-
-    nonnegative: bool
-    rule: str
-    ridge: float
-    tolerance: float
-
-    def __post_init__(self) -> None:
-        if self.rule not in RULES:
-            raise SettingError(f"rule is {self.rule!r}; choose from {sorted(RULES)}")
-        if not 0 <= self.ridge < math.inf:
-            raise SettingError(
-                f"ridge is {self.ridge}; give 0 or more, as a share of the mean squared norm"
-            )
-        if not 0 <= self.tolerance < 1:
-            raise SettingError(
-                f"tolerance is {self.tolerance}; give a share of the target, from 0 up to but not 1"
-            )
-
-
-class _Search:
-    """The greedy search: which atom next, and when to end."""
-
-    def __init__(self, problem: Problem, options: _Options, start: Int[Tensor, " s"]) -> None:
-        self._problem, self._rule, self._signed = problem, RULES[options.rule], options.nonnegative
-        self._tolerance, self._by_pivot = options.tolerance, options.rule == "ols"
-        self._start = start
-        self._closed = torch.zeros_like(problem.zero)  # to all but those it starts from, at first
-        self._correlations = Correlations(problem)
-        self._dependent = torch.zeros_like(problem.zero)  # on those chosen, until one is dropped
-        self._refused = torch.zeros_like(problem.zero)  # no gain, until the chosen change
-
-    def run(self, k: int) -> tuple[Fit, Stop]:
-        """Fit those it starts from; then let it grow by `k` new ones, if so many help."""
-        fit = Fit.empty()
-        if len(self._start):
-            self._closed.fill_(True)[self._start.to(self._closed.device)] = False
-            fit, stopped = self._grow(fit, len(self._closed))
-            if stopped == "tolerance":
-                return fit, stopped
-            self._closed.zero_()
-            self._refused.zero_()
-        return self._grow(fit, k)
-
-    def _grow(self, fit: Fit, k: int) -> tuple[Fit, Stop]:
-        """Until it has `k` new atoms, is near enough or nothing improves it."""
-        fresh = True
-        while self._problem.unexplained(fit) > self._tolerance:
-            if len(fit.index) - int(torch.isin(fit.index, self._start).sum()) >= k:
-                return fit, "k"
-            found = self._next(fit)
-            if found is not None:
-                grown = self._grown(fit, *found)
-                fresh = fresh and grown is fit
-                fit = grown
-            elif not fresh:  # rounding may hide the last candidates: look again, from the residual
-                self._correlations.refresh(fit)
-                self._refused.zero_()
-                fresh = True
-            else:
-                return fit, "no-candidate-improves"
-        return fit, "tolerance"
-
-    def _grown(self, fit: Fit, trial: Trial, place: int) -> Fit:
-        """The fit with one candidate more, or `fit` itself where that gains nothing."""
-        grown = fit.with_atom(trial, place).refitted(self._signed)
-        if fit.objective - grown.objective < _LEAST_GAIN:
-            self._refused[trial.index[place]] = True
-            return fit
-        self._refused.zero_()
-        if len(grown.index) <= len(fit.index):
-            self._dependent.zero_()
-        self._correlations.follow(grown)
-        return grown
-
-    def _next(self, fit: Fit) -> tuple[Trial, int] | None:
-        """The best candidate, looked at in float64, and its place among those looked at."""
-        leading = self._leading(fit, widely=False)
-        while len(leading):
-            trial = self._trial(leading, fit)
-            cosines = self._sign(trial.direct - trial.cross.T @ fit.weights)
-            dependent, small = trial.pivot <= _LEAST_PIVOT, cosines <= self._floor
-            self._dependent[trial.index[dependent]] = True
-            self._refused[trial.index[small]] = True
-            norms = self._problem.norms[leading].cpu()
-            scores = self._rule(cosines * norms, norms).masked_fill(dependent | small, -math.inf)
-            if self._by_pivot:
-                scores = scores / trial.pivot.clamp_min(_LEAST_PIVOT).sqrt()
-            if not bool((dependent | small).all()):
-                tied = scores + _TIE * self._rule(norms, norms) >= scores.max()
-                return trial, int(trial.index.masked_fill(~tied, len(self._problem.atoms)).argmin())
-            leading = self._leading(fit, widely=True)
-        return None
-
-    def _leading(self, fit: Fit, widely: bool) -> Int[Tensor, " c"]:
-        """Candidates that may be the best: all that rounding leaves in doubt, or the best many."""
-        correlation = self._sign(self._correlations.now.double())
-        shut = self._problem.zero | self._dependent | self._refused | self._closed
-        shut |= correlation / self._problem.norms <= self._floor
-        shut[fit.index.to(shut.device)] = True
-        scores = self._rule(correlation, self._problem.norms).masked_fill(shut, -math.inf)
-        if widely:
-            count = min(_BATCH, int((~shut).sum()))
-            return scores.topk(count).indices
-        if self._by_pivot:
-            return (~shut).nonzero()[:, 0]
-        doubt = self._correlations.noise * self._rule(self._problem.norms, self._problem.norms)
-        likely = (scores + doubt >= (scores - doubt).amax()) & ~shut
-        return likely.nonzero()[:_BATCH, 0]
-
-    def _trial(self, index: Int[Tensor, " c"], fit: Fit) -> Trial:
-        few, held = self._problem.atoms[index].double(), fit.index.to(index.device)
-        both = self._problem.atoms[torch.cat([index, held])].double()
-        here = torch.arange(len(index), device=index.device)
-        products = both.gram(here, 1 / self._problem.norms[index])[len(index) :]
-        cross = (products / self._problem.norms[held, None]).cpu()
-        direct = (few.correlate(self._problem.target) / self._problem.norms[index]).cpu()
-        half = torch.linalg.solve_triangular(fit.factor, cross, upper=False)
-        return Trial(index.cpu(), cross, direct, half)
-
-    @property
-    def _floor(self) -> float:
-        """Below, a cosine with the residual is rounding."""
-        return max(_LEAST_COSINE, self._correlations.noise)
-
-    def _sign(self, correlation: Tensor) -> Tensor:
-        return correlation if self._signed else correlation.abs()
+def few_in_double(atoms: Atoms) -> Atoms:
+    """The atoms, in float64 where they are few."""
+    return atoms.double() if atoms.numbers <= _FEW_NUMBERS else atoms
 
 
 def _nothing(unexplained: float, stopped: Stop, started: int) -> Pursuit:
-    fit, zeros = Fit.empty(), torch.zeros(started, dtype=torch.float64)
-    return Pursuit(fit.index, fit.weights, unexplained, zeros, stopped)
+    index, zeros = torch.empty(0, dtype=torch.int64), torch.zeros(started, dtype=torch.float64)
+    return Pursuit(index, zeros[:0], unexplained, zeros, stopped)
 
 
-def _penalty(penalty: Tensor | None, n: int) -> Float[Tensor, " n"]:
+def require_penalty(penalty: Tensor | None, n: int) -> Float[Tensor, " n"]:
+    """One number of 0 or more per atom; zeros where there is none. DataError otherwise."""
     if penalty is None:
         return torch.zeros(n)
     if penalty.shape != (n,):
@@ -269,7 +184,8 @@ def _penalty(penalty: Tensor | None, n: int) -> Float[Tensor, " n"]:
     return penalty
 
 
-def _start(start: Tensor | None, n: int) -> Int[Tensor, " s"]:
+def require_start(start: Tensor | None, n: int) -> Int[Tensor, " s"]:
+    """Distinct atoms to start from; none where there is none. DataError otherwise."""
     if start is None:
         return torch.empty(0, dtype=torch.int64)
     if start.ndim != 1 or start.is_floating_point() or len(torch.unique(start)) < len(start):

@@ -10,9 +10,20 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from mycroft_fl.errors import DataError
-from mycroft_fl.match.omp import Pursuit, orthogonal_matching_pursuit
+from mycroft_fl.errors import DataError, SettingError
+from mycroft_fl.match.omp import (
+    Pursuing,
+    Pursuit,
+    few_in_double,
+    prepared,
+    pursued,
+    require_penalty,
+    require_start,
+)
+from mycroft_fl.match.search import Options
 from mycroft_fl.represent.atoms import Atoms
+
+_NUMBERS = 2**26  # 256 MiB of columns in float32 for all targets under way
 
 
 def match_targets(
@@ -31,44 +42,69 @@ def match_targets(
     candidates that each target may choose among (all, where None). `penalty` is one number per
     atom; `starts` one list of earlier picks per target. Indices are those of `atoms` throughout:
     in pools, in starts and in what comes back. `same` are `nonnegative`, `rule`, `ridge` and
-    `tolerance`, the same for all. Two targets may pick the same atom.
+    `tolerance`, the same for all. Two targets may pick the same atom. A k of 0 is no pick.
 
     Errors as in `orthogonal_matching_pursuit`; DataError where the numbers of targets, ks, pools
     and starts differ.
     """
     ks = [ks] * len(targets) if isinstance(ks, int) else list(ks)
     _require_equally_many(len(targets), ks=ks, pools=pools, starts=starts)
-    found = []
-    for number, (target, k) in enumerate(zip(targets, ks, strict=True)):
-        pool = None if pools is None else _pool(pools[number], len(atoms))
-        start = None if starts is None else starts[number]
-        found.append(_matched(atoms, target, k, pool, start, penalty, same))
+    if any(k < 0 for k in ks):
+        raise SettingError(f"ks holds {min(ks)}; ask for 0 candidates or more for each target")
+    penalty = None if penalty is None else require_penalty(penalty, len(atoms))
+    options = Options(**same)
+    with torch.no_grad():
+        if pools is None:
+            return _among(atoms, list(targets), ks, starts, penalty, options)
+        found = []
+        for number, (target, k) in enumerate(zip(targets, ks, strict=True)):
+            pool = _pool(pools[number], len(atoms))
+            start = None if starts is None else [_placed(starts[number], pool, len(atoms))]
+            psi = None if penalty is None else penalty[pool.to(penalty.device)]
+            few = atoms[pool.to(atoms.device)]
+            [result] = _among(few, [target], [k], start, psi, options)
+            found.append(replace(result, indices=pool[result.indices]))
     return found
 
 
-def _matched(
+def _among(
     atoms: Atoms,
-    target: Tensor,
-    k: int,
-    pool: Tensor | None,
-    start: Tensor | None,
+    targets: list[Tensor],
+    ks: list[int],
+    starts: Sequence[Tensor] | None,
     penalty: Tensor | None,
-    same: dict[str, Any],
-) -> Pursuit:
-    if pool is None:
-        return orthogonal_matching_pursuit(atoms, target, k, start=start, penalty=penalty, **same)
-    place = torch.full((len(atoms),), -1).index_put((pool,), torch.arange(len(pool)))
-    if start is not None and bool((place[start] < 0).any()):
+    options: Options,
+) -> list[Pursuit]:
+    """All targets among all atoms, a batch of them side by side."""
+    atoms = few_in_double(atoms)
+    squared = atoms.squared_norms()
+    batch = max(1, _NUMBERS // max(1, len(atoms)) // 8)
+    found: list[Pursuit] = []
+    for first in range(0, len(targets), batch):
+        numbers = range(first, min(first + batch, len(targets)))
+        ready = [
+            prepared(
+                atoms, targets[each], options, penalty, starts[each] if starts else None, squared
+            )
+            for each in numbers
+        ]
+        under_way = [each for each in ready if isinstance(each, Pursuing)]
+        wanted = [
+            ks[number]
+            for number, each in zip(numbers, ready, strict=True)
+            if isinstance(each, Pursuing)
+        ]
+        results = iter(pursued(under_way, wanted) if under_way else [])
+        found += [next(results) if isinstance(each, Pursuing) else each for each in ready]
+    return found
+
+
+def _placed(start: Tensor, pool: Tensor, n: int) -> Int[Tensor, " s"]:
+    place = torch.full((n,), -1).index_put((pool,), torch.arange(len(pool)))
+    placed = place[require_start(start, n)]
+    if bool((placed < 0).any()):
         raise DataError("a start lies outside its pool; give each target's earlier picks in it")
-    found = orthogonal_matching_pursuit(
-        atoms[pool.to(atoms.device)],
-        target,
-        k,
-        start=None if start is None else place[start],
-        penalty=None if penalty is None else penalty[pool.to(penalty.device)],
-        **same,
-    )
-    return replace(found, indices=pool[found.indices])
+    return placed
 
 
 def _pool(pool: Tensor, n: int) -> Int[Tensor, " pool"]:

@@ -100,7 +100,8 @@ def omp_each(candidates: Examples, query: Query, k: int) -> Selection:
 def omp_coverage(candidates: Examples, query: Query, k: int) -> Selection:
     """Gradient matching per class with a cover of the hard set in feature space as a second term.
 
-    `feature_weight` says what the cover counts beside the match.
+    `feature_weight` says what the cover counts beside the match, which may spend
+    `ATOMS_PER_HARD` on each hard example; the cover alone has the rest of k.
     """
     problem = _Problem(Pool.of(candidates, query), query)
     chosen = _Chosen()
@@ -115,6 +116,7 @@ def omp_coverage(candidates: Examples, query: Query, k: int) -> Selection:
             cover_of[number][2],
             share.k,
             weight=query.feature_weight,
+            spend=max(0, ATOMS_PER_HARD * len(share.hard) - len(share.start)),
             start=share.start,
         )
         chosen.add(share, share.pool[found.indices], found.weights, found.unexplained)

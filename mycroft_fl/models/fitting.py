@@ -154,7 +154,10 @@ def _batches(x: np.ndarray, size: int) -> Iterator[np.ndarray]:
 
 def _counts(sources: Sequence[Source], batch_size: int) -> list[int]:
     rest = [max(1, round(source.share * batch_size)) for source in sources[1:]]
-    return [max(1, batch_size - sum(rest)), *rest]
+    # The first has at least one of each batch, the largest of the rest giving way.
+    if sum(rest) >= batch_size:
+        rest[rest.index(max(rest))] -= sum(rest) - batch_size + 1
+    return [batch_size - sum(rest), *rest]
 
 
 def _cycle(n: int, count: int, rng: np.random.Generator) -> Iterator[np.ndarray]:

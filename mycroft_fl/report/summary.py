@@ -130,8 +130,8 @@ def show(result: Mapping[str, Any], console: Console) -> None:
     if len(rows) > SHOWN_OWNERS:
         console.print(f"... and {len(rows) - SHOWN_OWNERS} more owners in summary.md")
     for text in result["warnings"]:
-        console.print(f"warning: {text}", style="yellow")
-    console.print(headline(result), style="bold")
+        console.print(f"warning: {text}", style="yellow", markup=False)
+    console.print(headline(result), style="bold", markup=False)
 
 
 def console_for(stream: TextIO) -> Console:
@@ -159,7 +159,7 @@ def _table(title: str, head: list[str], rows: Rows) -> Table:
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for place, name in enumerate(head):
         numeric = all(row[place] in ("", "-") or _is_number(row[place]) for row in rows)
-        table.add_column(name, justify="right" if numeric else "left", no_wrap=True)
+        table.add_column(Text(name), justify="right" if numeric else "left", no_wrap=True)
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     return table

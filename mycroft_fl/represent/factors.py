@@ -57,6 +57,10 @@ class GradientFactors:
     def device(self) -> torch.device:
         return self.delta.device
 
+    @property
+    def numbers(self) -> int:
+        return self.delta.numel() + self.inputs.numel()
+
     def double(self) -> GradientFactors:
         return GradientFactors(self.delta.double(), self.inputs.double(), self.bias)
 
@@ -77,10 +81,15 @@ class GradientFactors:
     def gram(
         self, index: Int[Tensor, " t"], scale: Float[Tensor, " t"] | None = None
     ) -> Float[Tensor, "n t"]:
-        products = self.inputs @ self.inputs[index].T
+        return self.products(self[index], scale)
+
+    def products(
+        self, few: GradientFactors, scale: Float[Tensor, " t"] | None = None
+    ) -> Float[Tensor, "n t"]:
+        products = self.inputs @ few.inputs.T
         if self.bias:
             products.add_(1)
-        return products.mul_(self.delta @ scaled(self.delta[index], scale).T)
+        return products.mul_(self.delta @ scaled(few.delta, scale).T)
 
     def combine(
         self, index: Int[Tensor, " t"], weights: Float[Tensor, " t"]
@@ -132,6 +141,10 @@ class PositionFactors:
     def device(self) -> torch.device:
         return self.delta.device
 
+    @property
+    def numbers(self) -> int:
+        return self.delta.numel() + self.inputs.numel()
+
     def double(self) -> PositionFactors:
         return PositionFactors(self.delta.double(), self.inputs.double(), self.bias)
 
@@ -158,18 +171,23 @@ class PositionFactors:
     def gram(
         self, index: Int[Tensor, " t"], scale: Float[Tensor, " t"] | None = None
     ) -> Float[Tensor, "n t"]:
-        few, positions = len(index), self.delta.shape[1]
-        delta, inputs = self.delta[index], self.inputs[index].flatten(0, 1)
+        return self.products(self[index], scale)
+
+    def products(
+        self, few: PositionFactors, scale: Float[Tensor, " t"] | None = None
+    ) -> Float[Tensor, "n t"]:
+        count, positions = len(few), self.delta.shape[1]
+        delta, inputs = few.delta, few.inputs.flatten(0, 1)
         if scale is not None:
             delta = delta * scale.to(delta)[:, None, None]
         delta = delta.flatten(0, 1)
-        result = self.delta.new_empty(len(self), few)
-        for block in blocks(len(self), positions**2 * max(1, few)):
+        result = self.delta.new_empty(len(self), count)
+        for block in blocks(len(self), positions**2 * max(1, count)):
             pairs = self.inputs[block] @ inputs.T
             if self.bias:
                 pairs.add_(1)
             pairs.mul_(self.delta[block] @ delta.T)
-            result[block] = pairs.sum(1).reshape(-1, few, positions).sum(2)
+            result[block] = pairs.sum(1).reshape(-1, count, positions).sum(2)
         return result
 
     def combine(

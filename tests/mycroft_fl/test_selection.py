@@ -360,7 +360,7 @@ def divisions(draw: st.DrawFn) -> tuple[int, np.ndarray, np.ndarray]:
     return draw(st.integers(0, 60)), np.array(weights), np.array(most)
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 @given(divisions())
 def test_shares_spend_all_that_caps_allow_and_nothing_on_no_weight(case) -> None:
     total, weights, most = case
@@ -371,7 +371,7 @@ def test_shares_spend_all_that_caps_allow_and_nothing_on_no_weight(case) -> None
     assert granted.sum() == min(total, most[weights > 0].sum())
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 @given(divisions(), st.randoms())
 def test_a_heavier_weight_never_gets_less_where_caps_are_equal(case, random) -> None:
     total, weights, _ = case
@@ -409,7 +409,7 @@ def exact_shares(total: int, weights: np.ndarray, most: np.ndarray) -> np.ndarra
     return np.minimum(high * weights, most)
 
 
-@settings(max_examples=300, phases=[Phase.generate])
+@settings(max_examples=300, deadline=None, phases=[Phase.generate])
 @given(divisions())
 def test_no_share_is_a_whole_example_from_its_exact_one(case) -> None:
     total, weights, most = case

@@ -75,7 +75,7 @@ def parts(**changed: Any) -> tuple[Any, Any]:
     it = {
         "config": RunConfig(hard_set_sent=4), "sent": 4, "agreement": 0.5, "disclosed": 10,
         "buys_nothing": False, "duplicates": 0, "reuse": False, "names": ["a", "b"],
-        "standings": {"a": Standing("a")}, **changed,
+        "standings": {"a": Standing("a"), "b": Standing("b")}, **changed,
     }  # fmt: skip
     world = World()
     world.duplicates = it["duplicates"]
@@ -119,6 +119,7 @@ def test_a_good_run_gives_no_warning():
         ({"agreement": 0.09}, "the hard set does not agree with itself (halves at cosine 0.09)"),
         ({"disclosed": 0}, "nothing was acquired: no owner handed anything over"),
         ({"buys_nothing": True}, "no owner's lower bound is above zero: buy from nobody"),
+        ({"names": ["a", "b", "gone"]}, "did not answer the roll and were not asked: gone"),
         ({"duplicates": 7}, "7 duplicate examples were dropped before drawing"),
         ({"reuse": True}, "owners hold examples that other owners hold too, slightly shifted"),
         (

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -76,16 +75,12 @@ def test_equal_shares_spend_everything_and_differ_by_one_at_most(owners, budget)
     ),
     budget=budgets,
     width=st.floats(0, 0.3),
-    stop_early=st.booleans(),
 )
-def test_a_split_by_score_spends_the_budget_on_those_who_earn_it(gains, budget, width, stop_early):
+def test_a_split_by_score_spends_the_budget_on_those_who_earn_it(gains, budget, width):
     scores = {name: score(gain, gain - width) for name, gain in gains.items()}
-    asked = by_score(scores, budget, stop_early=stop_early)
+    asked = by_score(scores, budget)
     earning = {name for name, each in scores.items() if each.low > 0}
     seeming = {name for name, gain in gains.items() if gain > 0}
-    if stop_early and not earning:
-        assert asked == {}
-        return
     open_to = earning or seeming or set(scores)
     assert set(asked) <= open_to
     assert sum(asked.values()) == (budget if open_to else 0)
@@ -104,9 +99,8 @@ def test_a_split_by_score_spends_the_budget_on_those_who_earn_it(gains, budget, 
 
 def test_twice_the_gain_is_asked_for_twice_as_many():
     scores = {"a": score(0.2, 0.1), "b": score(0.1, 0.05), "c": score(0.3, -0.01)}
-    assert by_score(scores, 90, stop_early=True) == {"a": 60, "b": 30}
+    assert by_score(scores, 90) == {"a": 60, "b": 30}
 
 
-@pytest.mark.parametrize("stop_early", [True, False])
-def test_nobody_is_asked_where_nobody_was_scored(stop_early):
-    assert by_score({}, 100, stop_early=stop_early) == {}
+def test_nobody_is_asked_where_nobody_was_scored():
+    assert by_score({}, 100) == {}

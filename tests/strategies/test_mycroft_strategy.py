@@ -192,6 +192,17 @@ def test_it_stops_when_nobody_earns_it_and_says_so(strategy_of, scoring, digits,
     assert "round 2: nothing more is bought" in caplog.text
 
 
+@pytest.mark.parametrize("allocation", ["score", "equal"])
+def test_nothing_more_is_bought_where_nobody_earns_it_however_it_is_allocated(
+    strategy_of, scoring, digits, allocation
+):
+    scoring |= dict.fromkeys("ab", Score(0.1, -0.1, 0.3))
+    network = Network(a=giving(digits[400:500]), b=giving(digits[500:600]))
+    strategy = strategy_of({"allocation": allocation}, owners=2)
+    run(strategy, network)
+    assert len(strategy.rounds) == 1
+
+
 def test_it_goes_on_where_it_may_not_stop_early(strategy_of, scoring, digits):
     scoring |= dict.fromkeys("ab", Score(0.1, -0.1, 0.3))
     network = Network(a=giving(digits[400:500]), b=giving(digits[500:600]))
@@ -282,7 +293,7 @@ def test_each_failure_has_its_code_and_the_others_go_on(strategy_of, scoring, di
 def test_an_example_sold_twice_is_a_duplicate(strategy_of, digits):
     again = digits[400:405]
     network = Network(a=lambda request: pack_report(OwnerReport(again)), b=giving(digits[500:600]))
-    strategy = strategy_of({"allocation": "equal"}, owners=2)
+    strategy = strategy_of({"allocation": "equal", "stop_early": False}, owners=2)
     run(strategy, network)
     assert [record.failed.get("a") for record in strategy.rounds][:2] == [None, "duplicate"]
     assert strategy.books.standings["a"].disclosed == 5
@@ -433,7 +444,8 @@ def test_weights_travel_only_where_the_method_looks_through_them(
 
 def test_a_request_holds_the_hard_set_that_is_sent_and_the_runs_settings(strategy_of, digits):
     network = Network(a=giving(digits[400:500]))
-    strategy = strategy_of({"seed": 7, "owner_epochs": 3, "num_rounds": 1}, owners=1)
+    changed = {"seed": 7, "owner_epochs": 3, "gradient_layers": "all", "feature_weight": 3.0}
+    strategy = strategy_of(changed | {"num_rounds": 1}, owners=1)
     run(strategy, network)
     [(_, request)] = network.requests
     assert request.hard.ids.tolist() == strategy.trainer.hard_set.sent.ids.tolist()
@@ -441,7 +453,7 @@ def test_a_request_holds_the_hard_set_that_is_sent_and_the_runs_settings(strateg
     assert plain == {
         "server_round": 1, "method": "features", "k": 5, "num_classes": 10, "model": "mlp",
         "feature_space": "pixels", "owner_epochs": 3, "seed": 7, "mode": "raw",
-        "gradient_layers": "last", "feature_weight": 1.0, "head": None,
+        "gradient_layers": "all", "feature_weight": 3.0, "head": None,
     }  # fmt: skip
     kept = [strategy.trainer.splits.scoring, strategy.trainer.splits.tuning]
     assert not any(np.isin(part.ids, request.hard.ids).any() for part in kept)

@@ -103,6 +103,36 @@ def test_something_of_ours_that_cannot_be_removed_is_an_input_error(tmp_path):
         RunFolder.prepared(tmp_path, force=True)
 
 
+def half_a_run(folder: Path, *, force: bool) -> None:
+    with RunFolder.replacing(folder, force=force) as run:
+        run.save_json("error.json", {})
+        run.save_text("summary.md", "half a run")
+        raise InputError("bad")
+
+
+def test_bad_input_gives_an_earlier_run_back_as_it_was(tmp_path):
+    earlier_run(tmp_path)
+    before = contents(tmp_path)
+    with pytest.raises(InputError, match="bad"):
+        half_a_run(tmp_path, force=True)
+    assert contents(tmp_path) == before
+
+
+def test_bad_input_leaves_no_folder_where_none_was(tmp_path):
+    with pytest.raises(InputError, match="bad"):
+        half_a_run(tmp_path / "run", force=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_ends_replaces_the_earlier_one_for_good(tmp_path):
+    earlier_run(tmp_path)
+    with RunFolder.replacing(tmp_path, force=True) as folder:
+        folder.save_text("summary.md", "new")
+    assert {name: text for name, text in contents(tmp_path).items() if name != MARKER} == {
+        "summary.md": b"new"
+    }
+
+
 def test_models_come_back_as_they_were_saved(tmp_path):
     folder = RunFolder.prepared(tmp_path, force=False)
     model, other = (build("mlp", (1, 8, 8), 10, seed=seed) for seed in (1, 2))

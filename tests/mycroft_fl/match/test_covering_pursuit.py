@@ -22,10 +22,12 @@ def problem(seed: int, n: int = 25, d: int = 8, m: int = 3):
     return rng.normal(size=(n, d)), np.abs(rng.normal(size=d)), rng.random((n, m))
 
 
-def run(rows, target, similarity, k, weight, start=NOBODY):
+def run(rows, target, similarity, k, weight, start=NOBODY, spend=10**6):
     atoms = DenseAtoms(torch.from_numpy(rows))
     cover = Cover(similarity, k + len(start))
-    return covering_pursuit(atoms, torch.from_numpy(target), cover, k, weight=weight, start=start)
+    return covering_pursuit(
+        atoms, torch.from_numpy(target), cover, k, weight=weight, spend=spend, start=start
+    )
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -69,6 +71,24 @@ def test_earlier_picks_count_and_are_not_picked_again() -> None:
     rest = run(rows, target, similarity, 5, 1.0, start=begun.indices)
     assert not set(begun.indices.tolist()) & set(rest.indices.tolist())
     assert [*begun.indices, *rest.indices] == whole.indices.tolist()
+
+
+def test_what_the_match_may_not_spend_goes_to_the_cover() -> None:
+    rows, target, similarity = problem(2)
+    together = run(rows, target, similarity, 3, 1.0)
+    found = run(rows, target, similarity, 9, 1.0, spend=3)
+    assert found.indices[:3].tolist() == together.indices.tolist()
+    assert found.weights.tolist() == pytest.approx([*together.weights, *[0.0] * 6])
+    assert found.unexplained == pytest.approx(together.unexplained)
+    rest = lazy_greedy(Cover(similarity, 9), 6, together.indices)
+    assert found.indices[3:].tolist() == rest.indices.tolist()
+    alone = run(rows, target, similarity, 5, 1.0, spend=0)
+    assert alone.indices.tolist() == lazy_greedy(Cover(similarity, 5), 5, NOBODY).indices.tolist()
+
+
+def test_without_a_weight_on_the_cover_it_has_no_rest_either() -> None:
+    rows, target, similarity = problem(2)
+    assert len(run(rows, target, similarity, 9, 0.0, spend=3).indices) == 3
 
 
 def test_a_target_of_zero_and_atoms_of_zero_leave_the_cover_alone() -> None:

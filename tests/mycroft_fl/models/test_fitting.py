@@ -228,3 +228,11 @@ def test_images_become_shares_of_white_and_vectors_stay() -> None:
     assert as_input(np.array([[0, 51, 255]], np.uint8)).tolist() == [[0.0, pytest.approx(0.2), 1.0]]
     x = np.array([[1.5, -2.0]], np.float32)
     assert torch.equal(as_input(x), torch.tensor([[1.5, -2.0]]))
+
+
+@pytest.mark.parametrize("share", [0.9, 0.95, 0.999, 1.0])
+def test_a_batch_keeps_its_size_however_large_a_source(share):
+    some = Examples(np.zeros((3, 2), np.float32), np.zeros(3, np.int64))
+    assert (
+        sum(fitting._counts([Source(some, 1.0), Source(some, 0.1), Source(some, share)], 64)) == 64
+    )
