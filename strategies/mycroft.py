@@ -195,9 +195,7 @@ class MycroftStrategy(Strategy):
     def _plan(self, server_round: int) -> dict[str, int]:
         """Owner -> how many it is asked for in this round."""
         if self._asks_for(server_round) == "score":
-            # The one mode "score" asks once; asked again, an owner returns the same bytes.
-            first = server_round == 1 or self.config.mode != "score"
-            return dict.fromkeys(self.books.standings, 1) if first else {}
+            return dict.fromkeys(self.books.standings, 1) if server_round == 1 else {}
         if self._asks_for(server_round) == "gradient":
             return dict.fromkeys(self._steps.owners, 1) if self._steps else {}
         if self.method.everything:
@@ -212,17 +210,16 @@ class MycroftStrategy(Strategy):
             )
         spend = -(-left // (self.config.num_rounds - server_round + 1))
         if self.config.mode == "score-then-raw":
-            scored = self.books.scored()
-            stop = self.config.stop_early
-            return allocation.by_score(scored, spend, stop_early=stop) if spend > 0 else {}
-        open_to_more = self.books.open_to_more()
-        if not open_to_more or spend < 1:
+            scores = self.books.scored()
+        else:
+            more = self.books.open_to_more()
+            scores = {name: each.score for name, each in more.items() if each.score is not None}
+        if not scores or spend < 1:
             return {}
-        scores = {name: each.score for name, each in open_to_more.items() if each.score is not None}
         if self.config.stop_early and all(score.low <= 0 for score in scores.values()):
             return {}
         if self.config.allocation == "equal":
-            return allocation.equal_shares(open_to_more, spend)
+            return allocation.equal_shares(scores, spend)
         return allocation.by_score(scores, spend)
 
     def _request(self, server_round: int, k: int) -> Request:
