@@ -3,57 +3,110 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import datetime
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mycroft_fl.config import MAX_EXAMPLES, suggestion
 from mycroft_fl.errors import InputError, Refused
-from mycroft_fl.exchange import Request
+from mycroft_fl.exchange import MODES, Request
+from mycroft_fl.privacy.accounting import Filter, multiplier_for
+from mycroft_fl.privacy.budget import Budget, Limits
 from mycroft_fl.represent.names import encoder_within
 from mycroft_fl.selection import METHODS
+
+NOISED = frozenset({"score", "gradient"})
+
+
+@dataclass(frozen=True)
+class TrainerLimits:
+    """A trainer that may ask, by name, with limits of its own; None: those of all together."""
+
+    name: str
+    max_records: int | None = None
+    epsilon: float | None = None
+    epsilon_minus: float | None = None
 
 
 @dataclass(frozen=True)
 class Policy:
-    """`modes` that may leave at all, and `max_records` raw examples over all requests for ever.
+    """`modes` that may leave at all, and budgets that hold over all requests, for ever.
 
-    `own_methods` are import paths of methods that this owner trusts beside the built-in ones:
-    a method is code, and a request only names it. `encoders` are those that may be opened.
+    `max_records` raw examples; `epsilon` at `delta` for what is noised; `epsilon_minus` for the
+    choice of `raw-gumbel`, made with `strength` among at least `records_at_least` records, a number
+    the owner makes public. `noise_multiplier` 0 divides epsilon by `answers`. `clip` bounds a
+    gradient, a public constant. `models` are the architectures that are built (empty: all known).
+    `trainers` who may ask (empty: whoever asks), `expires` the last day on which anybody may.
+    `own_methods` are import paths of methods that this owner trusts beside the built-in ones: a
+    method is code, and a request only names it. `encoders` may be opened.
     """
 
     modes: tuple[str, ...] = ("raw",)
     max_records: int | None = None
     own_methods: tuple[str, ...] = ()
     encoders: tuple[str, ...] = ()
+    epsilon: float | None = None
+    delta: float = 1e-6
+    epsilon_minus: float | None = None
+    noise_multiplier: float = 0.0
+    answers: int = 1
+    clip: float = 1.0
+    strength: float = 4.0
+    records_at_least: int = 0
+    models: tuple[str, ...] = ()
+    expires: datetime.date | None = None
+    trainers: tuple[TrainerLimits, ...] = ()
 
     def __post_init__(self) -> None:
-        if not set(self.modes) <= {"raw"}:
-            raise InputError(f"policy.modes is {list(self.modes)}; choose from ['raw']")
-        if self.max_records is not None and self.max_records < 0:
-            raise InputError(f"policy.max-records is {self.max_records}; it must be at least 0")
+        if not set(self.modes) <= set(MODES):
+            raise InputError(f"policy.modes is {list(self.modes)}; choose from {list(MODES)}")
+        _at_least(self, "max_records", 0)
+        _at_least(self, "records_at_least", 0)
+        _at_least(self, "answers", 1)
+        for name in ("epsilon", "epsilon_minus", "clip", "strength"):
+            _positive(self, name)
+        if self.noise_multiplier != 0:
+            _positive(self, "noise_multiplier")
+        if NOISED & set(self.modes) and self.epsilon is None:
+            raise InputError(
+                "policy.epsilon is missing; what is noised is paid from it, such as 1.0"
+            )
+        if self.epsilon is not None:
+            Filter.of(self.epsilon, self.delta)
+        if "raw-gumbel" in self.modes and not (self.epsilon_minus and self.records_at_least):
+            raise InputError(
+                "policy.modes has 'raw-gumbel', which needs policy.epsilon-minus, such as 0.5, and "
+                "policy.records-at-least, how many records the data surely holds; both are public"
+            )
 
     @classmethod
-    def from_table(cls, table: Mapping[str, Any]) -> Policy:
+    def from_table(cls, table: Mapping[str, Any], trainers: Sequence[TrainerLimits] = ()) -> Policy:
         """A policy from a `[policy]` table's keys. `InputError` on an unknown key or a wrong type."""
-        kinds = {"modes": list, "max-records": int, "own-methods": list, "encoders": list}
+        fields = {each.name.replace("_", "-"): each for each in dataclasses.fields(cls)}
+        kinds = {key: _KINDS[each.name] for key, each in fields.items() if each.name in _KINDS}
+        values: dict[str, Any] = {"trainers": tuple(trainers)}
         for key, value in table.items():
             if key not in kinds:
                 raise InputError(f"unknown key 'policy.{key}'{suggestion(key, list(kinds))}")
-            if type(value) is not kinds[key] or (
-                isinstance(value, list) and not all(isinstance(each, str) for each in value)
-            ):
-                raise InputError(
-                    f"policy.{key} is {value!r}; it must be of type {kinds[key].__name__}"
-                )
-        values: dict[str, Any] = {
-            key.replace("-", "_"): tuple(map(str, value)) if isinstance(value, list) else value
-            for key, value in table.items()
-        }
-        return dataclasses.replace(cls(), **values)
+            values[fields[key].name] = _converted(key, value, kinds[key])
+        return cls(**values)
 
-    def check(self, request: Request) -> None:
+    def as_table(self) -> dict[str, Any]:
+        """The `[policy]` table that gives this policy, but for its trainers."""
+        return {
+            each.name.replace("_", "-"): list(value) if isinstance(value, tuple) else value
+            for each in dataclasses.fields(self)
+            if each.name in _KINDS and (value := getattr(self, each.name)) is not None
+        }
+
+    def check(self, request: Request, peer: str = "", today: datetime.date | None = None) -> None:
         """Refuse what is not allowed, by the request's parameters alone and never by the data."""
+        if self.expires is not None and (today or datetime.date.today()) > self.expires:
+            raise Refused(f"this policy ended on {self.expires}")
+        if self.trainers and peer not in [each.name for each in self.trainers]:
+            raise Refused(f"trainer '{peer}' is not one that this owner answers")
         if request.mode not in self.modes:
             raise Refused(f"mode '{request.mode}' is not allowed; allowed: {list(self.modes)}")
         if request.method not in METHODS and request.method not in self.own_methods:
@@ -62,6 +115,32 @@ class Policy:
             encoder = encoder_within(name)
             if encoder is not None and encoder not in self.encoders:
                 raise Refused(f"encoder '{encoder}' is not one that this owner opens")
+        if self.models and request.model not in self.models:
+            raise Refused(f"model '{request.model}' is not one of {list(self.models)}")
+
+    def limits(self, peer: str) -> Limits:
+        """The budgets over all trainers and for `peer`."""
+        overall = Budget.of(self.max_records, self.epsilon, self.delta, self.epsilon_minus)
+        own = next((each for each in self.trainers if each.name == peer), None)
+        if own is None:
+            return Limits(overall)
+        return Limits(
+            overall,
+            Budget.of(
+                own.max_records,
+                own.epsilon or self.epsilon,
+                self.delta,
+                own.epsilon_minus or self.epsilon_minus,
+            ),
+        )
+
+    def multiplier(self) -> float:
+        """The noise multiplier of a noised sum: as set, or what epsilon pays for `answers` times."""
+        if self.noise_multiplier:
+            return self.noise_multiplier
+        if self.epsilon is None:
+            raise Refused("there is no epsilon to pay a noised answer from")
+        return multiplier_for(Filter.of(self.epsilon, self.delta).rho / self.answers)
 
     def records_left(self, disclosed: int) -> int:
         """How many more raw examples may leave; `Refused` once there are none."""
@@ -70,3 +149,52 @@ class Policy:
         if disclosed >= self.max_records:
             raise Refused(f"all {self.max_records} records that may leave have left")
         return self.max_records - disclosed
+
+
+_KINDS: dict[str, type] = {
+    "modes": list,
+    "max_records": int,
+    "encoders": list,
+    "own_methods": list,
+    "epsilon": float,
+    "delta": float,
+    "epsilon_minus": float,
+    "noise_multiplier": float,
+    "answers": int,
+    "clip": float,
+    "strength": float,
+    "records_at_least": int,
+    "models": list,
+    "expires": datetime.date,
+}
+
+
+def _converted(key: str, value: Any, kind: type) -> Any:
+    if kind is float and type(value) is int:
+        value = float(value)
+    if kind is datetime.date and isinstance(value, str):
+        try:
+            value = datetime.date.fromisoformat(value)
+        except ValueError as error:
+            raise InputError(
+                f"policy.{key} is {value!r}; give a day, such as 2027-06-30"
+            ) from error
+    if type(value) is not kind or (
+        isinstance(value, list) and not all(isinstance(each, str) for each in value)
+    ):
+        raise InputError(f"policy.{key} is {value!r}; it must be of type {kind.__name__}")
+    return tuple(map(str, value)) if isinstance(value, list) else value
+
+
+def _at_least(policy: Policy, name: str, least: int) -> None:
+    value = getattr(policy, name)
+    if value is not None and value < least:
+        raise InputError(f"policy.{name.replace('_', '-')} is {value}; it must be at least {least}")
+
+
+def _positive(policy: Policy, name: str) -> None:
+    value = getattr(policy, name)
+    if value is not None and not 0 < value < math.inf:
+        raise InputError(
+            f"policy.{name.replace('_', '-')} is {value}; it must be above 0 and finite"
+        )

@@ -3,58 +3,192 @@
 from __future__ import annotations
 
 import hashlib
-import logging
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Bool, Shaped
 
+from clients.noised import contributions, in_range, levels_of
+from clients.owner_log import owner_log
+from clients.picks import checked_picks, first_of_each, positions
 from clients.policy import Policy
-from mycroft_fl.errors import BadMessage
+from clients.statement import card_for
+from mycroft_fl.errors import BadMessage, InputError, Refused
 from mycroft_fl.examples import Examples
-from mycroft_fl.exchange import OwnerReport, Request
+from mycroft_fl.exchange import HANDING_OVER, OwnerReport, Request, Statistic
 from mycroft_fl.models.fitting import FitSettings, fit
 from mycroft_fl.models.networks import Classifier, build, is_network
 from mycroft_fl.models.weights import load_flat_weights
-from mycroft_fl.privacy.ledger import DisclosureLedger
+from mycroft_fl.privacy.accounting import Spend
+from mycroft_fl.privacy.card import Card
+from mycroft_fl.privacy.ledger import Key, PrivacyLedger
+from mycroft_fl.privacy.mechanisms import (
+    RECORDS_PER_PICK,
+    choice_price,
+    drawn_by_utility,
+    noised_sum,
+    price,
+)
+from mycroft_fl.privacy.noise import OS_ENTROPY, Noise
 from mycroft_fl.seeds import derived_seed
-from mycroft_fl.selection import Query, Selection, method_named
+from mycroft_fl.selection import Query, method_named
+
+ANYBODY = "anybody"
+"""The trainer's name where whoever runs the vault does not tell trainers apart."""
 
 OWN_FIT_BATCH, OWN_FIT_RATE = 32, 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class Marks:
+    """What an owner's columns say of each record, in order; None: nothing.
+
+    `persons`: whose it is, where privacy is by person. `shareable`: whether it may ever be handed
+    over as it is.
+    """
+
+    persons: Shaped[np.ndarray, " n"] | None = None
+    shareable: Bool[np.ndarray, " n"] | None = None
+
+
+@dataclass(frozen=True)
+class Books:
+    """Where a vault keeps its books, and where its noise comes from, request by request."""
+
+    folder: Path
+    head: Path | None = None
+    noise_for: Callable[[str], Noise] = lambda digest: OS_ENTROPY
 
 
 class Vault:
     """One owner's private examples, what it allows, and what it has handed over.
 
-    `folder` is the owner's own: it holds the ledger and a log that nobody else reads. `device`
+    The folder is the owner's own: it holds the ledger and a log that nobody else reads. `device`
     is where gradients are computed; no request has a say in it.
     """
 
     def __init__(
-        self, name: str, examples: Examples, policy: Policy, folder: Path, device: str = "cpu"
+        self,
+        name: str,
+        examples: Examples,
+        policy: Policy,
+        books: Path | Books,
+        device: str = "cpu",
+        marks: Marks | None = None,
     ) -> None:
+        books = books if isinstance(books, Books) else Books(books)
+        books.folder.mkdir(parents=True, exist_ok=True)
         self.name = name
-        self.log = owner_log_in(name, folder)
+        self.log = owner_log(name, books.folder / "owner.log")
         self._examples = examples
+        self._marks = marks or Marks()
         self._policy = policy
         self._device = device
-        self._ledger = DisclosureLedger(folder / "ledger.sqlite")
+        self._noise_for = books.noise_for
+        self._ledger = PrivacyLedger(books.folder / "ledger.sqlite", books.head)
+        self._check_size()
+        self._ledger.note_limits(json.dumps(policy.limits("").overall.as_json()))
 
-    def answer(self, request: Request) -> OwnerReport:
-        """Choose and hand over up to k examples; never one twice, never one unrecorded.
+    def answer(self, request: Request, peer: str = ANYBODY) -> OwnerReport:
+        """What the policy allows of what was asked, charged before it leaves, with its card.
 
-        `Refused` where the policy says no, `BadMessage` where the request does not fit the data.
+        Up to k examples, never one twice, or a noised statistic. `peer` is the trainer, as whoever
+        runs the vault knows it. `Refused` where the policy says no, `BadMessage` where the request
+        does not fit the data.
         """
-        self._policy.check(request)
+        self._policy.check(request, peer)
         self._check_fit(request)
-        digest = request_digest(request)
-        ids = self._ledger.recall(digest)
+        key = Key(self.name, peer, request_digest(request))
+        if request.mode in HANDING_OVER:
+            return self._hand_over(request, key)
+        return self._noised(request, key)
+
+    def _hand_over(self, request: Request, key: Key) -> OwnerReport:
+        ids = self._ledger.recall_ids(key)
         if ids is None:
-            chosen = self._choose(request)
-            ids = self._ledger.charge(digest, chosen, max_records=self._policy.max_records)
+            drawn = request.mode == "raw-gumbel"
+            ids = self._draw(request, key) if drawn else self._pick(request, key)
             self.log.info("round %d: disclosed %d examples", request.server_round, len(ids))
         # Of an earlier answer, what has left the data since cannot be handed over again.
         held = ids[np.isin(ids, self._examples.ids)]
-        return OwnerReport(self._examples[_positions(self._examples.ids, held)])
+        disclosed = self._examples[positions(self._examples.ids, held)]
+        return OwnerReport(disclosed, self._card(key))
+
+    def _pick(self, request: Request, key: Key) -> np.ndarray:
+        chosen = self._choose(request)
+        return self._ledger.disclose(key, chosen, self._policy.limits(key.peer))
+
+    def _draw(self, request: Request, key: Key) -> np.ndarray:
+        """Examples drawn at random, the relevant ones more often; paid for before they are drawn."""
+        policy, pool = self._policy, self._shareable()
+        levels = levels_of(request, pool)
+        gone = len(self._ledger.disclosed())
+        # By public numbers alone: a refusal must not tell how many records there are.
+        k = min(request.k, policy.records_left(gone))
+        least = policy.records_at_least - gone
+        if least < RECORDS_PER_PICK * k:
+            raise Refused(
+                f"{k} records would be drawn from {least} that are surely there, fewer than "
+                f"{RECORDS_PER_PICK} for each"
+            )
+        spend = Spend(records=k, epsilon_minus=choice_price(k, policy.strength, least))
+        self._ledger.charge(key, "raw-gumbel", spend, policy.limits(key.peer))
+
+        def choose(disclosed: np.ndarray) -> np.ndarray:
+            fresh = np.flatnonzero(~np.isin(pool.ids, disclosed))
+            noise = self._noise_for(key.digest)
+            drawn = drawn_by_utility(levels[fresh], k, policy.strength, noise)
+            ids: np.ndarray = pool.ids[fresh[drawn]]
+            return ids
+
+        return self._ledger.draw(key, choose)
+
+    def _noised(self, request: Request, key: Key) -> OwnerReport:
+        """A statistic with noise: charged, then drawn, then kept; asked again, the same bytes."""
+        content = self._ledger.recall(key)
+        if content is None:
+            # All that may fail comes before anything is charged, and fails alike on any data.
+            known = in_range(request, self._examples)
+            clip = self._policy.clip
+            bound_squared, rows = contributions(request, self._examples[known], clip)
+            multiplier = self._policy.multiplier()
+            spend = Spend(rho=price(multiplier))
+            self._ledger.charge(key, request.mode, spend, self._policy.limits(key.peer))
+            noise = self._noise_for(key.digest)
+            whose = self._marks.persons
+            persons = None if whose is None else whose[known]
+            noised = noised_sum(rows, bound_squared, multiplier, noise, persons=persons)
+            content = self._ledger.store(key, np.append(noised.values, noised.sigma).tobytes())
+            self.log.info("round %d: a noised %s", request.server_round, request.mode)
+        numbers = np.frombuffer(content, np.float64)
+        statistic = Statistic(numbers[:-1].copy(), float(numbers[-1]))
+        return OwnerReport(card=self._card(key), statistic=statistic)
+
+    def _shareable(self) -> Examples:
+        """The records that may be handed over as they are, each content once."""
+        first = first_of_each(self._examples.ids)
+        allowed = self._marks.shareable
+        return self._examples[first if allowed is None else first[allowed[first]]]
+
+    def _check_size(self) -> None:
+        if "raw-gumbel" not in self._policy.modes:
+            return
+        if self._marks.persons is not None:
+            raise InputError("raw-gumbel hides records, not persons; leave it out, or unit-id")
+        held = len(self._shareable())
+        if held < self._policy.records_at_least:
+            raise InputError(
+                f"policy.records-at-least is {self._policy.records_at_least}, but {held} records may "
+                "be handed over; lower it"
+            )
+
+    def _card(self, key: Key) -> Card:
+        by_person = self._marks.persons is not None
+        noise = self._noise_for(key.digest).origin
+        return card_for(self._ledger, self._policy, key, by_person=by_person, noise=noise)
 
     def _check_fit(self, request: Request) -> None:
         if (request.hard.x.dtype, request.hard.x.shape[1:]) != (
@@ -71,7 +205,7 @@ class Vault:
         """The ids of the examples to hand over, most useful first."""
         disclosed = self._ledger.disclosed()
         allowed = self._policy.records_left(len(disclosed))
-        held = self._examples[_first_of_each(self._examples.ids)]
+        held = self._shareable()
         gone = np.isin(held.ids, disclosed)
         fresh = held[~gone]
         if len(fresh) == 0:
@@ -88,7 +222,7 @@ class Vault:
         )
         method = method_named(request.method)
         k = min(request.k, allowed, len(fresh))
-        chosen: np.ndarray = fresh.ids[_checked(method.select(fresh, query, k), k, len(fresh))]
+        chosen: np.ndarray = fresh.ids[checked_picks(method.select(fresh, query, k), k, len(fresh))]
         return chosen
 
     @staticmethod
@@ -116,62 +250,13 @@ def _looks_through(request: Request) -> str:
 def request_digest(request: Request) -> str:
     """Names a request by its whole content: the same bytes asked again are the same request."""
     hasher = hashlib.sha256()
-    for array in (request.hard.x, request.hard.y, request.weights):
+    for array in (request.hard.x, request.hard.y, request.weights, request.head):
         if array is None:
             hasher.update(b"none")
             continue
         # With its shape, or bytes could move from one array to the next.
         hasher.update(f"{array.dtype.str}{array.shape}".encode())
         hasher.update(np.ascontiguousarray(array).tobytes())
-    plain = {k: v for k, v in vars(request).items() if k not in ("hard", "weights")}
+    plain = {k: v for k, v in vars(request).items() if k not in ("hard", "weights", "head")}
     hasher.update(repr(sorted(plain.items())).encode())
     return hasher.hexdigest()
-
-
-def _checked(selection: Selection, k: int, n: int) -> np.ndarray:
-    """A method's picks, checked: a method may be anybody's code."""
-    indices = np.asarray(selection.indices)
-    if indices.size == 0:
-        return np.empty(0, dtype=np.int64)
-    if (
-        # Not cast: a mask, or fractions, would become other examples' indices.
-        not np.issubdtype(indices.dtype, np.integer)
-        or indices.ndim != 1
-        or len(indices) > k
-        or len(np.unique(indices)) < len(indices)
-        or not 0 <= indices.min() <= indices.max() < n
-    ):
-        raise BadMessage(
-            f"the method returned picks that are not up to {k} distinct indices below {n}"
-        )
-    return indices
-
-
-def _first_of_each(ids: np.ndarray) -> np.ndarray:
-    """Positions of the first example of each content, in order: copies are one example."""
-    return np.sort(np.unique(ids, return_index=True)[1])
-
-
-def _positions(ids: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Where each of `wanted` stands in `ids`."""
-    order = np.argsort(ids, kind="stable")
-    return order[np.searchsorted(ids, wanted, sorter=order)]
-
-
-class _Appending(logging.FileHandler):
-    """Opens the file for each line and closes it: one process may serve a thousand owners."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        super().emit(record)
-        self.close()
-
-
-def owner_log_in(name: str, folder: Path) -> logging.Logger:
-    """A log of the owner's own, which goes to `owner.log` in its folder and nowhere else."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "owner.log"
-    log = logging.Logger(f"owner.{name}", level=logging.INFO)
-    handler = _Appending(path, delay=True)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    log.addHandler(handler)
-    return log

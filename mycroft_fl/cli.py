@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mycroft_fl.config import setting_rows
-from mycroft_fl.errors import InputError, MycroftError, SettingError
+from mycroft_fl.errors import InputError, MycroftError, RunFailed, SettingError
 
 BAD_INPUT, RUN_FAILED, INTERRUPTED = 2, 1, 130
 TRACEBACK_WANTED = "MYCROFT_TRACEBACK"
@@ -147,6 +147,59 @@ def select(
     _print_rows(["index", "class", "weight"], rows[:SHOWN])
     more = f"; --out FILE keeps all, {SHOWN} are shown" if len(rows) > SHOWN else ""
     click.echo(f"{summary}; {100 * picked.unexplained:.1f} % of the target unexplained{more}")
+
+
+@cli.command("ledger")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--head", type=click.Path(path_type=Path), help="The chain's head; else beside FILE.")
+def show_ledger(file: Path, head: Path | None) -> None:
+    """Show what an owner's ledger FILE says was released to whom, and what is left."""
+    from mycroft_fl.privacy.overview import left, open_ledger, releases
+
+    book = open_ledger(file, head)
+    _print_rows(*releases(book.rows()))
+    for line in left(book):
+        click.echo(line)
+    if problems := book.problems():
+        raise RunFailed("the ledger does not add up: " + "; ".join(problems))
+    click.echo("the chain is whole")
+
+
+@cli.command("audit")
+@click.option(
+    "--mode", type=click.Choice(["score", "gradient", "raw-gumbel"]), help="One mode only."
+)
+@click.option("--bugs", is_flag=True, help="Plant known bugs instead: every one must be caught.")
+def run_audit(mode: str | None, bugs: bool) -> None:
+    """Run the privacy mechanisms many times and compare what shows with what is claimed."""
+    from mycroft_fl.privacy.audits import findings
+
+    if bugs:
+        _plant_bugs()
+        return
+    found = findings(mode)
+    _print_rows(
+        ["mode", "audit", "measured", "found", "claimed", "holds"],
+        [
+            [each.mode, each.audit, each.measure, f"{each.found:.3f}", f"{each.claimed:.3f}",
+             "yes" if each.holds else "NO"]
+            for each in found
+        ],
+    )  # fmt: skip
+    if not all(each.holds for each in found):
+        raise RunFailed(
+            "a mechanism does not keep its claim, or an audit cannot see whether it does"
+        )
+
+
+def _plant_bugs() -> None:
+    from mycroft_fl.privacy.seeded_bugs import BUGS, caught
+
+    rows = [[name, "caught" if caught(name) else "MISSED"] for name in BUGS]
+    _print_rows(["bug", "audit"], rows)
+    missed = [name for name, verdict in rows if verdict == "MISSED"]
+    if missed:
+        raise RunFailed(f"the audits are blind to: {', '.join(missed)}")
 
 
 @cli.command()

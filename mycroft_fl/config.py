@@ -43,6 +43,26 @@ class RunConfig:
         "hard-features",
         "how an owner chooses: a method's name, or package.module:function",
     )
+    mode: str = _setting(
+        "mode",
+        "raw",
+        "what owners answer with: examples, examples drawn at random, a noised score, a score first "
+        "and then examples of the best, or noised gradients of the best",
+        choices=("raw", "raw-gumbel", "score", "score-then-raw", "gradient"),
+    )
+    gradient_share: float = _setting(
+        "gradient.share",
+        0.5,
+        "share of each step that owners' noised gradients get, where mode = gradient",
+        above=0,
+        most=1,
+    )
+    gradient_learning_rate: float = _setting(
+        "gradient.learning-rate",
+        0.5,
+        "length of each step along noised gradients, where mode = gradient",
+        above=0,
+    )
     seed: int = _setting(
         "seed", 0, "draws everything that is random in a run", least=0, most=2**63 - 1
     )

@@ -7,9 +7,28 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Float64
 
 from mycroft_fl.examples import Examples
+from mycroft_fl.privacy.card import Card
+
+MODES = ("raw", "raw-gumbel", "score", "gradient")
+"""What may come back: examples chosen or drawn, a noised score, a noised gradient."""
+
+HANDING_OVER = frozenset({"raw", "raw-gumbel"})
+"""The modes in which examples leave."""
+
+RUN_MODES: dict[str, tuple[str, ...]] = {
+    "raw": ("raw",),
+    "raw-gumbel": ("raw-gumbel",),
+    "score": ("score",),
+    "score-then-raw": ("score", "raw"),
+    "gradient": ("score", "gradient"),
+}
+"""How a run may go, and what its owners are then asked for: first the one, then the other."""
+
+SCORE_VALUES = 4
+"""A score's numbers: the sum of relevances, and how many records are against, of little use, useful."""
 
 Failure = Literal["error", "timeout", "malformed", "refused", "duplicate"]
 """All that the trainer sees of an owner's failure; the detail stays in the owner's log."""
@@ -36,18 +55,36 @@ class Request:
     mode: str = "raw"
     gradient_layers: str = "last"
     feature_weight: float = 1.0
+    head: Float32[np.ndarray, " h"] | None = None
+    """The last layer at which `gradient` is taken; None: that of `weights`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Statistic:
+    """A noised answer: numbers, each with Gaussian noise of standard deviation `sigma`."""
+
+    values: Float64[np.ndarray, " d"]
+    sigma: float
 
 
 @dataclass(frozen=True, eq=False)
 class OwnerReport:
-    """All that leaves an owner in one answer: the examples it discloses, and nothing else."""
+    """All that leaves an owner in one answer, with the card that says what is promised about it.
 
-    disclosed: Examples
+    Examples that it discloses, or a noised statistic, and nothing else.
+    """
+
+    disclosed: Examples | None = None
+    card: Card | None = None
+    statistic: Statistic | None = None
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What a well-formed answer looks like to the trainer that asked."""
+    """What a well-formed answer looks like to the trainer that asked.
+
+    `values` is how many numbers a noised statistic has; 0 where examples are wanted.
+    """
 
     shape: tuple[int, ...]
     dtype: np.dtype
@@ -55,3 +92,4 @@ class Expected:
     at_most: int
     largest: float = math.inf
     """No value of an honest example is larger in size: one such could ruin a model by itself."""
+    values: int = 0

@@ -7,6 +7,7 @@ comes out of the decoder counts.
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import math
 import re
@@ -19,7 +20,8 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 from mycroft_fl.config import MAX_EXAMPLES, MAX_FEATURE_WEIGHT, MAX_HARD
 from mycroft_fl.errors import BadMessage, SettingError
 from mycroft_fl.examples import Examples
-from mycroft_fl.exchange import Expected, OwnerReport, Request
+from mycroft_fl.exchange import MODES, Expected, OwnerReport, Request, Statistic
+from mycroft_fl.privacy.card import Card
 from mycroft_fl.represent.names import check_space
 
 SELECT = "query.select"
@@ -41,12 +43,19 @@ _REQUEST_FIELDS: dict[str, type] = {
     "feature-weight": float,
 }
 
+_CARD_FIELDS: dict[str, type] = {
+    each.name: {"str": str, "int": int, "float": float, "bool": bool}[str(each.type)]
+    for each in dataclasses.fields(Card)
+}
+
 
 def pack_request(request: Request) -> RecordDict:
     """A request as Flower records: one array each for x, y and the flat weights."""
     arrays = {"x": Array(request.hard.x), "y": Array(request.hard.y)}
     if request.weights is not None:
         arrays["weights"] = Array(request.weights)
+    if request.head is not None:
+        arrays["head"] = Array(request.head)
     fields = {key: getattr(request, key.replace("-", "_")) for key in _REQUEST_FIELDS}
     return RecordDict({"arrays": ArrayRecord(arrays), "request": ConfigRecord(fields)})
 
@@ -54,7 +63,7 @@ def pack_request(request: Request) -> RecordDict:
 def unpack_request(content: RecordDict) -> Request:
     """The request in `content`. `BadMessage` on anything that is not one."""
     fields = _fields(content, "request", _REQUEST_FIELDS)
-    arrays = _arrays(content, {"x", "y"}, {"weights"})
+    arrays = _arrays(content, {"x", "y"}, {"weights", "head"})
     if not 1 <= fields["k"] <= MAX_EXAMPLES:
         raise BadMessage(f"k is {fields['k']}; it must be from 1 to {MAX_EXAMPLES}")
     if not 1 <= fields["owner-epochs"] <= 1000:
@@ -72,19 +81,28 @@ def unpack_request(content: RecordDict) -> Request:
     hard = _examples(arrays, fields["num-classes"], at_most=MAX_HARD)
     if len(hard) == 0:
         raise BadMessage("the hard set is empty")
-    weights = arrays.get("weights")
-    if weights is not None and not _is_finite_float32(weights, dimensions=1):
-        raise BadMessage("weights must be one vector of finite float32")
+    weights, head = arrays.get("weights"), arrays.get("head")
+    for vector in (weights, head):
+        if vector is not None and not _is_finite_float32(vector, dimensions=1):
+            raise BadMessage("weights must be one vector of finite float32")
     named = {key.replace("-", "_"): value for key, value in fields.items()}
-    return Request(hard=hard, weights=weights, **named)
+    return Request(hard=hard, weights=weights, head=head, **named)
 
 
 def pack_report(report: OwnerReport) -> RecordDict:
     """An owner's answer as Flower records."""
-    arrays = {"x": Array(report.disclosed.x), "y": Array(report.disclosed.y)}
-    return RecordDict(
+    arrays: dict[str, Array] = {}
+    if report.disclosed is not None:
+        arrays = {"x": Array(report.disclosed.x), "y": Array(report.disclosed.y)}
+    if report.statistic is not None:
+        arrays["values"] = Array(report.statistic.values)
+        arrays["sigma"] = Array(np.array([report.statistic.sigma]))
+    content = RecordDict(
         {"arrays": ArrayRecord(arrays), "report": ConfigRecord({"status": "answered"})}
     )
+    if report.card is not None:
+        content["card"] = ConfigRecord(dict(vars(report.card)))
+    return content
 
 
 def pack_failure(status: str) -> RecordDict:
@@ -102,6 +120,9 @@ def report_status(content: RecordDict) -> str:
 
 def unpack_report(content: RecordDict, expected: Expected) -> OwnerReport:
     """The answer in `content`. `BadMessage` on whatever is not as the request allows."""
+    card = _card(content) if "card" in content else None
+    if expected.values:
+        return OwnerReport(card=card, statistic=_statistic(content, expected.values))
     arrays = _arrays(content, {"x", "y"}, set())
     disclosed = _examples(arrays, expected.num_classes, at_most=expected.at_most)
     if disclosed.x.dtype != expected.dtype:
@@ -112,7 +133,33 @@ def unpack_report(content: RecordDict, expected: Expected) -> OwnerReport:
         raise BadMessage(f"a value beyond {expected.largest:g}")
     if len(np.unique(disclosed.ids)) < len(disclosed):
         raise BadMessage("an example stands twice in one answer")
-    return OwnerReport(disclosed)
+    return OwnerReport(disclosed, card)
+
+
+def _statistic(content: RecordDict, size: int) -> Statistic:
+    arrays = _arrays(content, {"values", "sigma"}, set())
+    values, sigma = arrays["values"], arrays["sigma"]
+    if values.shape != (size,) or sigma.shape != (1,):
+        raise BadMessage(f"a statistic of shape {values.shape}, asked for {size} numbers")
+    if values.dtype != np.float64 or sigma.dtype != np.float64:
+        raise BadMessage("a statistic must be float64")
+    # So far below the largest float that no sum over owners can overflow.
+    if not ((np.abs(values) < 1e30).all() and 0 < sigma[0] < 1e30):
+        raise BadMessage("a statistic that is not finite, or has no noise")
+    return Statistic(values, float(sigma[0]))
+
+
+def _card(content: RecordDict) -> Card:
+    """A card's numbers; what they mean is written by whoever shows it, never taken from the sender."""
+    fields = _fields(content, "card", _CARD_FIELDS)
+    numbers = [value for value in fields.values() if not isinstance(value, str | bool)]
+    if not all(math.isfinite(value) and value >= 0 for value in numbers):
+        raise BadMessage("a privacy card with a number that is negative or not finite")
+    if fields["mode"] not in MODES or fields["unit"] not in ("record", "person"):
+        raise BadMessage("a privacy card of an unknown mode or unit")
+    if fields["noise"] not in ("none", "os-entropy", "SIMULATED"):
+        raise BadMessage("a privacy card with an unknown source of noise")
+    return Card(**fields)
 
 
 def pack_introduction_request() -> RecordDict:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -49,7 +49,10 @@ class Misbehaving:
             raise RuntimeError("this owner fails whenever it is asked")
         if self.behaviour == "silent":
             time.sleep(SILENCE * self.timeout)
-        return OwnerReport(self._spoilt(self.honest.answer(request).disclosed, request))
+        honest = self.honest.answer(request)
+        if honest.disclosed is None:
+            return honest
+        return replace(honest, disclosed=self._spoilt(honest.disclosed, request))
 
     def _spoilt(self, answer: Examples, request: Request) -> Examples:
         x, y = answer.x, answer.y

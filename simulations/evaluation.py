@@ -88,6 +88,7 @@ def result_of(simulation: Simulation, strategy: MycroftStrategy) -> dict[str, An
         "final": reached["final"],
         "rounds": rounds,
         "owners": _owners(simulation, strategy),
+        "privacy": _privacy(strategy),
         "disclosed": strategy.books.disclosed,
         "seconds": round(time.monotonic() - strategy.trainer.since, 3),
         "environment": _environment(simulation),
@@ -143,7 +144,17 @@ def _owner(simulation: Simulation, standing: Standing, rank: int | None) -> dict
         "disclosed": standing.disclosed,
         "disclosed_groups": groups,
         "holds": world.holds(standing.owner),
+        "card": standing.cards[-1].as_json() if standing.cards else None,
     }
+
+
+def _privacy(strategy: MycroftStrategy) -> list[dict[str, Any]]:
+    """Every release of the run with its card, by owner and in order."""
+    return [
+        {"owner": name, "answer": answer, **card.as_json()}
+        for name, standing in sorted(strategy.books.standings.items())
+        for answer, card in enumerate(standing.cards, start=1)
+    ]
 
 
 def _warnings(
@@ -164,7 +175,14 @@ def _warnings(
             f"the hard set does not agree with itself (halves at cosine {agreement:.2f}): it is too "
             "small or too mixed to say what the model lacks; send more with hard-set.sent"
         )
-    if not strategy.books.disclosed:
+    cards = [card for each in strategy.books.standings.values() for card in each.cards]
+    if any(card.noise == "SIMULATED" for card in cards):
+        warnings.append(
+            "SIMULATED noise: whoever knows the seed can subtract it; nothing is hidden"
+        )
+    if not strategy.books.disclosed and config.mode in ("score", "gradient"):
+        pass  # as it should be
+    elif not strategy.books.disclosed:
         warnings.append("nothing was acquired: no owner handed anything over")
     elif config.method not in ("random", "full"):
         warnings += _against_luck(config.method, reached["final"]["hard"], lucky["hard"])

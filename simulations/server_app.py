@@ -24,6 +24,7 @@ def setup_for(context: Context) -> TrainerSetup:
     if not simulation.folder.is_fresh():
         RunFolder.prepared(simulation.folder.path, force=False)
     log.info("the run's folder is %s", simulation.folder.path)
+    simulation.write_policies()
     return simulation.trainer_setup()
 
 

@@ -5,26 +5,31 @@ from __future__ import annotations
 import functools
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from clients.client_app import Answering
+from clients.owner_file import load_owner_file, owner_file_text
+from clients.owner_log import owner_log
 from clients.policy import Policy
-from clients.vault import Vault, owner_log_in
+from clients.vault import Books, Vault
 from mycroft_fl.config import RunConfig, SettingValue
 from mycroft_fl.data.spec import DatasetSpec, spec_from_setting
 from mycroft_fl.device import torch_device
 from mycroft_fl.errors import DataError, SettingError
+from mycroft_fl.exchange import RUN_MODES
 from mycroft_fl.models.catalogue import build_model, check_eyes
+from mycroft_fl.privacy.noise import Noise, simulated
 from mycroft_fl.represent.embeddings import embeddings_of
 from mycroft_fl.represent.names import encoder_within, from_folder, is_encoder
 from mycroft_fl.represent.spaces import check_input
+from mycroft_fl.seeds import derived_seed
 from mycroft_fl.selection import METHODS, method_named
 from mycroft_fl.task import Task
 from simulations.attackers import Misbehaving, StaysOut
-from simulations.scenario import Scenario, load_scenario
+from simulations.scenario import Owner, Scenario, load_scenario
 from simulations.world import World
 from strategies.run_folder import RunFolder
 from strategies.server_app import TrainerSetup
@@ -70,8 +75,10 @@ class Simulation:
             feature_space=from_folder(config.feature_space, scenario.base),
             proxy=from_folder(config.proxy, scenario.base),
         )
-        Policy.from_table(scenario.policy)
-        return cls(asked_for, settings, engine, scenario, config, RunFolder(folder))
+        simulation = cls(asked_for, settings, engine, scenario, config, RunFolder(folder))
+        for owner in scenario.owners:
+            simulation.policy(owner)
+        return simulation
 
     def as_run_config(self) -> dict[str, SettingValue]:
         """The simulation as Flower's run config, from which `from_run_config` makes it again."""
@@ -147,23 +154,57 @@ class Simulation:
     def vault(self, partition: int) -> Answering:
         """The vault of the owner with this partition-id, well-behaved or not."""
         owner = self.scenario.owners[partition]
-        policy = Policy.from_table(self.scenario.policy)
-        policy = replace(
-            policy,
-            own_methods=policy.own_methods + self._own_methods(),
-            encoders=policy.encoders + self._encoders(),
-        )
         folder = self.folder.owner(owner.name)
+        file = folder / "owner.toml"
+        # In a plain `flwr run` an owner may be asked in a process that did not write the files.
+        policy = load_owner_file(file).policy if file.is_file() else self.policy(owner)
         try:
             held = self.world.owner(owner.name)
         except DataError as error:
             # In a simulation both sides are one person, who is told what an owner alone would see.
             log.warning("owner %s stays out: %s", owner.name, error)
-            return StaysOut(owner_log_in(owner.name, folder), str(error))
-        vault = Vault(owner.name, held, policy, folder, self.config.device)
+            return StaysOut(owner_log(owner.name, folder / "owner.log"), str(error))
+        books = Books(folder, noise_for=self._noise_of(owner.name))
+        vault = Vault(owner.name, held, policy, books, self.config.device)
         if owner.behaviour is None:
             return vault
         return Misbehaving(vault, owner.behaviour, self.config.timeout, self.world.num_classes)
+
+    def policy(self, owner: Owner) -> Policy:
+        """What a simulated owner allows: the scenario's policy, with what the run needs filled in.
+
+        Where it names no modes, those of the run; where noise is paid for and not set, epsilon is
+        divided among the answers of the run.
+        """
+        table = dict(self.scenario.policy)
+        modes = RUN_MODES[self.config.mode]
+        table.setdefault("modes", list(modes))
+        if "noise-multiplier" not in table:
+            steps = self.config.num_rounds - 1 if "gradient" in modes else 0
+            table.setdefault("answers", 1 + steps)
+        if "raw-gumbel" in table["modes"]:
+            table.setdefault("records-at-least", sum(owner.holds.values()))
+        policy = Policy.from_table(table)
+        return replace(
+            policy,
+            own_methods=policy.own_methods + self._own_methods(),
+            encoders=policy.encoders + self._encoders(),
+        )
+
+    def write_policies(self) -> None:
+        """Each simulated owner's file, before anybody is asked."""
+        for owner in self.scenario.owners:
+            file = self.folder.owner(owner.name) / "owner.toml"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            whole = file.with_suffix(".part")
+            whole.write_text(owner_file_text(owner.name, self.policy(owner)))
+            whole.rename(file)
+
+    def _noise_of(self, owner: str) -> Callable[[str], Noise]:
+        """Noise that can be repeated: the same seed gives the same result, and hides nothing."""
+        return lambda digest: simulated(
+            derived_seed(self.config.seed, "owner-noise", owner, digest)
+        )
 
     def _own_methods(self) -> tuple[str, ...]:
         """In a simulation owner and trainer are one person: the owner trusts the run's own method."""

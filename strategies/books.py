@@ -10,6 +10,7 @@ from mycroft_fl.config import RunConfig
 from mycroft_fl.errors import NotEnoughOwners
 from mycroft_fl.examples import Examples
 from mycroft_fl.exchange import Failure
+from mycroft_fl.privacy.card import Card
 from mycroft_fl.scoring import Score
 from strategies.standing import Standing, ranked
 
@@ -93,6 +94,20 @@ class Books:
         if not answered.disclosed:
             answered = replace(answered, score=WORTHLESS)
         self.standings[owner] = answered
+
+    def enter_card(self, owner: str, card: Card | None) -> None:
+        """What an owner states about an answer; an answer without a card promises nothing."""
+        if card is not None:
+            standing = self.standings[owner]
+            self.standings[owner] = replace(standing, failure=None, cards=(*standing.cards, card))
+
+    def scored(self) -> dict[str, Score]:
+        """The scores of those that may have something to give."""
+        return {
+            name: each.score
+            for name, each in self.standings.items()
+            if each.score is not None and not each.exhausted
+        }
 
     def enter_failure(self, owner: str, code: Failure, asked: int) -> None:
         """An owner was asked for `asked` examples and failed."""

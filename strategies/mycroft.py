@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp import Grid
@@ -13,8 +13,16 @@ from flwr.serverapp.strategy import Result, Strategy
 
 from mycroft_fl.config import MAX_EXAMPLES, RunConfig
 from mycroft_fl.errors import BadMessage, SettingError
-from mycroft_fl.examples import Examples
-from mycroft_fl.exchange import Expected, Failure, Request
+from mycroft_fl.exchange import (
+    HANDING_OVER,
+    RUN_MODES,
+    SCORE_VALUES,
+    Expected,
+    Failure,
+    OwnerReport,
+    Request,
+    Statistic,
+)
 from mycroft_fl.models.catalogue import check_eyes
 from mycroft_fl.models.fitting import AnyModel
 from mycroft_fl.models.networks import Classifier
@@ -23,6 +31,7 @@ from mycroft_fl.selection import method_named
 from mycroft_fl.wire import SELECT, pack_request, unpack_report
 from strategies import allocation
 from strategies.books import Books
+from strategies.noised import NoisedSteps, relevance_score
 from strategies.roll_call import roll_call
 from strategies.standing import RoundRecord
 from strategies.traffic import send, sort_out
@@ -60,6 +69,11 @@ class MycroftStrategy(Strategy):
                 'with gradients-from = "owner"; set gradients-from = "trainer", or use omp or features'
             )
         check_eyes(trainer.task.model, self.config, self.method.looks_through)
+        if self.config.mode == "gradient" and not isinstance(trainer.baseline, Classifier):
+            raise SettingError(
+                f"mode 'gradient' steps the last layer of a network, and model '{trainer.task.model}' has "
+                "none; use mode 'score-then-raw', or a network"
+            )
         self.expected_owners = expected_owners
         self.patience = patience
         self.on_round = on_round
@@ -68,6 +82,7 @@ class MycroftStrategy(Strategy):
         self.rounds: list[RoundRecord] = []
         self._nodes: dict[str, int] = {}
         self._asked: list[tuple[str, int, Message]] = []
+        self._steps: NoisedSteps | None = None
         self._since = time.monotonic()
 
     def start(
@@ -131,20 +146,24 @@ class MycroftStrategy(Strategy):
         """Check each answer, score who answered, improve the model. `NotEnoughOwners` if too few."""
         before = self.books.disclosed
         failed: dict[str, Failure] = {}
+        statistics: dict[str, Statistic] = {}
         sent = [message for _, _, message in self._asked]
         for (owner, k, _), (_, content) in zip(self._asked, sort_out(sent, replies), strict=True):
             answer = content if isinstance(content, str) else self._checked(owner, content, k)
             if isinstance(answer, str):
                 failed[owner] = answer
-                self.books.enter_failure(owner, answer, k)
-            else:
-                self.books.enter_answer(owner, answer)
+                self.books.enter_failure(owner, answer, k if self._hands_over(server_round) else 0)
+                continue
+            self.books.enter_card(owner, answer.card)
+            if answer.disclosed is not None:
+                self.books.enter_answer(owner, answer.disclosed)
+            if answer.statistic is not None:
+                statistics[owner] = answer.statistic
         answered = [owner for owner, _, _ in self._asked if owner not in failed]
         # Only the first round can be too thin: later ones ask the few that earned it.
         if server_round == 1:
             self.books.require_enough(len(answered), self.config)
-        self._score(answered)
-        self.model = self.trainer.improved(self.books.worth_having())
+        self._learn(server_round, answered, statistics)
         record = RoundRecord(
             server_round, len(self._asked), len(answered), dict(sorted(failed.items())),
             self.books.disclosed - before, round(time.monotonic() - self._since, 3),
@@ -183,6 +202,10 @@ class MycroftStrategy(Strategy):
 
     def _plan(self, server_round: int) -> dict[str, int]:
         """Owner -> how many it is asked for in this round."""
+        if self._asks_for(server_round) == "score":
+            return dict.fromkeys(self.books.standings, 1) if server_round == 1 else {}
+        if self._asks_for(server_round) == "gradient":
+            return dict.fromkeys(self._steps.owners, 1) if self._steps else {}
         if self.method.everything:
             return dict.fromkeys(self.books.standings, MAX_EXAMPLES) if server_round == 1 else {}
         left = self.config.budget - self.books.spent
@@ -193,20 +216,26 @@ class MycroftStrategy(Strategy):
                 per_owner=self.config.pilot_per_owner,
                 seed=self.config.seed,
             )
-        open_to_more = self.books.open_to_more()
         spend = -(-left // (self.config.num_rounds - server_round + 1))
-        if not open_to_more or spend < 1:
+        if self.config.mode == "score-then-raw":
+            scores = self.books.scored()
+            more: Collection[str] = scores
+        else:
+            more = self.books.open_to_more()
+            scores = {name: score for name, score in self.books.scored().items() if name in more}
+        if not more or spend < 1:
             return {}
-        scores = {name: each.score for name, each in open_to_more.items() if each.score is not None}
         if self.config.stop_early and all(score.low <= 0 for score in scores.values()):
             return {}
         if self.config.allocation == "equal":
-            return allocation.equal_shares(open_to_more, spend)
+            return allocation.equal_shares(more, spend)
         return allocation.by_score(scores, spend)
 
     def _request(self, server_round: int, k: int) -> Request:
-        through_trainer = self.config.gradients_from == "trainer" and (
-            self.method.looks_through != "nothing" or self.config.feature_space == "model"
+        mode = self._asks_for(server_round)
+        through_trainer = mode != "raw" or (
+            self.config.gradients_from == "trainer"
+            and (self.method.looks_through != "nothing" or self.config.feature_space == "model")
         )
         return Request(
             server_round=server_round,
@@ -221,22 +250,59 @@ class MycroftStrategy(Strategy):
             seed=self.config.seed,
             gradient_layers=self.config.gradient_layers,
             feature_weight=self.trainer.feature_weight,
+            mode=mode,
+            head=self._steps.head if mode == "gradient" and self._steps else None,
         )
 
-    def _checked(self, owner: str, content: RecordDict, k: int) -> Examples | Failure:
-        """The examples of an answer, or the code of what is wrong with it."""
-        task = self.trainer.task
+    def _asks_for(self, server_round: int) -> str:
+        """The mode in which owners are to answer in this round."""
+        modes = RUN_MODES[self.config.mode]
+        return modes[0] if server_round == 1 else modes[-1]
+
+    def _hands_over(self, server_round: int) -> bool:
+        return self._asks_for(server_round) in HANDING_OVER
+
+    def _checked(self, owner: str, content: RecordDict, k: int) -> OwnerReport | Failure:
+        """An answer, or the code of what is wrong with it."""
+        task, mode = self.trainer.task, self._asks_for(len(self.rounds) + 1)
+        values = {"score": SCORE_VALUES, "gradient": self._steps.head.size if self._steps else 0}
+        expected = Expected(
+            task.shape, task.dtype, task.num_classes, k, self.trainer.largest_value,
+            values.get(mode, 0),
+        )  # fmt: skip
         try:
-            answer = unpack_report(
-                content,
-                Expected(task.shape, task.dtype, task.num_classes, k, self.trainer.largest_value),
-            )
+            answer = unpack_report(content, expected)
         except BadMessage as error:
             log.warning("the answer of %s is malformed: %s", owner, error)
             return "malformed"
+        if answer.disclosed is None:
+            return answer
         sold_again = self.books.standings[owner].holds_again(answer.disclosed)
         copied = self.trainer.has_copied(answer.disclosed)
-        return "duplicate" if sold_again or copied else answer.disclosed
+        return "duplicate" if sold_again or copied else answer
+
+    def _learn(
+        self, server_round: int, answered: list[str], statistics: dict[str, Statistic]
+    ) -> None:
+        """Score who answered, and improve the model with what came."""
+        match self._asks_for(server_round):
+            case "score":
+                self.books.enter_scores(
+                    {
+                        owner: relevance_score(statistic, self.config.scoring_confidence)
+                        for owner, statistic in statistics.items()
+                    }
+                )
+                if self.config.mode == "gradient":
+                    self._steps = NoisedSteps.begun(self.trainer, statistics, self.books.scored())
+            case "gradient" if self._steps is not None:
+                self._steps.step(statistics)
+                self.model = self._steps.best()
+                return
+            case _ if self.config.mode != "score-then-raw":
+                # There the ranking stays the noised one, over all owners alike.
+                self._score(answered)
+        self.model = self.trainer.improved(self.books.worth_having())
 
     def _score(self, owners: list[str]) -> None:
         """Score who answered in this round; of too many, all cheaply and the best by fine-tuning."""

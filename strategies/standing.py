@@ -9,6 +9,7 @@ import numpy as np
 
 from mycroft_fl.examples import Examples
 from mycroft_fl.exchange import Failure
+from mycroft_fl.privacy.card import Card
 from mycroft_fl.scoring import Score
 
 Status = Literal["scored", "screened", "failed", "not-asked"]
@@ -37,7 +38,7 @@ class Standing:
     `lost` counts what it may have disclosed without the trainer seeing it: answers that came too
     late or in no usable form. `screening` is the cheap score, which orders those that were not
     scored by fine-tuning;
-    `exhausted` once it had nothing more to give.
+    `exhausted` once it had nothing more to give. `cards` are what it stated about its answers.
     """
 
     owner: str
@@ -47,6 +48,7 @@ class Standing:
     failure: Failure | None = None
     lost: int = 0
     exhausted: bool = False
+    cards: tuple[Card, ...] = ()
 
     @property
     def status(self) -> Status:
@@ -104,7 +106,7 @@ def ranked(standings: list[Standing]) -> list[tuple[Standing, int | None]]:
     """
 
     def key(each: Standing) -> tuple[int, float, float, str]:
-        if each.score is not None and each.disclosed == 0:
+        if each.exhausted and each.disclosed == 0:
             return (2, 0.0, 0.0, each.owner)
         if each.score is not None:
             return (0, -each.score.low, -each.score.gain, each.owner)

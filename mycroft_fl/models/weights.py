@@ -16,6 +16,7 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from mycroft_fl.errors import BadMessage, DataError
 from mycroft_fl.models.estimators import Estimator, load_estimator, save_estimator
 from mycroft_fl.models.fitting import AnyModel, Model
+from mycroft_fl.models.networks import Classifier
 
 
 def flat_weights(model: nn.Module) -> Float32[np.ndarray, " w"]:
@@ -53,6 +54,24 @@ def loaded(model: Model, path: Path) -> Model:
         return cast(Model, load_estimator(model, path))
     load_weights(model, path)
     return model
+
+
+def flat_head(model: Classifier) -> Float32[np.ndarray, " h"]:
+    """The last layer as one vector: row by row, each with its bias last, as its gradient is."""
+    with torch.no_grad():
+        both = torch.cat([model.head.weight, model.head.bias[:, None]], dim=1)
+        return both.flatten().cpu().numpy().astype(np.float32)
+
+
+def load_head(model: Classifier, flat: Float32[np.ndarray, " h"]) -> None:
+    """Put a flat last layer into `model`. `BadMessage` when it does not fit."""
+    rows, columns = model.head.out_features, model.head.in_features + 1
+    if flat.shape != (rows * columns,):
+        raise BadMessage(f"a last layer of shape {flat.shape}; this model's has {rows * columns}")
+    both = torch.from_numpy(flat.copy()).reshape(rows, columns)
+    with torch.no_grad():
+        model.head.weight.copy_(both[:, :-1])
+        model.head.bias.copy_(both[:, -1])
 
 
 def save_weights(model: nn.Module, path: Path) -> None:

@@ -51,7 +51,46 @@ def owner_rows(result: Mapping[str, Any]) -> tuple[list[str], Rows]:
         ]
         for each in result["owners"]
     ]
-    return ["rank", "owner", "status", "gain, points", "disclosed", "of which", "holds"], rows
+    unit = "gain, points" if scores_are_gains(result) else "relevance, %"
+    return ["rank", "owner", "status", unit, "disclosed", "of which", "holds"], rows
+
+
+def scores_are_gains(result: Mapping[str, Any]) -> bool:
+    """Whether owners were scored by fine-tuning, or by their own noised answers."""
+    return result["settings"].get("mode", "raw") in ("raw", "raw-gumbel")
+
+
+def privacy_rows(result: Mapping[str, Any]) -> tuple[list[str], Rows]:
+    """Head and rows: what each owner released in all, by its last card."""
+    rows = []
+    for each in result["owners"]:
+        card = each["card"]
+        if card is None:
+            continue
+        noised = card["rho_total"] > 0
+        rows.append(
+            [
+                each["owner"],
+                card["mode"],
+                card["unit"],
+                str(card["records_total"]),
+                f"{card['epsilon_total']:.3g}" if noised else "none",
+                f"{card['delta']:g}" if noised else "-",
+                f"{card['epsilon_minus_total']:.3g}" if card["epsilon_minus_total"] else "-",
+                card["noise"],
+            ]
+        )
+    head = ["owner", "mode", "unit", "records handed over", "epsilon", "delta", "epsilon-minus"]
+    return [*head, "noise"], rows
+
+
+def _promises(result: Mapping[str, Any]) -> list[str]:
+    """What the cards say, each sentence once, with how many answers say it."""
+    texts: dict[str, int] = {}
+    for each in result["privacy"]:
+        for text in (each["promise"], *each["taints"], *each["assumptions"]):
+            texts[text] = texts.get(text, 0) + 1
+    return [f"- {text} ({count} answers)" for text, count in texts.items()]
 
 
 def headline(result: Mapping[str, Any]) -> str:
@@ -75,6 +114,7 @@ def summary(result: Mapping[str, Any]) -> str:
     lines += ["", *(f"- Warning: {text}" for text in result["warnings"])]
     lines += ["", "## Accuracy", "", *_markdown(*accuracy_rows(result))]
     lines += ["", "## Owners", "", *_markdown(*owner_rows(result))]
+    lines += ["", "## Privacy", "", *_markdown(*privacy_rows(result)), "", *_promises(result)]
     lines += ["", "## Rounds", "", *_markdown(*_round_rows(result))]
     return "\n".join(lines) + "\n"
 

@@ -123,10 +123,10 @@ def test_a_vaults_answer_arrives(tmp_path: Path) -> None:
     assert seen == [6]
 
 
-def test_an_answer_holds_the_examples_and_nothing_else(tmp_path: Path) -> None:
+def test_an_answer_holds_the_examples_their_card_and_nothing_else(tmp_path: Path) -> None:
     vault = Vault("owner", drawn(30), Policy(), tmp_path)
     reply = answered(lambda context: vault, pack_request(request()))
-    assert sorted(reply.content) == ["arrays", "report"]
+    assert sorted(reply.content) == ["arrays", "card", "report"]
     assert sorted(reply.content["arrays"]) == ["x", "y"]
     assert dict(reply.content["report"]) == {"status": "answered"}
     assert str(tmp_path).encode() not in every_byte(reply)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
+import datetime
+import math
+import re
 from typing import Any
 
 import numpy as np
 import pytest
 
-from clients.policy import Policy
+from clients.policy import Policy, TrainerLimits
 from mycroft_fl.errors import InputError, Refused
 from mycroft_fl.examples import Examples
 from mycroft_fl.exchange import Request
+from mycroft_fl.privacy.accounting import Spend
+from mycroft_fl.privacy.mechanisms import price
 from mycroft_fl.selection import METHODS
 
 
@@ -47,14 +53,20 @@ def test_a_table_gives_a_policy() -> None:
         ({"max-record": 3}, "unknown key 'policy.max-record'; did you mean 'max-records'?"),
         (
             {"zzz": 3},
-            "unknown key 'policy.zzz'; choose from ['encoders', 'max-records', 'modes', 'own-methods']",
+            "unknown key 'policy.zzz'; choose from ['answers', 'clip', 'delta', 'encoders', 'epsilon', "
+            "'epsilon-minus', 'expires', 'max-records', 'models', 'modes', 'noise-multiplier', "
+            "'own-methods', 'records-at-least', 'strength']",
         ),
         ({"max_records": 3}, "unknown key 'policy.max_records'; did you mean 'max-records'?"),
         ({"max-records": True}, "policy.max-records is True; it must be of type int"),
         ({"max-records": 2.0}, "policy.max-records is 2.0; it must be of type int"),
         ({"max-records": -1}, "policy.max-records is -1; it must be at least 0"),
         ({"modes": "raw"}, "policy.modes is 'raw'; it must be of type list"),
-        ({"modes": ["raw", "rare"]}, "policy.modes is ['raw', 'rare']; choose from ['raw']"),
+        (
+            {"modes": ["raw", "rare"]},
+            "policy.modes is ['raw', 'rare']; choose from "
+            "['raw', 'raw-gumbel', 'score', 'gradient']",
+        ),
         ({"own-methods": "a:b"}, "policy.own-methods is 'a:b'; it must be of type list"),
     ],
 )
@@ -89,3 +101,90 @@ def test_what_is_left_may_leave_and_after_it_nothing() -> None:
     assert [policy.records_left(disclosed) for disclosed in (0, 2, 4)] == [5, 3, 1]
     with pytest.raises(Refused, match="all 5 records that may leave have left"):
         policy.records_left(5)
+
+
+# Budgets, trainers, pins, dates
+
+
+def test_every_key_of_an_owners_policy_is_read() -> None:
+    table = {
+        "modes": ["score", "raw-gumbel", "gradient"],
+        "max-records": 200,
+        "epsilon": 1,
+        "delta": 1e-6,
+        "epsilon-minus": 0.5,
+        "clip": 2.0,
+        "noise-multiplier": 8.0,
+        "answers": 3,
+        "strength": 3.5,
+        "records-at-least": 8000,
+        "models": ["mlp"],
+        "expires": "2027-06-30",
+        "own-methods": [],
+    }
+    policy = Policy.from_table(table)
+    assert policy.epsilon == 1.0
+    assert policy.expires == datetime.date(2027, 6, 30)
+    assert Policy.from_table(policy.as_table()) == policy
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"modes": ["score"]}, "policy.epsilon is missing; what is noised is paid from it"),
+        ({"epsilon": 0.0}, "policy.epsilon is 0.0; it must be above 0 and finite"),
+        ({"epsilon": math.nan}, "policy.epsilon is nan; it must be above 0 and finite"),
+        ({"epsilon": 1.0, "delta": 0.0}, "a budget of epsilon 1.0 at delta 0.0"),
+        ({"clip": -1.0}, "policy.clip is -1.0; it must be above 0 and finite"),
+        ({"noise-multiplier": -8.0}, "policy.noise-multiplier is -8.0"),
+        ({"answers": 0}, "policy.answers is 0; it must be at least 1"),
+        ({"expires": "soon"}, "policy.expires is 'soon'; give a day, such as 2027-06-30"),
+        ({"modes": ["raw-gumbel"], "epsilon-minus": 0.3}, "policy.records-at-least"),
+        ({"modes": ["raw-gumbel"], "records-at-least": 9000}, "policy.epsilon-minus"),
+    ],
+)
+def test_a_policy_that_promises_nothing_is_refused(table: dict, message: str) -> None:
+    with pytest.raises(InputError, match=re.escape(message)):
+        Policy.from_table(table)
+
+
+def test_after_its_last_day_a_policy_allows_nothing() -> None:
+    policy = Policy(expires=datetime.date(2027, 6, 30))
+    policy.check(request(), today=datetime.date(2027, 6, 30))
+    with pytest.raises(Refused, match="this policy ended on 2027-06-30"):
+        policy.check(request(), today=datetime.date(2027, 7, 1))
+
+
+def test_only_named_trainers_are_answered_and_only_pinned_models_built() -> None:
+    policy = Policy(trainers=(TrainerLimits("lab"),), models=("mlp",))
+    policy.check(request(), "lab")
+    with pytest.raises(Refused, match="trainer 'clinic' is not one that this owner answers"):
+        policy.check(request(), "clinic")
+    with pytest.raises(Refused, match=r"model 'cnn' is not one of \['mlp'\]"):
+        policy.check(request(model="cnn"), "lab")
+
+
+def test_a_trainers_own_limits_are_beside_those_of_all() -> None:
+    lab = TrainerLimits("lab", max_records=10, epsilon=0.5)
+    policy = Policy(modes=("score",), epsilon=1.0, max_records=100, trainers=(lab,))
+    own = policy.limits("lab").peer
+    assert own is not None
+    assert own.privacy is not None
+    assert (own.records, own.privacy.epsilon) == (10, 0.5)
+    assert policy.limits("lab").overall.records == 100
+    assert policy.limits("other").peer is None
+
+
+@pytest.mark.parametrize("answers", [1, 41])
+def test_epsilon_divided_among_answers_pays_for_exactly_so_many(answers: int) -> None:
+    policy = Policy(modes=("score",), epsilon=1.0, delta=1e-5, answers=answers)
+    privacy, once = policy.limits("").overall.privacy, Spend(rho=price(policy.multiplier()))
+    assert privacy is not None
+    assert privacy.admits([once] * (answers - 1), once)
+    assert not privacy.admits([once] * answers, once)
+
+
+def test_no_field_of_a_request_is_a_field_of_a_policy() -> None:
+    asked = {each.name for each in dataclasses.fields(Request)}
+    allowed = {each.name for each in dataclasses.fields(Policy)}
+    assert asked & allowed == set()

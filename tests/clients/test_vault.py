@@ -22,7 +22,7 @@ from mycroft_fl.examples import Examples
 from mycroft_fl.exchange import Request
 from mycroft_fl.models.networks import build
 from mycroft_fl.models.weights import flat_weights
-from mycroft_fl.privacy.ledger import DisclosureLedger
+from mycroft_fl.privacy.ledger import PrivacyLedger
 from mycroft_fl.selection import METHODS, Method, Query, Selection
 
 CLASSES = 3
@@ -78,7 +78,7 @@ def test_over_many_requests_no_example_leaves_twice_and_each_is_in_the_ledger(
         left += answer.ids.tolist()
     assert len(left) == len(set(left)) > 4
     assert set(left) <= set(examples.ids.tolist())
-    assert sorted(left) == sorted(DisclosureLedger(tmp_path / "ledger.sqlite").disclosed().tolist())
+    assert sorted(left) == sorted(PrivacyLedger(tmp_path / "ledger.sqlite").disclosed().tolist())
 
 
 @settings(max_examples=10, deadline=None)
@@ -165,7 +165,7 @@ def test_nothing_leaves_that_could_not_be_charged(
     def full_disk(*_: Any, **__: Any) -> None:
         raise OSError("no space left")
 
-    monkeypatch.setattr(DisclosureLedger, "charge", full_disk)
+    monkeypatch.setattr(PrivacyLedger, "disclose", full_disk)
     with pytest.raises(OSError, match="no space left"):
         vault.answer(request())
 
@@ -175,7 +175,15 @@ def test_what_the_ledger_returns_leaves_and_nothing_else(
 ) -> None:
     examples = drawn(20)
     # Another process was faster with the same request: its answer is the one on record.
-    monkeypatch.setattr(DisclosureLedger, "charge", lambda *_, **__: examples.ids[[19, 2]])
+    faster = vault_of(examples, tmp_path)
+    choose = Vault._choose
+
+    def overtaken(vault: Vault, asked: Request) -> np.ndarray:
+        monkeypatch.setattr(Vault, "_choose", lambda vault, asked: examples.ids[[19, 2]])
+        faster.answer(asked)
+        return choose(vault, asked)
+
+    monkeypatch.setattr(Vault, "_choose", overtaken)
     answer = vault_of(examples, tmp_path).answer(request()).disclosed
     assert answer.ids.tolist() == examples.ids[[19, 2]].tolist()
 
@@ -423,6 +431,7 @@ def test_equal_requests_have_one_digest_and_every_field_counts() -> None:
         "owner_epochs": 2,
         "seed": 1,
         "mode": "score",
+        "head": np.zeros(3, np.float32),
         "gradient_layers": "all",
         "feature_weight": 2.0,
     }

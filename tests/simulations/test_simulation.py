@@ -83,7 +83,10 @@ def test_policy_keys_are_laid_over_the_scenarios_policy(load):
         ({"policy.max-record": 1}, "unknown key 'policy.max-record'; did you mean 'max-records'?"),
         ({"policy.max-records": "x"}, "policy.max-records is 'x'; it must be of type int"),
         ({"policy.max-records": -1}, "policy.max-records is -1; it must be at least 0"),
-        ({"policy.modes": ["pickle"]}, "policy.modes is ['pickle']; choose from ['raw']"),
+        (
+            {"policy.modes": ["pickle"]},
+            "policy.modes is ['pickle']; choose from ['raw', 'raw-gumbel'",
+        ),
         ({"owners": "3"}, "owners is '3'; give a value of type int"),
         ({"owners": True}, "owners is True; give a value of type int"),
         ({"owners": 0}, "owners is 0; give a whole number of at least 1"),

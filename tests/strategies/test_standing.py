@@ -50,7 +50,7 @@ def test_the_screened_stand_behind_the_scored_by_their_cheap_score():
 
 def test_who_has_nothing_to_give_stands_behind_all_who_gave_something():
     standings = [
-        Standing("empty", score=Score(0.0, 0.0, 0.0)),
+        Standing("empty", score=Score(0.0, 0.0, 0.0), exhausted=True),
         scored("unsure", -0.2, 0.1),
         Standing("late", screening=-1.0),
     ]

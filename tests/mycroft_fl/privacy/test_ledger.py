@@ -16,9 +16,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mycroft_fl.errors import Refused
-from mycroft_fl.privacy.ledger import DisclosureLedger
+from mycroft_fl.privacy.budget import Budget, Limits
+from mycroft_fl.privacy.ledger import Key, PrivacyLedger
 
 BIGGEST, SMALLEST = 2**63 - 1, -(2**63)
+
+
+def key(digest: str, peer: str = "lab") -> Key:
+    return Key("scans", peer, digest)
+
+
+def most(records: int | None) -> Limits:
+    return Limits(Budget(records=records))
 
 
 def ids(*values: int) -> np.ndarray:
@@ -31,70 +40,70 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def ledger(path: Path) -> DisclosureLedger:
-    return DisclosureLedger(path)
+def ledger(path: Path) -> PrivacyLedger:
+    return PrivacyLedger(path)
 
 
-def test_a_new_ledger_knows_nothing(ledger: DisclosureLedger) -> None:
+def test_a_new_ledger_knows_nothing(ledger: PrivacyLedger) -> None:
     assert ledger.disclosed().tolist() == []
     assert ledger.disclosed().dtype == np.int64
-    assert ledger.recall("any") is None
+    assert ledger.recall_ids(key("any")) is None
 
 
-def test_what_was_charged_is_recalled_in_its_order(ledger: DisclosureLedger) -> None:
+def test_what_was_charged_is_recalled_in_its_order(ledger: PrivacyLedger) -> None:
     answer = ids(7, BIGGEST, -3, 0, SMALLEST)
-    assert np.array_equal(ledger.charge("a", answer, max_records=None), answer)
-    recalled = ledger.recall("a")
+    assert np.array_equal(ledger.disclose(key("a"), answer, most(None)), answer)
+    recalled = ledger.recall_ids(key("a"))
     assert recalled is not None
     assert recalled.tolist() == answer.tolist()
     assert recalled.dtype == np.int64
     assert sorted(ledger.disclosed().tolist()) == sorted(answer.tolist())
 
 
-def test_a_charge_is_on_disk_before_it_returns(ledger: DisclosureLedger, path: Path) -> None:
-    may_leave = ledger.charge("a", ids(1, 2), max_records=None)
+def test_a_charge_is_on_disk_before_it_returns(ledger: PrivacyLedger, path: Path) -> None:
+    may_leave = ledger.disclose(key("a"), ids(1, 2), most(None))
     with closing(sqlite3.connect(path)) as other:
         told = other.execute("SELECT example FROM disclosure ORDER BY position").fetchall()
     assert [row[0] for row in told] == may_leave.tolist()
 
 
 def test_asked_again_the_first_answer_returns_and_nothing_is_charged(
-    ledger: DisclosureLedger,
+    ledger: PrivacyLedger,
 ) -> None:
-    ledger.charge("a", ids(1, 2), max_records=2)
-    assert ledger.charge("a", ids(3, 4), max_records=2).tolist() == [1, 2]
+    ledger.disclose(key("a"), ids(1, 2), most(2))
+    assert ledger.disclose(key("a"), ids(3, 4), most(2)).tolist() == [1, 2]
     assert sorted(ledger.disclosed().tolist()) == [1, 2]
 
 
-def test_an_empty_answer_is_remembered_too(ledger: DisclosureLedger) -> None:
-    ledger.charge("a", ids(), max_records=0)
-    recalled = ledger.recall("a")
+def test_an_empty_answer_is_remembered_too(ledger: PrivacyLedger) -> None:
+    ledger.disclose(key("a"), ids(), most(0))
+    recalled = ledger.recall_ids(key("a"))
     assert recalled is not None
     assert recalled.tolist() == []
-    assert ledger.charge("a", ids(5), max_records=None).tolist() == []
+    assert ledger.disclose(key("a"), ids(5), most(None)).tolist() == []
 
 
 @pytest.mark.parametrize("again", [ids(3, 1), ids(1), ids(9, 9)])
 def test_no_example_is_charged_twice_and_a_refusal_charges_nothing(
-    ledger: DisclosureLedger, again: np.ndarray
+    ledger: PrivacyLedger, again: np.ndarray
 ) -> None:
-    ledger.charge("a", ids(1, 2), max_records=None)
+    ledger.disclose(key("a"), ids(1, 2), most(None))
     with pytest.raises(Refused, match="an example of this answer was handed over before"):
-        ledger.charge("b", again, max_records=None)
+        ledger.disclose(key("b"), again, most(None))
     assert sorted(ledger.disclosed().tolist()) == [1, 2]
-    assert ledger.recall("b") is None
+    assert ledger.recall_ids(key("b")) is None
 
 
 def test_the_limit_holds_over_all_requests_and_can_be_spent_to_the_last(
-    ledger: DisclosureLedger,
+    ledger: PrivacyLedger,
 ) -> None:
-    ledger.charge("a", ids(1, 2), max_records=4)
-    with pytest.raises(Refused, match="3 more records would pass the limit of 4"):
-        ledger.charge("b", ids(3, 4, 5), max_records=4)
-    assert ledger.recall("b") is None
-    ledger.charge("c", ids(3, 4), max_records=4)
-    with pytest.raises(Refused, match="1 more records would pass the limit of 4"):
-        ledger.charge("d", ids(6), max_records=4)
+    ledger.disclose(key("a"), ids(1, 2), most(4))
+    with pytest.raises(Refused, match="3 more records would pass the limit of 4 over all trainers"):
+        ledger.disclose(key("b"), ids(3, 4, 5), most(4))
+    assert ledger.recall_ids(key("b")) is None
+    ledger.disclose(key("c"), ids(3, 4), most(4))
+    with pytest.raises(Refused, match="1 more records would pass the limit of 4 over all trainers"):
+        ledger.disclose(key("d"), ids(6), most(4))
 
 
 @settings(max_examples=20, deadline=None)
@@ -102,57 +111,64 @@ def test_the_limit_holds_over_all_requests_and_can_be_spent_to_the_last(
     st.lists(st.tuples(st.sampled_from("abcd"), st.sets(st.integers(0, 9), max_size=4)), max_size=8)
 )
 def test_a_ledger_behaves_as_a_dict_of_answers_would(tmp_path_factory, asked) -> None:
-    ledger = DisclosureLedger(tmp_path_factory.mktemp("ledger") / "ledger.sqlite")
+    ledger = PrivacyLedger(tmp_path_factory.mktemp("ledger") / "ledger.sqlite")
     answers: dict[str, list[int]] = {}
     for digest, wanted in asked:
         spent = set().union(*answers.values())
         allowed = not wanted & spent and len(wanted) + len(spent) <= 6
         if digest in answers:
-            assert ledger.charge(digest, ids(*wanted), max_records=6).tolist() == answers[digest]
+            assert ledger.disclose(key(digest), ids(*wanted), most(6)).tolist() == answers[digest]
         elif allowed:
-            answers[digest] = ledger.charge(digest, ids(*wanted), max_records=6).tolist()
+            answers[digest] = ledger.disclose(key(digest), ids(*wanted), most(6)).tolist()
             assert set(answers[digest]) == wanted
         else:
             with pytest.raises(Refused):
-                ledger.charge(digest, ids(*wanted), max_records=6)
+                ledger.disclose(key(digest), ids(*wanted), most(6))
     assert sorted(ledger.disclosed().tolist()) == sorted(chain.from_iterable(answers.values()))
 
 
-def test_it_survives_reopening(ledger: DisclosureLedger, path: Path) -> None:
-    ledger.charge("a", ids(2, 1), max_records=None)
-    again = DisclosureLedger(path)
-    recalled = again.recall("a")
+def test_it_survives_reopening(ledger: PrivacyLedger, path: Path) -> None:
+    ledger.disclose(key("a"), ids(2, 1), most(None))
+    again = PrivacyLedger(path)
+    recalled = again.recall_ids(key("a"))
     assert recalled is not None
     assert recalled.tolist() == [2, 1]
     with pytest.raises(Refused):
-        again.charge("b", ids(1), max_records=None)
+        again.disclose(key("b"), ids(1), most(None))
     with pytest.raises(Refused):
-        again.charge("b", ids(3), max_records=2)
+        again.disclose(key("b"), ids(3), most(2))
 
 
 @pytest.mark.parametrize(
     ("statement", "reason"),
     [
-        ("DELETE FROM disclosure", "a disclosure cannot be taken back"),
-        ("DELETE FROM disclosure WHERE example = 1", "a disclosure cannot be taken back"),
-        ("UPDATE disclosure SET example = 3 WHERE example = 1", "a disclosure cannot be changed"),
-        ("UPDATE disclosure SET request = 'b'", "a disclosure cannot be changed"),
+        ("DELETE FROM disclosure", "cannot be taken back"),
+        ("DELETE FROM disclosure WHERE example = 1", "cannot be taken back"),
+        ("UPDATE disclosure SET example = 3 WHERE example = 1", "cannot be changed"),
+        ("UPDATE disclosure SET spend = 2", "cannot be changed"),
+        ("INSERT OR REPLACE INTO disclosure VALUES (1, 5, 1)", "cannot be changed"),
+        ("DELETE FROM spend", "cannot be taken back"),
+        ("UPDATE spend SET records = 0", "cannot be changed"),
+        ("INSERT OR REPLACE INTO spend SELECT * FROM spend", "cannot be changed"),
+        ("DELETE FROM answer", "cannot be taken back"),
+        ("UPDATE answer SET content = x'00'", "cannot be changed"),
+        ("INSERT OR REPLACE INTO answer VALUES (1, x'00', '')", "cannot be changed"),
     ],
 )
 def test_no_statement_takes_a_disclosure_back(
-    ledger: DisclosureLedger, path: Path, statement: str, reason: str
+    ledger: PrivacyLedger, path: Path, statement: str, reason: str
 ) -> None:
-    ledger.charge("a", ids(1, 2), max_records=None)
+    ledger.disclose(key("a"), ids(1, 2), most(None))
     # By any program that opens the file, not only by this one.
     with (
         closing(sqlite3.connect(path)) as connection,
         pytest.raises(sqlite3.IntegrityError, match=reason),
     ):
         connection.execute(statement)
-    assert sorted(DisclosureLedger(path).disclosed().tolist()) == [1, 2]
+    assert sorted(PrivacyLedger(path).disclosed().tolist()) == [1, 2]
 
 
-def test_what_fails_in_the_middle_charges_nothing(ledger: DisclosureLedger) -> None:
+def test_what_fails_in_the_middle_charges_nothing(ledger: PrivacyLedger) -> None:
     class Broken:
         """Fails at its third example."""
 
@@ -164,8 +180,8 @@ def test_what_fails_in_the_middle_charges_nothing(ledger: DisclosureLedger) -> N
             raise RuntimeError("half way")
 
     with pytest.raises(RuntimeError, match="half way"):
-        ledger.charge("a", Broken(), max_records=None)  # type: ignore[arg-type]
-    assert ledger.recall("a") is None
+        ledger.disclose(key("a"), Broken(), most(None))  # type: ignore[arg-type]
+    assert ledger.recall_ids(key("a")) is None
     assert ledger.disclosed().tolist() == []
 
 
@@ -176,20 +192,22 @@ import json, sys
 import numpy as np
 from pathlib import Path
 from mycroft_fl.errors import Refused
-from mycroft_fl.privacy.ledger import DisclosureLedger
+from mycroft_fl.privacy.budget import Budget, Limits
+from mycroft_fl.privacy.ledger import Key, PrivacyLedger
 
 path, racer = Path(sys.argv[1]), int(sys.argv[2])
 print("ready", flush=True)
 sys.stdin.readline()
-ledger = DisclosureLedger(path)
+ledger = PrivacyLedger(path)
+limits = Limits(Budget(records=40))
 rng = np.random.default_rng(racer)
-shared = ledger.charge("shared", np.arange(3) + 1000 * (racer + 1), max_records=40).tolist()
+shared = ledger.disclose(Key("d", "p", "shared"), np.arange(3) + 1000 * (racer + 1), limits).tolist()
 mine = []
 for attempt in range(12):
     fresh = np.setdiff1d(np.arange(60), ledger.disclosed())
     wanted = rng.choice(fresh, size=min(3, len(fresh)), replace=False)
     try:
-        mine += ledger.charge(f"{racer}-{attempt}", wanted, max_records=40).tolist()
+        mine += ledger.disclose(Key("d", "p", f"{racer}-{attempt}"), wanted, limits).tolist()
     except Refused:
         pass
 print(json.dumps([shared, mine]))
@@ -219,5 +237,5 @@ def test_racing_processes_never_disclose_twice_nor_beyond_the_limit(path: Path) 
     assert len({tuple(shared) for shared, _ in told}) == 1
     left = [*chain.from_iterable(mine for _, mine in told), *told[0][0]]
     assert len(left) == len(set(left)) <= 40
-    assert sorted(left) == sorted(DisclosureLedger(path).disclosed().tolist())
+    assert sorted(left) == sorted(PrivacyLedger(path).disclosed().tolist())
     assert len(left) > 35

@@ -1,0 +1,34 @@
+"""What an owner states about an answer: its card, from its ledger and its policy."""
+
+from __future__ import annotations
+
+from clients.policy import Policy
+from mycroft_fl.exchange import HANDING_OVER
+from mycroft_fl.privacy.accounting import epsilon_of, epsilon_of_rho
+from mycroft_fl.privacy.card import Card
+from mycroft_fl.privacy.ledger import Key, PrivacyLedger
+
+
+def card_for(
+    ledger: PrivacyLedger, policy: Policy, key: Key, *, by_person: bool, noise: str
+) -> Card:
+    """The card of the answer to a charged request, with totals of all that its trainer was given."""
+    rows = ledger.rows()
+    (row,) = [each for each in rows if (each.peer, each.digest) == (key.peer, key.digest)]
+    spends = [each.spend for each in rows if each.peer == key.peer]
+    hands_over, delta = row.mode in HANDING_OVER, policy.delta
+    return Card(
+        mode=row.mode,
+        unit="person" if by_person and not hands_over else "record",
+        records=row.records,
+        records_total=sum(each.records for each in spends),
+        delta=delta,
+        epsilon=epsilon_of_rho(row.rho, delta),
+        epsilon_total=epsilon_of(spends, delta),
+        epsilon_limit=policy.epsilon or 0.0,
+        rho=row.rho,
+        rho_total=sum(each.rho for each in spends),
+        epsilon_minus_total=sum(each.epsilon_minus for each in spends),
+        noise="none" if row.mode == "raw" else noise,
+        raw=any(each.mode == "raw" and each.records for each in rows),
+    )

@@ -1,0 +1,164 @@
+"""The mechanisms: an exact noised sum, and examples drawn by a bounded utility.
+
+What a record may add is a vector of whole numbers, truncated toward zero and of checked length;
+sums are exact, noise is added last. Bounds are public constants: nothing here looks at the data to
+set one.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from jaxtyping import Bool, Float, Float64, Int64, Shaped
+
+from mycroft_fl.privacy.noise import Noise, discrete_gaussian, exp_coins, uniform_below
+
+UNITS = 2**16
+"""Whole numbers to 1: a value loses less than 1/65536 by being truncated."""
+LARGEST_BOUND = Fraction(2**30)
+SHRINK = 1 - 2.0**-20
+RECORDS_PER_PICK = 100
+"""`raw-gumbel` is offered only where a choice has so many records to hide among."""
+
+
+@dataclass(frozen=True, eq=False)
+class NoisedSum:
+    """A sum over records with noise of standard deviation `sigma`, and its price in zCDP.
+
+    `values` are in the unit of the records, and multiples of 1/65536.
+    """
+
+    values: Float64[np.ndarray, " d"]
+    sigma: float
+    rho: float
+
+
+def finite(rows: Float[np.ndarray, "n d"]) -> Bool[np.ndarray, " n"]:
+    """Which records may be used at all: one that is not finite would come through any clipping."""
+    usable: np.ndarray = np.isfinite(rows).all(axis=1)
+    return usable
+
+
+def quantised(rows: Float[np.ndarray, "n d"], bound_squared: Fraction) -> Int64[np.ndarray, "n d"]:
+    """Each row in whole 65536ths, truncated toward zero, of squared length at most `bound_squared`.
+
+    A longer row is scaled down to the bound. Whether it fits is settled on the integers. Raises
+    `ValueError` where a value is not finite.
+    """
+    rows = np.asarray(rows, np.float64)
+    if not finite(rows).all():
+        raise ValueError("a record is not finite; drop such records first, see finite()")
+    if not 0 < bound_squared <= LARGEST_BOUND:
+        raise ValueError(f"the squared bound is {bound_squared}; it must be in (0, 2**30]")
+    bound = math.sqrt(bound_squared)
+    # Of the row over its largest value, or the squares of huge values would overflow.
+    largest = np.maximum(np.abs(rows).max(axis=1, initial=0.0), np.finfo(np.float64).tiny)[:, None]
+    relative = rows / largest
+    room = bound / np.maximum(np.linalg.norm(relative, axis=1), 1.0)[:, None]
+    too_long = largest > room * (1 + 1e-9)
+    scaled = np.where(too_long, relative * room, np.where(too_long, 0, rows)) * UNITS
+    whole: np.ndarray = np.trunc(scaled).astype(np.int64)
+    allowed = math.floor(bound_squared * UNITS**2)
+    while len(over := np.flatnonzero((whole**2).sum(axis=1) > allowed)):
+        scaled[over] *= SHRINK
+        whole[over] = np.trunc(scaled[over]).astype(np.int64)
+    return whole
+
+
+def noised_sum(
+    rows: Float[np.ndarray, "n d"],
+    bound_squared: Fraction,
+    noise_multiplier: float,
+    noise: Noise,
+    *,
+    persons: Shaped[np.ndarray, " n"] | None = None,
+) -> NoisedSum:
+    """The sum of the records, each clipped to the bound, with discrete Gaussian noise.
+
+    sigma = noise_multiplier * bound, so rho = 1 / (2 noise_multiplier^2) of zCDP for adding or
+    removing one record, or all records of one person where `persons` names whose each is (Canonne,
+    Kamath & Steinke 2020, Theorem 14). Records that are not finite are left out.
+    """
+    whole = exact_sum(rows, bound_squared, persons=persons)
+    return noised(whole, bound_squared, noise_multiplier, noise)
+
+
+def exact_sum(
+    rows: Float[np.ndarray, "n d"],
+    bound_squared: Fraction,
+    *,
+    persons: Shaped[np.ndarray, " n"] | None = None,
+) -> Int64[np.ndarray, " d"]:
+    """The sum of the clipped records, or persons, in whole 65536ths. Never leaves the owner."""
+    usable = finite(rows)
+    whole = quantised(rows[usable], bound_squared)
+    if persons is not None and len(whole):
+        _, place = np.unique(persons[usable], return_inverse=True)
+        together = np.zeros((place.max() + 1, whole.shape[1]), np.int64)
+        np.add.at(together, place, whole)
+        whole = quantised(together / UNITS, bound_squared)
+    total: np.ndarray = whole.sum(axis=0)
+    return total
+
+
+def noised(
+    whole: Int64[np.ndarray, " d"], bound_squared: Fraction, noise_multiplier: float, noise: Noise
+) -> NoisedSum:
+    """An exact sum with its noise added, to each number by itself."""
+    sigma = sigma_units(bound_squared, noise_multiplier)
+    values = (whole + discrete_gaussian(len(whole), sigma, noise)) / UNITS
+    return NoisedSum(values, sigma / UNITS, price(noise_multiplier))
+
+
+def sigma_units(bound_squared: Fraction, noise_multiplier: float) -> int:
+    """The noise's standard deviation in whole 65536ths, rounded up."""
+    exact = Fraction(noise_multiplier) ** 2 * bound_squared * UNITS**2
+    root = math.isqrt(math.ceil(exact))
+    return root if root**2 >= exact else root + 1
+
+
+def price(noise_multiplier: float) -> float:
+    """What one noised sum costs: rho of zCDP, rounded up."""
+    # In fractions: a float of the square would be one rounding short of the price at times.
+    return math.nextafter(float(1 / (2 * Fraction(noise_multiplier) ** 2)), math.inf)
+
+
+def drawn_by_utility(
+    levels: Int64[np.ndarray, " n"], k: int, strength: float, noise: Noise
+) -> Int64[np.ndarray, " k"]:
+    """`k` indices one by one, each time with P(i) ~ exp(strength * levels[i] / 65536) of the rest.
+
+    The same distribution as the k largest of strength * u_i + Gumbel noise, but exact: an index is
+    proposed uniformly and kept with probability exp(-strength * (1 - u_i)). `levels` are from 0 to
+    65536 and must be a function of each record and public things alone.
+    """
+    if len(levels) and not 0 <= levels.min() <= levels.max() <= UNITS:
+        raise ValueError(f"levels go from {levels.min()} to {levels.max()}; give 0 to {UNITS}")
+    picked: dict[int, None] = {}  # ordered
+    while len(picked) < min(k, len(levels)):
+        proposed = uniform_below(16 * k + 64, len(levels), noise)
+        short = UNITS - levels[proposed]
+
+        def exact(place: int, of: np.ndarray = short) -> Fraction:
+            return Fraction(strength) * int(of[place]) / UNITS
+
+        kept = proposed[exp_coins(strength * short / UNITS, exact, noise)]
+        for index in kept.tolist():
+            if len(picked) < k:
+                picked.setdefault(index)
+    return np.fromiter(picked, np.int64, len(picked))
+
+
+def choice_price(k: int, strength: float, n: int) -> float:
+    """epsilon-minus of drawing `k` of at least `n` records: k ln(1 + e^R / (n - k)), rounded up.
+
+    For any set of picks without x, its probability with and without x in the data differs at most
+    by the factor e^epsilon-minus; that x itself is picked has probability at most
+    1 - e^-epsilon-minus.
+    """
+    if n <= k:
+        raise ValueError(f"{k} records of {n} cannot hide among the others")
+    return math.nextafter(k * math.log1p(math.exp(strength) / (n - k)) * (1 + 1e-12), math.inf)

@@ -1,0 +1,113 @@
+"""What the trainer makes of noised answers: a score with its interval, steps of its last layer."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from jaxtyping import Float32
+from scipy import stats
+
+from mycroft_fl.exchange import Statistic
+from mycroft_fl.models.fitting import accuracy, as_input
+from mycroft_fl.models.networks import Classifier
+from mycroft_fl.models.weights import flat_head, load_head
+from mycroft_fl.represent.factors import GradientFactors
+from mycroft_fl.represent.gradients import last_layer_gradients
+from mycroft_fl.scoring import Score
+from strategies.trainer import Trainer
+
+
+def relevance_score(statistic: Statistic, confidence: float) -> Score:
+    """An owner's mean relevance per record, 1 for as much as a hard example has, with its interval.
+
+    The interval is the noise's alone: the sum is over all the owner holds, not over a sample.
+    Divided by the noised count, since the true one is private.
+    """
+    total, *bins = statistic.values.tolist()
+    records = max(sum(bins), statistic.sigma, 1.0)
+    half = float(stats.norm.ppf((1 + confidence) / 2)) * statistic.sigma
+    return Score(total / records, (total - half) / records, (total + half) / records)
+
+
+class NoisedSteps:
+    """Gradient steps of the last layer, along the trainer's own gradient and owners' noised ones.
+
+    `owners` are those whose score's lower bound is above zero; their sums are divided by how many
+    useful records their noised scores counted. All that is done here is done to noised answers, and
+    costs no privacy.
+    """
+
+    def __init__(self, trainer: Trainer, useful: Mapping[str, float]) -> None:
+        self.owners = sorted(useful)
+        self._trainer = trainer
+        self._useful = dict(useful)
+        self._model: Classifier = copy.deepcopy(trainer.eyes)
+        self._own = self._atoms(trainer.train.x, trainer.train.y)
+        hard = trainer.hard_set.sent
+        self._hard = self._atoms(hard.x, hard.y)
+        self._tried: list[Float32[np.ndarray, " h"]] = [self.head]
+
+    @classmethod
+    def begun(
+        cls, trainer: Trainer, statistics: Mapping[str, Statistic], scores: Mapping[str, Score]
+    ) -> NoisedSteps | None:
+        """Steps with the owners whose scores earn it; None where there are none."""
+        useful = {
+            owner: max(float(statistic.values[-1]), statistic.sigma)
+            for owner, statistic in statistics.items()
+            if owner in scores and scores[owner].low > 0
+        }
+        return cls(trainer, useful) if useful else None
+
+    @property
+    def head(self) -> Float32[np.ndarray, " h"]:
+        """The last layer as it is now."""
+        return flat_head(self._model)
+
+    def step(self, statistics: Mapping[str, Statistic]) -> None:
+        """One step; owners that did not answer in this round are left out of it."""
+        config = self._trainer.config
+        direction = self._own_direction()
+        if statistics:
+            total = np.sum([each.values for each in statistics.values()], axis=0)
+            along = total / sum(self._useful[owner] for owner in statistics)
+            share = config.gradient_share
+            direction = (1 - share) * direction + share * along
+        stepped = self.head.astype(np.float64) - config.gradient_learning_rate * direction
+        load_head(self._model, stepped.astype(np.float32))
+        self._tried.append(self.head)
+
+    def best(self) -> Classifier:
+        """The model after the step that serves the tuning split best (of equals the last)."""
+        tuning = self._trainer.splits.tuning
+        model = copy.deepcopy(self._model)
+        reached = []
+        for head in self._tried:
+            load_head(model, head)
+            reached.append(accuracy(model, tuning))
+        best = len(reached) - 1 - int(np.argmax(reached[::-1]))
+        load_head(model, self._tried[best])
+        return model
+
+    def _atoms(self, x: np.ndarray, y: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        inputs = last_layer_gradients(self._model, as_input(x), torch.from_numpy(y)).inputs
+        return inputs, torch.from_numpy(y)
+
+    def _own_direction(self) -> np.ndarray:
+        weight = self._trainer.config.hard_set_weight
+        own = self._mean(*self._own)
+        if not self._trainer.config.train_on_hard_set:
+            return own
+        mixed: np.ndarray = (1 - weight) * own + weight * self._mean(*self._hard)
+        return mixed
+
+    def _mean(self, inputs: torch.Tensor, y: torch.Tensor) -> np.ndarray:
+        """The mean gradient by the last layer, from inputs that no step changes."""
+        with torch.no_grad():
+            delta = self._model.head(inputs).softmax(1)
+            delta[torch.arange(len(y)), y] -= 1
+        flat: np.ndarray = GradientFactors(delta, inputs).mean().flatten().double().numpy()
+        return flat

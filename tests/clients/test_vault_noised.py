@@ -1,0 +1,342 @@
+"""The vault's noised answers: bounded, charged, repeated for nothing, and each with its card."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from clients import noised
+from clients.policy import Policy
+from clients.vault import Books, Marks, Vault, request_digest
+from mycroft_fl.errors import BadMessage, InputError, Refused
+from mycroft_fl.examples import Examples
+from mycroft_fl.exchange import OwnerReport, Request
+from mycroft_fl.models.networks import build
+from mycroft_fl.models.weights import flat_head, flat_weights, load_head
+from mycroft_fl.privacy.noise import simulated
+from mycroft_fl.privacy.relevance import Target, relevances, score_rows
+
+CLASSES, SHAPE = 3, (5,)
+MODEL = build("mlp", SHAPE, CLASSES, seed=0)
+NOISED = Policy(modes=("score", "gradient"), epsilon=1.0, delta=1e-5, answers=4)
+
+
+def drawn(n: int, seed: int = 0) -> Examples:
+    rng = np.random.default_rng(seed)
+    return Examples(rng.normal(size=(n, *SHAPE)).astype(np.float32), rng.integers(0, CLASSES, n))
+
+
+def hard_set() -> Examples:
+    """Hard examples that agree: one label, near one point."""
+    rng = np.random.default_rng(9)
+    return Examples((2 + 0.1 * rng.normal(size=(8, *SHAPE))).astype(np.float32), np.full(8, 1))
+
+
+def request(**changed: Any) -> Request:
+    plain: dict[str, Any] = {
+        "server_round": 1,
+        "method": "features",
+        "k": 4,
+        "hard": hard_set(),
+        "num_classes": CLASSES,
+        "model": "mlp",
+        "weights": flat_weights(MODEL),
+        "feature_space": "pixels",
+        "owner_epochs": 1,
+        "seed": 0,
+        "mode": "score",
+    }
+    return Request(**(plain | changed))
+
+
+def vault_of(
+    examples: Examples, folder: Path, policy: Policy = NOISED, marks: Marks | None = None
+) -> Vault:
+    books = Books(folder, noise_for=lambda digest: simulated(int(digest[:8], 16)))
+    return Vault("owner", examples, policy, books, marks=marks)
+
+
+def values(report: OwnerReport) -> np.ndarray:
+    assert report.statistic is not None
+    assert report.disclosed is None
+    return report.statistic.values
+
+
+def test_a_score_is_the_sum_over_all_records_and_noise_of_the_size_paid_for(tmp_path: Path) -> None:
+    examples = drawn(400)
+    report = vault_of(examples, tmp_path).answer(request())
+    exact = score_rows(relevances(MODEL, examples, Target.of(MODEL, hard_set()))).sum(axis=0)
+    assert report.statistic is not None
+    assert report.card is not None
+    sigma = report.statistic.sigma
+    assert np.abs(values(report) - exact).max() < 5 * sigma
+    assert report.card.rho == pytest.approx(2 / (2 * sigma**2), rel=1e-3)
+    assert exact[1:].sum() == 400
+
+
+def test_a_gradient_is_the_weighted_clipped_sum_at_the_head_that_was_sent(tmp_path: Path) -> None:
+    examples = drawn(50)
+    head = flat_head(MODEL) + np.float32(0.1)
+    report = vault_of(examples, tmp_path).answer(request(mode="gradient", head=head))
+    moved = build("mlp", SHAPE, CLASSES, seed=0)
+    load_head(moved, head)
+    weights = np.clip(relevances(MODEL, examples, Target.of(MODEL, hard_set())), 0, 1)
+    expected = np.zeros_like(head, np.float64)
+    for x, y, weight in zip(examples.x, examples.y, weights, strict=True):
+        moved.zero_grad()
+        loss = torch.nn.functional.cross_entropy(
+            moved(torch.from_numpy(x[None])), torch.tensor([y])
+        )
+        loss.backward()
+        assert moved.head.weight.grad is not None
+        both = torch.cat([moved.head.weight.grad, moved.head.bias.grad[:, None]], dim=1).flatten()
+        row = both.double().numpy()
+        expected += weight * row * min(1.0, NOISED.clip / np.linalg.norm(row))
+    report_noise = values(report) - expected
+    assert report.statistic is not None
+    assert np.abs(report_noise).max() < 6 * report.statistic.sigma
+    assert report_noise.std() == pytest.approx(report.statistic.sigma, rel=0.1)
+
+
+@pytest.mark.parametrize("mode", ["score", "gradient"])
+def test_asked_again_the_same_bytes_leave_and_nothing_is_charged(mode: str, tmp_path: Path) -> None:
+    first = vault_of(drawn(30), tmp_path).answer(request(mode=mode))
+    # Another process, other data, other noise: still what was told the first time.
+    other = Vault("owner", drawn(10, seed=3), NOISED, Books(tmp_path))
+    again = other.answer(request(mode=mode))
+    assert np.array_equal(values(first), values(again))
+    assert len(other._ledger.rows()) == 1
+
+
+def test_a_budget_spent_to_the_last_answers_no_more(tmp_path: Path) -> None:
+    vault = vault_of(drawn(30), tmp_path)
+    for server_round in range(4):
+        vault.answer(request(server_round=server_round))
+    with pytest.raises(Refused, match=r"bring epsilon to 1.1\d, over the 1 over all trainers"):
+        vault.answer(request(server_round=4))
+    with pytest.raises(Refused, match="over the 1 over all trainers"):
+        vault.answer(request(server_round=4), "another trainer")
+    assert len(vault._ledger.rows()) == 4
+
+
+def test_noise_is_fresh_for_each_request_and_never_reused(tmp_path: Path) -> None:
+    vault = Vault("owner", drawn(30), NOISED, Books(tmp_path))
+    told = [values(vault.answer(request(server_round=each))) for each in range(3)]
+    assert len({tuple(each) for each in told}) == 3
+
+
+def test_a_real_vaults_noise_does_not_hang_on_the_runs_seed(tmp_path: Path) -> None:
+    told = [
+        values(Vault("owner", drawn(30), NOISED, Books(tmp_path / folder)).answer(request()))
+        for folder in ("a", "b")
+    ]
+    assert not np.array_equal(*told)
+
+
+def test_nothing_is_computed_for_an_answer_that_the_budget_refuses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vault = vault_of(drawn(30), tmp_path, replace(NOISED, answers=1))
+    vault.answer(request())
+
+    def no_noise(*_: Any) -> None:
+        raise AssertionError("noise was drawn before the charge")
+
+    monkeypatch.setattr(vault, "_noise_for", no_noise)
+    with pytest.raises(Refused):
+        vault.answer(request(server_round=2))
+
+
+# What one record can do
+
+
+def charged_alone(examples: Examples, **changed: Any) -> np.ndarray:
+    """What the records add together, without noise."""
+    asked = request(**changed)
+    known = noised.in_range(asked, examples)
+    bound_squared, rows = noised.contributions(asked, examples[known], clip=1.0)
+    assert ((rows**2).sum(axis=1) <= float(bound_squared) * (1 + 1e-12)).all()
+    return rows
+
+
+@pytest.mark.parametrize("mode", ["score", "gradient"])
+def test_a_records_row_is_the_same_to_the_last_bit_whoever_else_is_there(mode: str) -> None:
+    examples = drawn(300)
+    together = charged_alone(examples, mode=mode)
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        some = rng.permutation(300)[: rng.integers(1, 300)]
+        assert np.array_equal(charged_alone(examples[some], mode=mode), together[some])
+
+
+@pytest.mark.parametrize("mode", ["score", "gradient"])
+@pytest.mark.parametrize("value", [math.nan, math.inf, 3e38])
+def test_a_record_of_any_content_adds_no_more_than_another(
+    mode: str, value: float, tmp_path: Path
+) -> None:
+    examples = drawn(20)
+    poisoned = Examples(
+        np.concatenate([examples.x, np.full((1, 5), value, np.float32)]), np.append(examples.y, 1)
+    )
+    asked = request(mode=mode)
+    plain = values(vault_of(examples, tmp_path / "a").answer(asked))
+    other = values(vault_of(poisoned, tmp_path / "b").answer(asked))
+    assert np.isfinite(other).all()
+    # The same noise in both, since it is simulated from the request.
+    assert ((plain - other) ** 2).sum() <= (2 if mode == "score" else 1)
+
+
+def test_a_label_that_the_trainer_does_not_know_is_left_out_and_seen_by_nobody(
+    tmp_path: Path,
+) -> None:
+    examples = drawn(20)
+    odd = Examples(np.concatenate([examples.x, examples.x[:1] + 1]), np.append(examples.y, 77))
+    asked = request()
+    plain = values(vault_of(examples, tmp_path / "a").answer(asked))
+    assert np.array_equal(plain, values(vault_of(odd, tmp_path / "b").answer(asked)))
+
+
+def test_an_owner_without_records_answers_as_any_other(tmp_path: Path) -> None:
+    for mode in ("score", "gradient"):
+        report = vault_of(drawn(0), tmp_path).answer(request(mode=mode))
+        assert np.abs(values(report)).max() > 0
+
+
+def test_all_records_of_a_person_count_as_one(tmp_path: Path) -> None:
+    examples = Examples(np.repeat(hard_set().x, 5, axis=0), np.full(40, 1))
+    persons = Marks(persons=np.array(["p"] * 40))
+    alone = values(vault_of(drawn(0), tmp_path / "a").answer(request()))
+    by_person = vault_of(examples, tmp_path / "b", marks=persons).answer(request())
+    by_record = vault_of(examples, tmp_path / "c").answer(request())
+    assert ((values(by_person) - alone) ** 2).sum() <= 2
+    assert ((values(by_record) - alone) ** 2).sum() > 100
+    assert by_person.card is not None
+    assert by_person.card.unit == "person"
+
+
+def test_noised_answers_look_through_the_trainers_weights_or_not_at_all(tmp_path: Path) -> None:
+    # A model fitted to the owner's data would tell of it unpaid.
+    for mode in ("score", "gradient"):
+        with pytest.raises(BadMessage, match=f"mode '{mode}' needs the trainer's weights"):
+            vault_of(drawn(30), tmp_path).answer(request(mode=mode, weights=None))
+    with pytest.raises(BadMessage, match="a last layer of shape"):
+        vault_of(drawn(30), tmp_path).answer(request(mode="gradient", head=np.zeros(3, np.float32)))
+
+
+def test_a_hard_set_that_points_nowhere_is_a_bad_message(tmp_path: Path) -> None:
+    zero = np.zeros_like(flat_weights(MODEL))
+    opposed = Examples(np.ones((3, 5), np.float32), np.array([0, 1, 2]))
+    with pytest.raises(BadMessage, match="do not agree"):
+        vault_of(drawn(30), tmp_path).answer(request(weights=zero, hard=opposed))
+
+
+# Cards
+
+
+def test_a_card_says_what_was_spent_and_what_the_noise_is_worth(tmp_path: Path) -> None:
+    vault = vault_of(drawn(30), tmp_path)
+    first, second = (vault.answer(request(server_round=each)).card for each in (1, 2))
+    assert first is not None
+    assert second is not None
+    assert (first.mode, first.unit, first.delta, first.noise) == (
+        "score",
+        "record",
+        1e-5,
+        "SIMULATED",
+    )
+    assert second.rho_total == pytest.approx(2 * first.rho)
+    assert first.epsilon < second.epsilon_total <= second.epsilon_limit == 1.0
+    assert any("nothing is hidden" in taint for taint in first.taints())
+    real = Vault("owner", drawn(30), NOISED, Books(tmp_path / "real")).answer(request()).card
+    assert real is not None
+    assert (real.noise, real.taints()) == ("os-entropy", [])
+
+
+def test_a_raw_card_promises_nothing_and_taints_what_follows(tmp_path: Path) -> None:
+    policy = replace(NOISED, modes=("raw", "score"))
+    vault = vault_of(drawn(30), tmp_path, policy)
+    raw = vault.answer(request(mode="raw", server_round=2))
+    assert raw.card is not None
+    assert raw.card.promise() == (
+        "These 4 records are disclosed in full to the trainer. "
+        "No differential privacy applies to them."
+    )
+    assert (raw.card.epsilon, raw.card.records, raw.card.noise) == (0.0, 4, "none")
+    after = vault.answer(request()).card
+    assert after is not None
+    assert any("chosen without noise" in taint for taint in after.taints())
+
+
+# Examples drawn at random
+
+GUMBEL = Policy(modes=("raw-gumbel",), epsilon_minus=1.5, records_at_least=500)
+
+
+def test_drawn_examples_are_mostly_useful_ones_and_cost_epsilon_minus(tmp_path: Path) -> None:
+    useful = Examples(
+        (2 + 0.1 * np.random.default_rng(1).normal(size=(40, 5))).astype(np.float32), np.full(40, 1)
+    )
+    examples = Examples.concatenate([useful, drawn(560)])
+    report = vault_of(examples, tmp_path, GUMBEL).answer(request(mode="raw-gumbel"))
+    assert report.disclosed is not None
+    assert report.card is not None
+    assert len(report.disclosed) == 4
+    assert np.isin(report.disclosed.ids, useful.ids).sum() >= 2
+    expected = 4 * math.log1p(math.exp(4.0) / 496)
+    assert report.card.epsilon_minus_total == pytest.approx(expected)
+    again = vault_of(examples, tmp_path, GUMBEL).answer(request(mode="raw-gumbel"))
+    assert again.disclosed is not None
+    assert again.disclosed.ids.tolist() == report.disclosed.ids.tolist()
+
+
+def test_drawing_is_refused_by_public_numbers_alone(tmp_path: Path) -> None:
+    for n in (600, 2000):
+        vault = vault_of(drawn(n), tmp_path / str(n), GUMBEL)
+        with pytest.raises(
+            Refused, match="6 records would be drawn from 500 that are surely there"
+        ):
+            vault.answer(request(mode="raw-gumbel", k=6))
+
+
+def test_a_policy_that_claims_more_records_than_there_are_opens_no_vault(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is 500, but 499 records may be handed over"):
+        vault_of(drawn(499), tmp_path, GUMBEL)
+    with pytest.raises(InputError, match="hides records, not persons"):
+        vault_of(drawn(600), tmp_path, GUMBEL, Marks(persons=np.arange(600)))
+
+
+def test_labels_outside_the_request_do_not_thin_out_the_crowd_to_hide_in(tmp_path: Path) -> None:
+    # With one class only, the others are still there to be drawn.
+    vault = vault_of(drawn(600), tmp_path, replace(GUMBEL, strength=0.001))
+    asked = request(
+        mode="raw-gumbel", num_classes=2, weights=flat_weights(build("mlp", SHAPE, 2, seed=0))
+    )
+    labels: set[int] = set()
+    for server_round in range(4):
+        report = vault.answer(replace(asked, server_round=server_round, k=1))
+        assert report.disclosed is not None
+        labels |= set(report.disclosed.y.tolist())
+    assert noised.levels_of(asked, drawn(600)).shape == (600,)
+
+
+@pytest.mark.parametrize("mode", ["raw", "raw-gumbel"])
+def test_what_is_not_shareable_is_never_handed_over(mode: str, tmp_path: Path) -> None:
+    examples = drawn(700)
+    marks = Marks(shareable=np.arange(700) % 7 != 0)
+    policy = replace(GUMBEL, modes=("raw", "raw-gumbel"), epsilon_minus=20.0)
+    vault = vault_of(examples, tmp_path, policy, marks)
+    for server_round in range(6):
+        report = vault.answer(request(mode=mode, k=1, server_round=server_round, method="random"))
+        assert report.disclosed is not None
+        assert not np.isin(report.disclosed.ids, examples.ids[::7]).any()
+
+
+def test_a_head_is_part_of_what_names_a_request() -> None:
+    head = np.zeros(3, np.float32)
+    assert request_digest(request(head=head)) != request_digest(request())
