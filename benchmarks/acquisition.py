@@ -23,11 +23,12 @@ from pathlib import Path
 from typing import Any
 
 from joblib import Memory, Parallel, delayed
+from tables import keep, paired, points, row, share, stored
 
 from mycroft_fl.cli import assigned
 from mycroft_fl.config import RunConfig
 from mycroft_fl.models.fitting import fit
-from mycroft_fl.report.statistics import Estimate, over_seeds
+from mycroft_fl.report.statistics import over_seeds
 from simulations.run import run
 from simulations.scenario import load_scenario
 from simulations.simulation import Simulation
@@ -120,9 +121,9 @@ def main_cells(seeds: int, given: Settings) -> Iterator[Cell]:
 def allocation_cells(seeds: int, given: Settings) -> Iterator[Cell]:
     """The best method by score and in equal shares, whose difference is small: give more seeds."""
     for seed in range(seeds):
-        for row, allocation in (("", "score"), (", equal shares", "equal")):
+        for suffix, allocation in (("", "score"), (", equal shares", "equal")):
             settings = _settings(given, method=METHODS[0], allocation=allocation)
-            yield Cell(METHODS[0] + row, settings, seed)
+            yield Cell(METHODS[0] + suffix, settings, seed)
 
 
 def budget_cells(seeds: int, given: Settings) -> Iterator[Cell]:
@@ -148,16 +149,14 @@ def run_missing(
     scenario: str, cells: list[Cell], store: Path, jobs: int
 ) -> dict[str, dict[str, Any]]:
     """Every cell's result by its key; those not in `store` yet are run and added, one by one."""
-    store.parent.mkdir(parents=True, exist_ok=True)
-    results = _stored(store)
+    results = stored(store)
     missing = {cell.key: cell for cell in cells if cell.key not in results}
     finished = Parallel(n_jobs=jobs, return_as="generator_unordered")(
         delayed(run_cell)(scenario, cell) for cell in missing.values()
     )
     for done, (key, result) in enumerate(finished, start=1):
         results[key] = result
-        with store.open("a") as lines:
-            lines.write(json.dumps({"key": key, "result": result}) + "\n")
+        keep(store, key, result)
         print(f"{done} of {len(missing)} runs", flush=True)
     return results
 
@@ -194,7 +193,7 @@ def main_table(scenario: str, cells: list[Cell], results: dict[str, dict[str, An
     some = by_row["random"]
     head = ["", "failures", "over own hard set", "over random", "whole test", "against control, other groups",
             "useful picks", "disclosed", "empty owners last"]  # fmt: skip
-    lines = [f"## {scenario}, {len(some)} seeds", "", _row(head), "|" + "---|" * len(head)]
+    lines = [f"## {scenario}, {len(some)} seeds", "", row(head), "|" + "---|" * len(head)]
     for name, key in (
         ("baseline", "baseline"),
         ("control", "control"),
@@ -202,20 +201,20 @@ def main_table(scenario: str, cells: list[Cell], results: dict[str, dict[str, An
     ):
         hard = over_seeds([result[key]["hard"] for result in some])
         whole = over_seeds([result[key]["test"] for result in some])
-        lines.append(_row([name, _share(hard), "", "", _share(whole), "", "", "", ""]))
-    for row, rows in by_row.items():
+        lines.append(row([name, share(hard), "", "", share(whole), "", "", "", ""]))
+    for each, rows in by_row.items():
         own = [result["own_hard_set"]["hard"] for result in rows]
-        rival = by_row["random" + row[len(row.split(",")[0]) :]]
+        rival = by_row["random" + each[len(each.split(",")[0]) :]]
         hard = [result["final"]["hard"] for result in rows]
         lucky = [result["final"]["hard"] for result in rival]
-        lines.append(_row([
-            row, _share(over_seeds(hard)), _points(_paired(hard, own)),
-            "" if rows is rival else _points(_paired(hard, lucky)),
-            _share(over_seeds([result["final"]["test"] for result in rows])),
-            _points(over_seeds([_elsewhere(result) for result in rows])),
-            _share(over_seeds([_useful(result) for result in rows])),
+        lines.append(row([
+            each, share(over_seeds(hard)), points(paired(hard, own)),
+            "" if rows is rival else points(paired(hard, lucky)),
+            share(over_seeds([result["final"]["test"] for result in rows])),
+            points(over_seeds([_elsewhere(result) for result in rows])),
+            share(over_seeds([_useful(result) for result in rows])),
             f"{over_seeds([result['disclosed'] for result in rows]).mean:.0f}",
-            _share(over_seeds([_pairs_in_order(result) for result in rows])),
+            share(over_seeds([_pairs_in_order(result) for result in rows])),
         ]))  # fmt: skip
     return "\n".join([*lines, "", *_against_equal_shares(by_row)])
 
@@ -245,8 +244,8 @@ def _against_equal_shares(by_row: dict[str, list[dict[str, Any]]]) -> list[str]:
             sum(each) / len(each) for each in zip(*gains.values(), strict=True)
         ]
     head = ["allocation by score over equal shares", "failures"]
-    rows = [_row([name, _points(over_seeds(each))]) for name, each in gains.items()]
-    return [_row(head), "|---|---|", *rows]
+    rows = [row([name, points(over_seeds(each))]) for name, each in gains.items()]
+    return [row(head), "|---|---|", *rows]
 
 
 def sweep_table(scenario: str, cells: list[Cell], results: dict[str, dict[str, Any]]) -> str:
@@ -256,25 +255,23 @@ def sweep_table(scenario: str, cells: list[Cell], results: dict[str, dict[str, A
     lines = [
         f"## {scenario}, accuracy on the failures",
         "",
-        _row(["", *sizes]),
+        row(["", *sizes]),
         "|---" * (1 + len(sizes)) + "|",
     ]
     own = [
         over_seeds([r["own_hard_set"]["hard"] for r in by_row[f"random|{size}"]]) for size in sizes
     ]
-    lines.append(_row(["own hard set", *map(_share, own)]))
+    lines.append(row(["own hard set", *map(share, own)]))
     for method in SWEPT:
         rows = [by_row[f"{method}|{size}"] for size in sizes]
         lines.append(
-            _row(
-                [method, *(_share(over_seeds([r["final"]["hard"] for r in each])) for each in rows)]
-            )
+            row([method, *(share(over_seeds([r["final"]["hard"] for r in each])) for each in rows)])
         )
         gains = [
-            _paired([r["final"]["hard"] for r in each], [r["own_hard_set"]["hard"] for r in each])
+            paired([r["final"]["hard"] for r in each], [r["own_hard_set"]["hard"] for r in each])
             for each in rows
         ]
-        lines.append(_row([f"{method}, over own hard set", *map(_points, gains)]))
+        lines.append(row([f"{method}, over own hard set", *map(points, gains)]))
     return "\n".join(lines)
 
 
@@ -298,13 +295,6 @@ def _settings(given: Settings, **own: Any) -> Settings:
     return (*FAIR.items(), *own.items(), *given)
 
 
-def _stored(store: Path) -> dict[str, dict[str, Any]]:
-    if not store.is_file():
-        return {}
-    rows = [json.loads(line) for line in store.read_text().splitlines()]
-    return {row["key"]: row["result"] for row in rows}
-
-
 def _by_row(
     cells: Iterable[Cell], results: dict[str, dict[str, Any]]
 ) -> dict[str, list[dict[str, Any]]]:
@@ -312,10 +302,6 @@ def _by_row(
     for cell in cells:
         rows.setdefault(cell.row, []).append(results[cell.key])
     return rows
-
-
-def _paired(values: list[float], others: list[float]) -> Estimate:
-    return over_seeds([value - other for value, other in zip(values, others, strict=True)])
 
 
 def _helpful_group(result: dict[str, Any]) -> str:
@@ -348,18 +334,6 @@ def _pairs_in_order(result: dict[str, Any]) -> float:
         if pairs
         else float("nan")
     )
-
-
-def _row(values: Iterable[str]) -> str:
-    return "| " + " | ".join(values) + " |"
-
-
-def _share(estimate: Estimate) -> str:
-    return f"{100 * estimate.mean:.1f} ± {100 * estimate.half_width:.1f}"
-
-
-def _points(estimate: Estimate) -> str:
-    return f"{100 * estimate.mean:+.1f} ± {100 * estimate.half_width:.1f}"
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@ BEHAVIOURS = (
     "raise", "silent", "wrong-shape", "wrong-dtype",
     "nan", "bad-label", "too-many", "copies-hard-set",
 )  # fmt: skip
-SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+LONGEST_NAME = 80  # with the numbers of its copies it stays below the 100 that travel
+SAFE_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{LONGEST_NAME - 1}}}")
 OWNER_KEYS = (
     "name", "copies", "holds", "dataset", "label-noise", "corruption", "behaviour", "reuse",
     "skew",
@@ -74,7 +75,9 @@ def _copies(table: Table, place: int, groups: list[str]) -> Iterable[Owner]:
     name, copies = table.one("name", str, f"owner-{place}"), table.one("copies", int, 1)
     if not SAFE_NAME.fullmatch(name):
         raise table.wrong(
-            "name", f"is '{name}'; use letters, digits, '-', '_' and '.', a letter or digit first"
+            "name",
+            f"is '{name}'; use up to {LONGEST_NAME} letters, digits, '-', '_' and '.', a letter or digit "
+            "first",
         )
     if copies < 1:
         raise table.wrong("copies", f"is {copies}; give a whole number of at least 1")

@@ -244,3 +244,12 @@ def test_repeated_owners_never_share_a_name(tmp_path):
 def test_there_is_at_least_one_owner(count):
     with pytest.raises(ScenarioError, match="at least 1"):
         load_scenario("rotated-digits").with_owners(count)
+
+
+def test_a_name_that_its_copies_would_make_too_long_to_travel_is_refused(tmp_path):
+    name = "n" * 81
+    scenarios = Path(__file__).parents[2] / "simulations" / "scenarios"
+    text = (scenarios / "rotated-digits.toml").read_text().replace('"a"', f'"{name}"')
+    (tmp_path / "long.toml").write_text(text)
+    with pytest.raises(ScenarioError, match="use up to 80 letters, digits"):
+        load_scenario(tmp_path / "long.toml")
