@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from mycroft_fl.examples import Examples
-
-if TYPE_CHECKING:
-    from mycroft_fl.selection import Query
+from mycroft_fl.query import Query
 
 
 @dataclass(frozen=True)

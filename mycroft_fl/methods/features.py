@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -14,9 +14,7 @@ from mycroft_fl.match.distances import distances
 from mycroft_fl.match.nearest import nearest
 from mycroft_fl.methods.choice import Pool, Selection, continued
 from mycroft_fl.models.fitting import correct
-
-if TYPE_CHECKING:
-    from mycroft_fl.selection import Query
+from mycroft_fl.query import Query
 
 
 def features(candidates: Examples, query: Query, k: int) -> Selection:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,10 +17,8 @@ from mycroft_fl.match.covering_pursuit import covering_pursuit
 from mycroft_fl.match.targets import match_targets
 from mycroft_fl.methods.choice import ClassShare, Pool, Selection, by_class, continued, whole
 from mycroft_fl.methods.features import covers, distance_to_nearest
+from mycroft_fl.query import Query
 from mycroft_fl.represent.atoms import Atoms
-
-if TYPE_CHECKING:
-    from mycroft_fl.selection import Query
 
 Divide = Callable[[Pool, "Query", int], Iterator[ClassShare]]
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from mycroft_fl.examples import Examples
 from mycroft_fl.match.uniform import uniform
 from mycroft_fl.methods.choice import Selection
-
-if TYPE_CHECKING:
-    from mycroft_fl.selection import Query
+from mycroft_fl.query import Query
 
 
 def random(candidates: Examples, query: Query, k: int) -> Selection:

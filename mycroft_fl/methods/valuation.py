@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from mycroft_fl.examples import Examples
 from mycroft_fl.match.shapley import knn_shapley as shapley_values
 from mycroft_fl.match.transport import labelled_cost, transport_gradient
 from mycroft_fl.methods.choice import Selection, continued
-
-if TYPE_CHECKING:
-    from mycroft_fl.selection import Query
+from mycroft_fl.query import Query
 
 
 def knn_shapley(candidates: Examples, query: Query, k: int) -> Selection:
