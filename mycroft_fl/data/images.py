@@ -35,10 +35,8 @@ def read_images(path: Path, size: int = 0) -> Rows:
     stack, names = _Stack(size), []
     try:
         for name, read in _image_files(path):
-            if "/" not in name:
-                raise DataError(f"{path}: {name} lies in no class's folder; put it into one")
+            names.append(_class_of(path, name))
             stack.add(f"{path}: {name}", read)
-            names.append(name.split("/")[-2])
     except (OSError, zipfile.BadZipFile) as error:
         raise DataError(f"{path} cannot be read ({one_line(error)}); make it anew") from error
     if not names:
@@ -65,23 +63,31 @@ def write_images(path: Path, out: Path, size: int) -> None:
 
     The folder appears whole or not at all. Colour throughout, size x size. Raises `DataError`.
     """
-    files = list(_image_files(path))
+    names = [_class_of(path, name) for name, _ in _image_files(path)]
     draft = Path(tempfile.mkdtemp(dir=_made(out.parent)))
     try:
-        shape = (len(files), 3, size, size)
+        shape = (len(names), 3, size, size)
         x = np.lib.format.open_memmap(draft / "x.npy", mode="w+", dtype=np.uint8, shape=shape)
-        for row, (name, read) in enumerate(files):
+        # Gone through anew: a zip is open only while it is.
+        for row, (name, read) in enumerate(_image_files(path)):
             image = _decoded(f"{path}: {name}", read, size)
             colour = image if image.ndim == 3 else image[:, :, None].repeat(3, axis=2)
             x[row] = colour.transpose(2, 0, 1)
             if row % 1000 == 0:
-                logger.info("read %d of %d images", row, len(files))
+                logger.info("read %d of %d images", row, len(names))
         x.flush()
-        np.save(draft / "y.npy", np.array([name.split("/")[-2] for name, _ in files]))
+        np.save(draft / "y.npy", np.array(names))
         draft.rename(out)
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
+
+
+def _class_of(path: Path, name: str) -> str:
+    """The folder that an image lies in."""
+    if "/" not in name:
+        raise DataError(f"{path}: {name} lies in no class's folder; put it into one")
+    return name.split("/")[-2]
 
 
 def _made(folder: Path) -> Path:
