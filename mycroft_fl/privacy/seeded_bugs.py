@@ -91,10 +91,10 @@ def _charge_skipped() -> Any:
     def free(connection: sqlite3.Connection, key: Any, mode: str, spend: Any, limits: Any) -> None:
         _enter(connection, key, mode, type(spend)(), limits)
 
-    return patch.object(ledger, "_enter", free)
+    return patch.object(ledger, "enter", free)
 
 
-_enter = ledger._enter
+_enter = ledger.enter
 
 
 def _gumbel_scale_halved() -> Any:
