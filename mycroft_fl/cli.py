@@ -15,6 +15,7 @@ from mycroft_fl.commands.lists import scenarios, settings
 from mycroft_fl.commands.privacy import run_audit, show_ledger
 from mycroft_fl.commands.select import select
 from mycroft_fl.commands.simulate import simulate
+from mycroft_fl.commands.study import study
 from mycroft_fl.errors import InputError, MycroftError
 
 BAD_INPUT, RUN_FAILED, INTERRUPTED = 2, 1, 130
@@ -31,6 +32,7 @@ def cli(context: click.Context) -> None:
 
 
 cli.add_command(simulate)
+cli.add_command(study)
 cli.add_command(select)
 cli.add_command(show_ledger)
 cli.add_command(run_audit)
