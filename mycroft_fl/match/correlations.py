@@ -105,11 +105,18 @@ class Correlations:
         rows = torch.cat([rows[:, index] for rows in self._columns] or [self.now[:0, None]])
         return rows[: self._entered].cpu().numpy()
 
-    def rows(self) -> Float[np.ndarray, "room n"]:
-        """The first rows of columns, filled or not; on the CPU."""
-        if not self._columns:
-            self._columns.append(self.now.new_empty(_ROWS, len(self.now)))
-        return self._columns[0].numpy()
+    def adopt(self, columns: Float[np.ndarray, "new n"]) -> None:
+        """Keep columns of the Gram matrix, all at norm one, for the next slots; on the CPU."""
+        for column in columns:
+            if self._entered // _ROWS == len(self._columns):
+                self._columns.append(self.now.new_empty(_ROWS, len(self.now)))
+            self._columns[-1][self._entered % _ROWS] = torch.from_numpy(column)
+            self._entered += 1
+
+    def rows(self) -> Float[np.ndarray, "slots n"]:
+        """The columns of all that have a slot; on the CPU."""
+        rows = torch.cat(self._columns) if self._columns else self.now.new_empty(0, len(self.now))
+        return rows[: self._entered].numpy()
 
     def follow(self, fit: Fit) -> None:
         """Bring `now` to the residual of `fit`."""

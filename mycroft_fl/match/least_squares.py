@@ -33,6 +33,16 @@ class Fit:
         return 1.0 - float(self.weights @ self._direct[self.chosen])
 
     @property
+    def is_as_entered(self) -> bool:
+        """Whether all that ever entered are chosen, in the order they came."""
+        return len(self) == self.slots and bool((self.chosen[1:] > self.chosen[:-1]).all())
+
+    @property
+    def inverse(self) -> Float[np.ndarray, "t t"]:
+        """Of the Cholesky factor of the chosen atoms' products: lower triangular."""
+        return self._triangle
+
+    @property
     def by_slot(self) -> Float[np.ndarray, " slots"]:
         """Every slot's weight, 0 for those dropped."""
         weights = np.zeros(self.slots)
@@ -80,6 +90,28 @@ class Fit:
         self.chosen = np.append(self.chosen, slot)
         self.weights = np.append(self.weights, 0.0)
         return self._inverse[t, : t + 1]
+
+    def adopt(
+        self,
+        products: Float[np.ndarray, "new slots"],
+        direct: Float[np.ndarray, " new"],
+        rows: Float[np.ndarray, "new slots"],
+        weights: Float[np.ndarray, " slots"],
+    ) -> None:
+        """Slots for atoms that were chosen elsewhere, one after the other, and none dropped.
+
+        `products` are those with all that have a slot then, `rows` the inverse factor's new rows,
+        `weights` the solved ones.
+        """
+        first, self.slots = self.slots, self.slots + len(direct)
+        while self.slots > len(self._direct):
+            self._double()
+        new, every = slice(first, self.slots), slice(self.slots)
+        self._products[new, every] = products
+        self._products[every, new] = products.T
+        self._direct[new] = direct
+        self._inverse[new, every] = rows
+        self.chosen, self.weights = np.arange(self.slots), weights
 
     def solved(self) -> Float[np.ndarray, " t"]:
         """The weights that minimise the objective, whatever their sign."""

@@ -120,7 +120,7 @@ class Search:
 
     @property
     def _is_plain(self) -> bool:
-        return self._may_sprint and self.fit.slots == len(self.fit)
+        return self._may_sprint and self.fit.is_as_entered
 
     def _sprint(self, room: int) -> bool:
         """Plain steps as far as they go; whether one was taken."""
