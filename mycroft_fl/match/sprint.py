@@ -6,14 +6,13 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
-from mycroft_fl.match.correlations import LEAST_PIVOT, TIE, Correlations, Problem
+from mycroft_fl.match.correlations import Correlations
 from mycroft_fl.match.least_squares import Fit
+from mycroft_fl.match.problem import LEAST_GAIN, LEAST_PIVOT, TIE, Problem
 from mycroft_fl.represent.atoms import DenseAtoms
 from mycroft_fl.represent.factors import GradientFactors
-
-_LEAST_GAIN = 1e-14
 
 
 def sprint(
@@ -47,6 +46,7 @@ class _Course:
 
     def __init__(self, problem: Problem, correlations: Correlations, fit: Fit, room: int) -> None:
         size, n = len(fit), len(correlations.now)
+        assert correlations.start is not None  # so in float64
         self.entered: list[int] = []
         self._before, self._size = size, size
         self._columns, self._spans = np.empty((size + room, n)), np.empty((size + room, n))
@@ -92,7 +92,7 @@ class _Course:
         gain = now[best] * row[size]
         weights = gain * row
         weights[:size] += self._weights
-        if gain * gain <= _LEAST_GAIN or (signed and weights[weights.argmin()] <= 0):
+        if gain * gain <= LEAST_GAIN or (signed and weights[weights.argmin()] <= 0):
             return False
         np.subtract(column, half @ self._spans[:size], out=span)
         span *= row[size]

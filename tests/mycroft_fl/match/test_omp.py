@@ -393,8 +393,8 @@ def test_a_part_below_the_rows_precision_is_found_before_none_is_said_to_help() 
 
 
 def test_a_step_that_gains_nothing_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(search_module, "_LEAST_GAIN", 2.0)
-    monkeypatch.setattr(sprint_module, "_LEAST_GAIN", 2.0)
+    monkeypatch.setattr(search_module, "LEAST_GAIN", 2.0)
+    monkeypatch.setattr(sprint_module, "LEAST_GAIN", 2.0)
     found = orthogonal_matching_pursuit(DenseAtoms(gaussian(9, 4)), gaussian(4, seed=1), 3)
     assert (found.indices.tolist(), found.stopped) == ([], "no-candidate-improves")
 
