@@ -9,7 +9,8 @@ from torch import Tensor
 
 from mycroft_fl.match.correlations import Correlations
 from mycroft_fl.match.least_squares import Fit
-from mycroft_fl.match.problem import LEAST_PIVOT, Problem
+from mycroft_fl.match.problem import Problem
+from mycroft_fl.match.thresholds import LEAST_PIVOT
 from mycroft_fl.represent.atoms import Atoms
 
 _CHUNK = 64  # atoms that are kept in float64 together

@@ -10,7 +10,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from mycroft_fl.match.least_squares import Fit
-from mycroft_fl.match.problem import RULES, TIE, Problem
+from mycroft_fl.match.problem import RULES, Problem
+from mycroft_fl.match.thresholds import TIE
 
 _ROWS = 128  # columns of the Gram matrix allocated at a time
 _BATCH = 256  # candidates looked at once

@@ -10,16 +10,8 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from mycroft_fl.match.device_fit import DeviceFit
-from mycroft_fl.match.problem import (
-    LEAST_COSINE,
-    LEAST_GAIN,
-    LEAST_PIVOT,
-    RULES,
-    TIE,
-    Options,
-    Problem,
-    Stop,
-)  # fmt: skip
+from mycroft_fl.match.problem import RULES, Options, Problem, Stop
+from mycroft_fl.match.thresholds import LEAST_COSINE, LEAST_GAIN, LEAST_PIVOT, TIE
 from mycroft_fl.represent.atoms import Atoms
 from mycroft_fl.represent.rounded import RoundedAtoms
 
@@ -159,8 +151,9 @@ class DeviceSearch:
         self._dependent = self._dependent & ~(lost & (taken | ~entering))
         refused = self._mask(found.candidate, (entering & ~gains)[None])
         self._refused = (self._refused & ~taken) | refused
-        self._index = self._noted(self._index, slot, found.candidate, taken)
-        self._order = self._noted(self._order, slot, found.candidate * 0 + self._steps, taken)
+        here = taken & torch.zeros_like(self._fit.chosen).index_fill(0, slot, True)
+        self._index = torch.where(here, found.candidate, self._index)
+        self._order = self._order.masked_fill(here, self._steps)
         self._fit = refit.or_else(taken | ~entering, self._fit)
         self._taken = self._taken + taken
         self._steps += 1
@@ -221,9 +214,6 @@ class DeviceSearch:
 
     def _mask(self, index: Int[Tensor, " c"], which: Bool[Tensor, " c"]) -> Bool[Tensor, " n"]:
         return torch.zeros_like(self._barred).index_copy(0, index, which)
-
-    def _noted(self, numbers: Tensor, slot: Tensor, number: Tensor, truly: Tensor) -> Tensor:
-        return torch.where(truly, numbers.index_copy(0, slot, number), numbers)
 
     def _count(self) -> Int[Tensor, ""]:
         counted = self._fit.chosen

@@ -13,17 +13,10 @@ from torch import Tensor
 from mycroft_fl.match.bench import Bench, WholeBench
 from mycroft_fl.match.correlations import Correlations
 from mycroft_fl.match.least_squares import Fit
-from mycroft_fl.match.problem import (  # fmt: skip
-    LEAST_COSINE,
-    LEAST_GAIN,
-    LEAST_PIVOT,
-    TIE,
-    Options,
-    Problem,
-    Stop,
-)
+from mycroft_fl.match.problem import Options, Problem, Stop
 from mycroft_fl.match.roster import Roster
 from mycroft_fl.match.sprint import sprint
+from mycroft_fl.match.thresholds import LEAST_COSINE, LEAST_GAIN, LEAST_PIVOT, TIE
 
 Requests = Generator[Int[Tensor, " c"], Float[Tensor, "n c"], Stop]
 

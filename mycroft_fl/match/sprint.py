@@ -10,7 +10,8 @@ from jaxtyping import Float
 
 from mycroft_fl.match.correlations import Correlations
 from mycroft_fl.match.least_squares import Fit
-from mycroft_fl.match.problem import LEAST_GAIN, LEAST_PIVOT, TIE, Problem
+from mycroft_fl.match.problem import Problem
+from mycroft_fl.match.thresholds import LEAST_GAIN, LEAST_PIVOT, TIE
 from mycroft_fl.represent.atoms import DenseAtoms
 from mycroft_fl.represent.factors import GradientFactors
 
