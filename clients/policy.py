@@ -42,7 +42,8 @@ class Policy:
     choice of `raw-gumbel`, made with `strength` among at least `records_at_least` records, a number
     the owner makes public, and by utility only where a noised count, paid from epsilon, finds
     `useful_at_least` useful ones (0: always). `noise_multiplier` 0 divides epsilon by `answers`.
-    `clip` bounds a gradient, a public constant. `models` are the architectures that are built (empty: all known).
+    `clip` bounds a gradient, a public constant. `models` are the architectures that are built
+    (empty: all known).
     `trainers` who may ask (empty: whoever asks), `expires` the last day on which anybody may.
     `own_methods` are import paths of methods that this owner trusts beside the built-in ones: a
     method is code, and a request only names it. `encoders` may be opened.
