@@ -62,7 +62,8 @@ class VaultProcess:
 
     def answer(self, request: Opened, seconds: float) -> tuple[int, bytes]:
         """The status and the sealed answer; a failure where it takes longer than `seconds`."""
-        if self._process is None or not self._process.is_alive():
+        # Whatever there is to read before a question is its end: it died since the last one.
+        if self._pipe is None or self._pipe.poll(0):
             self.close()
             self.open()
         assert self._pipe is not None
