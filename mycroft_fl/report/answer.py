@@ -210,7 +210,7 @@ def _moved(result: Result) -> bool:
 
 
 def _largest_epsilon(result: Result) -> float:
-    return max((float(each["epsilon_total"]) for each in result["privacy"]), default=0.0)
+    return max((each["epsilon_total"] or 0.0 for each in result["privacy"]), default=0.0)
 
 
 def _interval(each: Mapping[str, Any]) -> str:

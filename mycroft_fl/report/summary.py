@@ -67,7 +67,7 @@ def privacy_rows(result: Mapping[str, Any]) -> tuple[list[str], Rows]:
         card = each["card"]
         if card is None:
             continue
-        noised = card["epsilon_total"] is not None
+        noised = bool(card["epsilon_total"])  # results of older versions hold a 0 for none
         rows.append(
             [
                 each["owner"],
