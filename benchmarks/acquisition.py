@@ -25,7 +25,7 @@ from typing import Any
 from joblib import Memory, Parallel, delayed
 from tables import keep, paired, points, row, share, stored
 
-from mycroft_fl.cli import assigned
+from mycroft_fl.commands.common import assigned
 from mycroft_fl.config import RunConfig
 from mycroft_fl.models.fitting import fit
 from mycroft_fl.report.statistics import over_seeds

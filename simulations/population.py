@@ -114,6 +114,17 @@ class Population:
             x = with_cues(x, y, cue, self.classes_of(group))
         return Examples(x, y)
 
+    def marks(
+        self, group: str, identities: Int64[np.ndarray, " k"]
+    ) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """Whose these examples are, and which may be handed over, where columns say so."""
+        dataset, rows = self._datasets[self._source[group]], self._rows(group, identities)
+        units, shareable = dataset.units, dataset.shareable
+        return (
+            None if units is None else units[rows],
+            None if shareable is None else shareable[rows],
+        )
+
     def classes_of(self, group: str) -> list[int]:
         """The labels that a group's examples may have, in order."""
         labels = self._labels[group]

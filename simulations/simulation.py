@@ -14,12 +14,11 @@ from clients.client_app import Answering
 from clients.owner_file import load_owner_file, owner_file_text
 from clients.owner_log import owner_log
 from clients.policy import Policy
-from clients.vault import Books, Vault
+from clients.vault import Books, Marks, Vault
 from mycroft_fl.config import RunConfig, SettingValue
 from mycroft_fl.data.spec import DatasetSpec, spec_from_setting
 from mycroft_fl.device import torch_device
-from mycroft_fl.errors import DataError, SettingError
-from mycroft_fl.exchange import RUN_MODES
+from mycroft_fl.errors import DataError, ScenarioError, SettingError
 from mycroft_fl.models.catalogue import build_model, check_eyes
 from mycroft_fl.privacy.noise import Noise, simulated
 from mycroft_fl.represent.embeddings import embeddings_of
@@ -31,6 +30,7 @@ from mycroft_fl.task import Task
 from simulations.attackers import Misbehaving, StaysOut
 from simulations.scenario import Owner, Scenario, load_scenario
 from simulations.world import World
+from strategies.plans import answer_modes
 from strategies.run_folder import RunFolder
 from strategies.server_app import TrainerSetup
 from strategies.trainer import TrainerData
@@ -159,13 +159,14 @@ class Simulation:
         # In a plain `flwr run` an owner may be asked in a process that did not write the files.
         policy = load_owner_file(file).policy if file.is_file() else self.policy(owner)
         try:
-            held = self.world.owner(owner.name)
+            held = self.world.records(owner.name)
         except DataError as error:
             # In a simulation both sides are one person, who is told what an owner alone would see.
             log.warning("owner %s stays out: %s", owner.name, error)
             return StaysOut(owner_log(owner.name, folder / "owner.log"), str(error))
         books = Books(folder, noise_for=self._noise_of(owner.name))
-        vault = Vault(owner.name, held, policy, books, self.config.device)
+        marks = Marks(persons=held.units, shareable=held.shareable)
+        vault = Vault(owner.name, held.examples, policy, books, self.config.device, marks)
         if owner.behaviour is None:
             return vault
         return Misbehaving(vault, owner.behaviour, self.config.timeout, self.world.num_classes)
@@ -177,14 +178,19 @@ class Simulation:
         divided among the answers of the run.
         """
         table = dict(self.scenario.policy)
-        modes = RUN_MODES[self.config.mode]
-        table.setdefault("modes", list(modes))
+        modes = answer_modes(self.config.mode)
+        table.setdefault("modes", modes)
         if "noise-multiplier" not in table:
             steps = self.config.num_rounds - 1 if "gradient" in modes else 0
             table.setdefault("answers", 1 + steps)
         if "raw-gumbel" in table["modes"]:
             table.setdefault("records-at-least", sum(owner.holds.values()))
         policy = Policy.from_table(table)
+        if policy.approval:
+            raise ScenarioError(
+                "policy.approval asks for a person's consent, and a simulation has nobody to ask; "
+                "leave it out"
+            )
         return replace(
             policy,
             own_methods=policy.own_methods + self._own_methods(),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -11,27 +12,17 @@ from jaxtyping import Int64
 
 from mycroft_fl.config import suggestion
 from mycroft_fl.data.corrupt import FOR_VECTORS, corrupt, redraw_labels
-from mycroft_fl.data.fitted import task_examples
+from mycroft_fl.data.fitted import Records, task_records
 from mycroft_fl.data.partition import Draws, Want, marked, partition, skewed_draw
-from mycroft_fl.data.transforms import jitter, shift
 from mycroft_fl.errors import DataError, ScenarioError
 from mycroft_fl.examples import Examples
 from mycroft_fl.seeds import derived_seed
 from mycroft_fl.task import Task
 from simulations.population import Population, for_test
+from simulations.reuse import unlike_others
 from simulations.scenario import PARTS, Owner, Scenario
 
-LARGEST_SHIFT = 2  # pixels
 OWN_DATA = "own-data"  # the group of what an owner brings in a file of its own
-JITTER = 0.01  # of a column's standard deviation
-SHIFTS = np.array(
-    [
-        (dx, dy)
-        for dx in range(-LARGEST_SHIFT, LARGEST_SHIFT + 1)
-        for dy in range(-LARGEST_SHIFT, LARGEST_SHIFT + 1)
-        if (dx, dy) != (0, 0)
-    ]
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +31,11 @@ class _Holding:
 
     groups: Int64[np.ndarray, " n"]  # places in the scenario's groups
     identities: Int64[np.ndarray, " n"]
+
+    def by_group(self) -> Iterator[tuple[int, Int64[np.ndarray, " k"]]]:
+        """Each group that there is, and which of the examples are of it."""
+        for place in np.unique(self.groups).tolist():
+            yield place, np.flatnonzero(self.groups == place)
 
 
 class World:
@@ -89,17 +85,25 @@ class World:
 
         Raises `DataError` where its rows do not fit the task.
         """
+        return self.records(name).examples
+
+    def records(self, name: str) -> Records:
+        """The same, with what columns say of each: whose it is, and whether it may be handed over."""
         owner = self._owner(name)
-        examples = self._own_data(owner) if owner.dataset else self._built(name)
+        held = self._own_data(owner) if owner.dataset else self._drawn(name)
+        examples = held.examples
         if owner.reuse:
-            examples = self._moved(name, examples)
+            rng = self._rng("shift", name)
+            images = self._population.holds_images
+            spread = None if images else self._population.spread
+            examples = unlike_others(examples, spread, rng)
         if owner.corruption:
             how, rng = owner.corruption, self._rng("corruption", name)
             examples = corrupt(examples, how.kind, how.fraction, how.severity, rng)
         if owner.label_noise:
             rng = self._rng("label-noise", name)
             examples = redraw_labels(examples, owner.label_noise, self.num_classes, rng)
-        return examples
+        return replace(held, examples=examples)
 
     def owner_groups(self, name: str) -> np.ndarray:
         """The group's name of each of an owner's examples, in their order."""
@@ -170,11 +174,24 @@ class World:
             counts = {names[g] if names[g] in pools else g: n for g, n in counts.items()}
         return Want(_trainer_holder(part), counts)
 
-    def _own_data(self, owner: Owner) -> Examples:
+    def _own_data(self, owner: Owner) -> Records:
         """An owner's own file; what the trainer holds too is left out, above all its tests."""
         assert owner.dataset is not None
-        examples = task_examples(owner.dataset, self.scenario.base, self.task)
-        return examples[~np.isin(examples.ids, self._trainers_ids)]
+        held = task_records(owner.dataset, self.scenario.base, self.task)
+        return held[~np.isin(held.examples.ids, self._trainers_ids)]
+
+    def _drawn(self, name: str) -> Records:
+        """What an owner drew of groups, marked where the data sets of all of these mark it."""
+        holding, marks = self._holdings[name], []
+        for place, rows in holding.by_group():
+            identities = holding.identities[rows]
+            marks.append(self._population.marks(self._groups[place], identities))
+        order = np.concatenate([rows for _, rows in holding.by_group()]).argsort()
+        whole = [
+            None if any(part is None for part in parts) else np.concatenate(parts)[order]
+            for parts in zip(*marks, strict=True)
+        ]
+        return Records(self._built(name), *whole)
 
     @cached_property
     def _trainers_ids(self) -> Int64[np.ndarray, " n"]:
@@ -192,19 +209,10 @@ class World:
         holding = self._holdings[holder]
         x = np.empty((len(holding.groups), *self._population.shape), self._population.dtype)
         y = np.empty(len(holding.groups), np.int64)
-        for place in np.unique(holding.groups):
-            rows = holding.groups == place
+        for place, rows in holding.by_group():
             part = self._population.build(self._groups[place], holding.identities[rows])
             x[rows], y[rows] = part.x, part.y
         return Examples(x, y)
-
-    def _moved(self, name: str, examples: Examples) -> Examples:
-        """Each example slightly unlike what other owners got of it."""
-        rng = self._rng("shift", name)
-        if not self._population.holds_images:
-            return Examples(jitter(examples.x, JITTER * self._population.spread, rng), examples.y)
-        dx, dy = SHIFTS[rng.integers(len(SHIFTS), size=len(examples))].T
-        return Examples(shift(examples.x, dx, dy), examples.y)
 
     def _group_names(self, holder: str) -> np.ndarray:
         return np.asarray(np.array(self._groups)[self._holdings[holder].groups])

@@ -20,7 +20,8 @@ from click.testing import CliRunner
 from sklearn.datasets import load_digits
 
 from mycroft_fl import cli, errors
-from mycroft_fl.cli import assigned
+from mycroft_fl.commands import common
+from mycroft_fl.commands.common import assigned, fresh_folder
 from mycroft_fl.config import RunConfig, setting_rows
 from mycroft_fl.errors import NotEnoughOwners, SettingError
 from mycroft_fl.report.schema import check_result
@@ -342,9 +343,9 @@ def test_two_runs_in_one_second_do_not_share_a_folder(here, monkeypatch):
         def __format__(self, how: str) -> str:
             return "20260101-000000"
 
-    monkeypatch.setattr(cli, "datetime", Clock)
+    monkeypatch.setattr(common, "datetime", Clock)
     for wanted in ("", "-2", "-3"):
-        folder = cli._fresh_folder("small")
+        folder = fresh_folder("small")
         assert folder == Path(f"runs/20260101-000000-small{wanted}")
         folder.mkdir(parents=True)
 

@@ -36,13 +36,14 @@ def test_nobody_imports_whom_it_may_not():
 
 
 HOUSE = {
-    "mycroft_fl": ["cli", "wire", "selection"],
+    "mycroft_fl": ["wire", "sealed", "selection"],
+    "mycroft_fl.commands": ["simulate"],
     "strategies": ["mycroft"],
-    "clients": ["client_app", "vault"],
+    "clients": ["client_app", "deployed_app", "vault"],
     "simulations": ["run"],
 }
 ALLOWED = {
-    "mycroft_fl.cli": "def run():\n    import simulations.run\n    import strategies.mycroft\n",
+    "mycroft_fl.commands.simulate": "def run():\n    import simulations.run\n    import strategies.mycroft\n",
     "mycroft_fl.wire": "from flwr.app import Array\n",
     "mycroft_fl.selection": "import torch\n",
     "clients.client_app": "import flwr.app\nimport mycroft_fl.wire\n",
@@ -53,22 +54,23 @@ ALLOWED = {
 
 def build_house(folder: Path, sources: dict[str, str]) -> None:
     for package, modules in HOUSE.items():
-        (folder / package).mkdir()
-        (folder / package / "__init__.py").write_text("")
+        room = folder / package.replace(".", "/")
+        room.mkdir()
+        (room / "__init__.py").write_text("")
         for module in modules:
             text = sources.get(f"{package}.{module}", "")
-            (folder / package / f"{module}.py").write_text(text)
+            (room / f"{module}.py").write_text(text)
 
 
 @pytest.mark.parametrize(
     ("module", "line", "broken"),
     [
-        ("mycroft_fl.cli", "", None),
+        ("mycroft_fl.commands.simulate", "", None),
         ("strategies.mycroft", "import clients.vault", "trainer and owner never each other"),
         ("clients.vault", "import strategies.mycroft", "trainer and owner never each other"),
         ("strategies.mycroft", "import simulations.run", "trainer and owner never each other"),
         ("mycroft_fl.selection", "import simulations.run", "all see the"),
-        ("mycroft_fl.selection", "import flwr.app", "wire.py alone knows Flower"),
+        ("mycroft_fl.selection", "import flwr.app", "wire.py and sealed.py alone know Flower"),
         ("mycroft_fl.wire", "import torch", "loads no torch"),
         ("clients.client_app", "import clients.vault", "loads no torch"),
     ],
@@ -91,7 +93,10 @@ def test_each_broken_rule_is_caught(tmp_path, module, line, broken):
         ("mycroft_fl", ["flwr", "opacus", "torch"]),
         ("mycroft_fl.cli", ["flwr", "opacus", "torch", "simulations", "strategies", "clients"]),
         ("mycroft_fl.wire", ["torch", "opacus", "ray"]),
+        ("mycroft_fl.sealed", ["torch", "opacus", "ray"]),
         ("clients.client_app", ["torch", "opacus", "ray", "strategies", "simulations"]),
+        ("clients.deployed_app", ["torch", "opacus", "ray", "strategies", "simulations"]),
+        ("clients.vault_server", ["torch", "opacus", "flwr", "strategies", "simulations"]),
         ("mycroft_fl.selection", ["flwr", "opacus", "strategies", "clients", "simulations"]),
         ("clients.vault", ["flwr", "opacus", "strategies", "simulations"]),
     ],

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Bool, Int64, Shaped
 
 from mycroft_fl.data.sources import Dataset, load_dataset
 from mycroft_fl.data.spec import DatasetSpec
@@ -15,34 +16,75 @@ from mycroft_fl.examples import Examples
 from mycroft_fl.task import Task
 
 
+@dataclass(frozen=True, eq=False)
+class Records:
+    """An owner's examples, with what its columns say of each; None where it names no such column.
+
+    `units`: whose each is, as text. `shareable`: whether it may be handed over as it is; what
+    stands there twice may if all its rows allow it.
+    """
+
+    examples: Examples
+    units: Shaped[np.ndarray, " n"] | None = None
+    shareable: Bool[np.ndarray, " n"] | None = None
+
+    def __getitem__(self, rows: np.ndarray) -> Records:
+        return Records(
+            self.examples[rows],
+            None if self.units is None else self.units[rows],
+            None if self.shareable is None else self.shareable[rows],
+        )
+
+
 def task_examples(spec: DatasetSpec, base: Path, task: Task) -> Examples:
-    """The examples of a data set, as the task's models take them.
+    """The distinct examples of a data set, as the task's models take them.
 
     A table is checked against the task's columns and encoded; images are brought to the task's
     size and channels; vectors must have its length. Raises `DataError` naming what does not fit.
     """
-    dataset = load_dataset(spec, base)
+    return _fitted(load_dataset(spec, base), spec, task).examples
+
+
+def task_records(spec: DatasetSpec, base: Path, task: Task) -> Records:
+    """An owner's data set likewise, with its marks; rows are distinct within a unit.
+
+    Raises `DataError`, also where a row has no unit, or its consent is neither yes nor no.
+    """
+    return _fitted(load_dataset(spec, base, by_unit=True), spec, task)
+
+
+def _fitted(dataset: Dataset, spec: DatasetSpec, task: Task) -> Records:
     labels = task_labels(dataset, spec, task.classes)
     rows = np.flatnonzero(labels >= 0)
     if len(rows) == 0:
         raise DataError(f"{spec.describe()}: no example is of a class of the task")
+    examples = Examples(_inputs(dataset, rows, spec, task), labels[rows])
+    units, shareable = dataset.units, dataset.shareable
+    return Records(
+        examples,
+        None if units is None else units[rows],
+        None if shareable is None else shareable[rows],
+    )
+
+
+def _inputs(dataset: Dataset, rows: np.ndarray, spec: DatasetSpec, task: Task) -> np.ndarray:
     if task.table is not None:
         if dataset.table is None:
             raise DataError(
                 f"{spec.describe()} is no table, but the task's examples are rows of one"
             )
-        return Examples(task.table.encode(dataset.table[rows]), labels[rows])
+        return task.table.encode(dataset.table[rows])
     if dataset.x is None:
         raise DataError(f"{spec.describe()} is a table, but the task's examples are not")
     x = dataset.take(rows).x
     if x.dtype == np.uint8 and len(task.shape) == 3:
-        return Examples(fit_to(x, *task.shape), labels[rows])
+        return fit_to(x, *task.shape)
     if x.dtype != task.dtype or x.shape[1:] != task.shape:
         raise DataError(
             f"{spec.describe()}: examples are {x.dtype} of shape {x.shape[1:]}, the task's are "
             f"{task.dtype} of shape {task.shape}"
         )
-    return Examples(x, labels[rows])
+    return x
 
 
 def task_labels(

@@ -18,6 +18,7 @@ from mycroft_fl.data.files import Rows, named_labels, read_mapped, read_npz
 from mycroft_fl.data.images import read_images, read_listed_images
 from mycroft_fl.data.known import KNOWN, food101
 from mycroft_fl.data.known_tables import KNOWN_TABLES
+from mycroft_fl.data.marks import shareable_of, units_of, with_units
 from mycroft_fl.data.spec import DatasetSpec
 from mycroft_fl.data.tables import Table, concatenated, is_table, read_table, text_of
 from mycroft_fl.data.transforms import fit_to
@@ -39,7 +40,8 @@ class Dataset:
     `ids` tell examples apart by content, `classes[label]` is a class's name. `duplicates` counts
     the rows dropped because one before them had the same content, `overlap` those of the test
     file that stand in the other file as well; `from_test` marks the rows of the test file.
-    `columns` are a table's columns, for choosing rows by.
+    `columns` are a table's columns, for choosing rows by; `units` say whose each row is, and
+    `shareable` whether it may be handed over, where the spec names such a column.
     """
 
     x: np.ndarray | None
@@ -52,6 +54,8 @@ class Dataset:
     table: Table | None = None
     columns: Table | None = None
     kept: Int[np.ndarray, " n"] | None = None
+    units: np.ndarray | None = None
+    shareable: Bool[np.ndarray, " n"] | None = None
 
     def __len__(self) -> int:
         return len(self.y)
@@ -86,11 +90,12 @@ class Dataset:
         return chosen
 
 
-def load_dataset(given: str | DatasetSpec, base: Path) -> Dataset:
+def load_dataset(given: str | DatasetSpec, base: Path, *, by_unit: bool = False) -> Dataset:
     """The known data set of that name, else what lies at that path.
 
     A relative path is taken from `base`. Images are uint8 (n c h w), vectors float32 (n d),
-    tables as they stand. Loaded once per process. Raises `DataError`.
+    tables as they stand. Loaded once per process. `by_unit` drops a row as a duplicate only within
+    its unit, so that all that one person adds can be taken away again. Raises `DataError`.
     """
     spec = DatasetSpec.of(given)
     if spec.path in KNOWN_TABLES:
@@ -99,7 +104,7 @@ def load_dataset(given: str | DatasetSpec, base: Path) -> Dataset:
         return _load_known(spec, os.environ.get("MYCROFT_DATA"), cache_folder())
     path, changed = _found(spec.path, base)
     test, test_changed = _found(spec.test_path, base) if spec.test_path else (None, "")
-    return _load_file(spec, path, test, changed, test_changed)
+    return _load_file(spec, path, test, changed + test_changed, by_unit)
 
 
 def _known_table(spec: DatasetSpec) -> DatasetSpec:
@@ -138,11 +143,11 @@ def _load_known(spec: DatasetSpec, data_folder: str | None, cache: Path) -> Data
 
 @lru_cache(maxsize=8)
 def _load_file(
-    spec: DatasetSpec, path: Path, test: Path | None, changed: str, test_changed: str
+    spec: DatasetSpec, path: Path, test: Path | None, changed: str, by_unit: bool
 ) -> Dataset:
     if is_table(path):
         tables = [read_table(each, spec) for each in (path, test) if each]
-        return _from_tables(tables, spec, path.parent)
+        return _from_tables(tables, spec, path.parent, by_unit)
     rows = _relabelled(_read_arrays(path, spec), spec)
     if test is None:
         return distinct(rows)
@@ -150,9 +155,10 @@ def _load_file(
 
 
 def _read_arrays(path: Path, spec: DatasetSpec) -> Rows:
-    if spec.label or spec.image or spec.drop or spec.log or spec.unit_id:
+    if any((spec.label, spec.image, spec.drop, spec.log, spec.unit_id, spec.shareable)):
         raise DataError(
-            f"{path.name} is no table: label, image, drop, log and unit-id do not apply"
+            f"{path.name} is no table: label, image, drop, log, unit-id and shareable do not apply; "
+            "list its files in a table with a column of paths (image)"
         )
     if (path / "x.npy").is_file():
         return read_mapped(path)
@@ -181,26 +187,30 @@ def distinct(rows: Rows, test: Rows | None = None) -> Dataset:
     )  # fmt: skip
 
 
-def _from_tables(tables: list[Table], spec: DatasetSpec, folder: Path) -> Dataset:
+def _from_tables(tables: list[Table], spec: DatasetSpec, folder: Path, by_unit: bool) -> Dataset:
     joined = tables[0] if len(tables) == 1 else concatenated(*tables)
     from_test = np.repeat([False, True][: len(tables)], [len(each) for each in tables])
     names = text_of(joined.column(spec.label))
     y, classes = named_labels(np.array([spec.renamed(name) for name in names]))
+    x, ids = None, joined.ids
     if spec.image:
         paths = [str(each) for each in joined.column(spec.image)]
         x = read_listed_images(folder, paths, joined.source, spec.size)
-        images = distinct(Rows(x, y, classes))
-        kept, duplicates, overlap = _first_of_each(Examples(x, y).ids, from_test)
-        return replace(
-            images, columns=joined[kept], from_test=from_test[kept],
-            duplicates=duplicates, overlap=overlap,
-        )  # fmt: skip
-    ids = joined.ids
-    kept, duplicates, overlap = _first_of_each(ids, from_test)
+        ids = Examples(x, y).ids
+    units, shareable = units_of(joined, spec), shareable_of(joined, spec)
+    whole = ids if units is None or not by_unit else with_units(ids, units)
+    kept, duplicates, overlap = _first_of_each(whole, from_test)
+    if shareable is not None:  # what stands there twice is handed over if both rows allow it
+        shareable = ~np.isin(ids, ids[~shareable])[kept]
     table = joined[kept]
+    if x is not None:
+        x = x[kept]
+        x.flags.writeable = False
     return Dataset(
-        None, y[kept], classes, ids[kept], duplicates, overlap, from_test[kept], table, table
-    )
+        x, y[kept], classes, ids[kept], duplicates, overlap, from_test[kept],
+        table if x is None else None, table,
+        units=None if units is None else units[kept], shareable=shareable,
+    )  # fmt: skip
 
 
 def _first_of_each(

@@ -27,6 +27,7 @@ class DatasetSpec:
     label           a table's column with the class
     drop            columns that are not features; a group's `where` may still name them
     unit_id         column that says whose row it is (a person, a host); not a feature
+    shareable       column of yes or no: whether a row may be handed over as it is; not a feature
     image           column with paths of images, relative to the table's folder
     test_path       a file of its own for the trainer's test examples
     delimiter       of a CSV file, a comma where empty
@@ -42,6 +43,7 @@ class DatasetSpec:
     label: str = ""
     drop: tuple[str, ...] = ()
     unit_id: str = ""
+    shareable: str = ""
     image: str = ""
     test_path: str = ""
     delimiter: str = ""
@@ -101,7 +103,7 @@ def spec_from_setting(value: str | Mapping[str, Any], error: type[InputError]) -
 def _from_table(table: Table) -> DatasetSpec:
     table.check_keys(each.name.replace("_", "-") for each in fields(DatasetSpec))
     given: dict[str, Any] = {"path": table.one("path", str)}
-    for key in ("label", "unit-id", "image", "test-path", "delimiter"):
+    for key in ("label", "unit-id", "shareable", "image", "test-path", "delimiter"):
         given[key] = table.one(key, str, "")
     for key, known in CHOICES.items():
         given[key] = table.choice(key, known) or known[0]

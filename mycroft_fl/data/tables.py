@@ -76,16 +76,14 @@ def is_table(path: Path) -> bool:
 def read_table(path: Path, spec: DatasetSpec) -> Table:
     """The table in a file, split into features and others. Raises `DataError`."""
     frame = _read(path, spec)
-    named = [spec.label, *spec.drop, *filter(None, (spec.unit_id, spec.image))]
+    marks = filter(None, (spec.unit_id, spec.shareable, spec.image))
+    named = [spec.label, *spec.drop, *marks]
     _check_columns(path, frame, named, spec)
     others = frame[list(dict.fromkeys(named))]
     features = frame.drop(columns=list(others))
-    labels = others[spec.label]
-    if labels.isna().any():
-        row = int(np.flatnonzero(labels.isna())[0]) + 1
-        raise DataError(
-            f"{path.name}: row {row} has no label in column '{spec.label}'; label it or take it out"
-        )
+    _check_filled(path, others, spec.label, "label", "label it or take it out")
+    if spec.unit_id:
+        _check_filled(path, others, spec.unit_id, "unit", "say whose it is or take it out")
     if features.columns.empty and not spec.image:
         raise DataError(f"{path.name}: no column is left for a model to see; drop fewer")
     _check_kinds(path, features)
@@ -139,6 +137,14 @@ def _read(path: Path, spec: DatasetSpec) -> pd.DataFrame:
     if not len(frame):
         raise DataError(f"{path.name} has a header but no rows; put the table there")
     return frame
+
+
+def _check_filled(path: Path, columns: pd.DataFrame, name: str, what: str, remedy: str) -> None:
+    empty = np.flatnonzero(columns[name].isna())
+    if len(empty):
+        raise DataError(
+            f"{path.name}: row {empty[0] + 1} has no {what} in column '{name}'; {remedy}"
+        )
 
 
 def _usual_delimiter(path: Path) -> str:

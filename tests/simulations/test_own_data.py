@@ -13,6 +13,7 @@ from PIL import Image
 
 from mycroft_fl.data.transforms import fit_to
 from mycroft_fl.errors import DataError, ScenarioError, SettingError
+from mycroft_fl.examples import Examples
 from mycroft_fl.report.schema import check_result
 from mycroft_fl.represent import embeddings
 from simulations import server_app
@@ -147,6 +148,36 @@ def test_an_owner_may_bring_a_file_of_its_own_but_never_the_trainers_tests(folde
     tests = simulation.world.trainer("test").ids
     assert not np.isin(held.ids, tests).any()
     assert simulation.world.holds("c") == {OWN_DATA: len(held)}
+
+
+def test_an_owners_units_and_consent_reach_its_vault(folder):
+    theirs = flows(60, seed=5).assign(consent=["yes", "no"] * 30, kind="flood", attack="yes")
+    theirs.to_csv(folder / "theirs.csv", index=False)
+    own = (
+        ', { name = "c", dataset = { path = "theirs.csv", label = "attack", drop = ["kind"], '
+        'unit-id = "host", shareable = "consent" } }]\nrun'
+    )
+    text = without_kind(FLOWS).replace("]\nrun", own)
+    simulation = load(folder, text, {"budget": 90, "pilot-per-owner": 30})
+    held = simulation.world.records("c")
+    assert held.shareable is not None
+    assert (held.shareable.sum(), set(held.units)) == (30, set(theirs["host"]))
+    drawn = simulation.world.records("a")
+    assert len(drawn.units) == len(drawn.examples) == 100
+    assert drawn.shareable is None
+    run(simulation)
+    kept = np.load(folder / "out" / "acquired.npz")
+    acquired = Examples(kept["x"], kept["y"]).ids
+    assert np.isin(acquired, held.examples.ids[held.shareable]).sum() == 30
+    assert not np.isin(acquired, held.examples.ids[~held.shareable]).any()
+
+
+def test_noised_answers_hide_whole_hosts_where_a_column_names_them(folder):
+    text = without_kind(FLOWS).replace('"random-forest"', '"mlp"')
+    settings = {"mode": "score", "policy.epsilon": 1.0, "fit.epochs": 2}
+    result = run(load(folder, text, settings))
+    cards = [each["card"] for each in result["owners"]]
+    assert [card["unit"] for card in cards] == ["person", "person"]
 
 
 BROKEN = {

@@ -100,7 +100,7 @@ def test_nothing_is_held_twice_and_counts_are_exact(folder, kinds, seed):
     scenario = make_scenario(folder, owners)
     # Reused examples come unshifted here, so that content tells whose they are.
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(World, "_moved", lambda self, name, examples: examples)
+        patch.setattr("simulations.world.unlike_others", lambda examples, spread, rng: examples)
         world = World(scenario, seed)
         trainer = []
         for part in PARTS:

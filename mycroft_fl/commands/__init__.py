@@ -1,0 +1,1 @@
+"""The commands of `mycroft-fl`, a file each. They alone look other packages up, and only when run."""
