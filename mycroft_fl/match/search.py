@@ -43,7 +43,6 @@ class Search:
         self._may_sprint = (
             exact
             and problem.norms.device.type == "cpu"
-            and options.rule == "norm"
             and not self._penalty.any()
             and not len(start)
         )
@@ -94,9 +93,8 @@ class Search:
             self._correlations,
             self.fit,
             room,
-            self._options.nonnegative,
+            self._options,
             self._floor,
-            self._options.tolerance,
         )
         if entered:
             self._roster.enter(entered)

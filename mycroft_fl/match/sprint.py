@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from mycroft_fl.match.correlations import Correlations
 from mycroft_fl.match.least_squares import Fit
-from mycroft_fl.match.problem import Problem
+from mycroft_fl.match.problem import Options, Problem
 from mycroft_fl.match.thresholds import LEAST_GAIN, LEAST_PIVOT, TIE
 from mycroft_fl.represent.atoms import DenseAtoms
 from mycroft_fl.represent.factors import GradientFactors
@@ -21,21 +21,21 @@ def sprint(
     correlations: Correlations,
     fit: Fit,
     room: int,
-    signed: bool,
+    options: Options,
     floor: float,
-    tolerance: float,
 ) -> list[int]:
     """Pick up to `room` atoms while each step is plain: one clear best, no weight to be dropped.
 
-    For float64 on the CPU, the rule norm, no penalty, and a fit that never dropped an atom. What
+    For float64 on the CPU, no penalty, and a fit that never dropped an atom. What
     is not plain is left to the search, in the very state that it would have brought about itself;
     `correlations` only where there is something left to do. The atoms chosen come back, in order.
     """
-    course = _Course(problem, correlations, fit, room)
-    while course.taken < room and course.left > tolerance**2:
-        if not course.step(signed, floor):
+    course = _Course(problem, correlations, fit, room, options)
+    while course.taken < room and course.left > options.tolerance**2:
+        if not course.step(floor):
             course.leave(fit)
             correlations.adopt(course.columns)
+            correlations.pivots = torch.from_numpy(course.pivots)
             correlations.follow(fit)
             return course.entered
     course.leave(fit)
@@ -45,7 +45,9 @@ def sprint(
 class _Course:
     """The state of such steps. `spans` are all atoms' products with a basis of the chosen's span."""
 
-    def __init__(self, problem: Problem, correlations: Correlations, fit: Fit, room: int) -> None:
+    def __init__(
+        self, problem: Problem, correlations: Correlations, fit: Fit, room: int, options: Options
+    ) -> None:
         size, n = len(fit), len(correlations.now)
         assert correlations.start is not None  # so in float64
         self.entered: list[int] = []
@@ -58,6 +60,9 @@ class _Course:
         self._now[self._barred] = 0.0
         self._column_of = unit_columns(problem)
         self.left = fit.objective
+        self._signed, self._follows_pivots = options.nonnegative, options.rule == "ols"
+        self.pivots = correlations.pivots.numpy().copy()
+        self._factor = _factors(options.rule, problem.norms.numpy(), self.pivots)
         if size:
             self._columns[:size] = correlations.rows()
             self._inverse[:size, :size] = fit.inverse
@@ -73,12 +78,14 @@ class _Course:
         """The Gram matrix's columns of the atoms that these steps chose."""
         return self._columns[self._before : self._size]
 
-    def step(self, signed: bool, floor: float) -> bool:
+    def step(self, floor: float) -> bool:
         """Choose one more atom; False, and nothing is changed, where that is not plain."""
         size, now = self._size, self._now
-        scores = now if signed else np.abs(now)
+        scores = now if self._signed else np.abs(now)
+        if self._factor is not None:
+            scores = scores * self._factor
         best = int(scores.argmax())
-        if scores[best] <= floor or np.count_nonzero(scores >= scores[best] - TIE) > 1:
+        if abs(now[best]) <= floor or np.count_nonzero(scores >= scores[best] - TIE) > 1:
             return False
         column, span = self._columns[size], self._spans[size]
         self._column_of(best, column)
@@ -93,12 +100,15 @@ class _Course:
         gain = now[best] * row[size]
         weights = gain * row
         weights[:size] += self._weights
-        if gain * gain <= LEAST_GAIN or (signed and weights[weights.argmin()] <= 0):
+        if gain * gain <= LEAST_GAIN or (self._signed and weights[weights.argmin()] <= 0):
             return False
         np.subtract(column, half @ self._spans[:size], out=span)
         span *= row[size]
-        span[self._barred] = 0.0
         now -= gain * span
+        now[self._barred] = 0.0
+        if self._follows_pivots:
+            self.pivots -= span * span
+            self._factor = _factors("ols", self.pivots, self.pivots)
         self._weights, self._size = weights, size + 1
         self.left -= gain * gain
         self.entered.append(best)
@@ -109,6 +119,14 @@ class _Course:
         new, size = slice(self._before, self._size), self._size
         products = self._columns[:size, self.entered].T
         fit.adopt(products, self._direct[self.entered], self._inverse[new, :size], self._weights)
+
+
+def _factors(rule: str, norms: np.ndarray, pivots: np.ndarray) -> Float[np.ndarray, " n"] | None:
+    """What the rule multiplies cosines with."""
+    if rule == "ols":
+        factors: np.ndarray = np.maximum(pivots, LEAST_PIVOT) ** -0.5
+        return factors
+    return norms / norms.max() if rule == "dot" else None
 
 
 def unit_columns(problem: Problem) -> Callable[[int, np.ndarray], None]:
