@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.linalg.lapack import dtrtri
@@ -31,6 +33,11 @@ class Fit:
     def objective(self) -> float:
         """||residual||^2 plus the penalty, as a share of ||target||^2; for solved weights."""
         return 1.0 - float(self.weights @ self._direct[self.chosen])
+
+    @property
+    def unexplained(self) -> float:
+        """||residual|| / ||target||, where nothing is penalised."""
+        return math.sqrt(max(0.0, self.objective))
 
     @property
     def is_as_entered(self) -> bool:

@@ -31,14 +31,13 @@ def sprint(
     `correlations` only where there is something left to do. The atoms chosen come back, in order.
     """
     course = _Course(problem, correlations, fit, room, options)
-    while course.taken < room and course.left > options.tolerance**2:
-        if not course.step(floor):
-            course.leave(fit)
-            correlations.adopt(course.columns)
-            correlations.pivots = torch.from_numpy(course.pivots)
-            correlations.follow(fit)
-            return course.entered
+    while course.taken < room and course.left > options.tolerance**2 and course.step(floor):
+        pass
     course.leave(fit)
+    if course.taken < room and fit.unexplained > options.tolerance:
+        correlations.adopt(course.columns)
+        correlations.pivots = torch.from_numpy(course.pivots)
+        correlations.follow(fit)
     return course.entered
 
 
