@@ -12,22 +12,31 @@ from typing import Any
 from mycroft_fl.config import MAX_EXAMPLES, suggestion
 from mycroft_fl.errors import InputError, Refused
 from mycroft_fl.exchange import MODES, Request
+from mycroft_fl.keys import PublicKey
 from mycroft_fl.privacy.accounting import Filter, multiplier_for
 from mycroft_fl.privacy.budget import Budget, Limits
 from mycroft_fl.represent.names import encoder_within
-from mycroft_fl.selection import METHODS
 
 NOISED = frozenset({"score", "gradient"})
 
 
 @dataclass(frozen=True)
 class TrainerLimits:
-    """A trainer that may ask, by name, with limits of its own; None: those of all together."""
+    """A trainer that may ask, with limits of its own; None: those of all together.
+
+    With a `key` it is whoever signs by it, whatever the name; without one, whom the name names.
+    """
 
     name: str
     max_records: int | None = None
     epsilon: float | None = None
     epsilon_minus: float | None = None
+    key: PublicKey | None = None
+
+    @property
+    def peer(self) -> str:
+        """Who it is to the ledger."""
+        return self.name if self.key is None else self.key.fingerprint
 
     def __post_init__(self) -> None:
         for name in ("epsilon", "epsilon_minus"):
@@ -46,7 +55,8 @@ class Policy:
     (empty: all known).
     `trainers` who may ask (empty: whoever asks), `expires` the last day on which anybody may.
     `own_methods` are import paths of methods that this owner trusts beside the built-in ones: a
-    method is code, and a request only names it. `encoders` may be opened.
+    method is code, and a request only names it. `encoders` may be opened. With `approval` a person
+    looks at examples before they leave; it takes a vault that runs as a server.
     """
 
     modes: tuple[str, ...] = ("raw",)
@@ -65,6 +75,7 @@ class Policy:
     models: tuple[str, ...] = ()
     expires: datetime.date | None = None
     trainers: tuple[TrainerLimits, ...] = ()
+    approval: bool = False
 
     def __post_init__(self) -> None:
         if not set(self.modes) <= set(MODES):
@@ -111,9 +122,12 @@ class Policy:
 
     def check(self, request: Request, peer: str = "", today: datetime.date | None = None) -> None:
         """Refuse what is not allowed, by the request's parameters alone and never by the data."""
+        # Here, since it loads torch: the vault's server and commands read policies without.
+        from mycroft_fl.selection import METHODS
+
         if self.expires is not None and (today or datetime.date.today()) > self.expires:
             raise Refused(f"this policy ended on {self.expires}")
-        if self.trainers and peer not in [each.name for each in self.trainers]:
+        if self.trainers and peer not in [each.peer for each in self.trainers]:
             raise Refused(f"trainer '{peer}' is not one that this owner answers")
         if request.mode not in self.modes:
             raise Refused(f"mode '{request.mode}' is not allowed; allowed: {list(self.modes)}")
@@ -129,7 +143,7 @@ class Policy:
     def limits(self, peer: str) -> Limits:
         """The budgets over all trainers and for `peer`."""
         overall = Budget.of(self.max_records, self.epsilon, self.delta, self.epsilon_minus)
-        own = next((each for each in self.trainers if each.name == peer), None)
+        own = next((each for each in self.trainers if each.peer == peer), None)
         if own is None:
             return Limits(overall)
         return Limits(
@@ -175,6 +189,7 @@ _KINDS: dict[str, type] = {
     "useful_at_least": int,
     "models": list,
     "expires": datetime.date,
+    "approval": bool,
 }
 
 
