@@ -18,15 +18,6 @@ MODES = ("raw", "raw-gumbel", "score", "gradient")
 HANDING_OVER = frozenset({"raw", "raw-gumbel"})
 """The modes in which examples leave."""
 
-RUN_MODES: dict[str, tuple[str, ...]] = {
-    "raw": ("raw",),
-    "raw-gumbel": ("raw-gumbel",),
-    "score": ("score",),
-    "score-then-raw": ("score", "raw"),
-    "gradient": ("score", "gradient"),
-}
-"""How a run may go, and what its owners are then asked for: first the one, then the other."""
-
 SCORE_VALUES = 4
 """A score's numbers: the sum of relevances, and how many records are against, of little use, useful."""
 
