@@ -12,6 +12,7 @@ from typing import Any
 from mycroft_fl.config import MAX_EXAMPLES, suggestion
 from mycroft_fl.errors import InputError, Refused
 from mycroft_fl.exchange import MODES, Request
+from mycroft_fl.keys import PublicKey
 from mycroft_fl.privacy.accounting import Filter, multiplier_for
 from mycroft_fl.privacy.budget import Budget, Limits
 from mycroft_fl.represent.names import encoder_within
@@ -22,12 +23,21 @@ NOISED = frozenset({"score", "gradient"})
 
 @dataclass(frozen=True)
 class TrainerLimits:
-    """A trainer that may ask, by name, with limits of its own; None: those of all together."""
+    """A trainer that may ask, with limits of its own; None: those of all together.
+
+    With a `key` it is whoever signs by it, whatever the name; without one, whom the name names.
+    """
 
     name: str
     max_records: int | None = None
     epsilon: float | None = None
     epsilon_minus: float | None = None
+    key: PublicKey | None = None
+
+    @property
+    def peer(self) -> str:
+        """Who it is to the ledger."""
+        return self.name if self.key is None else self.key.fingerprint
 
 
 @dataclass(frozen=True)
@@ -40,7 +50,8 @@ class Policy:
     gradient, a public constant. `models` are the architectures that are built (empty: all known).
     `trainers` who may ask (empty: whoever asks), `expires` the last day on which anybody may.
     `own_methods` are import paths of methods that this owner trusts beside the built-in ones: a
-    method is code, and a request only names it. `encoders` may be opened.
+    method is code, and a request only names it. `encoders` may be opened. With `approval` a person
+    looks at examples before they leave; it takes a vault that runs as a server.
     """
 
     modes: tuple[str, ...] = ("raw",)
@@ -58,6 +69,7 @@ class Policy:
     models: tuple[str, ...] = ()
     expires: datetime.date | None = None
     trainers: tuple[TrainerLimits, ...] = ()
+    approval: bool = False
 
     def __post_init__(self) -> None:
         if not set(self.modes) <= set(MODES):
@@ -105,7 +117,7 @@ class Policy:
         """Refuse what is not allowed, by the request's parameters alone and never by the data."""
         if self.expires is not None and (today or datetime.date.today()) > self.expires:
             raise Refused(f"this policy ended on {self.expires}")
-        if self.trainers and peer not in [each.name for each in self.trainers]:
+        if self.trainers and peer not in [each.peer for each in self.trainers]:
             raise Refused(f"trainer '{peer}' is not one that this owner answers")
         if request.mode not in self.modes:
             raise Refused(f"mode '{request.mode}' is not allowed; allowed: {list(self.modes)}")
@@ -121,7 +133,7 @@ class Policy:
     def limits(self, peer: str) -> Limits:
         """The budgets over all trainers and for `peer`."""
         overall = Budget.of(self.max_records, self.epsilon, self.delta, self.epsilon_minus)
-        own = next((each for each in self.trainers if each.name == peer), None)
+        own = next((each for each in self.trainers if each.peer == peer), None)
         if own is None:
             return Limits(overall)
         return Limits(
@@ -166,6 +178,7 @@ _KINDS: dict[str, type] = {
     "records_at_least": int,
     "models": list,
     "expires": datetime.date,
+    "approval": bool,
 }
 
 

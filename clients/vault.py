@@ -60,6 +60,7 @@ class Books:
 
     folder: Path
     head: Path | None = None
+    ledger: str = "ledger.sqlite"
     noise_for: Callable[[str], Noise] = lambda digest: OS_ENTROPY
 
 
@@ -88,7 +89,7 @@ class Vault:
         self._policy = policy
         self._device = device
         self._noise_for = books.noise_for
-        self._ledger = PrivacyLedger(books.folder / "ledger.sqlite", books.head)
+        self._ledger = PrivacyLedger(books.folder / books.ledger, books.head)
         self._check_size()
         self._ledger.note_limits(json.dumps(policy.limits("").overall.as_json()))
 
