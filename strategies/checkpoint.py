@@ -5,6 +5,8 @@
     ├── arrays.npz           acquired examples, heads of noised steps, answers as they came; no pickle
     └── model.safetensors    the trainer's model (of an estimator .skops)
 
+    checkpoints/asked-last      the last round whose requests may have been sent
+
 A folder is written whole under another name, then renamed. The last two are kept: from the one
 before the last, the last round can be finished with the owners that were silent in it.
 """
@@ -17,25 +19,28 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mycroft_fl.errors import InputError
+from mycroft_fl.errors import DataError, InputError
 from mycroft_fl.examples import Examples
 from mycroft_fl.models.catalogue import build_model
 from mycroft_fl.models.fitting import AnyModel
 from mycroft_fl.models.weights import loaded, save_model, suffix_of
 from mycroft_fl.privacy.card import Card
 from mycroft_fl.scoring import Score
-from strategies.noised import StepsTaken
+from strategies.books import Books
+from strategies.noised import NoisedSteps, StepsTaken
+from strategies.progress import Progress
 from strategies.standing import RoundRecord, Standing
 from strategies.trainer import Trainer
 
 KEPT = 2
+ASKED = "asked-last"
 FREE_TO_CHANGE = ("timeout", "min-owners")
 """Settings that may differ when a run is resumed: they change no request and no score."""
 
@@ -54,6 +59,29 @@ class Checkpoint:
     steps: StepsTaken | None = None
     answers: Mapping[str, bytes] = field(default_factory=dict)
 
+    @property
+    def silent(self) -> list[str]:
+        """Who was asked in the last round and neither answered nor refused."""
+        failed = self.rounds[-1].failed if self.rounds else {}
+        return [owner for owner, code in failed.items() if code in ("timeout", "error")]
+
+    @classmethod
+    def of(
+        cls, rounds: Sequence[RoundRecord], progress: Progress, answers: Mapping[str, bytes]
+    ) -> Checkpoint:
+        """A run as it stands after these rounds, the last of which brought these answers."""
+        steps = progress.steps
+        return cls(
+            len(rounds), tuple(rounds), dict(progress.books.standings), progress.model,
+            steps.taken if steps else None, answers,
+        )  # fmt: skip
+
+    def bring_back(self, progress: Progress) -> None:
+        """Let `progress` stand as it stood."""
+        progress.books, progress.model = Books.of(self.standings), self.model
+        if self.steps is not None:
+            progress.steps = NoisedSteps.resumed(progress.trainer, self.steps)
+
 
 def fingerprint(trainer: Trainer) -> str:
     """Names what a run belongs to: its settings, its task, the trainer's data and baseline."""
@@ -67,17 +95,36 @@ def fingerprint(trainer: Trainer) -> str:
 
 
 class Checkpoints:
-    """The checkpoints of one run, in a folder of their own."""
+    """The checkpoints of one trainer's run, in a folder of their own."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, trainer: Trainer) -> None:
+        self._folder, self._trainer = folder, trainer
 
     @property
     def last(self) -> int | None:
         """The last round there is a checkpoint of; None where there is none."""
         return max(self._rounds(), default=None)
 
-    def save(self, checkpoint: Checkpoint, trainer: Trainer) -> None:
+    def has(self, server_round: int) -> bool:
+        """Whether there is a checkpoint of that round."""
+        return server_round in self._rounds()
+
+    @property
+    def asked_last(self) -> int:
+        """The last round whose requests may have been sent; 0 where there is none."""
+        asked = self._folder / ASKED
+        return int(asked.read_text()) if asked.is_file() else 0
+
+    def note_asking(self, server_round: int) -> None:
+        """Note, durably, that the requests of that round are about to be sent."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        part = self._folder / f"{ASKED}.part"
+        part.write_text(str(server_round))
+        _make_durable(part)
+        part.rename(self._folder / ASKED)
+        _make_durable(self._folder)
+
+    def save(self, checkpoint: Checkpoint) -> None:
         """Keep a checkpoint, durable when this returns."""
         self._folder.mkdir(parents=True, exist_ok=True)
         whole = self._folder / f"round-{checkpoint.round}"
@@ -85,7 +132,7 @@ class Checkpoints:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir()
         state, arrays = _taken_apart(checkpoint)
-        state["fingerprint"] = fingerprint(trainer)
+        state["fingerprint"] = fingerprint(self._trainer)
         (part / "state.json").write_text(json.dumps(state), encoding="utf-8")
         with (part / "arrays.npz").open("wb") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]
@@ -99,7 +146,7 @@ class Checkpoints:
         for old in sorted(self._rounds())[:-KEPT]:
             shutil.rmtree(self._folder / f"round-{old}", ignore_errors=True)
 
-    def load(self, server_round: int, trainer: Trainer) -> Checkpoint:
+    def load(self, server_round: int) -> Checkpoint:
         """The checkpoint of that round.
 
         `InputError` where there is none, or it is of another task, other data or other settings.
@@ -109,9 +156,9 @@ class Checkpoints:
             state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
             with np.load(folder / "arrays.npz", allow_pickle=False) as file:
                 arrays = dict(file)
-            if state["fingerprint"] == fingerprint(trainer):
-                return _put_together(state, arrays, _model(folder, trainer))
-        except (OSError, ValueError, LookupError, TypeError) as error:
+            if state["fingerprint"] == fingerprint(self._trainer):
+                return _put_together(state, arrays, _model(folder, self._trainer))
+        except (OSError, ValueError, LookupError, TypeError, DataError) as error:
             raise InputError(f"{folder} is no whole checkpoint; start a new run") from error
         raise InputError(
             f"{folder} is of another task, other data or other settings than now; put them back, or "
