@@ -208,12 +208,10 @@ class MycroftStrategy(Strategy):
         log.info("└── owners: %d expected, %d needed", self.expected_owners, config.min_owners)
 
     def _call_owners(self, grid: Grid) -> None:
-        there = roll_call(
-            grid, self.expected_owners, timeout=self.config.timeout, patience=self.patience
-        )
-        self._nodes = {name: node for name, node in there.items() if self.post.knows(name)}
-        for name in there.keys() - self._nodes.keys():
-            log.warning("'%s' is there, but its vault's key is not known; it is not asked", name)
+        self._nodes = roll_call(
+            grid, self.expected_owners, timeout=self.config.timeout, patience=self.patience,
+            knows=self.post.knows,
+        )  # fmt: skip
         start = self.continuity.start
         self.progress.books = Books(self._nodes)
         self.books.require_enough(len(self._nodes), self.config)

@@ -15,8 +15,8 @@ from mycroft_fl.sealed import pack_signed, unpack_sealed
 class Post(Protocol):
     """Both ends of the way to owners and back, as the trainer sees it."""
 
-    def knows(self, owner: str) -> bool:
-        """Whether this owner may be asked at all."""
+    def knows(self, owner: str, node: int) -> bool:
+        """Whether this may be asked at all: an owner of that name, behind Flower's node of that id."""
         ...
 
     def packed(self, content: RecordDict, owner: str, server_round: int) -> RecordDict:
@@ -31,7 +31,7 @@ class Post(Protocol):
 class OpenPost:
     """Between processes of one person: nothing is signed, nothing is sealed."""
 
-    def knows(self, owner: str) -> bool:
+    def knows(self, owner: str, node: int) -> bool:
         """Everybody."""
         return True
 
@@ -47,20 +47,27 @@ class OpenPost:
 class SignedPost:
     """To real owners: every request signed anew for one of them, every answer sealed to the trainer.
 
-    `vaults` are the keys by which owners' vaults sign, by owner; nobody else is asked. `run` names
-    the run to owners, `within` is how long an answer may take, in seconds.
+    `vaults` are the keys by which owners' vaults sign and `nodes` the ids of their SuperNodes, by
+    owner; nobody else is asked. `run` names the run to owners, `within` is how long an answer may
+    take, in seconds.
     """
 
     def __init__(
-        self, key: KeyPair, vaults: Mapping[str, PublicKey], run: str, within: float
+        self,
+        key: KeyPair,
+        vaults: Mapping[str, PublicKey],
+        nodes: Mapping[str, int],
+        *,
+        run: str,
+        within: float,
     ) -> None:
-        self._key, self._vaults = key, vaults
+        self._key, self._vaults, self._nodes = key, vaults, nodes
         self._run, self._within = run, within
         self._terms: dict[str, Terms] = {}
 
-    def knows(self, owner: str) -> bool:
-        """Whether the trainer has the key of this owner's vault."""
-        return owner in self._vaults
+    def knows(self, owner: str, node: int) -> bool:
+        """Whether the owner was admitted, with this node: a name alone is easily claimed."""
+        return owner in self._vaults and self._nodes.get(owner) == node
 
     def packed(self, content: RecordDict, owner: str, server_round: int) -> RecordDict:
         """The request signed for this owner, this round and this once."""

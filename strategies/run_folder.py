@@ -19,6 +19,7 @@ from strategies.standing import RoundRecord, Standing
 
 FILES = (
     "result.json", "summary.md", "rounds.jsonl", "acquired.npz", "error.json", "flower.log",
+    "run.json", "outcome.json", ".lock",
 )  # fmt: skip
 CHECKPOINTS = "checkpoints"
 FOLDERS = ("models", "owners", CHECKPOINTS)

@@ -52,8 +52,8 @@ def simulate(
     settings = dict(from_here(*assigned(each)) for each in assignments)
     settings |= {k: v for k, v in (("method", method), ("seed", seed)) if v is not None}
     make_importable_from_here()
+    from mycroft_fl.progress_lines import show_progress
     from mycroft_fl.report.summary import console_for, show
-    from simulations.progress import show_progress
     from simulations.run import run
     from simulations.simulation import Simulation
     from strategies.run_folder import RunFolder
