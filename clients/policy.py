@@ -16,7 +16,6 @@ from mycroft_fl.keys import PublicKey
 from mycroft_fl.privacy.accounting import Filter, multiplier_for
 from mycroft_fl.privacy.budget import Budget, Limits
 from mycroft_fl.represent.names import encoder_within
-from mycroft_fl.selection import METHODS
 
 NOISED = frozenset({"score", "gradient"})
 
@@ -115,6 +114,9 @@ class Policy:
 
     def check(self, request: Request, peer: str = "", today: datetime.date | None = None) -> None:
         """Refuse what is not allowed, by the request's parameters alone and never by the data."""
+        # Here, since it loads torch: the vault's server and commands read policies without.
+        from mycroft_fl.selection import METHODS
+
         if self.expires is not None and (today or datetime.date.today()) > self.expires:
             raise Refused(f"this policy ended on {self.expires}")
         if self.trainers and peer not in [each.peer for each in self.trainers]:

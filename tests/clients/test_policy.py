@@ -53,8 +53,8 @@ def test_a_table_gives_a_policy() -> None:
         ({"max-record": 3}, "unknown key 'policy.max-record'; did you mean 'max-records'?"),
         (
             {"zzz": 3},
-            "unknown key 'policy.zzz'; choose from ['answers', 'clip', 'delta', 'encoders', 'epsilon', "
-            "'epsilon-minus', 'expires', 'max-records', 'models', 'modes', 'noise-multiplier', "
+            "unknown key 'policy.zzz'; choose from ['answers', 'approval', 'clip', 'delta', 'encoders', "
+            "'epsilon', 'epsilon-minus', 'expires', 'max-records', 'models', 'modes', 'noise-multiplier', "
             "'own-methods', 'records-at-least', 'strength']",
         ),
         ({"max_records": 3}, "unknown key 'policy.max_records'; did you mean 'max-records'?"),
