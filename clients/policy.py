@@ -38,6 +38,10 @@ class TrainerLimits:
         """Who it is to the ledger."""
         return self.name if self.key is None else self.key.fingerprint
 
+    def __post_init__(self) -> None:
+        for name in ("epsilon", "epsilon_minus"):
+            _positive(self, name, f"trainers '{self.name}': ")
+
 
 @dataclass(frozen=True)
 class Policy:
@@ -45,8 +49,10 @@ class Policy:
 
     `max_records` raw examples; `epsilon` at `delta` for what is noised; `epsilon_minus` for the
     choice of `raw-gumbel`, made with `strength` among at least `records_at_least` records, a number
-    the owner makes public. `noise_multiplier` 0 divides epsilon by `answers`. `clip` bounds a
-    gradient, a public constant. `models` are the architectures that are built (empty: all known).
+    the owner makes public, and by utility only where a noised count, paid from epsilon, finds
+    `useful_at_least` useful ones (0: always). `noise_multiplier` 0 divides epsilon by `answers`.
+    `clip` bounds a gradient, a public constant. `models` are the architectures that are built
+    (empty: all known).
     `trainers` who may ask (empty: whoever asks), `expires` the last day on which anybody may.
     `own_methods` are import paths of methods that this owner trusts beside the built-in ones: a
     method is code, and a request only names it. `encoders` may be opened. With `approval` a person
@@ -65,6 +71,7 @@ class Policy:
     clip: float = 1.0
     strength: float = 4.0
     records_at_least: int = 0
+    useful_at_least: int = 0
     models: tuple[str, ...] = ()
     expires: datetime.date | None = None
     trainers: tuple[TrainerLimits, ...] = ()
@@ -75,12 +82,13 @@ class Policy:
             raise InputError(f"policy.modes is {list(self.modes)}; choose from {list(MODES)}")
         _at_least(self, "max_records", 0)
         _at_least(self, "records_at_least", 0)
+        _at_least(self, "useful_at_least", 0)
         _at_least(self, "answers", 1)
         for name in ("epsilon", "epsilon_minus", "clip", "strength"):
             _positive(self, name)
         if self.noise_multiplier != 0:
             _positive(self, "noise_multiplier")
-        if NOISED & set(self.modes) and self.epsilon is None:
+        if self.epsilon is None and (NOISED & set(self.modes) or self.useful_at_least):
             raise InputError(
                 "policy.epsilon is missing; what is noised is paid from it, such as 1.0"
             )
@@ -142,9 +150,9 @@ class Policy:
             overall,
             Budget.of(
                 own.max_records,
-                own.epsilon or self.epsilon,
+                self.epsilon if own.epsilon is None else own.epsilon,
                 self.delta,
-                own.epsilon_minus or self.epsilon_minus,
+                self.epsilon_minus if own.epsilon_minus is None else own.epsilon_minus,
             ),
         )
 
@@ -178,6 +186,7 @@ _KINDS: dict[str, type] = {
     "clip": float,
     "strength": float,
     "records_at_least": int,
+    "useful_at_least": int,
     "models": list,
     "expires": datetime.date,
     "approval": bool,
@@ -207,9 +216,7 @@ def _at_least(policy: Policy, name: str, least: int) -> None:
         raise InputError(f"policy.{name.replace('_', '-')} is {value}; it must be at least {least}")
 
 
-def _positive(policy: Policy, name: str) -> None:
-    value = getattr(policy, name)
+def _positive(limits: Policy | TrainerLimits, name: str, of: str = "policy.") -> None:
+    value = getattr(limits, name)
     if value is not None and not 0 < value < math.inf:
-        raise InputError(
-            f"policy.{name.replace('_', '-')} is {value}; it must be above 0 and finite"
-        )
+        raise InputError(f"{of}{name.replace('_', '-')} is {value}; it must be above 0 and finite")

@@ -15,6 +15,7 @@ from mycroft_fl.commands.federation import try_federation
 from mycroft_fl.commands.lists import scenarios, settings
 from mycroft_fl.commands.owner import owner
 from mycroft_fl.commands.privacy import run_audit, show_ledger
+from mycroft_fl.commands.report import report
 from mycroft_fl.commands.select import select
 from mycroft_fl.commands.simulate import simulate
 from mycroft_fl.commands.trainer import trainer
@@ -35,6 +36,7 @@ def cli(context: click.Context) -> None:
 
 cli.add_command(simulate)
 cli.add_command(select)
+cli.add_command(report)
 cli.add_command(show_ledger)
 cli.add_command(run_audit)
 cli.add_command(owner)

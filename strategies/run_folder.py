@@ -15,13 +15,14 @@ import numpy as np
 from mycroft_fl.errors import InputError
 from mycroft_fl.models.fitting import AnyModel
 from mycroft_fl.models.weights import save_model, suffix_of
+from mycroft_fl.task import Task
 from strategies.standing import RoundRecord, Standing
 
 FILES = (
-    "result.json", "summary.md", "rounds.jsonl", "acquired.npz", "error.json", "flower.log",
-    "run.json", "outcome.json", ".lock",
+    "result.json", "summary.md", "rounds.jsonl", "task.json", "acquired.npz", "error.json",
+    "flower.log", "report.html", "run.json", "outcome.json", ".lock",
 )  # fmt: skip
-CHECKPOINTS = "checkpoints"
+CHECKPOINTS, PLOTS = "checkpoints", "plots"
 FOLDERS = ("models", "owners", CHECKPOINTS)
 MARKER = ".mycroft-run"
 
@@ -124,6 +125,11 @@ class RunFolder:
         save_model(model, part)
         part.rename(whole)
 
+    def save_task(self, task: Task) -> None:
+        """Write what an acquired example's arrays mean: class names, and a table's columns."""
+        table = task.table.as_dict() if task.table else None
+        self.save_json("task.json", {"classes": list(task.classes), "table": table})
+
     def add_round(self, record: RoundRecord) -> None:
         """Append a round to `rounds.jsonl`, durable when this returns."""
         with (self.path / "rounds.jsonl").open("a") as lines:
@@ -177,7 +183,7 @@ class RunFolder:
 def _move_run(source: Path, to: Path) -> None:
     """Move a run's files and folders to a folder on the same disk."""
     to.mkdir(exist_ok=True)
-    for name in (*FILES, *FOLDERS):
+    for name in (*FILES, *FOLDERS, PLOTS):
         if (source / name).exists():
             (source / name).rename(to / name)
 
@@ -185,5 +191,5 @@ def _move_run(source: Path, to: Path) -> None:
 def _remove_run(path: Path) -> None:
     for name in FILES:
         (path / name).unlink(missing_ok=True)
-    for name in FOLDERS:
+    for name in (*FOLDERS, PLOTS):
         shutil.rmtree(path / name, ignore_errors=True)

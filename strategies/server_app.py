@@ -72,6 +72,7 @@ def run_trainer(grid: Grid, setup: TrainerSetup) -> MycroftStrategy:
     """
     folder, config = setup.folder, setup.config
     trainer = Trainer(setup.task, _data(setup), config)
+    folder.save_task(setup.task)
     folder.save_model("baseline", trainer.baseline)
     checkpoints = Checkpoints(folder.path / CHECKPOINTS, trainer)
     continuity = Continuity.on_disk(checkpoints, waits=setup.waits)
