@@ -22,6 +22,7 @@ from mycroft_fl.data.tables import Table, text_of
 from mycroft_fl.errors import DataError
 
 MOSTLY = 0.9
+MOST_CATEGORIES = 100_000
 FURTHEST = 100.0
 """Standard deviations. What lies further out says no more, and could ruin a model by itself."""
 
@@ -141,6 +142,8 @@ class TableSchema:
         """The schema that `as_dict` gave. Raises `DataError` on anything else."""
         try:
             columns = tuple(_column(dict(each)) for each in content["columns"])
+            if not 0 < len({each.name for each in columns}) == len(columns):
+                raise ValueError("it has no columns, or one twice")
             return cls(columns, bool(content["fills"]), bool(content["ignores"]))
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"this is not the description of a table ({error!r})") from error
@@ -149,7 +152,8 @@ class TableSchema:
 def fit_schema(table: Table, spec: DatasetSpec) -> TableSchema:
     """The schema of a trainer's training rows, by scikit-learn's preprocessing.
 
-    Raises `DataError` where a value is missing and not to be filled, or a column is empty.
+    Raises `DataError` where a column is empty, or has a logarithm without holding numbers. Values
+    that are missing are left out here; `encode` refuses or fills them.
     """
     for name in spec.log:
         if not pd.api.types.is_numeric_dtype(table.column(name)):
@@ -179,6 +183,8 @@ def _fitted(table: Table, name: str, log: bool) -> Column:
 
 def _column(content: dict[str, Any]) -> Column:
     kind = content.pop("kind")
+    if not isinstance(content["name"], str):
+        raise ValueError(f"a column is called {content['name']!r}")
     if kind == "numbers":
         numbers = Numbers(**content)
         values = np.array([numbers.fill, numbers.mean, numbers.scale], dtype=np.float64)
@@ -186,12 +192,17 @@ def _column(content: dict[str, Any]) -> Column:
             raise ValueError(f"column {numbers.name} is not scaled by finite numbers")
         return numbers
     if kind == "categories":
-        return Categories(**{**content, "known": tuple(map(str, content["known"]))})
+        names = Categories(**{**content, "known": tuple(map(str, content["known"]))})
+        if not 0 < len(set(names.known)) == len(names.known) <= MOST_CATEGORIES:
+            raise ValueError(f"column {names.name} has no categories, too many, or one twice")
+        return names
     raise ValueError(f"a column of kind {kind}")
 
 
 def _as_numbers(values: pd.Series) -> np.ndarray:
     """Floats; NaN for what is missing and for what is no number."""
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        values = values.astype(object)
     numbers = pd.to_numeric(values, errors="coerce")
     return np.array(numbers.to_numpy(dtype=np.float64, na_value=np.nan))
 

@@ -79,6 +79,16 @@ def test_a_schema_travels_as_json(tmp_path):
     for broken in ({}, {"columns": [{"kind": "code"}], "fills": True, "ignores": True}):
         with pytest.raises(DataError, match="not the description of a table"):
             TableSchema.from_dict(broken)
+    for change in (
+        lambda columns: columns * 2,
+        lambda columns: [],
+        lambda columns: [{**columns[0], "name": 7}],
+        lambda columns: [{"kind": "categories", "name": "p", "fill": "a", "known": ["a", "a"]}],
+        lambda columns: [{"kind": "categories", "name": "p", "fill": "a", "known": []}],
+    ):
+        plain = schema.as_dict()
+        with pytest.raises(DataError, match="not the description of a table"):
+            TableSchema.from_dict({**plain, "columns": change(plain["columns"])})
     hostile = schema.as_dict()
     hostile["columns"][0]["scale"] = 0.0
     with pytest.raises(DataError, match="not scaled by finite numbers"):
@@ -126,7 +136,9 @@ def test_each_flaw_of_an_owners_table_is_one_line_that_names_it(tmp_path, change
         (b"", "is empty (0 bytes)"),
         (ROWS.to_csv(index=False, sep=";").encode(), "its delimiter seems to be ';'; set delimiter"),
         (b"a,b,attack\n1,2,no\n1,2,3,4,5\n", "cannot be read as a table"),
-        (b"a,a,attack\n1,2,no\n", "there is no column 'host'"),
+        (b"host,a,a,attack\nh,1,2,no\n", "has two columns 'a'; rename one of them"),
+        (b"host,a, a,attack\nh,1,2,no\n", "has two columns 'a'; rename one of them"),
+        (b"host,a,attack\nh,1,no,9\nh,2,no,9\n", "cannot be read as a table"),
         (b"\xff\xfe\x00", "cannot be read as a table"),
     ],
 )  # fmt: skip
@@ -176,6 +188,20 @@ def test_parquet_holds_what_csv_holds(tmp_path):
         for kind in ("csv", "parquet")
     ]
     pd.testing.assert_frame_equal(both[0].table.features, both[1].table.features, check_dtype=False)
+
+
+def test_a_category_of_parquet_may_be_numbers_or_names(tmp_path):
+    pytest.importorskip("pyarrow")
+    typed = ROWS.astype({"protocol": "category", "port": "category"})
+    typed.to_parquet(tmp_path / "t.parquet")
+    spec = DatasetSpec("t.parquet", label="attack", drop=("host",))
+    dataset = load_dataset(spec, tmp_path)
+    write(tmp_path, ROWS)
+    plain = load_dataset(SPEC, tmp_path)
+    np.testing.assert_array_equal(
+        fit_schema(dataset.table, spec).encode(dataset.table),
+        fit_schema(plain.table, SPEC).encode(plain.table),
+    )
 
 
 @pytest.mark.data
