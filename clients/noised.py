@@ -14,6 +14,7 @@ from mycroft_fl.models.networks import Classifier, build
 from mycroft_fl.models.weights import load_flat_weights, load_head
 from mycroft_fl.privacy.mechanisms import UNITS
 from mycroft_fl.privacy.relevance import (
+    SCORE_BOUND,
     Target,
     gradient_rows,
     relevances,
@@ -32,7 +33,7 @@ def contributions(
     model = trainers_model(request, examples)
     values = relevances(model, examples, Target.of(model, request.hard))
     if request.mode == "score":
-        return Fraction(2), score_rows(values)
+        return SCORE_BOUND, score_rows(values)
     if request.head is not None:
         load_head(model, request.head)
     return Fraction(clip) ** 2, gradient_rows(model, examples, values, clip)

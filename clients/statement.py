@@ -14,7 +14,8 @@ def card_for(
 ) -> Card:
     """The card of the answer to a charged request, with totals of all that its trainer was given."""
     rows = ledger.rows()
-    (row,) = [each for each in rows if (each.peer, each.digest) == (key.peer, key.digest)]
+    row = ledger.row(key)
+    assert row is not None  # whoever states something has charged it
     spends = [each.spend for each in rows if each.peer == key.peer]
     hands_over, delta = row.mode in HANDING_OVER, policy.delta
     return Card(
@@ -30,5 +31,6 @@ def card_for(
         rho_total=sum(each.rho for each in spends),
         epsilon_minus_total=sum(each.epsilon_minus for each in spends),
         noise="none" if row.mode == "raw" else noise,
-        raw=any(each.mode == "raw" and each.records for each in rows),
+        # An empty answer too: that nothing was chosen is known of every record.
+        raw=any(each.mode == "raw" for each in rows),
     )

@@ -90,7 +90,7 @@ class Vault:
         self._noise_for = books.noise_for
         self._ledger = PrivacyLedger(books.folder / "ledger.sqlite", books.head)
         self._check_size()
-        self._ledger.note_limits(json.dumps(policy.limits("").overall.as_json()))
+        self._note(policy)
 
     def answer(self, request: Request, peer: str = ANYBODY) -> OwnerReport:
         """What the policy allows of what was asked, charged before it leaves, with its card.
@@ -112,8 +112,9 @@ class Vault:
             drawn = request.mode == "raw-gumbel"
             ids = self._draw(request, key) if drawn else self._pick(request, key)
             self.log.info("round %d: disclosed %d examples", request.server_round, len(ids))
-        # Of an earlier answer, what has left the data since cannot be handed over again.
-        held = ids[np.isin(ids, self._examples.ids)]
+        # Of an earlier answer, what has left the data since cannot be handed over again, nor what
+        # may no longer be.
+        held = ids[np.isin(ids, self._shareable().ids)]
         disclosed = self._examples[positions(self._examples.ids, held)]
         return OwnerReport(disclosed, self._card(key))
 
@@ -138,6 +139,8 @@ class Vault:
         self._ledger.charge(key, "raw-gumbel", spend, policy.limits(key.peer))
 
         def choose(disclosed: np.ndarray) -> np.ndarray:
+            if policy.records_at_least - len(disclosed) < least:
+                raise Refused("others were handed over meanwhile; the price no longer holds")
             fresh = np.flatnonzero(~np.isin(pool.ids, disclosed))
             noise = self._noise_for(key.digest)
             drawn = drawn_by_utility(levels[fresh], k, policy.strength, noise)
@@ -166,6 +169,20 @@ class Vault:
         numbers = np.frombuffer(content, np.float64)
         statistic = Statistic(numbers[:-1].copy(), float(numbers[-1]))
         return OwnerReport(card=self._card(key), statistic=statistic)
+
+    def _note(self, policy: Policy) -> None:
+        """Leave the limits in the ledger, and what its noise is worth, which must not change.
+
+        Else answers kept from a simulation would leave under a real owner's card.
+        """
+        noise, noted = self._noise_for("0" * 64).origin, json.loads(self._ledger.limits() or "{}")
+        if noted.get("noise", noise) != noise:
+            raise InputError(
+                f"the ledger's answers have noise of '{noted['noise']}', and this vault's is '{noise}'; "
+                "begin with an empty folder"
+            )
+        limits = policy.limits("").overall.as_json()
+        self._ledger.note_limits(json.dumps({**limits, "noise": noise}))
 
     def _shareable(self) -> Examples:
         """The records that may be handed over as they are, each content once."""

@@ -18,17 +18,15 @@ MODES = ("raw", "raw-gumbel", "score", "gradient")
 HANDING_OVER = frozenset({"raw", "raw-gumbel"})
 """The modes in which examples leave."""
 
-RUN_MODES: dict[str, tuple[str, ...]] = {
-    "raw": ("raw",),
-    "raw-gumbel": ("raw-gumbel",),
-    "score": ("score",),
-    "score-then-raw": ("score", "raw"),
-    "gradient": ("score", "gradient"),
-}
-"""How a run may go, and what its owners are then asked for: first the one, then the other."""
-
 SCORE_VALUES = 4
 """A score's numbers: the sum of relevances, and how many records are against, of little use, useful."""
+
+COUNT_WEIGHT = 0.5
+"""What a record counts for in those three numbers.
+
+All four get the same noise, which grows with the length of a record's row: counted half, records
+cost the sum that owners are ranked by a fifth less of it.
+"""
 
 Failure = Literal["error", "timeout", "malformed", "refused", "duplicate"]
 """All that the trainer sees of an owner's failure; the detail stays in the owner's log."""
@@ -65,6 +63,14 @@ class Statistic:
 
     values: Float64[np.ndarray, " d"]
     sigma: float
+
+    def counted(self) -> Float64[np.ndarray, " 3"]:
+        """Of a score: how many records are against, of little use, useful; negative at times.
+
+        With noise of standard deviation sigma / `COUNT_WEIGHT`.
+        """
+        counts: np.ndarray = self.values[1:] / COUNT_WEIGHT
+        return counts
 
 
 @dataclass(frozen=True, eq=False)

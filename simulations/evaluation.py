@@ -21,6 +21,7 @@ from mycroft_fl.report.summary import summary
 from mycroft_fl.seeds import derived_seed
 from simulations.simulation import Simulation
 from strategies.mycroft import MycroftStrategy
+from strategies.plans import PLANS
 from strategies.standing import Standing
 
 SCHEMA = 1
@@ -180,8 +181,8 @@ def _warnings(
         warnings.append(
             "SIMULATED noise: whoever knows the seed can subtract it; nothing is hidden"
         )
-    if not strategy.books.disclosed and config.mode in ("score", "gradient"):
-        pass  # as it should be
+    if not any(plan.hands_over for plan in PLANS[config.mode]):
+        pass  # nothing to acquire
     elif not strategy.books.disclosed:
         warnings.append("nothing was acquired: no owner handed anything over")
     elif config.method not in ("random", "full"):

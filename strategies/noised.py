@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float32
 from scipy import stats
 
-from mycroft_fl.exchange import Statistic
+from mycroft_fl.exchange import COUNT_WEIGHT, Statistic
 from mycroft_fl.models.fitting import accuracy, as_input
 from mycroft_fl.models.networks import Classifier
 from mycroft_fl.models.weights import flat_head, load_head
@@ -26,8 +26,8 @@ def relevance_score(statistic: Statistic, confidence: float) -> Score:
     The interval is the noise's alone: the sum is over all the owner holds, not over a sample.
     Divided by the noised count, since the true one is private.
     """
-    total, *bins = statistic.values.tolist()
-    records = max(sum(bins), statistic.sigma, 1.0)
+    total = float(statistic.values[0])
+    records = max(float(statistic.counted().sum()), statistic.sigma, 1.0)
     half = float(stats.norm.ppf((1 + confidence) / 2)) * statistic.sigma
     return Score(total / records, (total - half) / records, (total + half) / records)
 
@@ -56,7 +56,7 @@ class NoisedSteps:
     ) -> NoisedSteps | None:
         """Steps with the owners whose scores earn it; None where there are none."""
         useful = {
-            owner: max(float(statistic.values[-1]), statistic.sigma)
+            owner: max(float(statistic.counted()[-1]), statistic.sigma / COUNT_WEIGHT)
             for owner, statistic in statistics.items()
             if owner in scores and scores[owner].low > 0
         }

@@ -36,7 +36,7 @@ def test_nobody_imports_whom_it_may_not():
 
 
 HOUSE = {
-    "mycroft_fl": ["wire", "selection"],
+    "mycroft_fl": ["wire", "sealed", "selection"],
     "mycroft_fl.commands": ["simulate"],
     "strategies": ["mycroft"],
     "clients": ["client_app", "vault"],
@@ -70,7 +70,7 @@ def build_house(folder: Path, sources: dict[str, str]) -> None:
         ("clients.vault", "import strategies.mycroft", "trainer and owner never each other"),
         ("strategies.mycroft", "import simulations.run", "trainer and owner never each other"),
         ("mycroft_fl.selection", "import simulations.run", "all see the"),
-        ("mycroft_fl.selection", "import flwr.app", "wire.py alone knows Flower"),
+        ("mycroft_fl.selection", "import flwr.app", "wire.py and sealed.py alone know Flower"),
         ("mycroft_fl.wire", "import torch", "loads no torch"),
         ("clients.client_app", "import clients.vault", "loads no torch"),
     ],
@@ -93,6 +93,7 @@ def test_each_broken_rule_is_caught(tmp_path, module, line, broken):
         ("mycroft_fl", ["flwr", "opacus", "torch"]),
         ("mycroft_fl.cli", ["flwr", "opacus", "torch", "simulations", "strategies", "clients"]),
         ("mycroft_fl.wire", ["torch", "opacus", "ray"]),
+        ("mycroft_fl.sealed", ["torch", "opacus", "ray"]),
         ("clients.client_app", ["torch", "opacus", "ray", "strategies", "simulations"]),
         ("mycroft_fl.selection", ["flwr", "opacus", "strategies", "clients", "simulations"]),
         ("clients.vault", ["flwr", "opacus", "strategies", "simulations"]),

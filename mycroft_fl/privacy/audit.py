@@ -19,7 +19,9 @@ from scipy import stats
 
 Outputs = Float64[np.ndarray, " runs"]
 CONFIDENCE = 0.9999
-"""So that a correct mechanism fails once in ten thousand audits."""
+"""Of all bounds of one audit together: a correct mechanism fails once in ten thousand audits."""
+BOUNDS = 16
+"""How many one audit takes: two at each of two cuts, for both tails of either data set."""
 LEAST_BEYOND = 30
 """Runs beyond a cut, of the half that chooses it: fewer say nothing."""
 
@@ -43,7 +45,8 @@ def audit(with_unit: Outputs, without: Outputs, *, delta: float) -> Audited:
     give Clopper-Pearson intervals. mu of a cut is Phi^-1(1 - fpr) - Phi^-1(fnr).
     """
     epsilon = mu = 0.0
-    for one, other in ((with_unit, without), (without, with_unit), (-with_unit, -without)):
+    pairs = ((with_unit, without), (without, with_unit))
+    for one, other in (*pairs, *((-first, -second) for first, second in pairs)):
         first_one, counted_one = np.array_split(one, 2)
         first_other, counted_other = np.array_split(other, 2)
         cut = _best_cut(first_one, first_other, delta)
@@ -145,12 +148,12 @@ def _best_cut(one: Outputs, other: Outputs, delta: float) -> float | None:
 
 
 def _at_least(count: int, n: int) -> float:
-    """Clopper-Pearson: with confidence, the probability is at least this."""
-    return float(stats.beta.ppf((1 - CONFIDENCE) / 2, count, n - count + 1)) if count else 0.0
+    """Clopper-Pearson, at `CONFIDENCE` over all bounds: the probability is at least this."""
+    return float(stats.beta.ppf((1 - CONFIDENCE) / BOUNDS, count, n - count + 1)) if count else 0.0
 
 
 def _at_most(count: int, n: int) -> float:
-    """Clopper-Pearson: with confidence, the probability is at most this."""
-    return (
-        float(stats.beta.ppf(1 - (1 - CONFIDENCE) / 2, count + 1, n - count)) if count < n else 1.0
-    )
+    """Clopper-Pearson, at `CONFIDENCE` over all bounds: the probability is at most this."""
+    if count == n:
+        return 1.0
+    return float(stats.beta.ppf(1 - (1 - CONFIDENCE) / BOUNDS, count + 1, n - count))

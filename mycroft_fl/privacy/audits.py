@@ -81,10 +81,13 @@ def audit_score() -> Iterator[Finding]:
     others = relevance.score_rows(np.linspace(-1, 1, 20))
     for multiplier in (1.0, 0.5, 0.25):
         name = f"one record, noise multiplier {multiplier:g}"
-        yield from _gaussian("score", name, np.vstack([row, others]), Fraction(2), multiplier)
+        yield from _gaussian(
+            "score", name, np.vstack([row, others]), relevance.SCORE_BOUND, multiplier
+        )
     rows = np.vstack([np.repeat(row, 50, axis=0), others])
     persons = np.array([0] * 50 + list(range(1, 21)))
-    yield from _gaussian("score", "one person with 50 records", rows, Fraction(2), 1.0, persons, 50)
+    name, bound = "one person with 50 records", relevance.SCORE_BOUND
+    yield from _gaussian("score", name, rows, bound, 1.0, persons, 50)
 
 
 def audit_gradient() -> Iterator[Finding]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
 RAW = "raw"
+PROMISES = ("epsilon", "epsilon_total", "rho", "rho_total")
 ADJACENCY = "add or remove one unit; how many there are is private"
 
 
@@ -15,7 +17,8 @@ class Card:
 
     Numbers are per `unit`, a record or a person. `epsilon` and `rho` are of this answer alone,
     `..._total` of all noised answers to this trainer together; `epsilon_limit` is what the ledger
-    enforces over all trainers. 0 where nothing is promised.
+    enforces over all trainers. Where nothing is promised they are 0 here, and null in a result file:
+    an epsilon of 0 would be the strongest promise of all.
     `epsilon_minus_total` is for the choice of drawn examples. `noise` is where the randomness came
     from; `raw` that examples were handed over by a choice without noise, now or before.
     """
@@ -71,8 +74,9 @@ class Card:
         if self.mode == "raw-gumbel":
             return (
                 f"These {self.records} records are disclosed in full to the trainer. Of any other "
-                f"{self.unit}, the choice tells no more than epsilon-minus = "
-                f"{self.epsilon_minus_total:.3g}."
+                f"{self.unit}, the choices made for this trainer tell no more than epsilon-minus = "
+                f"{self.epsilon_minus_total:.3g}; that it was itself among those drawn had a chance "
+                f"of at most {-math.expm1(-self.epsilon_minus_total):.3g}."
             )
         return (
             f"(epsilon {self.epsilon:.3g}, delta {self.delta:g}) per {self.unit}, {ADJACENCY}; with all "
@@ -83,8 +87,10 @@ class Card:
 
     def as_json(self) -> dict[str, Any]:
         """The card in a result file: the numbers, and what they mean."""
+        promised = {name: getattr(self, name) or None for name in PROMISES}
         return {
             **asdict(self),
+            **promised,
             "adjacency": ADJACENCY,
             "promise": self.promise(),
             "taints": self.taints(),

@@ -74,9 +74,9 @@ def sgd_of(text: str) -> SgdRun:
     return SgdRun(*json.loads(text))
 
 
-def answer_hash(spend_hash: str, content: bytes) -> str:
-    """Ties an answer to the charge that paid for it."""
-    return hashlib.sha256(spend_hash.encode() + content).hexdigest()
+def answer_hash(previous: str, spend_hash: str, content: bytes) -> str:
+    """Ties an answer to the charge that paid for it and to the answer before it."""
+    return hashlib.sha256(f"{previous}{spend_hash}".encode() + content).hexdigest()
 
 
 def problems_of(connection: sqlite3.Connection) -> list[str]:
@@ -89,13 +89,23 @@ def problems_of(connection: sqlite3.Connection) -> list[str]:
         if row.hash != row.computed_hash():
             problems.append(f"entry {row.seq} was changed after it was made")
         previous = row.hash
-    by_seq = {row.seq: row for row in rows}
-    answers = connection.execute("SELECT spend, content, hash FROM answer").fetchall()
-    for seq, content, claimed in answers:
-        row_of = by_seq.get(seq)
-        if row_of is None or claimed != answer_hash(row_of.hash, content):
-            problems.append(f"the answer to entry {seq} was changed after it was made")
-    return problems + _problems_of_disclosures(connection, {a[0]: a[1] for a in answers})
+    found, answers = _problems_of_answers(connection, {row.seq: row.hash for row in rows})
+    return problems + found + _problems_of_disclosures(connection, answers)
+
+
+def _problems_of_answers(
+    connection: sqlite3.Connection, charged: dict[int, str]
+) -> tuple[list[str], dict[int, bytes]]:
+    """What is wrong with the chain of answers; and the answers, by the charge that paid for each."""
+    problems, answers, last = [], {}, BEGINNING
+    told = connection.execute("SELECT seq, spend, content, previous, hash FROM answer ORDER BY seq")
+    for place, (seq, spend, content, previous, hash_) in enumerate(told, start=1):
+        if seq != place or previous != last:
+            problems.append(f"an answer before that to entry {spend} is missing")
+        if hash_ != answer_hash(previous, charged.get(spend, ""), content):
+            problems.append(f"the answer to entry {spend} was changed after it was made")
+        answers[spend], last = content, hash_
+    return problems, answers
 
 
 def _problems_of_disclosures(
@@ -115,8 +125,25 @@ def _problems_of_disclosures(
     ]
 
 
+@dataclass(frozen=True, order=True)
+class Links:
+    """The last link of both chains: of charges, and of answers. Both only ever grow."""
+
+    charges: int = 0
+    answers: int = 0
+    charge_hash: str = BEGINNING
+    answer_hash: str = BEGINNING
+
+    @classmethod
+    def of(cls, connection: sqlite3.Connection) -> Links:
+        """Those of a ledger."""
+        charges, charge_hash = connection.execute("SELECT max(seq), hash FROM spend").fetchone()
+        answers, hash_ = connection.execute("SELECT max(seq), hash FROM answer").fetchone()
+        return cls(charges or 0, answers or 0, charge_hash or BEGINNING, hash_ or BEGINNING)
+
+
 class Head:
-    """The chain's last link in a file of its own: a ledger that lacks it is an older copy."""
+    """The chains' last links in a file of its own: a ledger that lacks them is an older copy."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -128,34 +155,58 @@ class Head:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    def check(self, connection: sqlite3.Connection, ledger: Path) -> None:
-        """`InputError` where the ledger does not hold the link that was written down last."""
-        seq, hash_ = self._read()
-        if seq == 0:
-            return
-        found = connection.execute("SELECT hash FROM spend WHERE seq = ?", (seq,)).fetchone()
-        if found is None or found[0] != hash_:
-            raise InputError(
-                f"{ledger} is not the ledger that reached entry {seq} by {self._path}: an older copy "
-                "was put in its place, or it was changed; bring the latest one back"
-            )
+    def begin(self) -> None:
+        """Write down that nothing was entered yet, unless something is written already.
 
-    def advance(self, seq: int, hash_: str) -> None:
-        """Write the link down unless a later one already is; durable when this returns."""
-        with self.locked():
-            if self._read()[0] >= seq:
-                return
-            whole = self._path.with_suffix(".head.part")
-            with whole.open("w") as file:
-                file.write(f"{seq} {hash_}\n")
-                file.flush()
-                os.fsync(file.fileno())
-            whole.rename(self._path)
-
-    def _read(self) -> tuple[int, str]:
+        Before the ledger is made, so that a head that is missing later was taken away. Call it
+        locked.
+        """
         if not self._path.exists():
-            return 0, BEGINNING
-        seq, _, hash_ = self._path.read_text().strip().partition(" ")
-        if not seq.isdigit():
+            self._write(Links())
+
+    def check(self, connection: sqlite3.Connection, ledger: Path) -> None:
+        """`InputError` where the ledger does not hold the links that were written down last."""
+        links = self._read(ledger)
+        for table, seq, hash_ in (
+            ("spend", links.charges, links.charge_hash),
+            ("answer", links.answers, links.answer_hash),
+        ):
+            found = connection.execute(f"SELECT hash FROM {table} WHERE seq = ?", (seq,)).fetchone()
+            if seq and (found is None or found[0] != hash_):
+                what = "entry" if table == "spend" else "answer"
+                raise InputError(
+                    f"{ledger} is not the ledger that reached {what} {seq} by {self._path}: an older "
+                    "copy was put in its place, or it was changed; bring the latest one back"
+                )
+
+    def advance(self, links: Links, ledger: Path) -> None:
+        """Write the links down unless later ones already are; durable when this returns."""
+        if self._read(ledger) >= links:
+            return
+        with self.locked():
+            if self._read(ledger) < links:
+                self._write(links)
+
+    def _write(self, links: Links) -> None:
+        whole = self._path.with_suffix(".head.part")
+        with whole.open("w") as file:
+            file.write(" ".join(map(str, astuple(links))) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        whole.rename(self._path)
+        folder = os.open(self._path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)  # or the renaming itself could be lost with the power
+        finally:
+            os.close(folder)
+
+    def _read(self, ledger: Path) -> Links:
+        if not self._path.exists():
+            raise InputError(
+                f"{self._path}, where the head of {ledger} is kept, is not there; name the right "
+                "file (ledger-head, or --head), or bring it back: without it an older copy passes"
+            )
+        words = self._path.read_text().split()
+        if len(words) != 4 or not (words[0].isdigit() and words[1].isdigit()):
             raise InputError(f"{self._path} is no ledger's head; bring the right one back")
-        return int(seq), hash_
+        return Links(int(words[0]), int(words[1]), words[2], words[3])

@@ -9,69 +9,84 @@ is kept in a file elsewhere, so that an older copy of the ledger does not pass f
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
-from jaxtyping import Int64
 
 from mycroft_fl.errors import InputError, Refused
 from mycroft_fl.privacy.accounting import Spend
 from mycroft_fl.privacy.budget import Limits
-from mycroft_fl.privacy.chain import Head, Row, answer_hash, problems_of, sgd_of, spend_of
+from mycroft_fl.privacy.chain import Head, Links, Row, problems_of
+from mycroft_fl.privacy.entries import (
+    Ids,
+    Key,
+    answer_of,
+    charged,
+    disclosed_ids,
+    enter,
+    hand_over,
+    ids_of,
+    keep,
+    row_of,
+    seq_of,
+)
 from mycroft_fl.privacy.tables import SCHEMA, VERSION
 
-Ids = Int64[np.ndarray, " n"]
-
-
-@dataclass(frozen=True)
-class Key:
-    """Names one answer: the data it is from, the trainer it went to, the request's whole content."""
-
-    dataset: str
-    peer: str
-    digest: str
+__all__ = ["Ids", "Key", "PrivacyLedger"]
 
 
 class PrivacyLedger:
-    """One owner's ledger. `head` is where the chain's head is kept; else beside the file.
+    """One owner's ledger. `head` is where the chains' head is kept; else beside the file.
 
-    `InputError` where the file is no ledger, or is behind its head.
+    `InputError` where the file is no ledger, is behind its head, or does not add up: what was spent
+    is read from its rows, so a changed one would buy what was sold already. `examined` False leaves
+    the last to `problems`, for whoever wants to read on.
     """
 
-    def __init__(self, path: Path, head: Path | None = None) -> None:
+    def __init__(self, path: Path, head: Path | None = None, *, examined: bool = True) -> None:
         self._path = path
         self._head = Head(head or path.with_suffix(".head"))
         with self._head.locked():
             self._create()
         with self._reading() as connection:
             self._head.check(connection, self._path)
+        if examined and (found := self.problems()):
+            raise InputError(
+                f"{path} does not add up: {'; '.join(found[:3])}; bring the latest whole one back"
+            )
 
     def disclosed(self) -> Ids:
         """The ids of all examples that were ever handed over."""
         with self._reading() as connection:
-            return _disclosed(connection)
+            return disclosed_ids(connection)
 
     def recall(self, key: Key) -> bytes | None:
         """What answered this request; None if it is new, or was charged and never answered."""
         with self._reading() as connection:
-            return _answer(connection, key)
+            self._head.check(connection, self._path)
+            content, links = answer_of(connection, key), Links.of(connection)
+        # Whoever entered it may have died before the head knew, and now it leaves.
+        self._head.advance(links, self._path)
+        return content
 
     def recall_ids(self, key: Key) -> Ids | None:
         """The ids of the examples that answered this request, in order; None as in `recall`."""
         content = self.recall(key)
-        return None if content is None else _ids(content)
+        return None if content is None else ids_of(content)
 
     def charge(self, key: Key, mode: str, spend: Spend, limits: Limits) -> None:
         """Enter what an answer costs, once for each key; durable when this returns.
 
-        `Refused` where it would pass a limit: nothing is charged then.
+        `Refused` where it would pass a limit: nothing is charged then. `Refused` as well where the
+        request was charged before at another price and never answered: the owner's file has changed
+        since, and the new noise is not what was paid for.
         """
         with self._writing() as connection:
-            if _seq(connection, key) is None:
-                _enter(connection, key, mode, spend, limits)
+            seq = seq_of(connection, key)
+            if seq is None:
+                enter(connection, key, mode, spend, limits)
+            elif row_of(connection, seq).spend != spend and answer_of(connection, key) is None:
+                raise Refused("this request was charged at another price; ask anew")
 
     def store(self, key: Key, content: bytes) -> bytes:
         """Keep the answer to a charged request; what this returns may leave, and nothing else.
@@ -79,8 +94,8 @@ class PrivacyLedger:
         If another process stored one first, that is the answer.
         """
         with self._writing() as connection:
-            earlier = _answer(connection, key)
-            return _keep(connection, key, content) if earlier is None else earlier
+            earlier = answer_of(connection, key)
+            return keep(connection, key, content) if earlier is None else earlier
 
     def disclose(self, key: Key, ids: Ids, limits: Limits, *, mode: str = "raw") -> Ids:
         """Charge examples that were already chosen; what this returns may leave, and nothing else.
@@ -89,12 +104,12 @@ class PrivacyLedger:
         charged. `Refused` above a limit, or for an example that was handed over before.
         """
         with self._writing() as connection:
-            earlier = _answer(connection, key)
+            earlier = answer_of(connection, key)
             if earlier is not None:
-                return _ids(earlier)
+                return ids_of(earlier)
             listed = [int(each) for each in ids]
-            _enter(connection, key, mode, Spend(records=len(listed)), limits)
-            return _hand_over(connection, key, listed)
+            enter(connection, key, mode, Spend(records=len(listed)), limits)
+            return hand_over(connection, key, listed)
 
     def draw(self, key: Key, choose: Callable[[Ids], Ids]) -> Ids:
         """Choose examples for a charged request, knowing the ids that were ever handed over.
@@ -102,16 +117,16 @@ class PrivacyLedger:
         No more than were charged; the choice and its entry are one transaction.
         """
         with self._writing() as connection:
-            earlier = _answer(connection, key)
+            earlier = answer_of(connection, key)
             if earlier is not None:
-                return _ids(earlier)
-            listed = [int(each) for each in choose(_disclosed(connection))]
+                return ids_of(earlier)
+            listed = [int(each) for each in choose(disclosed_ids(connection))]
             paid = connection.execute(
-                "SELECT records FROM spend WHERE seq = ?", (_charged(connection, key),)
+                "SELECT records FROM spend WHERE seq = ?", (charged(connection, key),)
             ).fetchone()[0]
             if len(listed) > paid:
                 raise Refused(f"{len(listed)} records were drawn, {paid} are paid for")
-            return _hand_over(connection, key, listed)
+            return hand_over(connection, key, listed)
 
     def note_limits(self, content: str) -> None:
         """Remember the limits in force, as JSON, for whoever reads the ledger later."""
@@ -128,10 +143,8 @@ class PrivacyLedger:
     def row(self, key: Key) -> Row | None:
         """The charge for one answer; None where there was none."""
         with self._reading() as connection:
-            found = connection.execute(
-                "SELECT * FROM spend WHERE seq = ?", (_seq(connection, key),)
-            ).fetchone()
-        return None if found is None else Row(*found)
+            seq = seq_of(connection, key)
+            return None if seq is None else row_of(connection, seq)
 
     def limits(self) -> str | None:
         """The limits noted last."""
@@ -145,6 +158,8 @@ class PrivacyLedger:
             return problems_of(connection)
 
     def _create(self) -> None:
+        if not self._path.exists():
+            self._head.begin()
         try:
             with closing(self._connect()) as connection:
                 version = connection.execute("PRAGMA user_version").fetchone()[0]
@@ -180,14 +195,13 @@ class PrivacyLedger:
             try:
                 self._head.check(connection, self._path)
                 yield connection
-                last = connection.execute("SELECT max(seq), hash FROM spend").fetchone()
+                links = Links.of(connection)
             except BaseException:
                 connection.execute("ROLLBACK")
                 raise
             connection.execute("COMMIT")
         # After the commit: a head that is behind is caught up, one that is ahead is an alarm.
-        if last[0] is not None:
-            self._head.advance(*last)
+        self._head.advance(links, self._path)
 
 
 def _create_tables(connection: sqlite3.Connection) -> None:
@@ -197,76 +211,3 @@ def _create_tables(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
     connection.execute(f"PRAGMA user_version = {VERSION}")
     connection.execute("COMMIT")
-
-
-def _seq(connection: sqlite3.Connection, key: Key) -> int | None:
-    found = connection.execute(
-        "SELECT seq FROM spend WHERE dataset = ? AND peer = ? AND digest = ?",
-        (key.dataset, key.peer, key.digest),
-    ).fetchone()
-    return None if found is None else int(found[0])
-
-
-def _charged(connection: sqlite3.Connection, key: Key) -> int:
-    seq = _seq(connection, key)
-    if seq is None:
-        raise Refused("this request was never charged, so nothing may leave for it")
-    return seq
-
-
-def _answer(connection: sqlite3.Connection, key: Key) -> bytes | None:
-    seq = _seq(connection, key)
-    found = connection.execute("SELECT content FROM answer WHERE spend = ?", (seq,)).fetchone()
-    return None if found is None else bytes(found[0])
-
-
-def _enter(
-    connection: sqlite3.Connection, key: Key, mode: str, spend: Spend, limits: Limits
-) -> None:
-    limits.overall.check(_earlier(connection), spend, "over all trainers")
-    if limits.peer is not None:
-        limits.peer.check(_earlier(connection, key.peer), spend, "for this trainer")
-    last = connection.execute("SELECT seq, hash FROM spend ORDER BY seq DESC LIMIT 1").fetchone()
-    at = connection.execute("SELECT strftime('%Y-%m-%dT%H:%M:%fZ')").fetchone()[0]
-    row = Row.after(last, (at, key.dataset, key.peer, key.digest, mode), spend)
-    marks = ", ".join("?" * len(row.values()))
-    connection.execute(f"INSERT INTO spend VALUES ({marks})", row.values())
-
-
-def _earlier(connection: sqlite3.Connection, peer: str | None = None) -> Sequence[Spend]:
-    """What was spent so far, by one peer or by all: a total, and each run of DP-SGD."""
-    where, values = ("WHERE peer = ?", (peer,)) if peer is not None else ("", ())
-    records, rho, epsilon_minus = connection.execute(
-        f"SELECT total(records), total(rho), total(epsilon_minus) FROM spend {where}", values
-    ).fetchone()
-    runs = connection.execute(f"SELECT sgd FROM spend {where}", values).fetchall()
-    total = spend_of(int(records), rho, epsilon_minus, "")
-    return [total, *(Spend(sgd=sgd_of(run)) for (run,) in runs if run)]
-
-
-def _hand_over(connection: sqlite3.Connection, key: Key, listed: list[int]) -> Ids:
-    seq = _charged(connection, key)
-    rows = [(example, position, seq) for position, example in enumerate(listed)]
-    try:
-        connection.executemany("INSERT INTO disclosure VALUES (?, ?, ?)", rows)
-    except sqlite3.IntegrityError as error:
-        raise Refused("an example of this answer was handed over before") from error
-    return _ids(_keep(connection, key, np.array(listed, "<i8").tobytes()))
-
-
-def _keep(connection: sqlite3.Connection, key: Key, content: bytes) -> bytes:
-    seq = _charged(connection, key)
-    (chained,) = connection.execute("SELECT hash FROM spend WHERE seq = ?", (seq,)).fetchone()
-    connection.execute(
-        "INSERT INTO answer VALUES (?, ?, ?)", (seq, content, answer_hash(chained, content))
-    )
-    return content
-
-
-def _disclosed(connection: sqlite3.Connection) -> Ids:
-    rows = connection.execute("SELECT example FROM disclosure").fetchall()
-    return np.array([row[0] for row in rows], dtype=np.int64)
-
-
-def _ids(content: bytes) -> Ids:
-    return np.frombuffer(content, "<i8").astype(np.int64)

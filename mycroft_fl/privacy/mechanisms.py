@@ -48,7 +48,7 @@ def quantised(rows: Float[np.ndarray, "n d"], bound_squared: Fraction) -> Int64[
     A longer row is scaled down to the bound. Whether it fits is settled on the integers. Raises
     `ValueError` where a value is not finite.
     """
-    rows = np.asarray(rows, np.float64)
+    rows = np.ascontiguousarray(rows, np.float64)  # summed in one order, whatever came
     if not finite(rows).all():
         raise ValueError("a record is not finite; drop such records first, see finite()")
     if not 0 < bound_squared <= LARGEST_BOUND:

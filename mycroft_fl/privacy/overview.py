@@ -18,7 +18,7 @@ def open_ledger(path: Path, head: Path | None = None) -> PrivacyLedger:
     """The ledger in an existing file. `InputError` where there is none."""
     if not path.is_file():
         raise InputError(f"there is no ledger at {path}; give the file, such as ledger.sqlite")
-    return PrivacyLedger(path, head)
+    return PrivacyLedger(path, head, examined=False)
 
 
 def releases(rows: list[Row]) -> Table:
@@ -54,7 +54,7 @@ def left(ledger: PrivacyLedger) -> list[str]:
     lines.append(
         f"epsilon-minus of drawn examples: {minus:.4g} of {_of(limits.epsilon_minus, '0')}"
     )
-    if any(row.mode == "raw" and row.records for row in ledger.rows()):
+    if any(row.mode == "raw" for row in ledger.rows()):
         lines.append("examples were chosen without noise: of the others, too, something is known")
     return lines
 

@@ -8,6 +8,7 @@ covered by any noise. So records go through the model alone.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 import torch
@@ -16,12 +17,16 @@ from torch import Tensor
 
 from mycroft_fl.errors import BadMessage
 from mycroft_fl.examples import Examples
+from mycroft_fl.exchange import COUNT_WEIGHT
 from mycroft_fl.models.fitting import as_input
 from mycroft_fl.models.networks import Classifier
 from mycroft_fl.represent.gradients import last_layer_gradients
 
 USEFUL = 0.6
 """Of the hard set's own median alignment: a record above it counts as useful."""
+
+SCORE_BOUND = 1 + Fraction(COUNT_WEIGHT) ** 2
+"""The squared length of what a record adds to a score, at most."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,12 +68,14 @@ def relevances(model: Classifier, examples: Examples, target: Target) -> Float64
 def score_rows(values: Float64[np.ndarray, " n"]) -> Float64[np.ndarray, "n 4"]:
     """What each record adds to a score: its relevance within [-1, 1], and which bin it is in.
 
-    The bins are public: below 0, below `USEFUL`, and above. A row's squared length is at most 2.
+    The bins are public: below 0, below `USEFUL`, and above, each counted by `COUNT_WEIGHT`. A row's
+    squared length is at most `SCORE_BOUND`.
     """
     clipped = np.clip(values, -1, 1)
-    return np.column_stack(
-        [clipped, clipped < 0, (clipped >= 0) & (clipped <= USEFUL), clipped > USEFUL]
+    bins = np.column_stack(
+        [clipped < 0, (clipped >= 0) & (clipped <= USEFUL), clipped > USEFUL]
     ).astype(np.float64)
+    return np.column_stack([clipped, COUNT_WEIGHT * bins])
 
 
 def utility_levels(values: Float64[np.ndarray, " n"], units: int) -> Int64[np.ndarray, " n"]:

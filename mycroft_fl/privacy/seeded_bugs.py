@@ -12,7 +12,7 @@ from unittest.mock import patch
 
 import numpy as np
 
-from mycroft_fl.privacy import audits, ledger, mechanisms, relevance
+from mycroft_fl.privacy import audits, entries, ledger, mechanisms, relevance
 from mycroft_fl.privacy.audits import Finding
 from mycroft_fl.privacy.mechanisms import UNITS, NoisedSum
 from mycroft_fl.privacy.noise import Noise, discrete_gaussian, simulated
@@ -91,10 +91,10 @@ def _charge_skipped() -> Any:
     def free(connection: sqlite3.Connection, key: Any, mode: str, spend: Any, limits: Any) -> None:
         _enter(connection, key, mode, type(spend)(), limits)
 
-    return patch.object(ledger, "_enter", free)
+    return patch.object(ledger, "enter", free)
 
 
-_enter = ledger._enter
+_enter = entries.enter
 
 
 def _gumbel_scale_halved() -> Any:

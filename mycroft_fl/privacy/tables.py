@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-VERSION = 2
+VERSION = 3
 
 
 def _append_only(table: str) -> tuple[str, ...]:
@@ -28,11 +28,13 @@ SCHEMA = (
         WHEN EXISTS (SELECT 1 FROM spend WHERE seq = NEW.seq
             OR (dataset = NEW.dataset AND peer = NEW.peer AND digest = NEW.digest))
         BEGIN SELECT RAISE (ABORT, 'what was entered cannot be changed'); END""",
+    # Chained as well: an answer that vanished would be drawn anew, with other noise, for nothing.
     """CREATE TABLE answer (
-        spend INTEGER PRIMARY KEY REFERENCES spend (seq), content BLOB NOT NULL, hash TEXT NOT NULL
+        seq INTEGER PRIMARY KEY, spend INTEGER NOT NULL UNIQUE REFERENCES spend (seq),
+        content BLOB NOT NULL, previous TEXT NOT NULL, hash TEXT NOT NULL
     ) STRICT""",
     """CREATE TRIGGER answer_is_new BEFORE INSERT ON answer
-        WHEN EXISTS (SELECT 1 FROM answer WHERE spend = NEW.spend)
+        WHEN EXISTS (SELECT 1 FROM answer WHERE seq = NEW.seq OR spend = NEW.spend)
         BEGIN SELECT RAISE (ABORT, 'what was entered cannot be changed'); END""",
     """CREATE TABLE disclosure (
         example INTEGER PRIMARY KEY, position INTEGER NOT NULL,

@@ -67,7 +67,7 @@ def privacy_rows(result: Mapping[str, Any]) -> tuple[list[str], Rows]:
         card = each["card"]
         if card is None:
             continue
-        noised = card["rho_total"] > 0
+        noised = card["epsilon_total"] is not None
         rows.append(
             [
                 each["owner"],

@@ -105,6 +105,19 @@ def test_after_a_score_the_best_hand_over_the_most_examples(result_of, tmp_path:
     assert "No differential privacy applies to them." in by_name["a"]["card"]["promise"]
 
 
+def test_after_a_score_the_best_hand_over_all_they_hold_where_the_method_is_full(
+    result_of, tmp_path: Path
+) -> None:
+    result = result_of("score-then-raw", policy__epsilon=0.6, policy__delta=1e-5, method="full")
+    by_name = {each["owner"]: each for each in result["owners"]}
+    earning = {name for name, each in by_name.items() if each["low"] > 0}
+    assert {"a"} <= earning < {"a", "b", "c"}
+    for name, each in by_name.items():
+        assert each["disclosed"] == (200 if name in earning else 0)
+    # Once: a third round has nothing more to ask for.
+    assert [each["disclosed"] for each in result["rounds"]] == [0, 200 * len(earning)]
+
+
 def test_noised_gradients_move_the_last_layer_within_epsilon(result_of, tmp_path: Path) -> None:
     result = result_of("gradient", policy__epsilon=1e6, policy__delta=1e-5, num_rounds=9)
     assert result["disclosed"] == 0

@@ -152,7 +152,8 @@ def test_it_survives_reopening(ledger: PrivacyLedger, path: Path) -> None:
         ("INSERT OR REPLACE INTO spend SELECT * FROM spend", "cannot be changed"),
         ("DELETE FROM answer", "cannot be taken back"),
         ("UPDATE answer SET content = x'00'", "cannot be changed"),
-        ("INSERT OR REPLACE INTO answer VALUES (1, x'00', '')", "cannot be changed"),
+        ("INSERT OR REPLACE INTO answer VALUES (9, 1, x'00', '', '')", "cannot be changed"),
+        ("INSERT OR REPLACE INTO answer VALUES (1, 1, x'00', '', '')", "cannot be changed"),
     ],
 )
 def test_no_statement_takes_a_disclosure_back(

@@ -180,6 +180,7 @@ def filled(path: Path) -> PrivacyLedger:
         ("UPDATE spend SET peer = 'clinic' WHERE seq = 1", "entry 1 was changed"),
         ("DELETE FROM spend WHERE seq = 2", "entry 3 does not follow the one before it"),
         ("UPDATE answer SET content = x'00' WHERE spend = 1", "the answer to entry 1 was changed"),
+        ("DELETE FROM answer WHERE spend = 2", "an answer before that to entry 3 is missing"),
         ("DELETE FROM disclosure WHERE example = 5", "the examples of entry 4 are not those"),
         ("UPDATE disclosure SET example = 9 WHERE example = 5", "the examples of entry 4"),
     ],
@@ -212,6 +213,62 @@ def test_an_older_copy_is_refused_even_while_running(path: Path, tmp_path: Path)
         ledger.charge(key("c"), "score", Spend(rho=0.01), GENEROUS)
     with pytest.raises(InputError, match="older copy was put in its place"):
         PrivacyLedger(path, head=tmp_path / "elsewhere.head")
+
+
+def test_an_older_copy_that_lacks_an_answer_alone_is_refused(path: Path, tmp_path: Path) -> None:
+    # Charged in both, answered in one: the older copy would draw other noise for nothing.
+    ledger = PrivacyLedger(path)
+    ledger.charge(key("a"), "score", Spend(rho=0.01), GENEROUS)
+    older = tmp_path / "older.sqlite"
+    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(older)) as target:
+        source.backup(target)
+    ledger.store(key("a"), b"answer")
+    for suffix in ("-wal", "-shm"):
+        Path(f"{path}{suffix}").unlink(missing_ok=True)
+    shutil.copy(older, path)
+    with pytest.raises(InputError, match="is not the ledger that reached answer 1"):
+        ledger.store(key("a"), b"another")
+    with pytest.raises(InputError, match="is not the ledger that reached answer 1"):
+        PrivacyLedger(path)
+
+
+def test_a_ledger_without_its_head_is_refused(path: Path) -> None:
+    ledger = filled(path)
+    path.with_suffix(".head").unlink()
+    for opened in (lambda: PrivacyLedger(path), lambda: ledger.recall(key("0"))):
+        with pytest.raises(InputError, match="is not there; name the right file"):
+            opened()
+
+
+def test_a_ledger_whose_spends_were_lowered_sells_nothing_more(path: Path) -> None:
+    filled(path)
+    tampered(path, "UPDATE spend SET rho = 0 WHERE seq < 4")
+    with pytest.raises(InputError, match="does not add up: entry 1 was changed after it was made"):
+        PrivacyLedger(path)
+    assert PrivacyLedger(path, examined=False).problems()
+
+
+def test_what_was_charged_under_an_earlier_policy_is_not_answered_with_less_noise(
+    ledger: PrivacyLedger,
+) -> None:
+    ledger.charge(key("a"), "score", Spend(rho=0.01), GENEROUS)
+    with pytest.raises(Refused, match="charged at another price"):
+        ledger.charge(key("a"), "score", Spend(rho=0.1), GENEROUS)
+    ledger.store(key("a"), b"answer")
+    ledger.charge(key("a"), "score", Spend(rho=0.1), GENEROUS)  # answered: the same bytes return
+    assert spent(ledger) == 0.01
+
+
+def test_an_answer_leaves_only_once_the_head_knows_it(
+    ledger: PrivacyLedger, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = path.with_suffix(".head").read_text()
+    with monkeypatch.context() as dying:
+        dying.setattr(ledger._head, "advance", lambda *_: None)  # killed after its commit
+        ledger.disclose(key("a"), np.array([1, 2]), GENEROUS)
+    assert path.with_suffix(".head").read_text() == before
+    assert PrivacyLedger(path).recall_ids(key("a")) is not None
+    assert path.with_suffix(".head").read_text() != before
 
 
 def test_a_ledger_that_vanished_is_not_begun_anew(path: Path) -> None:

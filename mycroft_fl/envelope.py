@@ -1,0 +1,212 @@
+"""A request that its trainer signed for one owner, and the answer that only this trainer can read.
+
+    request   mark, signer's key, signature, length of the terms, terms (JSON), content
+    answer    mark, sealed to the signer's key: vault's key, signature, nonce, content
+
+Who carries them (a SuperLink, a SuperNode, the trainer's own code on the owner's machine) can lose
+them and see how long they are, but can neither forge, nor change, nor use them for another owner, nor read
+the answer. What is opened here is still hostile until unpacked: a trainer may be, too.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import secrets
+import struct
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from mycroft_fl.errors import BadMessage, InputError, Refused
+from mycroft_fl.keys import KEY_BYTES, SIGNATURE_BYTES, KeyPair, PublicKey
+
+REQUEST_MARK, ANSWER_MARK = b"mycroft-fl request 1\n", b"mycroft-fl answer 1\n"
+NONCE_BYTES = 16
+MAX_TERMS = 4096
+MAX_CONTENT = 1 << 30
+MAX_NAME = 200
+MAX_LIFE = 24 * 3600.0  # seconds
+SKEW = 300.0
+"""Seconds by which two machines' clocks may differ."""
+
+_LENGTH = struct.Struct(">I")
+_SIGNED = struct.Struct(f"{KEY_BYTES}s{SIGNATURE_BYTES}s{NONCE_BYTES}s")
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a signed request is good for: one run, one owner, one round, and until when.
+
+    `issued` and `expires` are seconds since 1970. `within` is how many seconds the trainer waits:
+    a vault that must not be told from a silent one stays silent for as long.
+    """
+
+    run: str
+    owner: str
+    server_round: int
+    issued: float
+    expires: float
+    within: float
+    nonce: str
+
+    @classmethod
+    def fresh(cls, run: str, owner: str, server_round: int, within: float) -> Terms:
+        """Terms as of now, for a trainer that waits `within` seconds."""
+        now = time.time()
+        life = min(within + SKEW, MAX_LIFE)
+        nonce = secrets.token_hex(NONCE_BYTES)
+        return cls(run, owner, server_round, now, now + life, within, nonce)
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """A request whose signature was right: its terms, who signed it, and what it asks."""
+
+    terms: Terms
+    signer: PublicKey
+    content: bytes
+
+
+def sign_request(content: bytes, terms: Terms, key: KeyPair) -> bytes:
+    """`content` as a request of that key's holder, good for `terms` alone."""
+    told = json.dumps(dataclasses.asdict(terms), sort_keys=True).encode()
+    body = _LENGTH.pack(len(told)) + told + content
+    signature = key.sign(REQUEST_MARK + hashlib.sha512(body).digest())
+    return REQUEST_MARK + key.public.raw + signature + body
+
+
+def open_request(
+    envelope: bytes, owner: str, trainers: Iterable[PublicKey], now: float | None = None
+) -> Opened:
+    """The request in an envelope, where one of `trainers` signed it for this owner and for now.
+
+    `Refused` for another signer, owner or time; `BadMessage` for what is no request, or was changed.
+    """
+    head = len(REQUEST_MARK) + KEY_BYTES + SIGNATURE_BYTES
+    if len(envelope) > MAX_CONTENT or not envelope.startswith(REQUEST_MARK):
+        raise BadMessage("this is no signed request")
+    raw = envelope[len(REQUEST_MARK) : head - SIGNATURE_BYTES]
+    # Before anything is computed: only listed keys are worth the effort.
+    signer = next((each for each in trainers if each.raw == raw), None)
+    if signer is None:
+        raise Refused("the request is signed by a key that is not listed")
+    body = memoryview(envelope)[head:]
+    signature = envelope[head - SIGNATURE_BYTES : head]
+    signer.verify(REQUEST_MARK + hashlib.sha512(body).digest(), signature)
+    terms, content = _split(bytes(body))
+    if terms.owner != owner:
+        raise Refused("the request is for another owner")
+    _check_time(terms, time.time() if now is None else now)
+    return Opened(terms, signer, content)
+
+
+def seal_answer(content: bytes, terms: Terms, to: PublicKey, vault: KeyPair) -> bytes:
+    """An answer to the request of those terms, signed by the vault and sealed to the trainer."""
+    nonce = bytes.fromhex(terms.nonce)
+    signature = vault.sign(_answered(content, nonce, terms.owner, to))
+    return ANSWER_MARK + to.seal(vault.public.raw + signature + nonce + content)
+
+
+def open_answer(
+    envelope: bytes, terms: Terms, key: KeyPair, vault: PublicKey | None = None
+) -> tuple[bytes, PublicKey]:
+    """What answers the request of those terms, and the key of the vault that signed it.
+
+    `BadMessage` where it answers another request, was changed, or is not by `vault`, if that is given.
+    """
+    if len(envelope) > MAX_CONTENT or not envelope.startswith(ANSWER_MARK):
+        raise BadMessage("this is no sealed answer")
+    opened = key.open(envelope[len(ANSWER_MARK) :])
+    if len(opened) < _SIGNED.size:
+        raise BadMessage("a sealed answer that is too short")
+    raw, signature, nonce = _SIGNED.unpack_from(opened)
+    if nonce.hex() != terms.nonce:
+        raise BadMessage("the answer is to another request")
+    if vault is not None and raw != vault.raw:
+        raise BadMessage("the answer is signed by another key than this owner's")
+    content = opened[_SIGNED.size :]
+    signer = _key(raw)
+    signer.verify(_answered(content, nonce, terms.owner, key.public), signature)
+    return content, signer
+
+
+class Seen:
+    """The nonces of requests that were taken, until they expire: none is taken twice."""
+
+    def __init__(self, at_most: int = 100_000) -> None:
+        self._until: dict[tuple[bytes, str], float] = {}
+        self._at_most = at_most
+
+    def take(self, request: Opened, now: float | None = None) -> None:
+        """`Refused` for a request that was taken before."""
+        now = time.time() if now is None else now
+        key = (request.signer.raw, request.terms.nonce)
+        if key in self._until:
+            raise Refused("this very request was answered before; sign it anew to ask again")
+        if len(self._until) >= self._at_most:
+            self._until = {each: until for each, until in self._until.items() if until >= now}
+        if len(self._until) >= self._at_most:
+            raise Refused(f"more than {self._at_most} requests are in force")
+        self._until[key] = request.terms.expires
+
+
+def _answered(content: bytes, nonce: bytes, owner: str, to: PublicKey) -> bytes:
+    """What a vault signs: this answer to this request, for this trainer."""
+    digests = [hashlib.sha512(each).digest() for each in (nonce, owner.encode(), content)]
+    return ANSWER_MARK + to.raw + b"".join(digests)
+
+
+def _split(body: bytes) -> tuple[Terms, bytes]:
+    if len(body) < _LENGTH.size:
+        raise BadMessage("a signed request that is too short")
+    (length,) = _LENGTH.unpack_from(body)
+    end = _LENGTH.size + length
+    if length > MAX_TERMS or len(body) < end:
+        raise BadMessage(f"a request's terms take up to {MAX_TERMS} bytes")
+    try:
+        values = json.loads(body[_LENGTH.size : end])
+    except (ValueError, RecursionError) as error:
+        raise BadMessage("a request's terms are no JSON") from error
+    return _terms(values), body[end:]
+
+
+_KINDS = {
+    "run": (str,), "owner": (str,), "server_round": (int,), "issued": (float, int),
+    "expires": (float, int), "within": (float, int), "nonce": (str,),
+}  # fmt: skip
+
+
+def _terms(values: object) -> Terms:
+    if not isinstance(values, dict) or set(values) != set(_KINDS):
+        raise BadMessage("a request's terms are not the ones that are wanted")
+    for name, kinds in _KINDS.items():
+        # Not isinstance: True is an int.
+        if type(values[name]) not in kinds:
+            raise BadMessage(f"a request's {name} is of another type")
+        if isinstance(values[name], str) and len(values[name]) > MAX_NAME:
+            raise BadMessage(f"a request's {name} is longer than {MAX_NAME} characters")
+    nonce = values["nonce"]
+    if len(nonce) != 2 * NONCE_BYTES or set(nonce) - set("0123456789abcdef"):
+        raise BadMessage("a request's nonce is none")
+    # Never true of NaN; and a whole number from JSON may be beyond every float.
+    if not all(0 <= values[name] <= 1e15 for name in ("issued", "expires", "within")):
+        raise BadMessage("a request's times are none")
+    if not 0 <= values["server_round"] <= 1_000_000:
+        raise BadMessage("a request's round is none")
+    return Terms(**values)
+
+
+def _check_time(terms: Terms, now: float) -> None:
+    if not terms.issued - SKEW <= now <= terms.expires:
+        raise Refused("the request has expired, or was issued in the future")
+    if terms.expires - terms.issued > MAX_LIFE:
+        raise Refused(f"a request is good for at most {MAX_LIFE / 3600:g} hours")
+
+
+def _key(raw: bytes) -> PublicKey:
+    try:
+        return PublicKey(raw)
+    except InputError as error:
+        raise BadMessage("an answer is signed by something that is no key") from error
