@@ -7,13 +7,13 @@ and categories do. An owner's table is checked against it, and no statistic of t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float32
+from jaxtyping import Bool, Float32
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
@@ -61,7 +61,7 @@ class TableSchema:
     @property
     def width(self) -> int:
         """The length of an encoded row."""
-        return sum(1 if isinstance(c, Numbers) else len(c.known) for c in self.columns)
+        return sum(place.stop - place.start for _, place in self._places())
 
     def encode(self, table: Table) -> Float32[np.ndarray, "n width"]:
         """The rows as vectors. Raises `DataError` naming the first that does not fit, and why."""
@@ -73,19 +73,44 @@ class TableSchema:
         """The rows as vectors, flaws filled or ignored; check them with `flaw`."""
         self.check_columns(table)
         x = np.empty((len(table), self.width), dtype=np.float32)
-        place = 0
-        for column in self.columns:
+        for column, place in self._places():
             values = table.features[column.name]
             if isinstance(column, Numbers):
-                x[:, place] = _scaled(column, _as_numbers(values))
-                place += 1
+                x[:, place.start] = _scaled(column, _as_numbers(values))
                 continue
             texts = text_of(values)
             texts[pd.isna(texts)] = column.fill
-            for name in column.known:
-                x[:, place] = texts == name
-                place += 1
+            for offset, name in enumerate(column.known):
+                x[:, place.start + offset] = texts == name
         return x
+
+    def could_hold(self, x: Float32[np.ndarray, "n width"]) -> Bool[np.ndarray, " n"]:
+        """Which vectors a row could have become: of each column of names one, or none where ignored."""
+        possible: np.ndarray = (np.abs(x) <= FURTHEST).all(axis=1)
+        for column, place in self._places():
+            if isinstance(column, Categories):
+                part = x[:, place]
+                ones = (part == 1).sum(axis=1)
+                enough = ones == 1 if not self.ignores else ones <= 1
+                possible &= np.isin(part, (0, 1)).all(axis=1) & enough
+        return possible
+
+    def with_names_of(
+        self, x: Float32[np.ndarray, "n width"], before: Float32[np.ndarray, "n width"]
+    ) -> Float32[np.ndarray, "n width"]:
+        """`x` with the columns of names as they were: noise belongs on numbers alone."""
+        kept = x.copy()
+        for column, place in self._places():
+            if isinstance(column, Categories):
+                kept[:, place] = before[:, place]
+        return kept
+
+    def _places(self) -> Iterator[tuple[Column, slice]]:
+        start = 0
+        for column in self.columns:
+            width = 1 if isinstance(column, Numbers) else len(column.known)
+            yield column, slice(start, start + width)
+            start += width
 
     def check_columns(self, table: Table) -> None:
         """`DataError` where the table lacks a column of the task. Further columns are left out."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +101,27 @@ def task_of_file(folder: Path) -> TableSchema:
     schema = task_of(folder).table
     assert schema is not None
     return schema
+
+
+def test_only_vectors_that_a_row_can_become_are_held_possible(tmp_path):
+    write(tmp_path, ROWS)
+    task = task_of(tmp_path)
+    x = task_examples(SPEC, tmp_path, task).x
+    assert task.table.could_hold(x).all()
+    names = [i for i in range(x.shape[1]) if set(np.unique(x[:, i])) <= {0.0, 1.0}]
+    assert len(names) == 3
+    jittered, two, none, far = (x.copy() for _ in range(4))
+    jittered[:, names] += np.float32(0.001)
+    two[:, names] = 1
+    none[:, names] = 0
+    far[:, 0] = 101
+    for wrong in (jittered, two, none, far):
+        assert not task.table.could_hold(wrong).any()
+    numbers = x + np.where(np.isin(np.arange(x.shape[1]), names), 0, 0.1).astype(np.float32)
+    assert task.table.could_hold(numbers).all()
+    np.testing.assert_array_equal(task.table.with_names_of(jittered, x), x)
+    ignoring = task_of(tmp_path, replace(SPEC, unseen="ignore")).table
+    assert ignoring.could_hold(none).all()
 
 
 @pytest.mark.parametrize(
