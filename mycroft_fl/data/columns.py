@@ -72,6 +72,7 @@ def scaled(column: Numbers, numbers: np.ndarray) -> np.ndarray:
 
 
 def unscaled(column: Numbers, scaled: np.ndarray) -> np.ndarray:
+    """Numbers as they stood in the table, up to rounding."""
     values = scaled * column.scale + column.mean
     return np.sign(values) * np.expm1(np.abs(values)) if column.log else np.asarray(values)
 
