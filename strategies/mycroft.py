@@ -133,7 +133,9 @@ class MycroftStrategy(Strategy):
         packed: dict[int, RecordDict] = {}
         for owner, k in asked.items():
             if k not in packed:
-                packed[k] = pack_request(self.progress.request(server_round, plan.answer, k))
+                brings = plan.brings(self.progress)
+                request = self.progress.request(server_round, plan.answer, k, **brings)
+                packed[k] = pack_request(request)
             message = Message(packed[k], dst_node_id=self._nodes[owner], message_type=SELECT)
             self._asked.append((owner, k, message))
         if asked:

@@ -19,6 +19,9 @@ from mycroft_fl.represent.gradients import last_layer_gradients
 from mycroft_fl.scoring import Score
 from strategies.trainer import Trainer
 
+FARTHER = (0.25, 0.5, 1.0, 2.0, 4.0)
+"""Of the way that owners' own training went; none of it is always tried too."""
+
 
 def relevance_score(statistic: Statistic, confidence: float) -> Score:
     """An owner's mean relevance per record, 1 for as much as a hard example has, with its interval.
@@ -79,6 +82,25 @@ class NoisedSteps:
         stepped = self.head.astype(np.float64) - config.gradient_learning_rate * direction
         load_head(self._model, stepped.astype(np.float32))
         self._tried.append(self.head)
+
+    @property
+    def rate(self) -> float:
+        """What DP-SGD is to move by a summed gradient, for steps along the mean of useful records."""
+        mean = float(np.mean(list(self._useful.values())))
+        return self._trainer.config.sgd_learning_rate / mean
+
+    def moved(self, deltas: Mapping[str, Statistic]) -> Classifier:
+        """The last layer moved by the owners' mean, each counting by its useful records.
+
+        How far serves the tuning split best is among `FARTHER` (of equals the least).
+        """
+        useful = sum(self._useful[owner] for owner in deltas)
+        start = self.head.astype(np.float64)
+        for farther in FARTHER if deltas else ():
+            parts = [self._useful[owner] / useful * each.values for owner, each in deltas.items()]
+            moved = start + farther * np.sum(parts, axis=0)
+            self._tried.insert(0, moved.astype(np.float32))
+        return self.best()
 
     def best(self) -> Classifier:
         """The model after the step that serves the tuning split best (of equals the last)."""
