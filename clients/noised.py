@@ -32,7 +32,6 @@ from mycroft_fl.privacy.relevance import (
     score_rows,
     utility_levels,
 )
-from mycroft_fl.privacy.sgd import HeadRun, Weighted, head_delta
 
 Persons = Shaped[np.ndarray, " n"]
 
@@ -75,30 +74,45 @@ def release_of(
     looks = looks or Looks()
     if request.mode == "dp-sgd":
         return _trained_head(request, examples, policy, looks)
-    bound_squared, rows = contributions(request, examples, policy.clip, looks)
+    added = contributions(request, examples, policy.clip, looks)
     multiplier = policy.multiplier()
-    says = (rows != 0).any(axis=1)  # nor is a row of nan left out here
-    rows, persons = rows[says], None if persons is None else persons[says]
+    persons = None if persons is None else persons[added.records]
 
     def draw(noise: Noise) -> Statistic:
-        noised = noised_sum(rows, bound_squared, multiplier, noise, persons=persons)
-        return Statistic(noised.values, noised.sigma)
+        told = noised_sum(added.rows, added.bound_squared, multiplier, noise, persons=persons)
+        return Statistic(told.values, told.sigma)
 
     return Release(Spend(rho=price(multiplier)), draw)
 
 
+@dataclass(frozen=True, eq=False)
+class Contributions:
+    """What records add to a sum: a row for each of `records`, whose squared length is bounded.
+
+    The other records add nothing.
+    """
+
+    bound_squared: Fraction
+    records: Int64[np.ndarray, " m"]
+    rows: Float64[np.ndarray, "m d"]
+
+
 def contributions(
     request: Request, examples: Examples, clip: float, looks: Looks | None = None
-) -> tuple[Fraction, Float64[np.ndarray, "n d"]]:
-    """The squared bound of what a record may add to a sum, and what each record adds."""
+) -> Contributions:
+    """What each record adds to a score or a gradient."""
     head, seen, values = _looked_at(request, examples, looks or Looks())
     if request.mode == "score":
-        return SCORE_BOUND, score_rows(values)
-    return Fraction(clip) ** 2, seen.gradients(head, values, clip)
+        return Contributions(SCORE_BOUND, np.arange(len(examples)), score_rows(values))
+    weighing = np.flatnonzero(~(values <= 0))  # nan too: what to make of it is settled later
+    rows = seen[weighing].gradients(head, values[weighing], clip)
+    return Contributions(Fraction(clip) ** 2, weighing, rows)
 
 
 def _trained_head(request: Request, examples: Examples, policy: Policy, looks: Looks) -> Release:
     """The last layer's way by DP-SGD, records weighted by their relevance."""
+    from mycroft_fl.privacy.sgd import HeadRun, Weighted, head_delta  # loads Opacus
+
     if not request.rate > 0:
         raise BadMessage("mode 'dp-sgd' needs a rate above 0")
     head, seen, values = _looked_at(request, examples, looks)

@@ -64,9 +64,16 @@ class RunConfig:
         "length of each step along noised gradients, where mode = gradient",
         above=0,
     )
-    sgd_learning_rate: float = _setting(
+    gradient_momentum: float = _setting(
+        "gradient.momentum",
+        0.9,
+        "how much of a step the next one repeats, where mode = gradient",
+        least=0,
+        most=0.99,
+    )
+    dp_sgd_learning_rate: float = _setting(
         "dp-sgd.learning-rate",
-        0.5,
+        0.1,
         "length of each step of DP-SGD along the mean gradient of useful records, where mode = dp-sgd",
         above=0,
     )

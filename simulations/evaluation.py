@@ -5,12 +5,10 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool
 
 from mycroft_fl.examples import Examples
 from mycroft_fl.models.catalogue import build_model
@@ -19,6 +17,7 @@ from mycroft_fl.models.weights import loaded, suffix_of
 from mycroft_fl.report.schema import check_result
 from mycroft_fl.report.summary import summary
 from mycroft_fl.seeds import derived_seed
+from simulations.held_out import HeldOut
 from simulations.simulation import Simulation
 from strategies.mycroft import MycroftStrategy
 from strategies.plans import PLANS
@@ -28,27 +27,6 @@ SCHEMA = 1
 TOLERATED_FALL = 0.03
 LEAST_AGREEMENT = 0.1
 PACKAGES = ("mycroft-fl", "flwr", "torch", "numpy", "scikit-learn")
-
-
-@dataclass(frozen=True)
-class HeldOut:
-    """The test examples, the group of each, and which of them the baseline gets wrong."""
-
-    examples: Examples
-    groups: np.ndarray
-    hard: Bool[np.ndarray, " n"]
-
-    def accuracies(self, model: AnyModel) -> dict[str, Any]:
-        """`{test, hard, groups}`: over all, over what the baseline gets wrong, and by group."""
-        right = correct(model, self.examples)
-        return {
-            "test": float(right.mean()),
-            "hard": float(right[self.hard].mean()) if self.hard.any() else None,
-            "groups": {
-                str(group): float(right[self.groups == group].mean())
-                for group in np.unique(self.groups)
-            },
-        }
 
 
 def evaluate(simulation: Simulation, strategy: MycroftStrategy) -> None:
@@ -69,11 +47,12 @@ def result_of(simulation: Simulation, strategy: MycroftStrategy) -> dict[str, An
     hard = ~correct(saved["baseline"], test)
     tests = HeldOut(test, world.trainer_groups("test"), hard)
     reached = {name: tests.accuracies(model) for name, model in saved.items()}
-    lucky = tests.accuracies(strategy.trainer.improved(_random_instead(simulation, strategy)))
+    final, luck = saved["final"], strategy.trainer.improved(_random_instead(simulation, strategy))
+    lucky = tests.accuracies(luck)
     rounds = []
     for record in strategy.rounds:
         after = tests.accuracies(_saved(simulation, f"round-{record.round}"))
-        rounds.append({**record.as_json(), "test": after["test"], "hard": after["hard"]})
+        rounds.append({**record.as_json(), **after})
     return {
         "schema": SCHEMA,
         "scenario": simulation.scenario.name,
@@ -87,6 +66,15 @@ def result_of(simulation: Simulation, strategy: MycroftStrategy) -> dict[str, An
         "own_hard_set": reached["own-hard-set"],
         "random": lucky,
         "final": reached["final"],
+        "tested": tests.counts(),
+        "gains": {
+            name: tests.gain(final, rival, simulation.config)
+            for name, rival in (
+                ("control", saved["control"]),
+                ("own_hard_set", saved["own-hard-set"]),
+                ("random", luck),
+            )
+        },
         "rounds": rounds,
         "owners": _owners(simulation, strategy),
         "privacy": _privacy(strategy),

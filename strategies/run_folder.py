@@ -15,12 +15,15 @@ import numpy as np
 from mycroft_fl.errors import InputError
 from mycroft_fl.models.fitting import AnyModel
 from mycroft_fl.models.weights import save_model, suffix_of
+from mycroft_fl.task import Task
 from strategies.standing import RoundRecord, Standing
 
 FILES = (
-    "result.json", "summary.md", "rounds.jsonl", "acquired.npz", "error.json", "flower.log",
+    "result.json", "summary.md", "rounds.jsonl", "task.json", "acquired.npz", "error.json",
+    "flower.log", "report.html",
 )  # fmt: skip
 FOLDERS = ("models", "owners")
+PLOTS = "plots"
 MARKER = ".mycroft-run"
 
 
@@ -105,6 +108,11 @@ class RunFolder:
         """Write a model's weights."""
         save_model(model, self.model(name, suffix_of(model)))
 
+    def save_task(self, task: Task) -> None:
+        """Write what an acquired example's arrays mean: class names, and a table's columns."""
+        table = task.table.as_dict() if task.table else None
+        self.save_json("task.json", {"classes": list(task.classes), "table": table})
+
     def add_round(self, record: RoundRecord) -> None:
         """Append a round to `rounds.jsonl`, durable when this returns."""
         with (self.path / "rounds.jsonl").open("a") as lines:
@@ -152,7 +160,7 @@ class RunFolder:
 def _move_run(source: Path, to: Path) -> None:
     """Move a run's files and folders to a folder on the same disk."""
     to.mkdir(exist_ok=True)
-    for name in (*FILES, *FOLDERS):
+    for name in (*FILES, *FOLDERS, PLOTS):
         if (source / name).exists():
             (source / name).rename(to / name)
 
@@ -160,5 +168,5 @@ def _move_run(source: Path, to: Path) -> None:
 def _remove_run(path: Path) -> None:
     for name in FILES:
         (path / name).unlink(missing_ok=True)
-    for name in FOLDERS:
+    for name in (*FOLDERS, PLOTS):
         shutil.rmtree(path / name, ignore_errors=True)

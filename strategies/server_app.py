@@ -62,6 +62,7 @@ def run_trainer(grid: Grid, setup: TrainerSetup) -> MycroftStrategy:
     folder, config = setup.folder, setup.config
     log.info("fitting the baseline on %d examples", len(setup.data.train))
     trainer = Trainer(setup.task, setup.data, config)
+    folder.save_task(setup.task)
     folder.save_model("baseline", trainer.baseline)
 
     def on_round(record: RoundRecord, model: AnyModel) -> None:

@@ -86,6 +86,21 @@ class TableSchema:
                 place += 1
         return x
 
+    def decoded(self, x: Float32[np.ndarray, "n width"]) -> pd.DataFrame:
+        """Vectors as rows again, up to rounding; a category that the task does not know is empty."""
+        columns: dict[str, np.ndarray] = {}
+        place = 0
+        for column in self.columns:
+            if isinstance(column, Numbers):
+                columns[column.name] = _unscaled(column, x[:, place].astype(np.float64))
+                place += 1
+                continue
+            shares = x[:, place : place + len(column.known)]
+            names = np.array(column.known, dtype=object)[shares.argmax(axis=1)]
+            columns[column.name] = np.where(shares.max(axis=1) > 0.5, names, "")
+            place += len(column.known)
+        return pd.DataFrame(columns)
+
     def check_columns(self, table: Table) -> None:
         """`DataError` where the table lacks a column of the task. Further columns are left out."""
         missing = [c.name for c in self.columns if c.name not in table.features]
@@ -201,6 +216,11 @@ def _scaled(column: Numbers, numbers: np.ndarray) -> np.ndarray:
     if column.log:
         filled = _logged(filled)
     return np.asarray(np.clip((filled - column.mean) / column.scale, -FURTHEST, FURTHEST))
+
+
+def _unscaled(column: Numbers, scaled: np.ndarray) -> np.ndarray:
+    values = scaled * column.scale + column.mean
+    return np.sign(values) * np.expm1(np.abs(values)) if column.log else np.asarray(values)
 
 
 def _logged(values: np.ndarray) -> np.ndarray:

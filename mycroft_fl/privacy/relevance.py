@@ -65,6 +65,9 @@ class Seen:
         )
         return cls(atoms.inputs.double().cpu().numpy(), examples.y)
 
+    def __getitem__(self, index: Int64[np.ndarray, " m"]) -> Seen:
+        return Seen(self.inputs[index], self.labels[index])
+
     def deltas(self, head: nn.Linear) -> Float64[np.ndarray, "n C"]:
         """Each record's derivative of the loss by the logits: softmax - onehot, one by one."""
         weight = head.weight.detach().double().cpu().numpy()

@@ -134,5 +134,5 @@ def test_privacy_by_person_and_dp_sgd_do_not_go_together(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("rate", [1.0, 2.5])
 def test_a_sampling_rate_that_is_none_is_refused(rate: float) -> None:
-    with pytest.raises(InputError, match="policy.sample-rate is .*; it must be below 1"):
+    with pytest.raises(InputError, match=r"policy.sample-rate is .*; it must be below 1"):
         replace(POLICY, sample_rate=rate)
