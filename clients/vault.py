@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Shaped
 
+from clients.drawing import Terms, drawer
 from clients.noised import contributions, in_range, levels_of
 from clients.owner_log import owner_log
 from clients.picks import checked_picks, first_of_each, positions
 from clients.policy import Policy
 from clients.statement import card_for
-from mycroft_fl.errors import BadMessage, InputError, Refused
+from mycroft_fl.errors import BadMessage, InputError
 from mycroft_fl.examples import Examples
 from mycroft_fl.exchange import HANDING_OVER, OwnerReport, Request, Statistic
 from mycroft_fl.models.fitting import FitSettings, fit
@@ -25,13 +26,7 @@ from mycroft_fl.models.weights import load_flat_weights
 from mycroft_fl.privacy.accounting import Spend
 from mycroft_fl.privacy.card import Card
 from mycroft_fl.privacy.ledger import Key, PrivacyLedger
-from mycroft_fl.privacy.mechanisms import (
-    RECORDS_PER_PICK,
-    choice_price,
-    drawn_by_utility,
-    noised_sum,
-    price,
-)
+from mycroft_fl.privacy.mechanisms import noised_sum, price
 from mycroft_fl.privacy.noise import OS_ENTROPY, Noise
 from mycroft_fl.seeds import derived_seed
 from mycroft_fl.selection import Query, method_named
@@ -60,6 +55,7 @@ class Books:
 
     folder: Path
     head: Path | None = None
+    ledger: str = "ledger.sqlite"
     noise_for: Callable[[str], Noise] = lambda digest: OS_ENTROPY
 
 
@@ -88,7 +84,7 @@ class Vault:
         self._policy = policy
         self._device = device
         self._noise_for = books.noise_for
-        self._ledger = PrivacyLedger(books.folder / "ledger.sqlite", books.head)
+        self._ledger = PrivacyLedger(books.folder / books.ledger, books.head)
         self._check_size()
         self._note(policy)
 
@@ -124,30 +120,12 @@ class Vault:
 
     def _draw(self, request: Request, key: Key) -> np.ndarray:
         """Examples drawn at random, the relevant ones more often; paid for before they are drawn."""
-        policy, pool = self._policy, self._shareable()
+        pool = self._shareable()
         levels = levels_of(request, pool)
-        gone = len(self._ledger.disclosed())
-        # By public numbers alone: a refusal must not tell how many records there are.
-        k = min(request.k, policy.records_left(gone))
-        least = policy.records_at_least - gone
-        if least < RECORDS_PER_PICK * k:
-            raise Refused(
-                f"{k} records would be drawn from {least} that are surely there, fewer than "
-                f"{RECORDS_PER_PICK} for each"
-            )
-        spend = Spend(records=k, epsilon_minus=choice_price(k, policy.strength, least))
-        self._ledger.charge(key, "raw-gumbel", spend, policy.limits(key.peer))
-
-        def choose(disclosed: np.ndarray) -> np.ndarray:
-            if policy.records_at_least - len(disclosed) < least:
-                raise Refused("others were handed over meanwhile; the price no longer holds")
-            fresh = np.flatnonzero(~np.isin(pool.ids, disclosed))
-            noise = self._noise_for(key.digest)
-            drawn = drawn_by_utility(levels[fresh], k, policy.strength, noise)
-            ids: np.ndarray = pool.ids[fresh[drawn]]
-            return ids
-
-        return self._ledger.draw(key, choose)
+        terms = Terms.of(self._policy, request.k, len(self._ledger.disclosed()))
+        self._ledger.charge(key, request.mode, terms.spend, self._policy.limits(key.peer))
+        noise = self._noise_for(key.digest)
+        return self._ledger.draw(key, drawer(terms, self._policy, pool.ids, levels, noise))
 
     def _noised(self, request: Request, key: Key) -> OwnerReport:
         """A statistic with noise: charged, then drawn, then kept; asked again, the same bytes."""

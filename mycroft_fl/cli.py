@@ -12,6 +12,7 @@ import sys
 import click
 
 from mycroft_fl.commands.lists import scenarios, settings
+from mycroft_fl.commands.owner import owner
 from mycroft_fl.commands.privacy import run_audit, show_ledger
 from mycroft_fl.commands.report import report
 from mycroft_fl.commands.select import select
@@ -36,6 +37,7 @@ cli.add_command(select)
 cli.add_command(report)
 cli.add_command(show_ledger)
 cli.add_command(run_audit)
+cli.add_command(owner)
 cli.add_command(scenarios)
 cli.add_command(settings)
 

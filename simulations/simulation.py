@@ -18,7 +18,7 @@ from clients.vault import Books, Marks, Vault
 from mycroft_fl.config import RunConfig, SettingValue
 from mycroft_fl.data.spec import DatasetSpec, spec_from_setting
 from mycroft_fl.device import torch_device
-from mycroft_fl.errors import DataError, SettingError
+from mycroft_fl.errors import DataError, ScenarioError, SettingError
 from mycroft_fl.models.catalogue import build_model, check_eyes
 from mycroft_fl.privacy.noise import Noise, simulated
 from mycroft_fl.represent.embeddings import embeddings_of
@@ -186,6 +186,11 @@ class Simulation:
         if "raw-gumbel" in table["modes"]:
             table.setdefault("records-at-least", sum(owner.holds.values()))
         policy = Policy.from_table(table)
+        if policy.approval:
+            raise ScenarioError(
+                "policy.approval asks for a person's consent, and a simulation has nobody to ask; "
+                "leave it out"
+            )
         return replace(
             policy,
             own_methods=policy.own_methods + self._own_methods(),

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from mycroft_fl.commands.common import print_rows
 from mycroft_fl.errors import RunFailed
+
+if TYPE_CHECKING:
+    from mycroft_fl.privacy.ledger import PrivacyLedger
 
 
 @click.command("ledger")
@@ -15,9 +19,15 @@ from mycroft_fl.errors import RunFailed
 @click.option("--head", type=click.Path(path_type=Path), help="The chain's head; else beside FILE.")
 def show_ledger(file: Path, head: Path | None) -> None:
     """Show what an owner's ledger FILE says was released to whom, and what is left."""
-    from mycroft_fl.privacy.overview import left, open_ledger, releases
+    from mycroft_fl.privacy.overview import open_ledger
 
-    book = open_ledger(file, head)
+    show_book(open_ledger(file, head))
+
+
+def show_book(book: PrivacyLedger) -> None:
+    """Print a ledger. `RunFailed` where it does not add up."""
+    from mycroft_fl.privacy.overview import left, releases
+
     print_rows(*releases(book.rows()))
     for line in left(book):
         click.echo(line)

@@ -108,7 +108,7 @@ def test_after_a_score_the_best_hand_over_the_most_examples(result_of, tmp_path:
 def test_after_a_score_the_best_hand_over_all_they_hold_where_the_method_is_full(
     result_of, tmp_path: Path
 ) -> None:
-    result = result_of("score-then-raw", policy__epsilon=0.6, policy__delta=1e-5, method="full")
+    result = result_of("score-then-raw", policy__epsilon=0.3, policy__delta=1e-5, method="full")
     by_name = {each["owner"]: each for each in result["owners"]}
     earning = {name for name, each in by_name.items() if each["low"] > 0}
     assert {"a"} <= earning < {"a", "b", "c"}
