@@ -22,13 +22,13 @@ class Claim:
     """A claim of the paper: its figures as printed, and which of our cells answer it.
 
     Ours are the cells of `part` in which `axis` is `first` against those in which it is `second`,
-    all else equal. `expected` is what the paper finds: `more`, `less` or `alike`; `near` is how many
-    points apart two figures may be to be alike.
+    all else equal. `expected` is what the paper finds: `more`, `less`, `alike`, or `open` where
+    it gives nothing to compare with; `near` is how many points apart two figures may be to be alike.
+    `measure` is the column compared, a share.
     """
 
     claim: str
     source: str
-    paper: tuple[tuple[str, str, str], ...]
     part: str
     axis: str
     first: Any
@@ -36,6 +36,8 @@ class Claim:
     expected: str
     why: str
     near: float = 5.0
+    measure: str = "hard"
+    paper: tuple[tuple[str, str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,11 @@ def ours_of(claim: Claim, study: Study) -> list[Ours]:
 
 def _pair(claim: Claim, on: str, rows: Sequence[Row]) -> list[Ours]:
     one, other = (
-        {r["seed"]: r["hard"] for r in rows if r[claim.axis] == value and r.get("hard") is not None}
+        {
+            row["seed"]: row[claim.measure]
+            for row in rows
+            if row[claim.axis] == value and row.get(claim.measure) is not None
+        }
         for value in (claim.first, claim.second)
     )
     both = sorted(one.keys() & other.keys())
@@ -106,6 +112,8 @@ def verdict(claim: Claim, ours: Sequence[Ours]) -> str:
     """Whether ours point the way the paper's do."""
     if not ours:
         return NEITHER
+    if claim.expected == "open":
+        return "Ours alone: the paper gives nothing to compare with."
     agreeing = sum(_agrees(claim, each.difference) for each in ours)
     if agreeing == len(ours):
         return (
