@@ -3,10 +3,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-slow bench clean
+.PHONY: demo federation test test-slow bench clean
 
 demo: $(READY)  ## set up, then one round of acquisition on Flower's simulation engine
 	$(BIN)/mycroft-fl simulate rotated-digits
+
+federation: $(READY)  ## set up, then a SuperLink and three owners as real processes, and one task over them
+	$(BIN)/mycroft-fl federation rotated-digits --set owners=3
 
 test: $(READY)  ## set up, then format, lint, types, import rules and the quick tests
 	$(BIN)/ruff format --check .

@@ -11,12 +11,14 @@ import sys
 
 import click
 
+from mycroft_fl.commands.federation import try_federation
 from mycroft_fl.commands.lists import scenarios, settings
 from mycroft_fl.commands.owner import owner
 from mycroft_fl.commands.privacy import run_audit, show_ledger
 from mycroft_fl.commands.report import report
 from mycroft_fl.commands.select import select
 from mycroft_fl.commands.simulate import simulate
+from mycroft_fl.commands.trainer import trainer
 from mycroft_fl.errors import InputError, MycroftError
 
 BAD_INPUT, RUN_FAILED, INTERRUPTED = 2, 1, 130
@@ -40,6 +42,8 @@ cli.add_command(run_audit)
 cli.add_command(owner)
 cli.add_command(scenarios)
 cli.add_command(settings)
+cli.add_command(trainer)
+cli.add_command(try_federation)
 
 
 def main() -> None:

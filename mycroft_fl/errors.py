@@ -7,6 +7,7 @@
     │   └── DataError          a data set or one of its files
     ├── RunFailed              the run could not be finished; the command exits with 1
     │   ├── NotEnoughOwners    fewer owners answered than `min-owners`
+    │   ├── OwnersSilent       the run waits for owners that did not answer
     │   └── EngineFailed       Flower's engine ended without a result
     ├── BadMessage             bytes from the network that are not what they should be
     ├── Refused                an owner's policy says no
@@ -42,6 +43,10 @@ class RunFailed(MycroftError):
 
 class NotEnoughOwners(RunFailed):
     """Fewer owners answered than `min-owners`."""
+
+
+class OwnersSilent(RunFailed):
+    """The run waits for owners that did not answer; it can be resumed."""
 
 
 class EngineFailed(RunFailed):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -30,6 +31,14 @@ def relevance_score(statistic: Statistic, confidence: float) -> Score:
     records = max(float(statistic.counted().sum()), statistic.sigma, 1.0)
     half = float(stats.norm.ppf((1 + confidence) / 2)) * statistic.sigma
     return Score(total / records, (total - half) / records, (total + half) / records)
+
+
+@dataclass(frozen=True, eq=False)
+class StepsTaken:
+    """All that steps are made of: how many useful records each owner counted, every last layer so far."""
+
+    useful: Mapping[str, float]
+    tried: tuple[Float32[np.ndarray, " h"], ...]
 
 
 class NoisedSteps:
@@ -61,6 +70,19 @@ class NoisedSteps:
             if owner in scores and scores[owner].low > 0
         }
         return cls(trainer, useful) if useful else None
+
+    @classmethod
+    def resumed(cls, trainer: Trainer, taken: StepsTaken) -> NoisedSteps:
+        """Steps that go on where they stood."""
+        steps = cls(trainer, taken.useful)
+        steps._tried = list(taken.tried)
+        load_head(steps._model, steps._tried[-1])
+        return steps
+
+    @property
+    def taken(self) -> StepsTaken:
+        """What `resumed` makes the same steps of."""
+        return StepsTaken(self._useful, tuple(self._tried))
 
     @property
     def head(self) -> Float32[np.ndarray, " h"]:
