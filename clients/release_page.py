@@ -10,7 +10,8 @@ from collections.abc import Iterable
 import numpy as np
 from PIL import Image
 
-from mycroft_fl.data.schema import Categories, Column, Numbers, TableSchema
+from mycroft_fl.data.columns import Categories, Column, Numbers
+from mycroft_fl.data.schema import TableSchema
 from mycroft_fl.examples import Examples
 from mycroft_fl.task import Task
 

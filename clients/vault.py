@@ -13,6 +13,7 @@ from jaxtyping import Bool, Shaped
 
 from clients.drawing import Terms, drawer
 from clients.noised import contributions, in_range, levels_of
+from clients.own_models import OwnModels
 from clients.owner_log import owner_log
 from clients.picks import checked_picks, first_of_each, positions
 from clients.policy import Policy
@@ -20,7 +21,6 @@ from clients.statement import card_for
 from mycroft_fl.errors import BadMessage, InputError
 from mycroft_fl.examples import Examples
 from mycroft_fl.exchange import HANDING_OVER, OwnerReport, Request, Statistic
-from mycroft_fl.models.fitting import FitSettings, fit
 from mycroft_fl.models.networks import Classifier, build, is_network
 from mycroft_fl.models.weights import load_flat_weights
 from mycroft_fl.privacy.accounting import Spend
@@ -33,8 +33,6 @@ from mycroft_fl.selection import Query, method_named
 
 ANYBODY = "anybody"
 """The trainer's name where whoever runs the vault does not tell trainers apart."""
-
-OWN_FIT_BATCH, OWN_FIT_RATE = 32, 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +78,7 @@ class Vault:
         self.name = name
         self.log = owner_log(name, books.folder / "owner.log")
         self._examples = examples
+        self._models = OwnModels(examples)
         self._marks = marks or Marks()
         self._policy = policy
         self._device = device
@@ -229,13 +228,14 @@ class Vault:
         if not self._needs_model(request):
             return None
         seed = derived_seed(request.seed, "owner-model", self.name)
+        if request.weights is None:
+            return self._models.fitted(
+                request.model, request.num_classes, request.owner_epochs, seed
+            )
         shape = tuple(self._examples.x.shape[1:])
         model = build(request.model, shape, request.num_classes, seed=seed)
-        if request.weights is not None:
-            load_flat_weights(model, request.weights)
-            return model
-        settings = FitSettings(request.owner_epochs, OWN_FIT_BATCH, OWN_FIT_RATE)
-        return fit(model, self._examples, None, settings, seed=seed)
+        load_flat_weights(model, request.weights)
+        return model
 
 
 def _looks_through(request: Request) -> str:

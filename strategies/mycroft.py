@@ -241,6 +241,9 @@ class MycroftStrategy(Strategy):
             return "malformed"
         if answer.disclosed is None:
             return answer
+        if not self.trainer.could_be_real(answer.disclosed):
+            log.warning("the answer of %s holds rows that no table of the task can have", owner)
+            return "malformed"
         sold_again = self.books.standings[owner].holds_again(answer.disclosed)
         copied = self.trainer.has_copied(answer.disclosed)
         return "duplicate" if sold_again or copied else answer

@@ -55,12 +55,18 @@ def relevances(model: Classifier, examples: Examples, target: Target) -> Float64
 
     Not finite where a record's gradient is not.
     """
-    atoms = alone(model, examples)
+    return aligned(*alone(model, examples), target)
+
+
+def aligned(
+    delta: Float64[np.ndarray, "n C"], hidden: Float64[np.ndarray, "n p"], target: Target
+) -> Float64[np.ndarray, " n"]:
+    """`relevances` of records whose factors are known already."""
     direction = target.direction.double().numpy()
     weight, bias = direction[:, :-1], direction[:, -1]
     values = [
-        float(delta @ (weight @ hidden + bias)) / target.scale
-        for delta, hidden in zip(*atoms, strict=True)
+        float(each @ (weight @ inputs + bias)) / target.scale
+        for each, inputs in zip(delta, hidden, strict=True)
     ]
     return np.array(values, np.float64)
 

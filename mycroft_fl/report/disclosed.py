@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from mycroft_fl.data.schema import Numbers
+from mycroft_fl.data.columns import Numbers
 from mycroft_fl.errors import DataError
 from mycroft_fl.report.run_files import Acquired, RunFiles
 
