@@ -11,7 +11,7 @@ import sys
 
 import click
 
-from mycroft_fl.commands.federation import try_federation
+from mycroft_fl.commands.federation import export_scenario, try_federation
 from mycroft_fl.commands.lists import scenarios, settings
 from mycroft_fl.commands.owner import owner
 from mycroft_fl.commands.privacy import run_audit, show_ledger
@@ -44,6 +44,7 @@ cli.add_command(scenarios)
 cli.add_command(settings)
 cli.add_command(trainer)
 cli.add_command(try_federation)
+cli.add_command(export_scenario)
 
 
 def main() -> None:
