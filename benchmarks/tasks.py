@@ -51,13 +51,14 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--shares", type=int, nargs="*", help="per cent, of the spurious task")
     parser.add_argument("--set", dest="assignments", action="append", default=[])
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     options = parser.parse_args()
     given = tuple(sorted(assigned(each) for each in options.assignments))
     store = options.out / f"tasks-{options.task}.jsonl"
     seeds = range(options.first, options.first + options.seeds)
-    for percent in SHARES[options.task]:
+    for percent in options.shares or SHARES[options.task]:
         finished = Parallel(n_jobs=options.jobs, return_as="generator_unordered")(
             delayed(run_missing)(list(cells(options.task, percent, given, seed)), store)
             for seed in seeds
