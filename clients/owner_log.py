@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -21,3 +22,9 @@ def owner_log(name: str, path: Path) -> logging.Logger:
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log.addHandler(handler)
     return log
+
+
+def note(log: logging.Logger, text: str) -> None:
+    """A line of the log, whatever a request had written into it; a full disk changes no answer."""
+    with suppress(Exception):
+        log.info("%s", "".join(each if each.isprintable() else "?" for each in text)[:500])

@@ -11,23 +11,34 @@ from typing import Any
 
 from mycroft_fl.config import MAX_EXAMPLES, suggestion
 from mycroft_fl.errors import InputError, Refused
-from mycroft_fl.exchange import MODES, Request
-from mycroft_fl.privacy.accounting import Filter, multiplier_for
+from mycroft_fl.exchange import MODES, NOISED, Request
+from mycroft_fl.keys import PublicKey
+from mycroft_fl.privacy.accounting import Filter, SgdRun, multiplier_for, sgd_run_within
 from mycroft_fl.privacy.budget import Budget, Limits
 from mycroft_fl.represent.names import encoder_within
-from mycroft_fl.selection import METHODS
-
-NOISED = frozenset({"score", "gradient"})
 
 
 @dataclass(frozen=True)
 class TrainerLimits:
-    """A trainer that may ask, by name, with limits of its own; None: those of all together."""
+    """A trainer that may ask, with limits of its own; None: those of all together.
+
+    With a `key` it is whoever signs by it, whatever the name; without one, whom the name names.
+    """
 
     name: str
     max_records: int | None = None
     epsilon: float | None = None
     epsilon_minus: float | None = None
+    key: PublicKey | None = None
+
+    @property
+    def peer(self) -> str:
+        """Who it is to the ledger."""
+        return self.name if self.key is None else self.key.fingerprint
+
+    def __post_init__(self) -> None:
+        for name in ("epsilon", "epsilon_minus"):
+            _positive(self, name, f"trainers '{self.name}': ")
 
 
 @dataclass(frozen=True)
@@ -36,11 +47,16 @@ class Policy:
 
     `max_records` raw examples; `epsilon` at `delta` for what is noised; `epsilon_minus` for the
     choice of `raw-gumbel`, made with `strength` among at least `records_at_least` records, a number
-    the owner makes public. `noise_multiplier` 0 divides epsilon by `answers`. `clip` bounds a
-    gradient, a public constant. `models` are the architectures that are built (empty: all known).
-    `trainers` who may ask (empty: whoever asks), `expires` the last day on which anybody may.
+    the owner makes public, and by utility only where a noised count, paid from epsilon, finds
+    `useful_at_least` useful ones (0: always). `noise_multiplier` 0 divides epsilon by `answers`; where
+    `dp-sgd` is among the modes, a run of it may have `sgd_share` of epsilon's budget and the answers
+    what is left. Such a run has `sgd_steps`, each taking every record with `sample_rate`. `clip` bounds
+    a gradient. All of these are public constants, never from the data.
+    `models` are the architectures that are built (empty: all known). `trainers` who may ask (empty:
+    whoever asks), `expires` the last day on which anybody may.
     `own_methods` are import paths of methods that this owner trusts beside the built-in ones: a
-    method is code, and a request only names it. `encoders` may be opened.
+    method is code, and a request only names it. `encoders` may be opened. With `approval` a person
+    looks at examples before they leave; it takes a vault that runs as a server.
     """
 
     modes: tuple[str, ...] = ("raw",)
@@ -53,23 +69,32 @@ class Policy:
     noise_multiplier: float = 0.0
     answers: int = 1
     clip: float = 1.0
+    sample_rate: float = 0.05
+    sgd_steps: int = 100
+    sgd_share: float = 0.8
     strength: float = 4.0
     records_at_least: int = 0
+    useful_at_least: int = 0
     models: tuple[str, ...] = ()
     expires: datetime.date | None = None
     trainers: tuple[TrainerLimits, ...] = ()
+    approval: bool = False
 
     def __post_init__(self) -> None:
         if not set(self.modes) <= set(MODES):
             raise InputError(f"policy.modes is {list(self.modes)}; choose from {list(MODES)}")
         _at_least(self, "max_records", 0)
         _at_least(self, "records_at_least", 0)
+        _at_least(self, "useful_at_least", 0)
         _at_least(self, "answers", 1)
-        for name in ("epsilon", "epsilon_minus", "clip", "strength"):
+        _at_least(self, "sgd_steps", 1)
+        for name in ("epsilon", "epsilon_minus", "clip", "strength", "sample_rate", "sgd_share"):
             _positive(self, name)
+        _below_one(self, "sample_rate")
+        _below_one(self, "sgd_share")
         if self.noise_multiplier != 0:
             _positive(self, "noise_multiplier")
-        if NOISED & set(self.modes) and self.epsilon is None:
+        if self.epsilon is None and (NOISED & set(self.modes) or self.useful_at_least):
             raise InputError(
                 "policy.epsilon is missing; what is noised is paid from it, such as 1.0"
             )
@@ -103,9 +128,12 @@ class Policy:
 
     def check(self, request: Request, peer: str = "", today: datetime.date | None = None) -> None:
         """Refuse what is not allowed, by the request's parameters alone and never by the data."""
+        # Here, since it loads torch: the vault's server and commands read policies without.
+        from mycroft_fl.selection import METHODS
+
         if self.expires is not None and (today or datetime.date.today()) > self.expires:
             raise Refused(f"this policy ended on {self.expires}")
-        if self.trainers and peer not in [each.name for each in self.trainers]:
+        if self.trainers and peer not in [each.peer for each in self.trainers]:
             raise Refused(f"trainer '{peer}' is not one that this owner answers")
         if request.mode not in self.modes:
             raise Refused(f"mode '{request.mode}' is not allowed; allowed: {list(self.modes)}")
@@ -121,16 +149,16 @@ class Policy:
     def limits(self, peer: str) -> Limits:
         """The budgets over all trainers and for `peer`."""
         overall = Budget.of(self.max_records, self.epsilon, self.delta, self.epsilon_minus)
-        own = next((each for each in self.trainers if each.name == peer), None)
+        own = next((each for each in self.trainers if each.peer == peer), None)
         if own is None:
             return Limits(overall)
         return Limits(
             overall,
             Budget.of(
                 own.max_records,
-                own.epsilon or self.epsilon,
+                self.epsilon if own.epsilon is None else own.epsilon,
                 self.delta,
-                own.epsilon_minus or self.epsilon_minus,
+                self.epsilon_minus if own.epsilon_minus is None else own.epsilon_minus,
             ),
         )
 
@@ -140,7 +168,16 @@ class Policy:
             return self.noise_multiplier
         if self.epsilon is None:
             raise Refused("there is no epsilon to pay a noised answer from")
-        return multiplier_for(Filter.of(self.epsilon, self.delta).rho / self.answers)
+        share = 1 - self.sgd_share if "dp-sgd" in self.modes else 1.0
+        return multiplier_for(share * Filter.of(self.epsilon, self.delta).rho / self.answers)
+
+    def sgd_run(self) -> SgdRun:
+        """A run of DP-SGD with the noise that its share of epsilon's budget pays for."""
+        if self.epsilon is None:
+            raise Refused("there is no epsilon to pay a run of DP-SGD from")
+        budget = Filter.of(self.epsilon, self.delta)
+        limit = self.sgd_share * budget.limit
+        return sgd_run_within(limit, budget.order, self.sample_rate, self.sgd_steps)
 
     def records_left(self, disclosed: int) -> int:
         """How many more raw examples may leave; `Refused` once there are none."""
@@ -162,10 +199,15 @@ _KINDS: dict[str, type] = {
     "noise_multiplier": float,
     "answers": int,
     "clip": float,
+    "sample_rate": float,
+    "sgd_steps": int,
+    "sgd_share": float,
     "strength": float,
     "records_at_least": int,
+    "useful_at_least": int,
     "models": list,
     "expires": datetime.date,
+    "approval": bool,
 }
 
 
@@ -192,9 +234,13 @@ def _at_least(policy: Policy, name: str, least: int) -> None:
         raise InputError(f"policy.{name.replace('_', '-')} is {value}; it must be at least {least}")
 
 
-def _positive(policy: Policy, name: str) -> None:
-    value = getattr(policy, name)
+def _positive(limits: Policy | TrainerLimits, name: str, of: str = "policy.") -> None:
+    value = getattr(limits, name)
     if value is not None and not 0 < value < math.inf:
-        raise InputError(
-            f"policy.{name.replace('_', '-')} is {value}; it must be above 0 and finite"
-        )
+        raise InputError(f"{of}{name.replace('_', '-')} is {value}; it must be above 0 and finite")
+
+
+def _below_one(policy: Policy, name: str) -> None:
+    value = getattr(policy, name)
+    if not value < 1:
+        raise InputError(f"policy.{name.replace('_', '-')} is {value}; it must be below 1")

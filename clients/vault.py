@@ -11,35 +11,26 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Shaped
 
-from clients.noised import contributions, in_range, levels_of
+from clients.drawing import Terms, drawer
+from clients.noised import Looks, in_range, levels_of, release_of
+from clients.own_models import OwnModels
 from clients.owner_log import owner_log
 from clients.picks import checked_picks, first_of_each, positions
 from clients.policy import Policy
 from clients.statement import card_for
-from mycroft_fl.errors import BadMessage, InputError, Refused
+from mycroft_fl.errors import BadMessage, InputError
 from mycroft_fl.examples import Examples
 from mycroft_fl.exchange import HANDING_OVER, OwnerReport, Request, Statistic
-from mycroft_fl.models.fitting import FitSettings, fit
 from mycroft_fl.models.networks import Classifier, build, is_network
 from mycroft_fl.models.weights import load_flat_weights
-from mycroft_fl.privacy.accounting import Spend
 from mycroft_fl.privacy.card import Card
 from mycroft_fl.privacy.ledger import Key, PrivacyLedger
-from mycroft_fl.privacy.mechanisms import (
-    RECORDS_PER_PICK,
-    choice_price,
-    drawn_by_utility,
-    noised_sum,
-    price,
-)
 from mycroft_fl.privacy.noise import OS_ENTROPY, Noise
 from mycroft_fl.seeds import derived_seed
 from mycroft_fl.selection import Query, method_named
 
 ANYBODY = "anybody"
 """The trainer's name where whoever runs the vault does not tell trainers apart."""
-
-OWN_FIT_BATCH, OWN_FIT_RATE = 32, 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +51,7 @@ class Books:
 
     folder: Path
     head: Path | None = None
+    ledger: str = "ledger.sqlite"
     noise_for: Callable[[str], Noise] = lambda digest: OS_ENTROPY
 
 
@@ -84,11 +76,13 @@ class Vault:
         self.name = name
         self.log = owner_log(name, books.folder / "owner.log")
         self._examples = examples
+        self._models = OwnModels(examples)
         self._marks = marks or Marks()
         self._policy = policy
         self._device = device
         self._noise_for = books.noise_for
-        self._ledger = PrivacyLedger(books.folder / "ledger.sqlite", books.head)
+        self._looks = Looks()
+        self._ledger = PrivacyLedger(books.folder / books.ledger, books.head)
         self._check_size()
         self._note(policy)
 
@@ -124,30 +118,12 @@ class Vault:
 
     def _draw(self, request: Request, key: Key) -> np.ndarray:
         """Examples drawn at random, the relevant ones more often; paid for before they are drawn."""
-        policy, pool = self._policy, self._shareable()
+        pool = self._shareable()
         levels = levels_of(request, pool)
-        gone = len(self._ledger.disclosed())
-        # By public numbers alone: a refusal must not tell how many records there are.
-        k = min(request.k, policy.records_left(gone))
-        least = policy.records_at_least - gone
-        if least < RECORDS_PER_PICK * k:
-            raise Refused(
-                f"{k} records would be drawn from {least} that are surely there, fewer than "
-                f"{RECORDS_PER_PICK} for each"
-            )
-        spend = Spend(records=k, epsilon_minus=choice_price(k, policy.strength, least))
-        self._ledger.charge(key, "raw-gumbel", spend, policy.limits(key.peer))
-
-        def choose(disclosed: np.ndarray) -> np.ndarray:
-            if policy.records_at_least - len(disclosed) < least:
-                raise Refused("others were handed over meanwhile; the price no longer holds")
-            fresh = np.flatnonzero(~np.isin(pool.ids, disclosed))
-            noise = self._noise_for(key.digest)
-            drawn = drawn_by_utility(levels[fresh], k, policy.strength, noise)
-            ids: np.ndarray = pool.ids[fresh[drawn]]
-            return ids
-
-        return self._ledger.draw(key, choose)
+        terms = Terms.of(self._policy, request.k, len(self._ledger.disclosed()))
+        self._ledger.charge(key, request.mode, terms.spend, self._policy.limits(key.peer))
+        noise = self._noise_for(key.digest)
+        return self._ledger.draw(key, drawer(terms, self._policy, pool.ids, levels, noise))
 
     def _noised(self, request: Request, key: Key) -> OwnerReport:
         """A statistic with noise: charged, then drawn, then kept; asked again, the same bytes."""
@@ -155,16 +131,12 @@ class Vault:
         if content is None:
             # All that may fail comes before anything is charged, and fails alike on any data.
             known = in_range(request, self._examples)
-            clip = self._policy.clip
-            bound_squared, rows = contributions(request, self._examples[known], clip)
-            multiplier = self._policy.multiplier()
-            spend = Spend(rho=price(multiplier))
-            self._ledger.charge(key, request.mode, spend, self._policy.limits(key.peer))
-            noise = self._noise_for(key.digest)
             whose = self._marks.persons
             persons = None if whose is None else whose[known]
-            noised = noised_sum(rows, bound_squared, multiplier, noise, persons=persons)
-            content = self._ledger.store(key, np.append(noised.values, noised.sigma).tobytes())
+            release = release_of(request, self._examples[known], self._policy, persons, self._looks)
+            self._ledger.charge(key, request.mode, release.spend, self._policy.limits(key.peer))
+            told = release.draw(self._noise_for(key.digest))
+            content = self._ledger.store(key, np.append(told.values, told.sigma).tobytes())
             self.log.info("round %d: a noised %s", request.server_round, request.mode)
         numbers = np.frombuffer(content, np.float64)
         statistic = Statistic(numbers[:-1].copy(), float(numbers[-1]))
@@ -191,6 +163,8 @@ class Vault:
         return self._examples[first if allowed is None else first[allowed[first]]]
 
     def _check_size(self) -> None:
+        if "dp-sgd" in self._policy.modes and self._marks.persons is not None:
+            raise InputError("dp-sgd hides records, not persons; leave it out, or unit-id")
         if "raw-gumbel" not in self._policy.modes:
             return
         if self._marks.persons is not None:
@@ -251,13 +225,14 @@ class Vault:
         if not self._needs_model(request):
             return None
         seed = derived_seed(request.seed, "owner-model", self.name)
+        if request.weights is None:
+            return self._models.fitted(
+                request.model, request.num_classes, request.owner_epochs, seed
+            )
         shape = tuple(self._examples.x.shape[1:])
         model = build(request.model, shape, request.num_classes, seed=seed)
-        if request.weights is not None:
-            load_flat_weights(model, request.weights)
-            return model
-        settings = FitSettings(request.owner_epochs, OWN_FIT_BATCH, OWN_FIT_RATE)
-        return fit(model, self._examples, None, settings, seed=seed)
+        load_flat_weights(model, request.weights)
+        return model
 
 
 def _looks_through(request: Request) -> str:

@@ -8,9 +8,11 @@
     │   └── DataError          a data set or one of its files
     ├── RunFailed              the run could not be finished; the command exits with 1
     │   ├── NotEnoughOwners    fewer owners answered than `min-owners`
+    │   ├── OwnersSilent       the run waits for owners that did not answer
     │   └── EngineFailed       Flower's engine ended without a result
     ├── BadMessage             bytes from the network that are not what they should be
-    └── Refused                an owner's policy says no
+    ├── Refused                an owner's policy says no
+    └── Withheld               a person has not agreed, or not yet; to the trainer, silence
 
 Every message says what was wrong, what would be right, and what to do, in one to three lines.
 """
@@ -48,6 +50,10 @@ class NotEnoughOwners(RunFailed):
     """Fewer owners answered than `min-owners`."""
 
 
+class OwnersSilent(RunFailed):
+    """The run waits for owners that did not answer; it can be resumed."""
+
+
 class EngineFailed(RunFailed):
     """Flower's engine ended without a result."""
 
@@ -58,3 +64,7 @@ class BadMessage(MycroftError):
 
 class Refused(MycroftError):
     """An owner's policy says no. Its text depends on the request and the policy, never on data."""
+
+
+class Withheld(MycroftError):
+    """A person has not agreed to what would leave, or not yet. To the trainer it is silence."""

@@ -15,7 +15,13 @@ from mycroft_fl.config import suggestion
 from mycroft_fl.errors import SettingError
 from mycroft_fl.examples import Examples
 from mycroft_fl.methods.choice import Selection, shares
-from mycroft_fl.methods.features import coverage, features, features_to_set, hard_features
+from mycroft_fl.methods.features import (
+    coverage,
+    features,
+    features_diverse,
+    features_to_set,
+    hard_features,
+)
 from mycroft_fl.methods.gradients import (
     funcfeat,
     gradient_neighbours,
@@ -57,6 +63,7 @@ METHODS: dict[str, Method] = {
     "gradient-neighbours": Method(gradient_neighbours, by_class=False),
     "features": Method(features, looks_through="nothing"),
     "features-to-set": Method(features_to_set, looks_through="nothing"),
+    "features-diverse": Method(features_diverse, looks_through="nothing"),
     "hard-features": Method(hard_features, looks_through="trainer-model"),
     "funcfeat": Method(funcfeat, weighs_features=True),
     "coverage": Method(coverage, looks_through="nothing"),

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool
 
 from mycroft_fl.examples import Examples
 from mycroft_fl.models.catalogue import build_model
@@ -18,34 +16,15 @@ from mycroft_fl.report.schema import check_result
 from mycroft_fl.report.summary import summary
 from mycroft_fl.seeds import derived_seed
 from simulations.environment import environment
+from simulations.held_out import HeldOut
 from simulations.simulation import Simulation
 from strategies.mycroft import MycroftStrategy
+from strategies.plans import PLANS
 from strategies.standing import Standing
 
 SCHEMA = 1
 TOLERATED_FALL = 0.03
 LEAST_AGREEMENT = 0.1
-
-
-@dataclass(frozen=True)
-class HeldOut:
-    """The test examples, the group of each, and which of them the baseline gets wrong."""
-
-    examples: Examples
-    groups: np.ndarray
-    hard: Bool[np.ndarray, " n"]
-
-    def accuracies(self, model: AnyModel) -> dict[str, Any]:
-        """`{test, hard, groups}`: over all, over what the baseline gets wrong, and by group."""
-        right = correct(model, self.examples)
-        return {
-            "test": float(right.mean()),
-            "hard": float(right[self.hard].mean()) if self.hard.any() else None,
-            "groups": {
-                str(group): float(right[self.groups == group].mean())
-                for group in np.unique(self.groups)
-            },
-        }
 
 
 def evaluate(simulation: Simulation, strategy: MycroftStrategy) -> None:
@@ -66,11 +45,12 @@ def result_of(simulation: Simulation, strategy: MycroftStrategy) -> dict[str, An
     hard = ~correct(saved["baseline"], test)
     tests = HeldOut(test, world.trainer_groups("test"), hard)
     reached = {name: tests.accuracies(model) for name, model in saved.items()}
-    lucky = tests.accuracies(strategy.trainer.improved(_random_instead(simulation, strategy)))
+    final, luck = saved["final"], strategy.trainer.improved(_random_instead(simulation, strategy))
+    lucky = tests.accuracies(luck)
     rounds = []
     for record in strategy.rounds:
         after = tests.accuracies(_saved(simulation, f"round-{record.round}"))
-        rounds.append({**record.as_json(), "test": after["test"], "hard": after["hard"]})
+        rounds.append({**record.as_json(), **after})
     return {
         "schema": SCHEMA,
         "scenario": simulation.scenario.name,
@@ -84,6 +64,15 @@ def result_of(simulation: Simulation, strategy: MycroftStrategy) -> dict[str, An
         "own_hard_set": reached["own-hard-set"],
         "random": lucky,
         "final": reached["final"],
+        "tested": tests.counts(),
+        "gains": {
+            name: tests.gain(final, rival, simulation.config)
+            for name, rival in (
+                ("control", saved["control"]),
+                ("own_hard_set", saved["own-hard-set"]),
+                ("random", luck),
+            )
+        },
         "rounds": rounds,
         "owners": _owners(simulation, strategy),
         "privacy": _privacy(strategy),
@@ -178,8 +167,8 @@ def _warnings(
         warnings.append(
             "SIMULATED noise: whoever knows the seed can subtract it; nothing is hidden"
         )
-    if not strategy.books.disclosed and config.mode in ("score", "gradient"):
-        pass  # as it should be
+    if not any(plan.hands_over for plan in PLANS[config.mode]):
+        pass  # nothing to acquire
     elif not strategy.books.disclosed:
         warnings.append("nothing was acquired: no owner handed anything over")
     elif config.method not in ("random", "full"):

@@ -18,8 +18,7 @@ from clients.vault import Books, Marks, Vault
 from mycroft_fl.config import RunConfig, SettingValue
 from mycroft_fl.data.spec import DatasetSpec, spec_from_setting
 from mycroft_fl.device import torch_device
-from mycroft_fl.errors import DataError, SettingError
-from mycroft_fl.exchange import RUN_MODES
+from mycroft_fl.errors import DataError, ScenarioError, SettingError
 from mycroft_fl.models.catalogue import build_model, check_eyes
 from mycroft_fl.privacy.noise import Noise, simulated
 from mycroft_fl.represent.embeddings import embeddings_of
@@ -33,6 +32,7 @@ from simulations.owners import spoiled
 from simulations.scenario import Owner, Scenario, load_scenario
 from simulations.sharing import world_of
 from simulations.world import World
+from strategies.plans import answer_modes
 from strategies.run_folder import RunFolder
 from strategies.server_app import TrainerSetup
 from strategies.trainer import TrainerData
@@ -184,14 +184,19 @@ class Simulation:
         divided among the answers of the run.
         """
         table = dict(self.scenario.policy)
-        modes = RUN_MODES[self.config.mode]
-        table.setdefault("modes", list(modes))
+        modes = answer_modes(self.config.mode)
+        table.setdefault("modes", modes)
         if "noise-multiplier" not in table:
             steps = self.config.num_rounds - 1 if "gradient" in modes else 0
             table.setdefault("answers", 1 + steps)
         if "raw-gumbel" in table["modes"]:
             table.setdefault("records-at-least", sum(owner.holds.values()))
         policy = Policy.from_table(table)
+        if policy.approval:
+            raise ScenarioError(
+                "policy.approval asks for a person's consent, and a simulation has nobody to ask; "
+                "leave it out"
+            )
         return replace(
             policy,
             own_methods=policy.own_methods + self._own_methods(),

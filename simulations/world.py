@@ -103,6 +103,10 @@ class World:
         if owner.label_noise:
             rng = self._rng("label-noise", name)
             examples = redraw_labels(examples, owner.label_noise, self.num_classes, rng)
+        table = self._population.table
+        if table is not None and (owner.reuse or owner.corruption):
+            x = table.with_names_of(examples.x, held.examples.x)
+            examples = Examples(x, examples.y)
         return replace(held, examples=examples)
 
     def owner_groups(self, name: str) -> np.ndarray:

@@ -5,36 +5,31 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result, Strategy
 
-from mycroft_fl.config import MAX_EXAMPLES, RunConfig
+from mycroft_fl.config import RunConfig
 from mycroft_fl.errors import BadMessage, SettingError
-from mycroft_fl.exchange import (
-    HANDING_OVER,
-    RUN_MODES,
-    SCORE_VALUES,
-    Expected,
-    Failure,
-    OwnerReport,
-    Request,
-    Statistic,
-)
+from mycroft_fl.exchange import Expected, Failure, OwnerReport, Statistic
 from mycroft_fl.models.catalogue import check_eyes
 from mycroft_fl.models.fitting import AnyModel
 from mycroft_fl.models.networks import Classifier
 from mycroft_fl.models.weights import flat_weights
+from mycroft_fl.sealed import as_bytes
 from mycroft_fl.selection import method_named
-from mycroft_fl.wire import SELECT, pack_request, unpack_report
-from strategies import allocation
+from mycroft_fl.wire import pack_request, unpack_report
+from strategies.asking import Asking
 from strategies.books import Books
-from strategies.noised import NoisedSteps, relevance_score
+from strategies.continuity import Continuity
+from strategies.plans import PLANS, Plan
+from strategies.post import OpenPost, Post
+from strategies.progress import Answers, Progress
 from strategies.roll_call import roll_call
 from strategies.standing import RoundRecord
-from strategies.traffic import send, sort_out
+from strategies.traffic import send
 from strategies.trainer import Trainer
 
 log = logging.getLogger(__name__)
@@ -49,7 +44,7 @@ class MycroftStrategy(Strategy):
     `aggregate_train` checks, scores and ranks what came and improves the trainer's model. There is
     nothing for owners to evaluate. `expected_owners` are waited for before the first round, but no
     longer than `patience` seconds after the last has come;
-    `on_round` is told of each round with the model it ended with.
+    `on_round` is told of each round with the model it ended with. `post` is how messages travel.
     """
 
     def __init__(
@@ -59,6 +54,8 @@ class MycroftStrategy(Strategy):
         expected_owners: int,
         patience: float = math.inf,
         on_round: OnRound = lambda record, model: None,
+        post: Post | None = None,
+        continuity: Continuity | None = None,
     ) -> None:
         self.trainer = trainer
         self.config: RunConfig = trainer.config
@@ -69,21 +66,33 @@ class MycroftStrategy(Strategy):
                 'with gradients-from = "owner"; set gradients-from = "trainer", or use omp or features'
             )
         check_eyes(trainer.task.model, self.config, self.method.looks_through)
-        if self.config.mode == "gradient" and not isinstance(trainer.baseline, Classifier):
+        self._plans = PLANS[self.config.mode]
+        steps = any(plan.steps_last_layer for plan in self._plans)
+        if steps and not isinstance(trainer.baseline, Classifier):
             raise SettingError(
-                f"mode 'gradient' steps the last layer of a network, and model '{trainer.task.model}' has "
-                "none; use mode 'score-then-raw', or a network"
+                f"mode '{self.config.mode}' steps the last layer of a network, and model "
+                f"'{trainer.task.model}' has none; use mode 'score-then-raw', or a network"
             )
         self.expected_owners = expected_owners
         self.patience = patience
         self.on_round = on_round
-        self.books = Books()
-        self.model: AnyModel = trainer.improved(None)
+        self.post: Post = post or OpenPost()
+        self.continuity = continuity or Continuity()
+        self.progress = Progress(trainer, trainer.improved(None))
         self.rounds: list[RoundRecord] = []
         self._nodes: dict[str, int] = {}
-        self._asked: list[tuple[str, int, Message]] = []
-        self._steps: NoisedSteps | None = None
+        self._asking = Asking(0, {}, self.post, {})
         self._since = time.monotonic()
+
+    @property
+    def books(self) -> Books:
+        """What every owner has given, cost and proved to be worth."""
+        return self.progress.books
+
+    @property
+    def model(self) -> AnyModel:
+        """The trainer's model as it is now."""
+        return self.progress.model
 
     def start(
         self,
@@ -103,15 +112,18 @@ class MycroftStrategy(Strategy):
         self.summary()
         result, arrays = Result(), initial_arrays
         self._call_owners(grid)
-        for server_round in range(1, num_rounds + 1):
+        for server_round in range(len(self.rounds) + 1, num_rounds + 1):
             self._since = time.monotonic()
             messages = list(
                 self.configure_train(server_round, arrays, train_config or ConfigRecord(), grid)
             )
-            if not messages:
+            if not self._asking.counts:
                 log.info("round %d: nothing more is bought", server_round)
                 break
+            self.continuity.note_asking(server_round)
+            sent = time.monotonic()
             replies = send(grid, messages, timeout=timeout, on_answers=_log_answers)
+            log.info("round %d: answers took %.2f s", server_round, time.monotonic() - sent)
             improved, metrics = self.aggregate_train(server_round, replies)
             if improved is not None:
                 result.arrays = arrays = improved
@@ -127,49 +139,55 @@ class MycroftStrategy(Strategy):
     ) -> Iterable[Message]:
         """This round's requests; none when there is nothing left to spend or nobody worth asking."""
         plan = self._plan(server_round)
-        self._asked = []
+        asked = plan.whom(self.progress, server_round)
+        had = self.continuity.had_in(server_round)
+        self._asking = Asking(server_round, self._nodes, self.post, had)
         packed: dict[int, RecordDict] = {}
-        for owner, k in plan.items():
+        for owner, k in asked.items():
             if k not in packed:
-                packed[k] = pack_request(self._request(server_round, k))
-            message = Message(packed[k], dst_node_id=self._nodes[owner], message_type=SELECT)
-            self._asked.append((owner, k, message))
-        if plan:
-            log.info(
-                "round %d: asking %d owners for %s", server_round, len(plan), self._wanted(plan)
-            )
-        return [message for _, _, message in self._asked]
+                brings = plan.brings(self.progress)
+                request = self.progress.request(server_round, plan.answer, k, **brings)
+                packed[k] = pack_request(request)
+            self._asking.ask(owner, k, packed[k])
+        if asked:
+            wanted = self._wanted(plan, asked)
+            log.info("round %d: asking %d owners for %s", server_round, len(asked), wanted)
+        return self._asking.messages
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """Check each answer, score who answered, improve the model. `NotEnoughOwners` if too few."""
-        before = self.books.disclosed
+        before, plan = self.books.disclosed, self._plan(server_round)
         failed: dict[str, Failure] = {}
         statistics: dict[str, Statistic] = {}
-        sent = [message for _, _, message in self._asked]
-        for (owner, k, _), (_, content) in zip(self._asked, sort_out(sent, replies), strict=True):
-            answer = content if isinstance(content, str) else self._checked(owner, content, k)
-            if isinstance(answer, str):
-                failed[owner] = answer
-                self.books.enter_failure(owner, answer, k if self._hands_over(server_round) else 0)
+        came: dict[str, bytes] = {}
+        counts = self._asking.counts
+        for owner, content in self._asking.answers(replies):
+            answer = content if isinstance(content, str) else self._checked(plan, owner, content)
+            if isinstance(content, str) or isinstance(answer, str):
+                failed[owner] = code = answer if isinstance(answer, str) else "error"
+                self.books.enter_failure(owner, code, counts[owner] if plan.hands_over else 0)
                 continue
+            came[owner] = as_bytes(content)
             self.books.enter_card(owner, answer.card)
             if answer.disclosed is not None:
                 self.books.enter_answer(owner, answer.disclosed)
             if answer.statistic is not None:
                 statistics[owner] = answer.statistic
-        answered = [owner for owner, _, _ in self._asked if owner not in failed]
+        answered = tuple(owner for owner in counts if owner not in failed)
         # Only the first round can be too thin: later ones ask the few that earned it.
         if server_round == 1:
             self.books.require_enough(len(answered), self.config)
-        self._learn(server_round, answered, statistics)
+        plan.learn(self.progress, Answers(answered, statistics))
         record = RoundRecord(
-            server_round, len(self._asked), len(answered), dict(sorted(failed.items())),
+            server_round, len(counts), len(answered), dict(sorted(failed.items())),
             self.books.disclosed - before, round(time.monotonic() - self._since, 3),
         )  # fmt: skip
         self.rounds.append(record)
         self.on_round(record, self.model)
+        # Answers are of use only to finish this round with those that were silent.
+        self.continuity.keep(self.rounds, self.progress, came if failed else {})
         metrics = MetricRecord({"disclosed": self.books.disclosed, "answered": len(answered)})
         return as_arrays(self.model), metrics
 
@@ -195,80 +213,28 @@ class MycroftStrategy(Strategy):
 
     def _call_owners(self, grid: Grid) -> None:
         self._nodes = roll_call(
-            grid, self.expected_owners, timeout=self.config.timeout, patience=self.patience
-        )
-        self.books = Books(self._nodes)
+            grid, self.expected_owners, timeout=self.config.timeout, patience=self.patience,
+            knows=self.post.knows,
+        )  # fmt: skip
+        start = self.continuity.start
+        self.progress.books = Books(self._nodes)
         self.books.require_enough(len(self._nodes), self.config)
-
-    def _plan(self, server_round: int) -> dict[str, int]:
-        """Owner -> how many it is asked for in this round."""
-        if self._asks_for(server_round) == "score":
-            return dict.fromkeys(self.books.standings, 1) if server_round == 1 else {}
-        if self._asks_for(server_round) == "gradient":
-            return dict.fromkeys(self._steps.owners, 1) if self._steps else {}
-        if self.method.everything:
-            return dict.fromkeys(self.books.standings, MAX_EXAMPLES) if server_round == 1 else {}
-        left = self.config.budget - self.books.spent
-        if server_round == 1:
-            return allocation.pilots(
-                self.books.standings,
-                budget=left,
-                per_owner=self.config.pilot_per_owner,
-                seed=self.config.seed,
-            )
-        spend = -(-left // (self.config.num_rounds - server_round + 1))
-        if self.config.mode == "score-then-raw":
-            scores = self.books.scored()
-            more: Collection[str] = scores
+        if start is None:
+            self.continuity.keep(self.rounds, self.progress, {})
         else:
-            more = self.books.open_to_more()
-            scores = {name: score for name, score in self.books.scored().items() if name in more}
-        if not more or spend < 1:
-            return {}
-        if self.config.stop_early and all(score.low <= 0 for score in scores.values()):
-            return {}
-        if self.config.allocation == "equal":
-            return allocation.equal_shares(more, spend)
-        return allocation.by_score(scores, spend)
+            log.info("going on after round %d", start.round)
+            self.rounds = list(start.rounds)
+            start.bring_back(self.progress)
 
-    def _request(self, server_round: int, k: int) -> Request:
-        mode = self._asks_for(server_round)
-        through_trainer = mode != "raw" or (
-            self.config.gradients_from == "trainer"
-            and (self.method.looks_through != "nothing" or self.config.feature_space == "model")
-        )
-        return Request(
-            server_round=server_round,
-            method=self.config.method,
-            k=k,
-            hard=self.trainer.hard_set.sent,
-            num_classes=self.trainer.task.num_classes,
-            model=self.trainer.eyes_name,
-            weights=flat_weights(self.trainer.eyes) if through_trainer else None,
-            feature_space=self.config.feature_space,
-            owner_epochs=self.config.owner_epochs,
-            seed=self.config.seed,
-            gradient_layers=self.config.gradient_layers,
-            feature_weight=self.trainer.feature_weight,
-            mode=mode,
-            head=self._steps.head if mode == "gradient" and self._steps else None,
-        )
+    def _plan(self, server_round: int) -> Plan:
+        return self._plans[0 if server_round == 1 else 1]
 
-    def _asks_for(self, server_round: int) -> str:
-        """The mode in which owners are to answer in this round."""
-        modes = RUN_MODES[self.config.mode]
-        return modes[0] if server_round == 1 else modes[-1]
-
-    def _hands_over(self, server_round: int) -> bool:
-        return self._asks_for(server_round) in HANDING_OVER
-
-    def _checked(self, owner: str, content: RecordDict, k: int) -> OwnerReport | Failure:
+    def _checked(self, plan: Plan, owner: str, content: RecordDict) -> OwnerReport | Failure:
         """An answer, or the code of what is wrong with it."""
-        task, mode = self.trainer.task, self._asks_for(len(self.rounds) + 1)
-        values = {"score": SCORE_VALUES, "gradient": self._steps.head.size if self._steps else 0}
+        task, k = self.trainer.task, self._asking.counts[owner]
         expected = Expected(
             task.shape, task.dtype, task.num_classes, k, self.trainer.largest_value,
-            values.get(mode, 0),
+            plan.values(self.progress),
         )  # fmt: skip
         try:
             answer = unpack_report(content, expected)
@@ -277,45 +243,17 @@ class MycroftStrategy(Strategy):
             return "malformed"
         if answer.disclosed is None:
             return answer
+        if not self.trainer.could_be_real(answer.disclosed):
+            log.warning("the answer of %s holds rows that no table of the task can have", owner)
+            return "malformed"
         sold_again = self.books.standings[owner].holds_again(answer.disclosed)
         copied = self.trainer.has_copied(answer.disclosed)
         return "duplicate" if sold_again or copied else answer
 
-    def _learn(
-        self, server_round: int, answered: list[str], statistics: dict[str, Statistic]
-    ) -> None:
-        """Score who answered, and improve the model with what came."""
-        match self._asks_for(server_round):
-            case "score":
-                self.books.enter_scores(
-                    {
-                        owner: relevance_score(statistic, self.config.scoring_confidence)
-                        for owner, statistic in statistics.items()
-                    }
-                )
-                if self.config.mode == "gradient":
-                    self._steps = NoisedSteps.begun(self.trainer, statistics, self.books.scored())
-            case "gradient" if self._steps is not None:
-                self._steps.step(statistics)
-                self.model = self._steps.best()
-                return
-            case _ if self.config.mode != "score-then-raw":
-                # There the ranking stays the noised one, over all owners alike.
-                self._score(answered)
-        self.model = self.trainer.improved(self.books.worth_having())
-
-    def _score(self, owners: list[str]) -> None:
-        """Score who answered in this round; of too many, all cheaply and the best by fine-tuning."""
-        subsets = self.books.subsets(owners)
-        if len(subsets) > self.config.scoring_at_most:
-            cheap = self.trainer.alignments(subsets)
-            self.books.enter_screening(cheap)
-            best_first = sorted(cheap, key=lambda owner: (-cheap[owner], owner))
-            subsets = {owner: subsets[owner] for owner in best_first[: self.config.scoring_at_most]}
-        self.books.enter_scores(self.trainer.scores(subsets))
-
-    def _wanted(self, plan: dict[str, int]) -> str:
-        return "all they hold" if self.method.everything else f"{sum(plan.values())} examples"
+    def _wanted(self, plan: Plan, asked: dict[str, int]) -> str:
+        if not plan.hands_over:
+            return f"a noised {plan.answer}"
+        return "all they hold" if self.method.everything else f"{sum(asked.values())} examples"
 
     def _budget_text(self) -> str:
         return "everything" if self.method.everything else f"{self.config.budget} examples"

@@ -15,12 +15,15 @@ import numpy as np
 from mycroft_fl.errors import InputError
 from mycroft_fl.models.fitting import AnyModel
 from mycroft_fl.models.weights import save_model, suffix_of
+from mycroft_fl.task import Task
 from strategies.standing import RoundRecord, Standing
 
 FILES = (
-    "result.json", "summary.md", "rounds.jsonl", "acquired.npz", "error.json", "flower.log",
+    "result.json", "summary.md", "rounds.jsonl", "task.json", "acquired.npz", "error.json",
+    "flower.log", "report.html", "run.json", "outcome.json", ".lock",
 )  # fmt: skip
-FOLDERS = ("models", "owners")
+CHECKPOINTS, PLOTS = "checkpoints", "plots"
+FOLDERS = ("models", "owners", CHECKPOINTS)
 MARKER = ".mycroft-run"
 
 
@@ -63,6 +66,16 @@ class RunFolder:
         return cls(path)
 
     @classmethod
+    def reopened(cls, path: Path) -> RunFolder:
+        """The folder of a run that stopped, for it to go on. `InputError` where there is none."""
+        if not (path / MARKER).is_file():
+            raise InputError(f"{path} is not the folder of a run; start one there first")
+        # Both are written anew from the last checkpoint.
+        for name in ("rounds.jsonl", "error.json"):
+            (path / name).unlink(missing_ok=True)
+        return cls(path)
+
+    @classmethod
     @contextmanager
     def replacing(cls, path: Path, *, force: bool) -> Iterator[RunFolder]:
         """A prepared folder, for a run inside `with`.
@@ -101,9 +114,21 @@ class RunFolder:
         """The file of a saved model: baseline, control, own-hard-set, round-1 ..., final."""
         return self.path / "models" / f"{name}{suffix}"
 
+    def saved(self, name: str) -> Path | None:
+        """The file of a saved model, whole; None where there is none."""
+        return next((self.path / "models").glob(f"{name}.s*"), None)
+
     def save_model(self, name: str, model: AnyModel) -> None:
         """Write a model's weights."""
-        save_model(model, self.model(name, suffix_of(model)))
+        whole = self.model(name, suffix_of(model))
+        part = whole.with_name(f"part-{whole.name}")
+        save_model(model, part)
+        part.rename(whole)
+
+    def save_task(self, task: Task) -> None:
+        """Write what an acquired example's arrays mean: class names, and a table's columns."""
+        table = task.table.as_dict() if task.table else None
+        self.save_json("task.json", {"classes": list(task.classes), "table": table})
 
     def add_round(self, record: RoundRecord) -> None:
         """Append a round to `rounds.jsonl`, durable when this returns."""
@@ -111,6 +136,12 @@ class RunFolder:
             lines.write(json.dumps(record.as_json()) + "\n")
             lines.flush()
             os.fsync(lines.fileno())
+
+    def set_rounds(self, records: Sequence[RoundRecord]) -> None:
+        """Begin `rounds.jsonl` with the rounds that a resumed run had; none where it is new."""
+        if records:
+            lines = [json.dumps(each.as_json()) + "\n" for each in records]
+            self.save_text("rounds.jsonl", "".join(lines))
 
     def save_acquired(self, standings: Sequence[Standing]) -> None:
         """Write all acquired examples with the owner and the order of arrival of each."""
@@ -152,7 +183,7 @@ class RunFolder:
 def _move_run(source: Path, to: Path) -> None:
     """Move a run's files and folders to a folder on the same disk."""
     to.mkdir(exist_ok=True)
-    for name in (*FILES, *FOLDERS):
+    for name in (*FILES, *FOLDERS, PLOTS):
         if (source / name).exists():
             (source / name).rename(to / name)
 
@@ -160,5 +191,5 @@ def _move_run(source: Path, to: Path) -> None:
 def _remove_run(path: Path) -> None:
     for name in FILES:
         (path / name).unlink(missing_ok=True)
-    for name in FOLDERS:
+    for name in (*FOLDERS, PLOTS):
         shutil.rmtree(path / name, ignore_errors=True)

@@ -131,6 +131,11 @@ class Trainer:
         """Whether an owner sends the hard set back instead of examples of its own."""
         return is_copying(answer, self.hard_set.sent, self._copy_radii)
 
+    def could_be_real(self, answer: Examples) -> bool:
+        """Whether rows of the task's table could have become these vectors; noise put on names shows."""
+        table = self.task.table
+        return table is None or bool(table.could_hold(answer.x).all())
+
     def improved(self, acquired: Examples | None) -> AnyModel:
         """The baseline fine-tuned with all that was acquired, and with the hard set if so set."""
         share = self._chosen_share(acquired) if acquired is not None else None
@@ -168,8 +173,8 @@ class Trainer:
 
     @cached_property
     def _copy_radii(self) -> np.ndarray:
-        if self.train.x.ndim == 2:
-            # Rows of tables lie close by nature (a flood of equal packets): only equal ones are copies.
+        if self.task.table is not None:
+            # Rows of tables lie close by nature (a flood of like packets): only equal ones are copies.
             return np.zeros(len(self.hard_set.sent))
         splits = self.splits
         parts = [self.train, splits.selection, splits.scoring, splits.tuning]

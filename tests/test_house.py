@@ -39,7 +39,7 @@ HOUSE = {
     "mycroft_fl": ["wire", "sealed", "selection"],
     "mycroft_fl.commands": ["simulate"],
     "strategies": ["mycroft"],
-    "clients": ["client_app", "vault"],
+    "clients": ["client_app", "deployed_app", "vault"],
     "simulations": ["run"],
 }
 ALLOWED = {
@@ -95,6 +95,8 @@ def test_each_broken_rule_is_caught(tmp_path, module, line, broken):
         ("mycroft_fl.wire", ["torch", "opacus", "ray"]),
         ("mycroft_fl.sealed", ["torch", "opacus", "ray"]),
         ("clients.client_app", ["torch", "opacus", "ray", "strategies", "simulations"]),
+        ("clients.deployed_app", ["torch", "opacus", "ray", "strategies", "simulations"]),
+        ("clients.vault_server", ["torch", "opacus", "flwr", "strategies", "simulations"]),
         ("mycroft_fl.selection", ["flwr", "opacus", "strategies", "clients", "simulations"]),
         ("clients.vault", ["flwr", "opacus", "strategies", "simulations"]),
     ],

@@ -49,12 +49,12 @@ def read_images(path: Path, size: int = 0) -> Rows:
 
 
 def read_listed_images(
-    folder: Path, names: Sequence[str], source: str, size: int
+    files: Sequence[Path], places: Sequence[str], size: int
 ) -> UInt8[np.ndarray, "n c h w"]:
-    """The images that a table names, in its order. Raises `DataError` naming row and file."""
+    """The images of a table's rows, in its order; an error names the place and the file."""
     stack = _Stack(size)
-    for row, name in enumerate(names, start=1):
-        stack.add(f"{source}: row {row}: {name}", (folder / name).read_bytes)
+    for place, file in zip(places, files, strict=True):
+        stack.add(f"{place}: {file.name}", file.read_bytes)
     return stack.whole()
 
 
@@ -138,7 +138,7 @@ def _is_image(name: str) -> bool:
 
 def _decoded(name: str, read: Callable[[], bytes], size: int) -> np.ndarray:
     """One image's pixels, h w (grey) or h w 3; brought to size x size where that is not 0."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
         with warnings.catch_warnings():
@@ -149,7 +149,9 @@ def _decoded(name: str, read: Callable[[], bytes], size: int) -> np.ndarray:
             with Image.open(io.BytesIO(content)) as image:
                 if image.mode not in GREY_MODES | COLOUR_MODES:
                     raise ValueError(f"mode {image.mode} is not 8 bits a channel")
-                plain = image.convert("L" if image.mode in GREY_MODES else "RGB")
+                # Cameras store a picture as the sensor lay, and beside it how to turn it.
+                upright = ImageOps.exif_transpose(image)
+                plain = upright.convert("L" if image.mode in GREY_MODES else "RGB")
                 if size and plain.size != (size, size):
                     plain = _square(plain).resize((size, size), Image.Resampling.BICUBIC)
                 return np.asarray(plain)

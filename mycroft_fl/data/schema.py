@@ -7,46 +7,32 @@ and categories do. An owner's table is checked against it, and no statistic of t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float32
+from jaxtyping import Bool, Float32
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from mycroft_fl.data.columns import (
+    FURTHEST,
+    Categories,
+    Column,
+    Numbers,
+    as_numbers,
+    column_from,
+    logged,
+    scaled,
+    unscaled,
+)
 from mycroft_fl.data.spec import DatasetSpec
 from mycroft_fl.data.tables import Table, text_of
 from mycroft_fl.errors import DataError
 
 MOSTLY = 0.9
-FURTHEST = 100.0
-"""Standard deviations. What lies further out says no more, and could ruin a model by itself."""
-
-
-@dataclass(frozen=True)
-class Numbers:
-    """A column of numbers: (v - mean) / scale, after a logarithm where `log`."""
-
-    name: str
-    fill: float
-    mean: float
-    scale: float
-    log: bool
-
-
-@dataclass(frozen=True)
-class Categories:
-    """A column of names, one-hot over `known`."""
-
-    name: str
-    fill: str
-    known: tuple[str, ...]
-
-
-Column = Numbers | Categories
 
 
 @dataclass(frozen=True)
@@ -60,7 +46,7 @@ class TableSchema:
     @property
     def width(self) -> int:
         """The length of an encoded row."""
-        return sum(1 if isinstance(c, Numbers) else len(c.known) for c in self.columns)
+        return sum(place.stop - place.start for _, place in self._places())
 
     def encode(self, table: Table) -> Float32[np.ndarray, "n width"]:
         """The rows as vectors. Raises `DataError` naming the first that does not fit, and why."""
@@ -72,19 +58,55 @@ class TableSchema:
         """The rows as vectors, flaws filled or ignored; check them with `flaw`."""
         self.check_columns(table)
         x = np.empty((len(table), self.width), dtype=np.float32)
-        place = 0
-        for column in self.columns:
+        for column, place in self._places():
             values = table.features[column.name]
             if isinstance(column, Numbers):
-                x[:, place] = _scaled(column, _as_numbers(values))
-                place += 1
+                x[:, place.start] = scaled(column, as_numbers(values))
                 continue
             texts = text_of(values)
             texts[pd.isna(texts)] = column.fill
-            for name in column.known:
-                x[:, place] = texts == name
-                place += 1
+            for offset, name in enumerate(column.known):
+                x[:, place.start + offset] = texts == name
         return x
+
+    def could_hold(self, x: Float32[np.ndarray, "n width"]) -> Bool[np.ndarray, " n"]:
+        """Which vectors a row could have become: of each column of names one, or none where ignored."""
+        possible: np.ndarray = (np.abs(x) <= FURTHEST).all(axis=1)
+        for column, place in self._places():
+            if isinstance(column, Categories):
+                part = x[:, place]
+                ones = (part == 1).sum(axis=1)
+                enough = ones == 1 if not self.ignores else ones <= 1
+                possible &= np.isin(part, (0, 1)).all(axis=1) & enough
+        return possible
+
+    def with_names_of(
+        self, x: Float32[np.ndarray, "n width"], before: Float32[np.ndarray, "n width"]
+    ) -> Float32[np.ndarray, "n width"]:
+        """`x` with the columns of names as they were: noise belongs on numbers alone."""
+        kept = x.copy()
+        for column, place in self._places():
+            if isinstance(column, Categories):
+                kept[:, place] = before[:, place]
+        return kept
+
+    def decoded(self, x: Float32[np.ndarray, "n width"]) -> pd.DataFrame:
+        """Vectors as rows again, up to rounding; a category that the task does not know is empty."""
+        columns: dict[str, np.ndarray] = {}
+        for column, place in self._places():
+            if isinstance(column, Numbers):
+                columns[column.name] = unscaled(column, x[:, place.start].astype(np.float64))
+                continue
+            names = np.array(column.known, dtype=object)[x[:, place].argmax(axis=1)]
+            columns[column.name] = np.where(x[:, place].max(axis=1) > 0.5, names, "")
+        return pd.DataFrame(columns)
+
+    def _places(self) -> Iterator[tuple[Column, slice]]:
+        start = 0
+        for column in self.columns:
+            width = 1 if isinstance(column, Numbers) else len(column.known)
+            yield column, slice(start, start + width)
+            start += width
 
     def check_columns(self, table: Table) -> None:
         """`DataError` where the table lacks a column of the task. Further columns are left out."""
@@ -119,7 +141,7 @@ class TableSchema:
             problem = 'is missing; fill it in, or set missing = "fill"'
             flaws.append((np.flatnonzero(empty), problem))
         if isinstance(column, Numbers):
-            numbers = _as_numbers(values)
+            numbers = as_numbers(values)
             wrong = ~np.isfinite(numbers) & ~empty
             flaws.append((np.flatnonzero(wrong), "is not a finite number, as the task wants it"))
         elif not self.ignores:
@@ -140,7 +162,9 @@ class TableSchema:
     def from_dict(cls, content: Mapping[str, Any]) -> TableSchema:
         """The schema that `as_dict` gave. Raises `DataError` on anything else."""
         try:
-            columns = tuple(_column(dict(each)) for each in content["columns"])
+            columns = tuple(column_from(dict(each)) for each in content["columns"])
+            if not 0 < len({each.name for each in columns}) == len(columns):
+                raise ValueError("it has no columns, or one twice")
             return cls(columns, bool(content["fills"]), bool(content["ignores"]))
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"this is not the description of a table ({error!r})") from error
@@ -149,7 +173,8 @@ class TableSchema:
 def fit_schema(table: Table, spec: DatasetSpec) -> TableSchema:
     """The schema of a trainer's training rows, by scikit-learn's preprocessing.
 
-    Raises `DataError` where a value is missing and not to be filled, or a column is empty.
+    Raises `DataError` where a column is empty, or has a logarithm without holding numbers. Values
+    that are missing are left out here; `encode` refuses or fills them.
     """
     for name in spec.log:
         if not pd.api.types.is_numeric_dtype(table.column(name)):
@@ -162,46 +187,16 @@ def _fitted(table: Table, name: str, log: bool) -> Column:
     values = table.features[name]
     if values.isna().all():
         raise DataError(f"{table.source}: column '{name}' is empty in the trainer's rows; drop it")
-    numbers = _as_numbers(values)
+    numbers = as_numbers(values)
     # A few words among numbers are mistakes in a column of numbers, not categories.
     if np.isfinite(numbers).sum() >= MOSTLY * values.notna().sum():
         numbers[~np.isfinite(numbers)] = np.nan
         median = SimpleImputer(strategy="median").fit(numbers[:, None])
         filled = median.transform(numbers[:, None])
-        scaler = StandardScaler().fit(_logged(filled) if log else filled)
+        scaler = StandardScaler().fit(logged(filled) if log else filled)
         fill, mean, scale = median.statistics_[0], scaler.mean_[0], scaler.scale_[0]
         return Numbers(name, float(fill), float(mean), float(scale), log)
     texts = text_of(values)[:, None]
     mode = SimpleImputer(strategy="most_frequent", missing_values=None).fit(texts)
     onehot = OneHotEncoder().fit(mode.transform(texts))
     return Categories(name, str(mode.statistics_[0]), tuple(map(str, onehot.categories_[0])))
-
-
-def _column(content: dict[str, Any]) -> Column:
-    kind = content.pop("kind")
-    if kind == "numbers":
-        numbers = Numbers(**content)
-        values = np.array([numbers.fill, numbers.mean, numbers.scale], dtype=np.float64)
-        if not np.isfinite(values).all() or numbers.scale <= 0:
-            raise ValueError(f"column {numbers.name} is not scaled by finite numbers")
-        return numbers
-    if kind == "categories":
-        return Categories(**{**content, "known": tuple(map(str, content["known"]))})
-    raise ValueError(f"a column of kind {kind}")
-
-
-def _as_numbers(values: pd.Series) -> np.ndarray:
-    """Floats; NaN for what is missing and for what is no number."""
-    numbers = pd.to_numeric(values, errors="coerce")
-    return np.array(numbers.to_numpy(dtype=np.float64, na_value=np.nan))
-
-
-def _scaled(column: Numbers, numbers: np.ndarray) -> np.ndarray:
-    filled = np.where(np.isfinite(numbers), numbers, column.fill)
-    if column.log:
-        filled = _logged(filled)
-    return np.asarray(np.clip((filled - column.mean) / column.scale, -FURTHEST, FURTHEST))
-
-
-def _logged(values: np.ndarray) -> np.ndarray:
-    return np.asarray(np.sign(values) * np.log1p(np.abs(values)))

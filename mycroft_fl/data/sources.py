@@ -147,7 +147,7 @@ def _load_file(
 ) -> Dataset:
     if is_table(path):
         tables = [read_table(each, spec) for each in (path, test) if each]
-        return _from_tables(tables, spec, path.parent, by_unit)
+        return _from_tables(tables, spec, [each.parent for each in (path, test) if each], by_unit)
     rows = _relabelled(_read_arrays(path, spec), spec)
     if test is None:
         return distinct(rows)
@@ -187,15 +187,23 @@ def distinct(rows: Rows, test: Rows | None = None) -> Dataset:
     )  # fmt: skip
 
 
-def _from_tables(tables: list[Table], spec: DatasetSpec, folder: Path, by_unit: bool) -> Dataset:
+def _from_tables(
+    tables: list[Table], spec: DatasetSpec, folders: list[Path], by_unit: bool
+) -> Dataset:
     joined = tables[0] if len(tables) == 1 else concatenated(*tables)
     from_test = np.repeat([False, True][: len(tables)], [len(each) for each in tables])
     names = text_of(joined.column(spec.label))
     y, classes = named_labels(np.array([spec.renamed(name) for name in names]))
     x, ids = None, joined.ids
     if spec.image:
-        paths = [str(each) for each in joined.column(spec.image)]
-        x = read_listed_images(folder, paths, joined.source, spec.size)
+        x = read_listed_images(
+            [
+                folders[of] / str(name)
+                for of, name in zip(joined.file_of, joined.column(spec.image), strict=True)
+            ],
+            [joined.place(row) for row in range(len(joined))],
+            spec.size,
+        )
         ids = Examples(x, y).ids
     units, shareable = units_of(joined, spec), shareable_of(joined, spec)
     whole = ids if units is None or not by_unit else with_units(ids, units)

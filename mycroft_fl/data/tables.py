@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,6 +85,8 @@ def read_table(path: Path, spec: DatasetSpec) -> Table:
     _check_filled(path, others, spec.label, "label", "label it or take it out")
     if spec.unit_id:
         _check_filled(path, others, spec.unit_id, "unit", "say whose it is or take it out")
+    if spec.image:
+        _check_filled(path, others, spec.image, "image", "name its file or take it out")
     if features.columns.empty and not spec.image:
         raise DataError(f"{path.name}: no column is left for a model to see; drop fewer")
     _check_kinds(path, features)
@@ -119,16 +122,15 @@ def _read(path: Path, spec: DatasetSpec) -> pd.DataFrame:
         if path.name.lower().endswith(PARQUET_SUFFIXES):
             frame = pd.read_parquet(path)
         else:
-            frame = pd.read_csv(
-                path, sep=spec.delimiter or _usual_delimiter(path), low_memory=False,
-                keep_default_na=False, na_values=MISSING_NAMES, index_col=False,
-            )  # fmt: skip
+            frame = _read_csv(path, spec.delimiter or _usual_delimiter(path))
     except ImportError as error:
         raise DataError(
             f"{path.name}: reading Parquet needs pyarrow; pip install 'mycroft-fl[parquet]', "
             "or save the table as CSV"
         ) from error
-    except (*UNREADABLE, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+    except (
+        *UNREADABLE, pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError
+    ) as error:  # fmt: skip
         raise DataError(
             f"{path.name} cannot be read as a table ({one_line(error)}); save it anew with one "
             "header line and as many fields in every row"
@@ -136,6 +138,21 @@ def _read(path: Path, spec: DatasetSpec) -> pd.DataFrame:
     frame.columns = [str(name).strip() for name in frame.columns]
     if not len(frame):
         raise DataError(f"{path.name} has a header but no rows; put the table there")
+    return frame
+
+
+def _read_csv(path: Path, delimiter: str) -> pd.DataFrame:
+    """All of it, under the names as they stand: pandas would call a second column 'a' 'a.1'."""
+    with warnings.catch_warnings():
+        # Where all rows have more fields than the header, pandas cuts them off with a warning.
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        frame = pd.read_csv(
+            path, sep=delimiter, low_memory=False, keep_default_na=False,
+            na_values=MISSING_NAMES, index_col=False,
+        )  # fmt: skip
+        names = pd.read_csv(path, sep=delimiter, header=None, nrows=1, dtype=str).iloc[0]
+    if len(names) == frame.shape[1]:
+        frame.columns = [str(name) for name in names]
     return frame
 
 

@@ -16,6 +16,8 @@ from mycroft_fl.methods.choice import Pool, Selection, continued
 from mycroft_fl.models.fitting import correct
 from mycroft_fl.query import Query
 
+DISTANCES_DRAWN_FROM = 5
+
 
 def features(candidates: Examples, query: Query, k: int) -> Selection:
     """The nearest candidates of the same class, each hard example in turn."""
@@ -25,6 +27,24 @@ def features(candidates: Examples, query: Query, k: int) -> Selection:
 def features_to_set(candidates: Examples, query: Query, k: int) -> Selection:
     """The candidates nearest to any hard example of their class, by that distance alone."""
     return Selection.unweighted(_nearest(candidates, query, k, "set"))
+
+
+def features_diverse(candidates: Examples, query: Query, k: int) -> Selection:
+    """Half of k nearest, the rest at random among the five most populous distances further out.
+
+    The paper's draw for tables (Mycroft, section 4.2), whose distances are whole numbers of bins;
+    in other spaces a twentieth of the furthest distance takes the place of a bin.
+    """
+    picked = _nearest(candidates, query, -(-k // 2), "example")
+    steps = _steps(candidates, query)
+    further = np.isin(candidates.y, query.hard.y)
+    further[picked] = False
+    further &= steps > (steps[picked].max() if len(picked) else -1)
+    values, counts = np.unique(steps[further], return_counts=True)
+    populous = values[np.argsort(-counts, kind="stable")[:DISTANCES_DRAWN_FROM]]
+    eligible = np.flatnonzero(further & np.isin(steps, populous))
+    drawn = np.random.default_rng(query.seed).permutation(eligible)[: k - len(picked)]
+    return Selection.unweighted(np.concatenate([picked, drawn]))
 
 
 def hard_features(candidates: Examples, query: Query, k: int) -> Selection:
@@ -70,6 +90,18 @@ def covers(
 def distance_to_nearest(pool: Examples, hard: Examples, query: Query) -> Float[np.ndarray, " n"]:
     """Each candidate's Euclidean distance to the nearest hard example, in feature space."""
     return np.asarray(distances(query.features(pool), query.features(hard)).amin(1).numpy())
+
+
+def _steps(candidates: Examples, query: Query) -> Int[np.ndarray, " n"]:
+    """How many bins each candidate lies from the nearest hard example of its class; 0 where none is."""
+    there, here = query.features(candidates), query.features(query.hard)
+    apart = np.zeros(len(candidates))
+    for label in np.unique(query.hard.y):
+        place = np.flatnonzero(candidates.y == label)
+        if len(place):
+            apart[place] = distances(there[place], here[query.hard.y == label]).amin(1).numpy()
+    bin_width = 1.0 if query.feature_space == "binning" else apart.max(initial=0) / 20 or 1.0
+    return np.rint(apart / bin_width).astype(np.int64)
 
 
 def _nearest(

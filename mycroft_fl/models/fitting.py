@@ -16,6 +16,7 @@ from torch.nn.functional import cross_entropy
 
 from mycroft_fl.examples import Examples
 from mycroft_fl.models.estimators import Estimator
+from mycroft_fl.models.frozen import FrozenBody
 from mycroft_fl.models.networks import Classifier
 from mycroft_fl.models.remembered import remembered
 
@@ -71,14 +72,15 @@ def fit(
         return cast(Model, model.fitted(train, seed=seed))
     model = copy.deepcopy(model)
     optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, fused=True)
-    x, y = as_input(train.x), torch.from_numpy(train.y)
+    trained, x = _trained(model, train.x)
+    y = torch.from_numpy(train.y)
     best_accuracy, best_weights = -1.0, model.state_dict()
     rng = np.random.default_rng(seed)
     for _ in range(settings.epochs):
         for batch in np.array_split(
             rng.permutation(len(train)), max(1, len(train) // settings.batch_size)
         ):
-            _step(model, optimizer, x[batch], y[batch])
+            _step(trained, optimizer, x[batch], y[batch])
         reached = math.inf if tuning is None else accuracy(model, tuning)
         if reached >= best_accuracy:
             best_accuracy, best_weights = reached, copy.deepcopy(model.state_dict())
@@ -108,14 +110,17 @@ def fine_tune(
         _cycle(len(source.examples), count, np.random.default_rng(rng.integers(2**63)))
         for source, count in zip(sources, counts, strict=True)
     ]
+    given = [_trained(model, source.examples.x) for source in sources]
+    trained = given[0][0]
     inputs = [
-        (as_input(source.examples.x), torch.from_numpy(source.examples.y)) for source in sources
+        (x, torch.from_numpy(source.examples.y))
+        for (_, x), source in zip(given, sources, strict=True)
     ]
     for _ in range(settings.steps):
         batches = [next(stream) for stream in streams]
         x = torch.cat([x[batch] for (x, _), batch in zip(inputs, batches, strict=True)])
         y = torch.cat([y[batch] for (_, y), batch in zip(inputs, batches, strict=True)])
-        _step(model, optimizer, x, y)
+        _step(trained, optimizer, x, y)
     return model
 
 
@@ -123,7 +128,8 @@ def fine_tune(
 def logits(model: nn.Module, x: np.ndarray, *, batch_size: int = 1024) -> Float32[Tensor, "n c"]:
     """The model's logits on `x`, in evaluation mode, a batch at a time."""
     model.eval()
-    return torch.cat([model(as_input(part)) for part in _batches(x, batch_size)])
+    parts = (_trained(model, part) for part in _batches(x, batch_size))
+    return torch.cat([part(given) for part, given in parts])
 
 
 def predict(model: nn.Module | Estimator, x: np.ndarray) -> Int64[np.ndarray, " n"]:
@@ -155,6 +161,13 @@ def correct(model: nn.Module | Estimator, examples: Examples) -> Bool[np.ndarray
 def accuracy(model: nn.Module | Estimator, examples: Examples) -> float:
     """The share of `examples` that the model gets right."""
     return float(correct(model, examples).mean())
+
+
+def _trained(model: nn.Module, x: np.ndarray) -> tuple[nn.Module, Tensor]:
+    """What a step changes, and what it is given: behind a frozen body its features, looked up once."""
+    if isinstance(model, Classifier) and isinstance(model.body, FrozenBody):
+        return model.head, model.body.of(x)
+    return model, as_input(x)
 
 
 def _step(model: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor, y: Tensor) -> None:

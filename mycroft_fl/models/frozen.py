@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from mycroft_fl.errors import SettingError
@@ -31,10 +31,13 @@ class FrozenBody(nn.Module):
         return int(self(torch.zeros(1, *shape)).shape[1])
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
+        # Images reach a model as bytes / 255: the rounding gives exactly the bytes back.
+        return self.of((x.detach().cpu() * 255).round().to(torch.uint8).numpy())
+
+    def of(self, images: UInt8[np.ndarray, "n c h w"]) -> Float[Tensor, "n d"]:
+        """The same of images that are bytes still."""
         from mycroft_fl.represent.embeddings import embeddings_of
 
-        # Images reach a model as bytes / 255: the rounding gives exactly the bytes back.
-        images = (x.detach().cpu() * 255).round().to(torch.uint8).numpy()
         vectors = embeddings_of(self.encoder).of(images)
         lengths = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
         return torch.from_numpy(vectors / lengths * np.sqrt(vectors.shape[1], dtype=np.float32))

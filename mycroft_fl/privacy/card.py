@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 RAW = "raw"
+FLOAT_NOISE = "float-prng"
+"""Noise of a float generator that is no cryptographic one: that of DP-SGD."""
 PROMISES = ("epsilon", "epsilon_total", "rho", "rho_total")
 ADJACENCY = "add or remove one unit; how many there are is private"
 
@@ -44,6 +46,8 @@ class Card:
             found.append(
                 "SIMULATED: the noise can be repeated by whoever knows the seed; nothing is hidden"
             )
+        if self.mode == "dp-sgd":
+            found.append("DP up to float noise, non-cryptographic generator")
         if self.raw:
             found.append(
                 "examples were chosen without noise: of those that were not chosen, too, something is "
@@ -77,12 +81,20 @@ class Card:
                 f"{self.unit}, the choices made for this trainer tell no more than epsilon-minus = "
                 f"{self.epsilon_minus_total:.3g}; that it was itself among those drawn had a chance "
                 f"of at most {-math.expm1(-self.epsilon_minus_total):.3g}."
+                + (self._of_the_count() if self.rho else "")
             )
         return (
             f"(epsilon {self.epsilon:.3g}, delta {self.delta:g}) per {self.unit}, {ADJACENCY}; with all "
             f"earlier answers to this trainer epsilon {self.epsilon_total:.3g} (rho {self.rho_total:.3g}), "
             f"and never above {self.epsilon_limit:g} over all trainers. "
             f"delta is the chance that is left out of the promise."
+        )
+
+    def _of_the_count(self) -> str:
+        return (
+            f" The noised count of useful records, on which the choice hangs, costs epsilon "
+            f"{self.epsilon:.3g} at delta {self.delta:g} per {self.unit}, {ADJACENCY}; that it found "
+            "too many has a chance of no more than delta."
         )
 
     def as_json(self) -> dict[str, Any]:

@@ -152,13 +152,42 @@ def drawn_by_utility(
     return np.fromiter(picked, np.int64, len(picked))
 
 
-def choice_price(k: int, strength: float, n: int) -> float:
+def choice_price(k: int, strength: float, n: int, useful: int = 0) -> float:
     """epsilon-minus of drawing `k` of at least `n` records: k ln(1 + e^R / (n - k)), rounded up.
 
     For any set of picks without x, its probability with and without x in the data differs at most
     by the factor e^epsilon-minus; that x itself is picked has probability at most
-    1 - e^-epsilon-minus.
+    1 - e^-epsilon-minus. Where at least `useful` records have the highest utility, what is left
+    weighs more: n - k becomes n - k + (useful - k) (e^R - 1).
     """
     if n <= k:
         raise ValueError(f"{k} records of {n} cannot hide among the others")
-    return math.nextafter(k * math.log1p(math.exp(strength) / (n - k)) * (1 + 1e-12), math.inf)
+    others = n - k + max(0, min(useful, n) - k) * math.expm1(strength)
+    return math.nextafter(k * math.log1p(math.exp(strength) / others) * (1 + 1e-12), math.inf)
+
+
+@dataclass(frozen=True)
+class Crowd:
+    """How many useful records a choice hides among, or it is made without looking at all.
+
+    They are counted with noise; too many are found with probability `delta` at most.
+    """
+
+    at_least: int
+    noise_multiplier: float
+    delta: float
+
+
+def strength_by_count(
+    levels: Int64[np.ndarray, " n"], strength: float, crowd: Crowd, noise: Noise
+) -> float:
+    """`strength` where a noised count says that enough records have the highest utility; else 0.
+
+    Costs `price(crowd.noise_multiplier)` for adding or removing a record. A probe that only the
+    record it is after answers to then gets no more of it than of any other.
+    """
+    count = int((levels == UNITS).sum()) * UNITS
+    told = noised(np.array([count]), Fraction(1), crowd.noise_multiplier, noise)
+    # A discrete Gaussian's tail is at most a Gaussian's: exp(-t^2 / (2 sigma^2)).
+    margin = told.sigma * math.sqrt(2 * math.log(1 / crowd.delta))
+    return strength if told.values[0] - margin >= crowd.at_least else 0.0

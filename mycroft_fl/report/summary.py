@@ -67,7 +67,7 @@ def privacy_rows(result: Mapping[str, Any]) -> tuple[list[str], Rows]:
         card = each["card"]
         if card is None:
             continue
-        noised = card["epsilon_total"] is not None
+        noised = bool(card["epsilon_total"])  # results of older versions hold a 0 for none
         rows.append(
             [
                 each["owner"],
@@ -84,13 +84,13 @@ def privacy_rows(result: Mapping[str, Any]) -> tuple[list[str], Rows]:
     return [*head, "noise"], rows
 
 
-def _promises(result: Mapping[str, Any]) -> list[str]:
+def promises(result: Mapping[str, Any]) -> dict[str, int]:
     """What the cards say, each sentence once, with how many answers say it."""
     texts: dict[str, int] = {}
     for each in result["privacy"]:
         for text in (each["promise"], *each["taints"], *each["assumptions"]):
             texts[text] = texts.get(text, 0) + 1
-    return [f"- {text} ({count} answers)" for text, count in texts.items()]
+    return texts
 
 
 def headline(result: Mapping[str, Any]) -> str:
@@ -114,8 +114,9 @@ def summary(result: Mapping[str, Any]) -> str:
     lines += ["", *(f"- Warning: {text}" for text in result["warnings"])]
     lines += ["", "## Accuracy", "", *_markdown(*accuracy_rows(result))]
     lines += ["", "## Owners", "", *_markdown(*owner_rows(result))]
-    lines += ["", "## Privacy", "", *_markdown(*privacy_rows(result)), "", *_promises(result)]
-    lines += ["", "## Rounds", "", *_markdown(*_round_rows(result))]
+    lines += ["", "## Privacy", "", *_markdown(*privacy_rows(result)), ""]
+    lines += [f"- {text} ({count} answers)" for text, count in promises(result).items()]
+    lines += ["", "## Rounds", "", *_markdown(*round_rows(result))]
     return "\n".join(lines) + "\n"
 
 
@@ -139,7 +140,8 @@ def console_for(stream: TextIO) -> Console:
     return Console(file=stream, width=None if stream.isatty() else WIDTH_OFF_TERMINAL)
 
 
-def _round_rows(result: Mapping[str, Any]) -> tuple[list[str], Rows]:
+def round_rows(result: Mapping[str, Any]) -> tuple[list[str], Rows]:
+    """Head and rows: who was asked and answered in each round, and what the model then reached."""
     rows = [
         [
             str(each["round"]),

@@ -19,7 +19,8 @@ from mycroft_fl.represent.encoders import BATCH, Encoder, fingerprint, open_enco
 from mycroft_fl.represent.names import EncoderName, encoder_name
 
 log = logging.getLogger(__name__)
-IN_MEMORY = 50_000  # embeddings a process keeps at hand
+AT_HAND = 256 * 2**20  # bytes of embeddings that a process keeps
+BLOCK = 1024  # images looked up together
 ASKED_AT_ONCE = 500  # SQLite takes some 30,000 parameters in a query, older ones 999
 BUSY = 60.0  # seconds to wait while another process writes
 
@@ -37,26 +38,49 @@ class Embeddings:
         self._file = folder / f"embeddings-{fingerprint(name)}.sqlite"
         self._encoder: Encoder | None = None
         self._near: dict[bytes, np.ndarray] = {}
+        self._computed = False
 
     def of(self, images: UInt8[np.ndarray, "n c h w"]) -> Float32[np.ndarray, "n d"]:
-        """The images' embeddings, in their order; of images on disk a batch at a time is read."""
+        """The images' embeddings, in their order; of images on disk a block at a time is read.
+
+        In memory is what is returned, and beside it no more than a fixed part.
+        """
         if images.dtype != np.uint8 or images.ndim != 4:
             raise DataError(
                 f"encoder {self._name} is for images; these examples have shape {images.shape[1:]}; "
                 "use feature-space = standardised or binning for tables"
             )
-        keys = [_key(image) for image in images]
-        self._look_up([key for key in dict.fromkeys(keys) if key not in self._near])
-        missing = {key: row for row, key in enumerate(keys) if key not in self._near}
-        for batch in _batches(list(missing.items())):
-            self._compute(images, batch, of=len(missing))
-        found = np.stack([self._near[key] for key in keys])
-        if len(self._near) > IN_MEMORY:
-            self._near.clear()
+        if len(images) == 0:
+            return np.empty((0, self._width(images.shape[1:])), np.float32)
+        found: np.ndarray | None = None
+        for start in range(0, len(images), BLOCK):
+            vectors = self._block(images[start : start + BLOCK])
+            if found is None:
+                found = np.empty((len(images), vectors.shape[1]), np.float32)
+            found[start : start + len(vectors)] = vectors
+            if self._computed and start + BLOCK < len(images):
+                log.info("embedded %d of %d images", start + len(vectors), len(images))
+        assert found is not None
         return found
 
+    def _width(self, shape: tuple[int, ...]) -> int:
+        if not self._near:
+            self._block(np.zeros((1, *shape), np.uint8))
+        return len(next(iter(self._near.values())))
+
+    def _block(self, images: UInt8[np.ndarray, "b c h w"]) -> Float32[np.ndarray, "b d"]:
+        keys = [_key(image) for image in images]
+        if self._near and len(self._near) * self._width(images.shape[1:]) * 4 > AT_HAND:
+            self._near.clear()
+        self._look_up([key for key in dict.fromkeys(keys) if key not in self._near])
+        missing = {key: row for row, key in enumerate(keys) if key not in self._near}
+        self._computed = bool(missing)
+        for batch in _batches(list(missing.items())):
+            self._compute(images, batch)
+        return np.stack([self._near[key] for key in keys])
+
     def _compute(
-        self, images: UInt8[np.ndarray, "n c h w"], batch: list[tuple[bytes, int]], *, of: int
+        self, images: UInt8[np.ndarray, "b c h w"], batch: list[tuple[bytes, int]]
     ) -> None:
         if self._encoder is None:
             log.info("loading encoder %s", self._name)
@@ -64,11 +88,10 @@ class Embeddings:
         vectors = self._encoder(images[[row for _, row in batch]])
         if not np.isfinite(vectors).all():
             raise DataError(f"encoder {self._name} gives values that are not finite; use another")
-        added = dict(zip([key for key, _ in batch], vectors, strict=True))
+        # Each a copy: a row of the batch would keep all of it in memory.
+        added = {key: vector.copy() for (key, _), vector in zip(batch, vectors, strict=True)}
         self._near |= added
         self._keep(added)
-        if of > BATCH:
-            log.info("embedded %d more of %d images", len(added), of)
 
     def _look_up(self, keys: list[bytes]) -> None:
         if not keys or not self._file.is_file():

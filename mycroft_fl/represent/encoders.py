@@ -21,6 +21,7 @@ from mycroft_fl.errors import DataError, SettingError
 from mycroft_fl.represent.names import EncoderName
 
 BATCH = 64
+PREPARED = "2"  # how images are made inputs; another number, and older embeddings are left alone
 HEADS = ("fc", "classifier", "heads", "head")  # what torchvision calls a network's last part
 PACKAGES = {"open_clip": "open_clip_torch", "torchvision": "torchvision", "timm": "timm"}
 
@@ -50,7 +51,7 @@ def fingerprint(name: EncoderName) -> str:
     A file is read through; a tag stands for its weights in the library's installed version.
     """
     digest = hashlib.blake2b(digest_size=12)
-    digest.update(f"{name.library}|{name.architecture}|{name.pixels}|".encode())
+    digest.update(f"{PREPARED}|{name.library}|{name.architecture}|{name.pixels}|".encode())
     digest.update(importlib.metadata.version(PACKAGES[name.library]).encode())
     if name.path is None:
         digest.update(f"|tag {name.weights}".encode())
@@ -150,7 +151,9 @@ def _timm(name: EncoderName) -> Loaded:
         heads = model.pretrained_cfg.get("classifier") or ()
         heads = (heads,) if isinstance(heads, str) else tuple(heads)
         model.load_state_dict(_without(_state_in(name.path), heads))
-    given = {"input_size": (3, name.pixels, name.pixels)} if name.pixels else {}
+    # The whole image at that size: timm by itself would cut off an eighth at the edges.
+    size = (3, name.pixels, name.pixels)
+    given = {"input_size": size, "crop_pct": 1.0} if name.pixels else {}
     config = resolve_data_config(given, model=model)  # type: ignore[no-untyped-call]
     return model, model, create_transform(**config, is_training=False)
 

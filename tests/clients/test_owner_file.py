@@ -40,7 +40,7 @@ def test_a_whole_file_is_read_and_paths_are_taken_from_its_folder(tmp_path: Path
     file = load_owner_file(written(tmp_path, WHOLE))
     assert file.name == "hospital-a"
     assert file.data is not None
-    assert file.data.path == tmp_path / "scans.csv"
+    assert (file.data.path, file.data.label) == ("scans.csv", "finding")
     assert (file.data.unit_id, file.data.shareable) == ("patient", "consented")
     assert file.ledger == tmp_path / "ledger.sqlite"
     assert file.ledger_head == tmp_path / "elsewhere" / "a.head"

@@ -53,9 +53,10 @@ def test_a_table_gives_a_policy() -> None:
         ({"max-record": 3}, "unknown key 'policy.max-record'; did you mean 'max-records'?"),
         (
             {"zzz": 3},
-            "unknown key 'policy.zzz'; choose from ['answers', 'clip', 'delta', 'encoders', 'epsilon', "
-            "'epsilon-minus', 'expires', 'max-records', 'models', 'modes', 'noise-multiplier', "
-            "'own-methods', 'records-at-least', 'strength']",
+            "unknown key 'policy.zzz'; choose from ['answers', 'approval', 'clip', 'delta', 'encoders', "
+            "'epsilon', 'epsilon-minus', 'expires', 'max-records', 'models', 'modes', 'noise-multiplier', "
+            "'own-methods', 'records-at-least', 'sample-rate', 'sgd-share', 'sgd-steps', 'strength', "
+            "'useful-at-least']",
         ),
         ({"max_records": 3}, "unknown key 'policy.max_records'; did you mean 'max-records'?"),
         ({"max-records": True}, "policy.max-records is True; it must be of type int"),
@@ -65,7 +66,7 @@ def test_a_table_gives_a_policy() -> None:
         (
             {"modes": ["raw", "rare"]},
             "policy.modes is ['raw', 'rare']; choose from "
-            "['raw', 'raw-gumbel', 'score', 'gradient']",
+            "['raw', 'raw-gumbel', 'score', 'gradient', 'dp-sgd']",
         ),
         ({"own-methods": "a:b"}, "policy.own-methods is 'a:b'; it must be of type list"),
     ],
@@ -106,6 +107,12 @@ def test_what_is_left_may_leave_and_after_it_nothing() -> None:
 # Budgets, trainers, pins, dates
 
 
+@pytest.mark.parametrize("name", ["epsilon", "epsilon_minus"])
+def test_a_trainer_with_a_budget_of_nothing_does_not_get_that_of_all(name: str) -> None:
+    with pytest.raises(InputError, match=r"trainers 'lab': epsilon.* is 0.0; it must be above 0"):
+        TrainerLimits("lab", **{name: 0.0})
+
+
 def test_every_key_of_an_owners_policy_is_read() -> None:
     table = {
         "modes": ["score", "raw-gumbel", "gradient"],
@@ -117,7 +124,11 @@ def test_every_key_of_an_owners_policy_is_read() -> None:
         "noise-multiplier": 8.0,
         "answers": 3,
         "strength": 3.5,
+        "sample-rate": 0.1,
+        "sgd-steps": 50,
+        "sgd-share": 0.7,
         "records-at-least": 8000,
+        "useful-at-least": 800,
         "models": ["mlp"],
         "expires": "2027-06-30",
         "own-methods": [],
@@ -140,6 +151,8 @@ def test_every_key_of_an_owners_policy_is_read() -> None:
         ({"answers": 0}, "policy.answers is 0; it must be at least 1"),
         ({"expires": "soon"}, "policy.expires is 'soon'; give a day, such as 2027-06-30"),
         ({"modes": ["raw-gumbel"], "epsilon-minus": 0.3}, "policy.records-at-least"),
+        ({"useful-at-least": 9}, "policy.epsilon is missing"),
+        ({"useful-at-least": -1}, "policy.useful-at-least is -1; it must be at least 0"),
         ({"modes": ["raw-gumbel"], "records-at-least": 9000}, "policy.epsilon-minus"),
     ],
 )

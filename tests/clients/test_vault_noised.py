@@ -162,8 +162,10 @@ def charged_alone(examples: Examples, **changed: Any) -> np.ndarray:
     """What the records add together, without noise."""
     asked = request(**changed)
     known = noised.in_range(asked, examples)
-    bound_squared, rows = noised.contributions(asked, examples[known], clip=1.0)
-    assert ((rows**2).sum(axis=1) <= float(bound_squared) * (1 + 1e-12)).all()
+    added = noised.contributions(asked, examples[known], clip=1.0)
+    assert ((added.rows**2).sum(axis=1) <= float(added.bound_squared) * (1 + 1e-12)).all()
+    rows = np.zeros((len(known), added.rows.shape[1]))
+    rows[added.records] = added.rows
     return rows
 
 
@@ -436,3 +438,27 @@ def test_a_drawn_card_says_how_likely_a_record_was_among_them(tmp_path: Path) ->
     assert card is not None
     chance = 1 - math.exp(-card.epsilon_minus_total)
     assert f"had a chance of at most {chance:.3g}" in card.promise()
+
+
+def test_a_probe_that_one_record_answers_to_draws_at_random_where_a_crowd_is_asked_for(
+    tmp_path: Path,
+) -> None:
+    one = Examples(hard_set().x[:1], np.array([1]))
+    others = Examples(-2 + drawn(599).x, np.zeros(599, np.int64))
+    policy = replace(
+        GUMBEL, epsilon=2.0, delta=1e-5, answers=60, useful_at_least=20, strength=40.0,
+        epsilon_minus=1e9,
+    )  # fmt: skip
+    plain = replace(policy, useful_at_least=0)
+    asked = request(mode="raw-gumbel", k=1)
+    got = dict.fromkeys(("plain", "crowd"), 0)
+    for name, of in (("plain", plain), ("crowd", policy)):
+        for seed in range(10):
+            vault = vault_of(Examples.concatenate([one, others]), tmp_path / f"{name}{seed}", of)
+            report = vault.answer(replace(asked, seed=seed))
+            assert report.disclosed is not None
+            got[name] += int(one.ids[0] in report.disclosed.ids)
+            assert report.card is not None
+            assert ("noised count" in report.card.promise()) == (name == "crowd")
+            assert (report.card.rho > 0) == (name == "crowd")
+    assert got == {"plain": 10, "crowd": 0}

@@ -17,6 +17,7 @@ from mycroft_fl.examples import Examples
 from mycroft_fl.report.schema import check_result
 from mycroft_fl.represent import embeddings
 from simulations import server_app
+from simulations.attackers import Misbehaving
 from simulations.run import run
 from simulations.scenario import load_scenario
 from simulations.simulation import Simulation
@@ -148,6 +149,31 @@ def test_an_owner_may_bring_a_file_of_its_own_but_never_the_trainers_tests(folde
     tests = simulation.world.trainer("test").ids
     assert not np.isin(held.ids, tests).any()
     assert simulation.world.holds("c") == {OWN_DATA: len(held)}
+
+
+def test_a_noisy_owner_of_a_table_answers_and_one_that_jitters_names_does_not(folder, monkeypatch):
+    noisy = 'corruption = { kind = "gaussian-noise", fraction = 1.0, severity = 3 }, name = "a"'
+    text = without_kind(FLOWS).replace('name = "a"', noisy)
+    simulation = load(folder, text)
+    clean = load(folder, without_kind(FLOWS)).world.owner("a")
+    held = simulation.world.owner("a")
+    table = simulation.task.table
+    assert table is not None
+    assert table.could_hold(held.x).all()
+    assert not (held.x == clean.x).all(axis=1).any()
+    result = run(load(folder, text))
+    assert result["rounds"][0]["failed"] == {}
+    monkeypatch.setattr(Misbehaving, "_spoilt", jittered_hard_set)
+    spoilt = without_kind(FLOWS).replace('name = "a"', 'behaviour = "copies-hard-set", name = "a"')
+    result = run(load(folder, spoilt, {"seed": 1}))
+    assert result["rounds"][0]["failed"] == {"a": "malformed"}
+
+
+def jittered_hard_set(self, answer: Examples, request) -> Examples:
+    """The hard set sent back with noise on every column, so that no row is equal."""
+    rng = np.random.default_rng(0)
+    hard = request.hard[: request.k]
+    return Examples((hard.x + rng.normal(0, 1e-3, hard.x.shape)).astype(np.float32), hard.y)
 
 
 def test_an_owners_units_and_consent_reach_its_vault(folder):

@@ -123,7 +123,10 @@ def test_the_result_is_valid_and_lies_beside_all_that_the_contract_names(usual):
     folder = simulation.folder.path
     assert json.loads((folder / "result.json").read_text()) == result
     rounds = [json.loads(line) for line in (folder / "rounds.jsonl").read_text().splitlines()]
-    kept = [{k: v for k, v in r.items() if k not in ("test", "hard")} for r in result["rounds"]]
+    kept = [
+        {k: v for k, v in r.items() if k not in ("test", "hard", "groups")}
+        for r in result["rounds"]
+    ]
     assert rounds == kept
     assert (folder / "summary.md").read_text().startswith("# small: hard-features, seed 0\n")
     names = {"baseline", "control", "own-hard-set", "final"}

@@ -310,3 +310,18 @@ def test_the_hard_set_sent_back_is_noticed_and_honest_answers_are_not(usual):
     people = population()
     assert usual.has_copied(usual.hard_set.sent)
     assert not any(usual.has_copied(people[name]) for name in ("useful", "plain", "noise"))
+
+
+def test_jittered_copies_of_vectors_are_noticed_too():
+    people = population()
+    flat = {
+        name: Examples(part.x.reshape(len(part), -1).astype(np.float32) / 255, part.y)
+        for name, part in people.items()
+    }
+    task = Task(tuple("0123456789"), (64,), np.dtype(np.float32), "mlp")
+    asking = Trainer(task, TrainerData(flat["train"], flat["validation"]), QUICK)
+    hard = asking.hard_set.sent
+    moved = hard.x + np.random.default_rng(0).normal(0, 0.005, hard.x.shape).astype(np.float32)
+    assert asking.has_copied(Examples(moved, hard.y))
+    assert asking.could_be_real(hard)
+    assert not any(asking.has_copied(flat[name]) for name in ("useful", "plain", "noise"))

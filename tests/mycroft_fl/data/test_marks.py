@@ -97,6 +97,23 @@ def test_images_in_a_table_of_paths_have_units_too(tmp_path):
     assert len(load_dataset(spec, tmp_path)) == 2
 
 
+def test_a_test_table_names_images_beside_itself_and_a_missing_one_is_placed(tmp_path):
+    spec = DatasetSpec("a/t.csv", label="finding", image="file", test_path="b/t.csv")
+    for folder, grey in (("a", 10), ("b", 90)):
+        (tmp_path / folder).mkdir()
+        Image.new("L", (4, 4), grey).save(tmp_path / folder / "0.png")
+        (tmp_path / folder / "t.csv").write_text(f"file,finding\n0.png,{folder}\n")
+    dataset = load_dataset(spec, tmp_path)
+    assert dataset.x[:, 0, 0, 0].tolist() == [10, 90]
+    assert dataset.from_test.tolist() == [False, True]
+    (tmp_path / "b" / "t.csv").write_text("file,finding\n0.png,b\n1.png,b\n")
+    with pytest.raises(DataError, match=r"t\.csv: row 2: 1\.png cannot be read"):
+        load_dataset(spec, tmp_path)
+    (tmp_path / "b" / "t.csv").write_text("file,finding\n,b\n")
+    with pytest.raises(DataError, match=r"t\.csv: row 1 has no image in column 'file'"):
+        load_dataset(spec, tmp_path)
+
+
 def test_images_by_folder_have_no_such_columns(tmp_path):
     (tmp_path / "photos" / "a").mkdir(parents=True)
     with pytest.raises(DataError, match="unit-id and shareable do not apply; list its files in a"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +80,16 @@ def test_a_schema_travels_as_json(tmp_path):
     for broken in ({}, {"columns": [{"kind": "code"}], "fills": True, "ignores": True}):
         with pytest.raises(DataError, match="not the description of a table"):
             TableSchema.from_dict(broken)
+    for change in (
+        lambda columns: columns * 2,
+        lambda columns: [],
+        lambda columns: [{**columns[0], "name": 7}],
+        lambda columns: [{"kind": "categories", "name": "p", "fill": "a", "known": ["a", "a"]}],
+        lambda columns: [{"kind": "categories", "name": "p", "fill": "a", "known": []}],
+    ):
+        plain = schema.as_dict()
+        with pytest.raises(DataError, match="not the description of a table"):
+            TableSchema.from_dict({**plain, "columns": change(plain["columns"])})
     hostile = schema.as_dict()
     hostile["columns"][0]["scale"] = 0.0
     with pytest.raises(DataError, match="not scaled by finite numbers"):
@@ -90,6 +101,27 @@ def task_of_file(folder: Path) -> TableSchema:
     schema = task_of(folder).table
     assert schema is not None
     return schema
+
+
+def test_only_vectors_that_a_row_can_become_are_held_possible(tmp_path):
+    write(tmp_path, ROWS)
+    task = task_of(tmp_path)
+    x = task_examples(SPEC, tmp_path, task).x
+    assert task.table.could_hold(x).all()
+    names = [i for i in range(x.shape[1]) if set(np.unique(x[:, i])) <= {0.0, 1.0}]
+    assert len(names) == 3
+    jittered, two, none, far = (x.copy() for _ in range(4))
+    jittered[:, names] += np.float32(0.001)
+    two[:, names] = 1
+    none[:, names] = 0
+    far[:, 0] = 101
+    for wrong in (jittered, two, none, far):
+        assert not task.table.could_hold(wrong).any()
+    numbers = x + np.where(np.isin(np.arange(x.shape[1]), names), 0, 0.1).astype(np.float32)
+    assert task.table.could_hold(numbers).all()
+    np.testing.assert_array_equal(task.table.with_names_of(jittered, x), x)
+    ignoring = task_of(tmp_path, replace(SPEC, unseen="ignore")).table
+    assert ignoring.could_hold(none).all()
 
 
 @pytest.mark.parametrize(
@@ -126,7 +158,9 @@ def test_each_flaw_of_an_owners_table_is_one_line_that_names_it(tmp_path, change
         (b"", "is empty (0 bytes)"),
         (ROWS.to_csv(index=False, sep=";").encode(), "its delimiter seems to be ';'; set delimiter"),
         (b"a,b,attack\n1,2,no\n1,2,3,4,5\n", "cannot be read as a table"),
-        (b"a,a,attack\n1,2,no\n", "there is no column 'host'"),
+        (b"host,a,a,attack\nh,1,2,no\n", "has two columns 'a'; rename one of them"),
+        (b"host,a, a,attack\nh,1,2,no\n", "has two columns 'a'; rename one of them"),
+        (b"host,a,attack\nh,1,no,9\nh,2,no,9\n", "cannot be read as a table"),
         (b"\xff\xfe\x00", "cannot be read as a table"),
     ],
 )  # fmt: skip
@@ -176,6 +210,20 @@ def test_parquet_holds_what_csv_holds(tmp_path):
         for kind in ("csv", "parquet")
     ]
     pd.testing.assert_frame_equal(both[0].table.features, both[1].table.features, check_dtype=False)
+
+
+def test_a_category_of_parquet_may_be_numbers_or_names(tmp_path):
+    pytest.importorskip("pyarrow")
+    typed = ROWS.astype({"protocol": "category", "port": "category"})
+    typed.to_parquet(tmp_path / "t.parquet")
+    spec = DatasetSpec("t.parquet", label="attack", drop=("host",))
+    dataset = load_dataset(spec, tmp_path)
+    write(tmp_path, ROWS)
+    plain = load_dataset(SPEC, tmp_path)
+    np.testing.assert_array_equal(
+        fit_schema(dataset.table, spec).encode(dataset.table),
+        fit_schema(plain.table, SPEC).encode(plain.table),
+    )
 
 
 @pytest.mark.data

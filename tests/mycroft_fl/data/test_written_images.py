@@ -53,3 +53,16 @@ def test_an_image_in_no_folder_is_named_and_nothing_is_written(tmp_path):
     with pytest.raises(DataError, match=r"stray\.png lies in no class's folder"):
         write_images(source, tmp_path / "out", 8)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_photograph_stored_on_its_side_is_turned_as_its_camera_says(tmp_path):
+    upright = np.zeros((8, 8), np.uint8)
+    upright[:4] = 200
+    for name, quarter, orientation in (("plain", 0, 1), ("sideways", 1, 6)):
+        exif = Image.Exif()
+        exif[274] = orientation
+        path = tmp_path / "photos" / name / "1.png"
+        path.parent.mkdir(parents=True)
+        Image.fromarray(np.rot90(upright, quarter).copy()).save(path, exif=exif)
+    rows = read_images(tmp_path / "photos")
+    np.testing.assert_array_equal(rows.x[:, 0], np.stack([upright, upright]))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +15,7 @@ from sklearn.neighbors import NearestNeighbors
 from mycroft_fl.examples import Examples
 from mycroft_fl.match.shapley import knn_shapley
 from mycroft_fl.models.networks import build
+from mycroft_fl.represent.binning import binned_distances
 from mycroft_fl.selection import METHODS, Query
 
 CLASSES, DIMENSIONS = 3, 5
@@ -36,6 +40,39 @@ def test_features_to_set_are_the_nearest_to_any_hard_example_of_their_class() ->
         finder = NearestNeighbors(n_neighbors=1).fit(hard.x[here])
         distance[there] = finder.kneighbors(candidates.x[there])[0][:, 0]
     assert picked("features-to-set", candidates, hard, 15) == np.argsort(distance)[:15].tolist()
+
+
+def test_diverse_features_are_half_nearest_and_half_of_the_five_most_populous_bins_beyond() -> None:
+    rng = np.random.default_rng(0)
+    candidates = Examples(
+        rng.integers(0, 40, (300, 2)).astype(np.float32), rng.choice(CLASSES, 300)
+    )
+    hard = Examples(np.array([[20.0, 20.0], [22.0, 21.0]], np.float32), np.array([0, 0]))
+    asked = Query(hard, None, "binning", 3)
+    chosen = METHODS["features-diverse"].select(candidates, asked, 20).indices
+    nearest = METHODS["features"].select(candidates, asked, 10).indices
+    assert chosen[:10].tolist() == nearest.tolist()
+    assert len(set(chosen.tolist())) == 20
+    distance = query_distances(candidates, asked)
+    beyond = [
+        int(distance[i])
+        for i in np.flatnonzero(candidates.y == 0)
+        if i not in nearest and distance[i] > distance[nearest].max()
+    ]
+    populous = [value for value, _ in Counter(sorted(beyond)).most_common(5)]
+    assert set(distance[chosen[10:]].astype(int)) <= set(populous)
+    assert (candidates.y[chosen] == 0).all()
+    other = METHODS["features-diverse"].select(candidates, replace(asked, seed=4), 20).indices
+    assert other[:10].tolist() == nearest.tolist()
+    assert set(other[10:].tolist()) != set(chosen[10:].tolist())
+
+
+def query_distances(candidates: Examples, asked: Query) -> np.ndarray:
+    """The paper's distance to the hard set, by `binned_distances` alone."""
+    of_class = candidates.y == asked.hard.y[0]
+    distance = np.zeros(len(candidates))
+    distance[of_class] = binned_distances(candidates.x[of_class], asked.hard.x)
+    return distance
 
 
 # coverage

@@ -133,3 +133,14 @@ def test_a_method_that_needs_gradients_says_what_would_do():
     check_eyes("random-forest", RunConfig(method="omp", proxy="mlp"), "a-model")
     check_eyes("random-forest", RunConfig(method="features"), "nothing")
     check_eyes("mlp", RunConfig(method="omp"), "a-model")
+
+
+def test_a_class_of_two_examples_does_not_ruin_boosting_on_all_others():
+    every = load_dataset("digits", Path()).examples
+    train, test = every[np.arange(600)], every[np.arange(600, 900)]
+    known, others = train[train.y < 3], test[test.y < 3]
+    odd = train[train.y == 9][np.arange(6, 8)]
+    subset = Examples.concatenate([odd, known[np.arange(40, 60)]])
+    model = build_estimator("gradient-boosting", 10)
+    sources = [Source(known, 1.0), Source(subset, 0.05)]
+    assert accuracy(fine_tune(model, sources, TUNE, seed=0), others) > 0.9

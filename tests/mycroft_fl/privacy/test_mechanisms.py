@@ -15,6 +15,7 @@ from scipy import stats
 
 from mycroft_fl.privacy.mechanisms import (
     UNITS,
+    Crowd,
     choice_price,
     drawn_by_utility,
     finite,
@@ -22,6 +23,7 @@ from mycroft_fl.privacy.mechanisms import (
     price,
     quantised,
     sigma_units,
+    strength_by_count,
 )
 from mycroft_fl.privacy.noise import simulated
 
@@ -116,6 +118,13 @@ def test_the_noise_is_never_smaller_than_what_was_paid_for(
     assert exact_rho <= Fraction(1, 2) / Fraction(noise_multiplier) ** 2 <= price(noise_multiplier)
 
 
+def test_what_leaves_is_whole_65536ths_and_hangs_on_the_source_alone() -> None:
+    rows = np.random.default_rng(2).normal(size=(40, 5))
+    first, again = (noised_sum(rows, ONE, 2.0, simulated(4)).values for _ in range(2))
+    assert np.array_equal(first, again)
+    assert np.array_equal(first * UNITS, np.round(first * UNITS))
+
+
 def test_the_sum_is_the_sum_and_the_noise_has_the_stated_size() -> None:
     rng = np.random.default_rng(1)
     rows = rng.uniform(-0.5, 0.5, size=(200, 2))
@@ -181,6 +190,37 @@ def test_the_price_of_a_choice_bounds_every_set_exactly() -> None:
             if 0 in order
         )
         assert picked <= 1 - math.exp(-bound)
+
+
+def test_a_crowd_of_useful_records_lowers_the_price_and_it_still_bounds_every_set_exactly() -> None:
+    n, k, strength, useful = 8, 2, 2.5, 5
+    utilities = np.array([1.0] * useful + [0.0] * (n - useful))
+    bound = choice_price(k, strength, n, useful)
+    assert bound < choice_price(k, strength, n)
+    worst = 0.0
+    for without in itertools.permutations(range(1, n), k):
+        with_x = chance_of(without, utilities, strength)
+        no_x = chance_of(tuple(each - 1 for each in without), utilities[1:], strength)
+        worst = max(worst, math.log(no_x / with_x))
+    assert 0.8 * bound <= worst <= bound
+    drawn = [order for order in itertools.permutations(range(n), k) if 0 in order]
+    assert sum(chance_of(o, utilities, strength) for o in drawn) <= 1 - math.exp(-bound)
+
+
+def test_utilities_count_only_where_enough_records_are_surely_useful() -> None:
+    crowd = Crowd(at_least=100, noise_multiplier=5.0, delta=1e-5)
+    margin = 5.0 * math.sqrt(2 * math.log(1e5))
+    for useful, expected in ((0, 0.0), (100, 0.0), (int(100 + 2 * margin), 4.0)):
+        levels = np.array([UNITS] * useful + [0] * 400 + [UNITS - 1] * 300)
+        told = {strength_by_count(levels, 4.0, crowd, simulated(seed)) for seed in range(200)}
+        assert told == {expected}
+
+
+def test_the_count_is_noised_as_much_as_is_paid_for() -> None:
+    crowd, levels = Crowd(100, 5.0, 0.999999), np.full(103, UNITS)
+    passed = [strength_by_count(levels, 1.0, crowd, simulated(seed)) for seed in range(3000)]
+    margin = 5.0 * math.sqrt(2 * math.log(1 / crowd.delta))
+    assert np.mean(passed) == pytest.approx(stats.norm.sf((margin - 3) / 5), abs=0.03)
 
 
 def test_a_choice_with_nobody_to_hide_among_has_no_price() -> None:

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 
 from mycroft_fl.errors import DataError, SettingError
 from mycroft_fl.examples import Examples
+from mycroft_fl.models.fitting import FitSettings, fit
 from mycroft_fl.models.networks import build
 from mycroft_fl.models.weights import flat_weights
 from mycroft_fl.represent import embeddings
@@ -72,6 +73,26 @@ def test_timm_with_a_local_checkpoint_gives_its_last_hidden_layer(tmp_path):
     with torch.no_grad():
         wanted = network.eval()(torch.stack([prepare(each) for each in as_pil(IMAGES)]))
     np.testing.assert_array_equal(ours, wanted.numpy())
+
+
+@pytest.mark.parametrize("name", [SMALL, "torchvision:mobilenet_v3_small:none@32"])
+def test_an_image_brought_to_a_size_keeps_its_edges(name):
+    edged = np.zeros((32, 32, 3), np.uint8)
+    edged[0] = edged[-1] = 255
+    seen = open_encoder(encoder_name(name)).prepare(Image.fromarray(edged))
+    assert seen.shape == (3, 32, 32)
+    assert (seen[:, [0, -1]] > seen[:, 5:-5].amax()).all()
+
+
+def test_many_images_come_block_by_block_from_memory_disk_and_encoder(tmp_path, monkeypatch):
+    monkeypatch.setattr(embeddings, "BLOCK", 2)
+    monkeypatch.setattr(embeddings, "AT_HAND", 2000)  # less than two embeddings
+    mixed = IMAGES[[0, 1, 0, 2, 3, 4, 1]]
+    wanted = open_encoder(encoder_name(SMALL))(IMAGES)[[0, 1, 0, 2, 3, 4, 1]]
+    found, scale = Embeddings(encoder_name(SMALL), tmp_path), np.abs(wanted).max()
+    for _ in range(2):
+        np.testing.assert_allclose(found.of(mixed) / scale, wanted / scale, atol=1e-3)
+    assert found.of(IMAGES[:0]).shape == (0, wanted.shape[1])
 
 
 def test_a_second_process_reads_and_another_image_or_checkpoint_does_not(tmp_path, monkeypatch):
@@ -177,6 +198,24 @@ def test_a_linear_head_on_a_frozen_encoder_has_only_its_head_to_send():
     width = vectors.shape[1]
     np.testing.assert_allclose(model.features(x).numpy(), unit * np.sqrt(width), rtol=1e-5)
     assert len(flat_weights(model)) == 4 * (width + 1)
+
+
+def test_a_head_is_fitted_on_features_as_the_whole_network_would_be():
+    model = build(f"linear:{SMALL}", (3, 40, 40), 3, seed=0)
+    train = Examples(np.repeat(IMAGES, 4, axis=0), np.arange(20) % 3)
+    ours = fit(model, train, None, FitSettings(3, 4, 1e-2), seed=1)
+    x = torch.from_numpy(train.x).float() / 255
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2, fused=True)
+    rng = np.random.default_rng(1)
+    for _ in range(3):
+        for batch in np.array_split(rng.permutation(20), 5):
+            optimizer.zero_grad()
+            loss = torch.nn.functional.cross_entropy(
+                model(x[batch]), torch.from_numpy(train.y[batch])
+            )
+            loss.backward()
+            optimizer.step()
+    np.testing.assert_allclose(flat_weights(ours), flat_weights(model), atol=1e-6)
 
 
 def test_vectors_are_refused_with_what_would_do():

@@ -1,0 +1,83 @@
+"""Drawing examples (`raw-gumbel`): what a draw is charged, and how it goes once it is paid for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int64
+
+from clients.policy import Policy
+from mycroft_fl.errors import Refused
+from mycroft_fl.privacy.accounting import Spend
+from mycroft_fl.privacy.mechanisms import (
+    RECORDS_PER_PICK,
+    Crowd,
+    choice_price,
+    drawn_by_utility,
+    price,
+    strength_by_count,
+)
+from mycroft_fl.privacy.noise import Noise
+
+Ids = Int64[np.ndarray, " n"]
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What one draw is charged for, by public numbers alone: `k` of `least` records or more.
+
+    With a `crowd`, utilities count only where a noised count finds so many useful records.
+    """
+
+    k: int
+    least: int
+    strength: float
+    crowd: Crowd | None
+
+    @classmethod
+    def of(cls, policy: Policy, wanted: int, gone: int) -> Terms:
+        """Those for up to `wanted` examples after `gone` were handed over.
+
+        `Refused` where there are too few to hide among; a refusal must not tell how many records
+        there are, so the number that the owner makes public is what counts.
+        """
+        k, least = min(wanted, policy.records_left(gone)), policy.records_at_least - gone
+        if least < RECORDS_PER_PICK * k:
+            raise Refused(
+                f"{k} records would be drawn from {least} that are surely there, fewer than "
+                f"{RECORDS_PER_PICK} for each"
+            )
+        crowd = None
+        if policy.useful_at_least:
+            crowd = Crowd(policy.useful_at_least, policy.multiplier(), policy.delta)
+        return cls(k, least, policy.strength, crowd)
+
+    @property
+    def spend(self) -> Spend:
+        """The records, the choice among them, and the count it hangs on."""
+        useful = self.crowd.at_least if self.crowd else 0
+        return Spend(
+            records=self.k,
+            rho=price(self.crowd.noise_multiplier) if self.crowd else 0.0,
+            epsilon_minus=choice_price(self.k, self.strength, self.least, useful),
+        )
+
+
+def drawer(
+    terms: Terms, policy: Policy, ids: Ids, levels: Int64[np.ndarray, " n"], noise: Noise
+) -> Callable[[Ids], Ids]:
+    """The choice among `ids`, which have these levels, for a ledger that knows what was disclosed."""
+
+    def choose(disclosed: Ids) -> Ids:
+        if policy.records_at_least - len(disclosed) < terms.least:
+            raise Refused("others were handed over meanwhile; the price no longer holds")
+        fresh = np.flatnonzero(~np.isin(ids, disclosed))
+        strength = terms.strength
+        if terms.crowd is not None:
+            strength = strength_by_count(levels[fresh], strength, terms.crowd, noise)
+        drawn: Ids = ids[fresh[drawn_by_utility(levels[fresh], terms.k, strength, noise)]]
+        return drawn
+
+    return choose
