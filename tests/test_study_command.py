@@ -165,7 +165,7 @@ def test_ended_at_any_moment_it_leaves_no_process_and_goes_on_to_the_same_table(
     process.wait(timeout=60)
     process.stderr.close()
     assert (len(children) > 1) == (jobs == "2")
-    gone, alive = psutil.wait_procs(children, timeout=30)
+    _, alive = psutil.wait_procs(children, timeout=30)
     assert not alive
     told(study, "--jobs", 1, "--out", out)
     assert table(out) == table(tmp_path / "whole")
