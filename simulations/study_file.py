@@ -213,7 +213,7 @@ def _check_scenarios(table: Table, values: list[Any], base: Path) -> None:
         if value not in packaged and not _is_file(base / Path(value).expanduser()):
             raise table.wrong(
                 SCENARIO,
-                f"holds '{value}', which is neither a packaged scenario nor a file at "
+                f"holds '{value}', but there is no packaged scenario of that name and no file "
                 f"{base / value}{suggestion(value, packaged)}",
             )
 

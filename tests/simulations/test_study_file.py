@@ -104,7 +104,7 @@ def test_grids_of_one_part_are_one_part_with_the_axes_of_both(tmp_path):
         ("seeds = [1, 1]\n" + grid(""), "name each seed once"),
         ("seeds = true\n" + grid(""), "seeds is True"),
         ("[grid]\nbudget = [3]", "grid.scenario is missing"),
-        ("[grid]\nscenario = 'rotated-digit'", "neither a packaged scenario nor a file"),
+        ("[grid]\nscenario = 'rotated-digit'", "there is no packaged scenario of that name and no file"),
         ("[grid]\nscenario = [3]", "give names or paths"),
         (grid("budgte = [3]"), "grid.budgte is no setting; did you mean 'budget'"),
         (grid("budget = []"), "grid.budget is an empty list"),
