@@ -269,6 +269,12 @@ def setting_rows() -> list[tuple[str, SettingValue, str]]:
     return rows  # type: ignore[return-value]
 
 
+def check_setting(key: str, value: Any) -> None:
+    """`SettingError` where no run could have this value, whatever its other settings are."""
+    each = next(each for each in dataclasses.fields(RunConfig) if each.metadata["key"] == key)
+    _check(each, _converted(each, value))
+
+
 def suggestion(word: str, known: list[str]) -> str:
     """What follows the name of something unknown: the nearest known word, or all of them."""
     near = difflib.get_close_matches(word, known, n=1)
