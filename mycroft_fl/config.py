@@ -214,6 +214,13 @@ class RunConfig:
     fine_tune_learning_rate: float = _setting(
         "fine-tune.learning-rate", 3e-3, "Adam's learning rate in every fine-tune", above=0
     )
+    fine_tune_from: str = _setting(
+        "fine-tune.from",
+        "baseline",
+        "the weights every fine-tune starts from: the baseline's, or fresh ones, which is a retraining "
+        "and takes more steps",
+        choices=("baseline", "scratch"),
+    )
     subset_weight: float = _setting(
         "subset-weight",
         0.25,

@@ -121,7 +121,9 @@ class MycroftStrategy(Strategy):
                 log.info("round %d: nothing more is bought", server_round)
                 break
             self.continuity.note_asking(server_round)
+            sent = time.monotonic()
             replies = send(grid, messages, timeout=timeout, on_answers=_log_answers)
+            log.info("round %d: answers took %.2f s", server_round, time.monotonic() - sent)
             improved, metrics = self.aggregate_train(server_round, replies)
             if improved is not None:
                 result.arrays = arrays = improved
