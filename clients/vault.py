@@ -12,7 +12,8 @@ import numpy as np
 from jaxtyping import Bool, Shaped
 
 from clients.drawing import Terms, drawer
-from clients.noised import contributions, in_range, levels_of
+from clients.noised import Looks, in_range, levels_of, release_of
+from clients.own_models import OwnModels
 from clients.owner_log import owner_log
 from clients.picks import checked_picks, first_of_each, positions
 from clients.policy import Policy
@@ -20,21 +21,16 @@ from clients.statement import card_for
 from mycroft_fl.errors import BadMessage, InputError
 from mycroft_fl.examples import Examples
 from mycroft_fl.exchange import HANDING_OVER, OwnerReport, Request, Statistic
-from mycroft_fl.models.fitting import FitSettings, fit
 from mycroft_fl.models.networks import Classifier, build, is_network
 from mycroft_fl.models.weights import load_flat_weights
-from mycroft_fl.privacy.accounting import Spend
 from mycroft_fl.privacy.card import Card
 from mycroft_fl.privacy.ledger import Key, PrivacyLedger
-from mycroft_fl.privacy.mechanisms import noised_sum, price
 from mycroft_fl.privacy.noise import OS_ENTROPY, Noise
 from mycroft_fl.seeds import derived_seed
 from mycroft_fl.selection import Query, method_named
 
 ANYBODY = "anybody"
 """The trainer's name where whoever runs the vault does not tell trainers apart."""
-
-OWN_FIT_BATCH, OWN_FIT_RATE = 32, 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,10 +76,12 @@ class Vault:
         self.name = name
         self.log = owner_log(name, books.folder / "owner.log")
         self._examples = examples
+        self._models = OwnModels(examples)
         self._marks = marks or Marks()
         self._policy = policy
         self._device = device
         self._noise_for = books.noise_for
+        self._looks = Looks()
         self._ledger = PrivacyLedger(books.folder / books.ledger, books.head)
         self._check_size()
         self._note(policy)
@@ -133,16 +131,12 @@ class Vault:
         if content is None:
             # All that may fail comes before anything is charged, and fails alike on any data.
             known = in_range(request, self._examples)
-            clip = self._policy.clip
-            bound_squared, rows = contributions(request, self._examples[known], clip)
-            multiplier = self._policy.multiplier()
-            spend = Spend(rho=price(multiplier))
-            self._ledger.charge(key, request.mode, spend, self._policy.limits(key.peer))
-            noise = self._noise_for(key.digest)
             whose = self._marks.persons
             persons = None if whose is None else whose[known]
-            noised = noised_sum(rows, bound_squared, multiplier, noise, persons=persons)
-            content = self._ledger.store(key, np.append(noised.values, noised.sigma).tobytes())
+            release = release_of(request, self._examples[known], self._policy, persons, self._looks)
+            self._ledger.charge(key, request.mode, release.spend, self._policy.limits(key.peer))
+            told = release.draw(self._noise_for(key.digest))
+            content = self._ledger.store(key, np.append(told.values, told.sigma).tobytes())
             self.log.info("round %d: a noised %s", request.server_round, request.mode)
         numbers = np.frombuffer(content, np.float64)
         statistic = Statistic(numbers[:-1].copy(), float(numbers[-1]))
@@ -169,6 +163,8 @@ class Vault:
         return self._examples[first if allowed is None else first[allowed[first]]]
 
     def _check_size(self) -> None:
+        if "dp-sgd" in self._policy.modes and self._marks.persons is not None:
+            raise InputError("dp-sgd hides records, not persons; leave it out, or unit-id")
         if "raw-gumbel" not in self._policy.modes:
             return
         if self._marks.persons is not None:
@@ -229,13 +225,14 @@ class Vault:
         if not self._needs_model(request):
             return None
         seed = derived_seed(request.seed, "owner-model", self.name)
+        if request.weights is None:
+            return self._models.fitted(
+                request.model, request.num_classes, request.owner_epochs, seed
+            )
         shape = tuple(self._examples.x.shape[1:])
         model = build(request.model, shape, request.num_classes, seed=seed)
-        if request.weights is not None:
-            load_flat_weights(model, request.weights)
-            return model
-        settings = FitSettings(request.owner_epochs, OWN_FIT_BATCH, OWN_FIT_RATE)
-        return fit(model, self._examples, None, settings, seed=seed)
+        load_flat_weights(model, request.weights)
+        return model
 
 
 def _looks_through(request: Request) -> str:

@@ -4,9 +4,11 @@
     ├── InputError             what a person gave is wrong; the command exits with 2
     │   ├── SettingError       a run setting, a method, a budget
     │   ├── ScenarioError      a scenario's file
+    │   ├── StudyError         a study's file, or the folder it is to go on in
     │   └── DataError          a data set or one of its files
     ├── RunFailed              the run could not be finished; the command exits with 1
     │   ├── NotEnoughOwners    fewer owners answered than `min-owners`
+    │   ├── OwnersSilent       the run waits for owners that did not answer
     │   └── EngineFailed       Flower's engine ended without a result
     ├── BadMessage             bytes from the network that are not what they should be
     ├── Refused                an owner's policy says no
@@ -32,6 +34,10 @@ class ScenarioError(InputError):
     """A scenario's file is wrong, or asks for more than its data sets hold."""
 
 
+class StudyError(InputError):
+    """A study's file is wrong, or does not go with the folder that it is to be run in."""
+
+
 class DataError(InputError):
     """A data set, or one of its files, is missing or wrong."""
 
@@ -42,6 +48,10 @@ class RunFailed(MycroftError):
 
 class NotEnoughOwners(RunFailed):
     """Fewer owners answered than `min-owners`."""
+
+
+class OwnersSilent(RunFailed):
+    """The run waits for owners that did not answer; it can be resumed."""
 
 
 class EngineFailed(RunFailed):

@@ -9,7 +9,6 @@
 `flwr run` could start the SuperLink, but gives it only 15 seconds and leaves it running.
 """
 
-import json
 import os
 import re
 import signal
@@ -21,10 +20,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib.util import cache_from_source, find_spec
-from itertools import dropwhile, takewhile
 from pathlib import Path
 from socket import create_connection, socket
-from typing import IO, Any
+from typing import IO
 
 import joblib
 import tomli_w
@@ -39,22 +37,14 @@ from simulations.processes import (
     stop_processes,
     watched,
 )
+from strategies.flower_commands import COLOUR, ENVIRONMENT, last_error, read_status, write_app
 
 APPS = ("simulations.server_app", "simulations.client_app")
 SUPERLINK_DEADLINE = 120.0  # seconds; importing Flower takes 2, on a loaded machine 20
 ENDINGS = (signal.SIGTERM, signal.SIGHUP)
-COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
-AFTER_MESSAGE = re.compile(r"$|(DEBUG|INFO|WARNING|ERROR) *:|\(\w+ pid=")
-WRAPPERS = ("RuntimeError: An error was encountered.", "RuntimeError: Simulation Runtime crashed.")
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-ENVIRONMENT = {
-    "PYTHONUNBUFFERED": "1",
-    "NO_COLOR": "1",
-    # Else every run installs the app's dependencies into a fresh environment.
-    "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
-    "FLWR_TELEMETRY_ENABLED": "0",
-    "FLWR_DISABLE_UPDATE_CHECK": "1",
-    "FLWR_SUPEREXEC_TASK_POLL_INTERVAL": "0.1",
+CLUSTER = "RAY_ADDRESS"  # Ray's own name for the address of a cluster that is running already
+RAY = {
     "RAY_USAGE_STATS_ENABLED": "0",
     # Ray would start a spare worker for each CPU, in an environment that fits no ClientApp.
     "RAY_enable_worker_prestart": "0",
@@ -79,7 +69,7 @@ def run_on_flower(
     run is left. Raises `EngineFailed` if Flower says that the run failed. It does not say so
     if the ServerApp calls `sys.exit`: look for the result as well.
     """
-    with answering(leave, *ENDINGS), _private_folder() as folder:
+    with answering(leave, *ENDINGS), private_folder() as folder:
         write_app(folder / "app", run_config, apps)
         environment = engine_environment(folder, threads=threads, apps=apps)
         run = ["flwr", "run", str(folder / "app"), "--stream"]
@@ -100,23 +90,14 @@ def run_on_flower(
             raise EngineFailed(f"Flower's engine ended the run as '{status}': {why}{where}")
 
 
-def write_app(folder: Path, run_config: Mapping[str, Any], apps: tuple[str, str]) -> None:
-    """Write a Flower app that has these settings and only imports the two real apps."""
-    folder.mkdir()
-    components = {}
-    for component, module in zip(("serverapp", "clientapp"), apps, strict=True):
-        # Flower looks in the source for an assignment to `app`: importing it would not do.
-        source = f"import {module}\n\napp = {module}.app\n"
-        (folder / f"mycroft_fl_{component}.py").write_text(source)
-        components[component] = f"mycroft_fl_{component}:app"
-    project = {"name": "mycroft-fl-run", "version": "1", "description": "", "license": ""}
-    app = {"publisher": "mycroft", "components": components, "config": dict(run_config)}
-    text = tomli_w.dumps({"project": project, "tool": {"flwr": {"app": app}}})
-    (folder / "pyproject.toml").write_text(text, encoding="utf-8")
-
-
 def federation_config(owners: int, threads: int, cards: int = 0) -> str:
-    """As many workers as owners, but no more than the CPUs allow; they share the `cards` evenly."""
+    """As many workers as owners, but no more than the CPUs allow; they share the `cards` evenly.
+
+    Where a Ray cluster is named, as many as its own CPUs allow: what it has is not ours to say.
+    """
+    if os.environ.get(CLUSTER):
+        part = " client-resources-num-gpus=1" if cards else ""
+        return f"num-supernodes={owners} client-resources-num-cpus={threads}{part}"
     workers = max(1, min(owners, joblib.cpu_count() // threads))
     config = (
         f"num-supernodes={owners} client-resources-num-cpus={threads} "
@@ -138,6 +119,7 @@ def engine_environment(folder: Path, *, threads: int, apps: Sequence[str]) -> di
     return {
         **inherited,
         **ENVIRONMENT,
+        **RAY,
         **dict.fromkeys(THREADS, str(threads)),
         **dict.fromkeys(("NO_PROXY", "no_proxy"), ",".join(filter(None, unproxied))),
         **_compiled_code(folder),
@@ -167,7 +149,7 @@ def _import_path(modules: Sequence[str]) -> str:
 
 
 @contextmanager
-def _private_folder() -> Iterator[Path]:
+def private_folder() -> Iterator[Path]:
     """A folder with a short path, since those of Ray's sockets may not exceed 107 bytes."""
     usual = tempfile.gettempdir()
     base = usual if len(usual) <= 16 else "/tmp"
@@ -233,24 +215,3 @@ def _stream(
             process.kill()  # leaving `with` waits for it
             raise
     return lines
-
-
-def read_status(answer: str) -> tuple[str, str]:
-    """How the only run ended, and Flower's details, from what `flwr list --format json` says."""
-    try:
-        run = json.loads(answer[answer.index("{") :])["runs"][0]
-        return run["status"], run["status-details"]
-    except (ValueError, LookupError, TypeError):
-        return "unknown", ""
-
-
-def last_error(lines: Sequence[str]) -> str:
-    """What the last traceback ends with, wrapping errors apart; else what `flwr` says in a box."""
-    for first in reversed(range(len(lines))):
-        if lines[first].startswith("Traceback (most recent call last)"):
-            message = dropwhile(lambda line: line.startswith(" "), lines[first + 1 :])
-            text = "\n".join(takewhile(lambda line: not AFTER_MESSAGE.match(line), message))
-            if not text.startswith(WRAPPERS):
-                return text
-    boxed = " ".join(line.strip("│ ") for line in lines if line.startswith("│"))
-    return boxed.strip() or next((line for line in reversed(lines) if line), "")

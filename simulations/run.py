@@ -9,7 +9,7 @@ from typing import Any
 from mycroft_fl import errors
 from mycroft_fl.device import card_count
 from mycroft_fl.errors import EngineFailed, MycroftError
-from simulations.progress import MARK
+from mycroft_fl.progress_lines import MARK
 from simulations.simulation import Simulation
 
 log = logging.getLogger(__name__)

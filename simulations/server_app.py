@@ -7,9 +7,9 @@ import sys
 
 from flwr.app import Context
 
+from mycroft_fl.progress_lines import MARK, show_progress
 from simulations.apps import simulation_of
 from simulations.evaluation import evaluate
-from simulations.progress import MARK, show_progress
 from strategies.mycroft import MycroftStrategy
 from strategies.run_folder import RunFolder
 from strategies.server_app import TrainerSetup, trainer_app

@@ -24,6 +24,13 @@ class Books:
     def __init__(self, owners: Iterable[str] = ()) -> None:
         self.standings: dict[str, Standing] = {name: Standing(name) for name in sorted(owners)}
 
+    @classmethod
+    def of(cls, standings: Mapping[str, Standing]) -> Books:
+        """The books in which these standings are."""
+        books = cls()
+        books.standings = dict(sorted(standings.items()))
+        return books
+
     @property
     def disclosed(self) -> int:
         """Examples that owners have handed over so far."""

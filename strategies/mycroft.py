@@ -18,14 +18,18 @@ from mycroft_fl.models.catalogue import check_eyes
 from mycroft_fl.models.fitting import AnyModel
 from mycroft_fl.models.networks import Classifier
 from mycroft_fl.models.weights import flat_weights
+from mycroft_fl.sealed import as_bytes
 from mycroft_fl.selection import method_named
-from mycroft_fl.wire import SELECT, pack_request, unpack_report
+from mycroft_fl.wire import pack_request, unpack_report
+from strategies.asking import Asking
 from strategies.books import Books
+from strategies.continuity import Continuity
 from strategies.plans import PLANS, Plan
+from strategies.post import OpenPost, Post
 from strategies.progress import Answers, Progress
 from strategies.roll_call import roll_call
 from strategies.standing import RoundRecord
-from strategies.traffic import send, sort_out
+from strategies.traffic import send
 from strategies.trainer import Trainer
 
 log = logging.getLogger(__name__)
@@ -40,7 +44,7 @@ class MycroftStrategy(Strategy):
     `aggregate_train` checks, scores and ranks what came and improves the trainer's model. There is
     nothing for owners to evaluate. `expected_owners` are waited for before the first round, but no
     longer than `patience` seconds after the last has come;
-    `on_round` is told of each round with the model it ended with.
+    `on_round` is told of each round with the model it ended with. `post` is how messages travel.
     """
 
     def __init__(
@@ -50,6 +54,8 @@ class MycroftStrategy(Strategy):
         expected_owners: int,
         patience: float = math.inf,
         on_round: OnRound = lambda record, model: None,
+        post: Post | None = None,
+        continuity: Continuity | None = None,
     ) -> None:
         self.trainer = trainer
         self.config: RunConfig = trainer.config
@@ -70,10 +76,12 @@ class MycroftStrategy(Strategy):
         self.expected_owners = expected_owners
         self.patience = patience
         self.on_round = on_round
+        self.post: Post = post or OpenPost()
+        self.continuity = continuity or Continuity()
         self.progress = Progress(trainer, trainer.improved(None))
         self.rounds: list[RoundRecord] = []
         self._nodes: dict[str, int] = {}
-        self._asked: list[tuple[str, int, Message]] = []
+        self._asking = Asking(0, {}, self.post, {})
         self._since = time.monotonic()
 
     @property
@@ -104,15 +112,18 @@ class MycroftStrategy(Strategy):
         self.summary()
         result, arrays = Result(), initial_arrays
         self._call_owners(grid)
-        for server_round in range(1, num_rounds + 1):
+        for server_round in range(len(self.rounds) + 1, num_rounds + 1):
             self._since = time.monotonic()
             messages = list(
                 self.configure_train(server_round, arrays, train_config or ConfigRecord(), grid)
             )
-            if not messages:
+            if not self._asking.counts:
                 log.info("round %d: nothing more is bought", server_round)
                 break
+            self.continuity.note_asking(server_round)
+            sent = time.monotonic()
             replies = send(grid, messages, timeout=timeout, on_answers=_log_answers)
+            log.info("round %d: answers took %.2f s", server_round, time.monotonic() - sent)
             improved, metrics = self.aggregate_train(server_round, replies)
             if improved is not None:
                 result.arrays = arrays = improved
@@ -129,17 +140,19 @@ class MycroftStrategy(Strategy):
         """This round's requests; none when there is nothing left to spend or nobody worth asking."""
         plan = self._plan(server_round)
         asked = plan.whom(self.progress, server_round)
-        self._asked = []
+        had = self.continuity.had_in(server_round)
+        self._asking = Asking(server_round, self._nodes, self.post, had)
         packed: dict[int, RecordDict] = {}
         for owner, k in asked.items():
             if k not in packed:
-                packed[k] = pack_request(self.progress.request(server_round, plan.answer, k))
-            message = Message(packed[k], dst_node_id=self._nodes[owner], message_type=SELECT)
-            self._asked.append((owner, k, message))
+                brings = plan.brings(self.progress)
+                request = self.progress.request(server_round, plan.answer, k, **brings)
+                packed[k] = pack_request(request)
+            self._asking.ask(owner, k, packed[k])
         if asked:
             wanted = self._wanted(plan, asked)
             log.info("round %d: asking %d owners for %s", server_round, len(asked), wanted)
-        return [message for _, _, message in self._asked]
+        return self._asking.messages
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
@@ -148,29 +161,33 @@ class MycroftStrategy(Strategy):
         before, plan = self.books.disclosed, self._plan(server_round)
         failed: dict[str, Failure] = {}
         statistics: dict[str, Statistic] = {}
-        sent = [message for _, _, message in self._asked]
-        for (owner, k, _), (_, content) in zip(self._asked, sort_out(sent, replies), strict=True):
-            answer = content if isinstance(content, str) else self._checked(plan, owner, content, k)
-            if isinstance(answer, str):
-                failed[owner] = answer
-                self.books.enter_failure(owner, answer, k if plan.hands_over else 0)
+        came: dict[str, bytes] = {}
+        counts = self._asking.counts
+        for owner, content in self._asking.answers(replies):
+            answer = content if isinstance(content, str) else self._checked(plan, owner, content)
+            if isinstance(content, str) or isinstance(answer, str):
+                failed[owner] = code = answer if isinstance(answer, str) else "error"
+                self.books.enter_failure(owner, code, counts[owner] if plan.hands_over else 0)
                 continue
+            came[owner] = as_bytes(content)
             self.books.enter_card(owner, answer.card)
             if answer.disclosed is not None:
                 self.books.enter_answer(owner, answer.disclosed)
             if answer.statistic is not None:
                 statistics[owner] = answer.statistic
-        answered = tuple(owner for owner, _, _ in self._asked if owner not in failed)
+        answered = tuple(owner for owner in counts if owner not in failed)
         # Only the first round can be too thin: later ones ask the few that earned it.
         if server_round == 1:
             self.books.require_enough(len(answered), self.config)
         plan.learn(self.progress, Answers(answered, statistics))
         record = RoundRecord(
-            server_round, len(self._asked), len(answered), dict(sorted(failed.items())),
+            server_round, len(counts), len(answered), dict(sorted(failed.items())),
             self.books.disclosed - before, round(time.monotonic() - self._since, 3),
         )  # fmt: skip
         self.rounds.append(record)
         self.on_round(record, self.model)
+        # Answers are of use only to finish this round with those that were silent.
+        self.continuity.keep(self.rounds, self.progress, came if failed else {})
         metrics = MetricRecord({"disclosed": self.books.disclosed, "answered": len(answered)})
         return as_arrays(self.model), metrics
 
@@ -196,19 +213,25 @@ class MycroftStrategy(Strategy):
 
     def _call_owners(self, grid: Grid) -> None:
         self._nodes = roll_call(
-            grid, self.expected_owners, timeout=self.config.timeout, patience=self.patience
-        )
+            grid, self.expected_owners, timeout=self.config.timeout, patience=self.patience,
+            knows=self.post.knows,
+        )  # fmt: skip
+        start = self.continuity.start
         self.progress.books = Books(self._nodes)
         self.books.require_enough(len(self._nodes), self.config)
+        if start is None:
+            self.continuity.keep(self.rounds, self.progress, {})
+        else:
+            log.info("going on after round %d", start.round)
+            self.rounds = list(start.rounds)
+            start.bring_back(self.progress)
 
     def _plan(self, server_round: int) -> Plan:
         return self._plans[0 if server_round == 1 else 1]
 
-    def _checked(
-        self, plan: Plan, owner: str, content: RecordDict, k: int
-    ) -> OwnerReport | Failure:
+    def _checked(self, plan: Plan, owner: str, content: RecordDict) -> OwnerReport | Failure:
         """An answer, or the code of what is wrong with it."""
-        task = self.trainer.task
+        task, k = self.trainer.task, self._asking.counts[owner]
         expected = Expected(
             task.shape, task.dtype, task.num_classes, k, self.trainer.largest_value,
             plan.values(self.progress),

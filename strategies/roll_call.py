@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
+from collections.abc import Callable
 
 from flwr.app import Message
 from flwr.serverapp import Grid
@@ -19,13 +20,19 @@ PAUSE = 0.5  # seconds
 
 
 def roll_call(
-    grid: Grid, expected: int, *, timeout: float, patience: float = math.inf
+    grid: Grid,
+    expected: int,
+    *,
+    timeout: float,
+    patience: float = math.inf,
+    knows: Callable[[str, int], bool] = lambda name, node: True,
 ) -> dict[str, int]:
     """Owner's name -> Flower's node id, of all who introduce themselves in time.
 
     Waits for `expected` nodes until `timeout`, or until none has come for `patience` seconds.
     Node ids are drawn anew for every run, so nothing may depend on them. Of two nodes that claim
-    one name neither is believed.
+    one name neither is believed; who
+    `knows` does not know, by name and node, is left out before.
     """
     node_ids = _wait_for_nodes(grid, expected, timeout, patience)
     messages = [
@@ -41,7 +48,13 @@ def roll_call(
         except BadMessage as error:
             log.warning("a node's introduction is malformed: %s", error)
             continue
-        claims.setdefault(name, []).append(message.metadata.dst_node_id)
+        node = message.metadata.dst_node_id
+        if not knows(name, node):
+            log.warning(
+                "a node that was not admitted as '%s' claims to be it; it is not asked", name
+            )
+            continue
+        claims.setdefault(name, []).append(node)
     for name in [name for name, nodes in claims.items() if len(nodes) > 1]:
         log.warning("%d nodes claim to be '%s'; none of them is asked", len(claims.pop(name)), name)
     log.info("%d of %d owners are there", len(claims), expected)

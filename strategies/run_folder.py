@@ -20,10 +20,10 @@ from strategies.standing import RoundRecord, Standing
 
 FILES = (
     "result.json", "summary.md", "rounds.jsonl", "task.json", "acquired.npz", "error.json",
-    "flower.log", "report.html",
+    "flower.log", "report.html", "run.json", "outcome.json", ".lock",
 )  # fmt: skip
-FOLDERS = ("models", "owners")
-PLOTS = "plots"
+CHECKPOINTS, PLOTS = "checkpoints", "plots"
+FOLDERS = ("models", "owners", CHECKPOINTS)
 MARKER = ".mycroft-run"
 
 
@@ -66,6 +66,16 @@ class RunFolder:
         return cls(path)
 
     @classmethod
+    def reopened(cls, path: Path) -> RunFolder:
+        """The folder of a run that stopped, for it to go on. `InputError` where there is none."""
+        if not (path / MARKER).is_file():
+            raise InputError(f"{path} is not the folder of a run; start one there first")
+        # Both are written anew from the last checkpoint.
+        for name in ("rounds.jsonl", "error.json"):
+            (path / name).unlink(missing_ok=True)
+        return cls(path)
+
+    @classmethod
     @contextmanager
     def replacing(cls, path: Path, *, force: bool) -> Iterator[RunFolder]:
         """A prepared folder, for a run inside `with`.
@@ -104,9 +114,16 @@ class RunFolder:
         """The file of a saved model: baseline, control, own-hard-set, round-1 ..., final."""
         return self.path / "models" / f"{name}{suffix}"
 
+    def saved(self, name: str) -> Path | None:
+        """The file of a saved model, whole; None where there is none."""
+        return next((self.path / "models").glob(f"{name}.s*"), None)
+
     def save_model(self, name: str, model: AnyModel) -> None:
         """Write a model's weights."""
-        save_model(model, self.model(name, suffix_of(model)))
+        whole = self.model(name, suffix_of(model))
+        part = whole.with_name(f"part-{whole.name}")
+        save_model(model, part)
+        part.rename(whole)
 
     def save_task(self, task: Task) -> None:
         """Write what an acquired example's arrays mean: class names, and a table's columns."""
@@ -119,6 +136,12 @@ class RunFolder:
             lines.write(json.dumps(record.as_json()) + "\n")
             lines.flush()
             os.fsync(lines.fileno())
+
+    def set_rounds(self, records: Sequence[RoundRecord]) -> None:
+        """Begin `rounds.jsonl` with the rounds that a resumed run had; none where it is new."""
+        if records:
+            lines = [json.dumps(each.as_json()) + "\n" for each in records]
+            self.save_text("rounds.jsonl", "".join(lines))
 
     def save_acquired(self, standings: Sequence[Standing]) -> None:
         """Write all acquired examples with the owner and the order of arrival of each."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
@@ -14,8 +14,11 @@ from mycroft_fl.config import RunConfig
 from mycroft_fl.errors import MycroftError
 from mycroft_fl.models.fitting import AnyModel
 from mycroft_fl.task import Task
+from strategies.checkpoint import Checkpoints
+from strategies.continuity import Continuity
 from strategies.mycroft import MycroftStrategy, as_arrays
-from strategies.run_folder import RunFolder
+from strategies.post import OpenPost, Post
+from strategies.run_folder import CHECKPOINTS, RunFolder
 from strategies.standing import RoundRecord
 from strategies.trainer import Trainer, TrainerData
 
@@ -24,7 +27,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TrainerSetup:
-    """Everything a trainer brings to a run. Test examples are not among it."""
+    """Everything a trainer brings to a run. Test examples are not among it.
+
+    With `waits` the run stops after a round in which owners were silent, to be resumed later.
+    """
 
     task: Task
     data: TrainerData
@@ -32,6 +38,8 @@ class TrainerSetup:
     expected_owners: int
     folder: RunFolder
     patience: float = math.inf
+    post: Post = field(default_factory=OpenPost)
+    waits: bool = False
 
 
 def trainer_app(
@@ -58,12 +66,17 @@ def trainer_app(
 
 
 def run_trainer(grid: Grid, setup: TrainerSetup) -> MycroftStrategy:
-    """Fit the baseline, find the hard set, acquire, and save what came of it."""
+    """Fit the baseline, find the hard set, acquire, and save what came of it.
+
+    In a folder with checkpoints it goes on from there, with the baseline that was fitted then.
+    """
     folder, config = setup.folder, setup.config
-    log.info("fitting the baseline on %d examples", len(setup.data.train))
-    trainer = Trainer(setup.task, setup.data, config)
+    trainer = Trainer(setup.task, _data(setup), config)
     folder.save_task(setup.task)
     folder.save_model("baseline", trainer.baseline)
+    checkpoints = Checkpoints(folder.path / CHECKPOINTS, trainer)
+    continuity = Continuity.on_disk(checkpoints, waits=setup.waits)
+    folder.set_rounds(continuity.start.rounds if continuity.start else ())
 
     def on_round(record: RoundRecord, model: AnyModel) -> None:
         folder.add_round(record)
@@ -77,6 +90,8 @@ def run_trainer(grid: Grid, setup: TrainerSetup) -> MycroftStrategy:
         expected_owners=setup.expected_owners,
         patience=setup.patience,
         on_round=on_round,
+        post=setup.post,
+        continuity=continuity,
     )
     strategy.start(
         grid,
@@ -90,3 +105,13 @@ def run_trainer(grid: Grid, setup: TrainerSetup) -> MycroftStrategy:
     folder.save_model("final", strategy.model)
     folder.save_acquired(list(strategy.books.standings.values()))
     return strategy
+
+
+def _data(setup: TrainerSetup) -> TrainerData:
+    """The trainer's data, with the baseline of the run that is resumed, if it had got that far."""
+    before = setup.folder.saved("baseline")
+    if before is not None:
+        log.info("going on with the baseline in %s", before)
+        return replace(setup.data, weights=before)
+    log.info("fitting the baseline on %d examples", len(setup.data.train))
+    return setup.data

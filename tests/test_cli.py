@@ -24,9 +24,9 @@ from mycroft_fl.commands import common
 from mycroft_fl.commands.common import assigned, fresh_folder
 from mycroft_fl.config import RunConfig, setting_rows
 from mycroft_fl.errors import NotEnoughOwners, SettingError
+from mycroft_fl.progress_lines import PACKAGES
 from mycroft_fl.report.schema import check_result
 from simulations import run as run_module
-from simulations.progress import PACKAGES
 from simulations.scenario import packaged_scenarios
 from simulations.simulation import Simulation
 from strategies.run_folder import RunFolder

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from mycroft_fl.commands.common import print_rows
-from mycroft_fl.errors import RunFailed
+from mycroft_fl.errors import InputError, RunFailed
+
+if TYPE_CHECKING:
+    from mycroft_fl.privacy.audits import Finding
 
 if TYPE_CHECKING:
     from mycroft_fl.privacy.ledger import PrivacyLedger
@@ -37,18 +40,17 @@ def show_book(book: PrivacyLedger) -> None:
 
 
 @click.command("audit")
+@click.option("--mode", metavar="MODE", help="One mode only.")
 @click.option(
-    "--mode", type=click.Choice(["score", "gradient", "raw-gumbel"]), help="One mode only."
+    "--attacks", is_flag=True, help="Attack what leaves: membership, reconstruction, probing."
 )
 @click.option("--bugs", is_flag=True, help="Plant known bugs instead: every one must be caught.")
-def run_audit(mode: str | None, bugs: bool) -> None:
+def run_audit(mode: str | None, attacks: bool, bugs: bool) -> None:
     """Run the privacy mechanisms many times and compare what shows with what is claimed."""
-    from mycroft_fl.privacy.audits import findings
-
     if bugs:
         _plant_bugs()
         return
-    found = findings(mode)
+    found = _findings(mode, attacks)
     print_rows(
         ["mode", "audit", "measured", "found", "claimed", "holds"],
         [
@@ -61,6 +63,18 @@ def run_audit(mode: str | None, bugs: bool) -> None:
         raise RunFailed(
             "a mechanism does not keep its claim, or an audit cannot see whether it does"
         )
+
+
+def _findings(mode: str | None, attacks: bool) -> list[Finding]:
+    from mycroft_fl.privacy import audits
+    from mycroft_fl.privacy.attacks import findings
+
+    known = findings.ATTACKS if attacks else audits.AUDITS
+    if mode is not None and mode not in known:
+        raise InputError(
+            f"mode '{mode}' has no {'attack' if attacks else 'audit'}; choose from {sorted(known)}"
+        )
+    return findings.attacked(mode) if attacks else audits.findings(mode)
 
 
 def _plant_bugs() -> None:

@@ -35,6 +35,7 @@ from mycroft_fl.commands.common import (
 )  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), help="The run's folder, new or empty.")
 @click.option("--force", is_flag=True, help="Replace an earlier run in the folder.")
+@click.option("--resume", is_flag=True, help="Go on with the run in --out that was interrupted.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON and nothing else.")
 def simulate(
     scenario: str,
@@ -44,14 +45,15 @@ def simulate(
     assignments: tuple[str, ...],
     out: Path | None,
     force: bool,
+    resume: bool,
     as_json: bool,
 ) -> None:
     """Run SCENARIO: a packaged one's name (see `scenarios`) or a TOML file."""
     settings = dict(from_here(*assigned(each)) for each in assignments)
     settings |= {k: v for k, v in (("method", method), ("seed", seed)) if v is not None}
     make_importable_from_here()
+    from mycroft_fl.progress_lines import show_progress
     from mycroft_fl.report.summary import console_for, show
-    from simulations.progress import show_progress
     from simulations.run import run
     from simulations.simulation import Simulation
     from strategies.run_folder import RunFolder
@@ -62,7 +64,11 @@ def simulate(
     with contextlib.redirect_stdout(sys.stderr):
         simulation = Simulation.load(existing(scenario), settings, folder, engine=engine)
         simulation.check()
-        with RunFolder.replacing(folder, force=force):
+        with (
+            contextlib.nullcontext(RunFolder.reopened(folder))
+            if resume
+            else RunFolder.replacing(folder, force=force)
+        ):
             result = run(simulation)
     if as_json:
         click.echo(json.dumps(result, indent=2))

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -30,7 +31,7 @@ from mycroft_fl.task_description import write_task
 from mycroft_fl.wire import pack_request, unpack_report
 
 ROOT = Path(__file__).parents[2]
-COMMAND = [sys.executable, "-c", "from mycroft_fl.cli import main; main()"]
+COMMAND = ["-c", "from mycroft_fl.cli import main; main()"]
 SECRET = "Bartholomew"
 """Stands in every row of the owner's data, and may stand nowhere else."""
 WARDS = ("east", "north", "west")
@@ -61,6 +62,7 @@ class Hospital:
     dataset: dict[str, Any]
     vault: dict[str, Any] = field(default_factory=dict)
     trainer: KeyPair = field(default_factory=KeyPair.generate)
+    python: str = sys.executable
 
     def __post_init__(self) -> None:
         from clients.owner_setup import NewOwner, set_up
@@ -125,7 +127,7 @@ class Hospital:
         """`mycroft-fl owner VERB DIR ...`."""
         verb, *rest = arguments
         return subprocess.run(
-            [*COMMAND, "owner", verb, str(self.folder), *rest],
+            [self.python, *COMMAND, "owner", verb, str(self.folder), *rest],
             env=environment(), capture_output=True, text=True, timeout=300, check=False,
         )  # fmt: skip
 
@@ -133,7 +135,7 @@ class Hospital:
     def served(self, *flags: str, **popen: Any) -> Iterator[subprocess.Popen[str]]:
         """Its vault, open for as long as the block lasts."""
         process = subprocess.Popen(
-            [*COMMAND, "owner", "serve", str(self.folder), *flags],
+            [self.python, *COMMAND, "owner", "serve", str(self.folder), *flags],
             env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **popen,
         )  # fmt: skip
         assert process.stdout is not None
@@ -162,7 +164,9 @@ class Hospital:
 
 
 def environment() -> dict[str, str]:
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    # With the packages, for a Python that is not of this environment.
+    packages = sysconfig.get_paths()["purelib"]
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH"), packages]))
     return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
 
 
@@ -177,9 +181,14 @@ def make_hospital(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Hos
     def make(
         policy: dict[str, Any] | None = None,
         dataset: dict[str, Any] | None = None,
+        base: Path | None = None,
         **vault: Any,
     ) -> Hospital:
-        base = tmp_path_factory.mktemp("owner")
-        return Hospital(base, {**OPEN, **(policy or {})}, dataset or MARKED, vault)
+        return Hospital(
+            base or tmp_path_factory.mktemp("owner"),
+            {**OPEN, **(policy or {})},
+            dataset or MARKED,
+            vault,
+        )
 
     return make

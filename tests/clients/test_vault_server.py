@@ -331,6 +331,34 @@ def test_a_hundred_thousand_malformed_requests_get_nothing_and_leave_nothing(
     check_fuzzed(hospital, 100_000, seed=1)
 
 
+def test_a_listed_trainer_that_is_hostile_gets_nothing_but_answers_and_one_word(
+    hospital: Hospital,
+) -> None:
+    """Signed junk reaches the process with the data: it stays up, and its log tells no record."""
+    from mycroft_fl.envelope import sign_request
+    from mycroft_fl.sealed import as_bytes
+    from mycroft_fl.wire import pack_request
+
+    rng = np.random.default_rng(0)
+    # A mode that is not allowed: what is still well formed is refused, and nothing is spent.
+    weights = np.zeros(10, np.float32)
+    valid = as_bytes(pack_request(hospital.request(mode="gradient", weights=weights)))
+    charged, statuses = hospital.ledger_rows(), set()
+    for _ in range(400):
+        content = bytearray(valid)
+        for place in rng.integers(0, len(valid), size=int(rng.integers(1, 8))):
+            content[place] ^= int(rng.integers(1, 256))
+        cut = len(valid) if rng.random() < 0.5 else int(rng.integers(0, len(valid)))
+        envelope = sign_request(bytes(content[:cut]), hospital.terms(), hospital.trainer)
+        status, answer = hospital.send(envelope)
+        statuses.add(status)
+        assert answer == b""
+    assert statuses == {FAILED, REFUSED}
+    assert hospital.ledger_rows() == charged
+    assert SECRET not in hospital.log.encode()
+    assert hospital.ask(hospital.request(seed=51))[0] == ANSWERED
+
+
 def test_more_than_the_limit_is_not_read(hospital: Hospital) -> None:
     said = reply_to(hospital.file.vault.socket, HEAD.pack(SELECT, (1 << 20) + 1))
     assert said == HEAD.pack(FAILED, 0)
@@ -353,6 +381,7 @@ def test_many_at_once_are_all_answered(hospital: Hospital) -> None:
 # Stopping
 
 
+@pytest.mark.slow
 def test_a_stopped_vault_answers_no_more_and_stays_closed(
     make_hospital: Callable[..., Hospital],
 ) -> None:
@@ -372,6 +401,7 @@ def test_a_stopped_vault_answers_no_more_and_stays_closed(
         assert hospital.ask()[0] == ANSWERED
 
 
+@pytest.mark.slow
 def test_an_answer_that_is_being_computed_does_not_leave_once_stopped(
     make_hospital: Callable[..., Hospital],
 ) -> None:
@@ -397,6 +427,7 @@ def test_an_answer_that_is_being_computed_does_not_leave_once_stopped(
     assert hospital.ledger_rows() == []
 
 
+@pytest.mark.slow
 def test_a_computation_ends_after_its_seconds_and_the_next_is_answered(
     make_hospital: Callable[..., Hospital],
 ) -> None:

@@ -82,6 +82,10 @@ def test_policy_keys_are_laid_over_the_scenarios_policy(load):
         ({"hard_set.sent": 1}, "unknown setting 'hard_set.sent'; did you mean 'hard-set.sent'?"),
         ({"policy.max-record": 1}, "unknown key 'policy.max-record'; did you mean 'max-records'?"),
         ({"policy.max-records": "x"}, "policy.max-records is 'x'; it must be of type int"),
+        (
+            {"policy.approval": True},
+            "policy.approval asks for a person's consent, and a simulation",
+        ),
         ({"policy.max-records": -1}, "policy.max-records is -1; it must be at least 0"),
         (
             {"policy.modes": ["pickle"]},

@@ -13,6 +13,7 @@ import pytest
 from mycroft_fl.cli import main
 from mycroft_fl.privacy import audits, seeded_bugs
 from mycroft_fl.privacy.accounting import Spend
+from mycroft_fl.privacy.attacks import findings
 from mycroft_fl.privacy.audits import Finding
 from mycroft_fl.privacy.budget import Budget, Limits
 from mycroft_fl.privacy.ledger import Key, PrivacyLedger
@@ -86,6 +87,29 @@ def test_an_audit_fails_above_its_claim_and_where_it_is_blind(
     told = said(monkeypatch, capsys, "audit", "--mode", "score")
     assert told[0] == code
     assert "one record" in told[1]
+
+
+@pytest.mark.parametrize(("words", "what"), [((), "audit"), (("--attacks",), "attack")])
+def test_a_mode_without_audit_or_attack_is_bad_input(
+    words: tuple[str, ...],
+    what: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    code, _, err = said(monkeypatch, capsys, "audit", "--mode", "rw", *words)
+    assert code == 2
+    assert f"mode 'rw' has no {what}; choose from ['gradient'" in err
+
+
+def test_attacks_are_shown_beside_what_is_possible(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    finding = Finding("raw-gumbel", "half of a record known", "records got", 0.3, 0.28)
+    monkeypatch.setattr(findings, "attacked", lambda mode: [finding])
+    code, out, err = said(monkeypatch, capsys, "audit", "--attacks")
+    assert code == 1
+    assert "half of a record known" in out
+    assert "does not keep its claim" in err
 
 
 def test_a_bug_that_is_missed_fails_the_audit(

@@ -1,0 +1,106 @@
+"""Membership inference: was this record among those that a model was fine-tuned on?
+
+LiRA (Carlini et al. 2022): many models, each fine-tuned with a random half of a pool. What a model
+thinks of a record is compared with what models that had it think, and models that had not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float64
+from scipy import stats
+from torch import nn
+
+from mycroft_fl.examples import Examples
+from mycroft_fl.models.fitting import logits
+from mycroft_fl.report.statistics import Estimate, over_seeds
+
+FineTune = Callable[[Examples, int], nn.Module]
+"""A model from the records that were acquired, and a seed."""
+
+
+@dataclass(frozen=True, eq=False)
+class Shadows:
+    """What each of N models thinks of each of m records, and which of them it was trained with.
+
+    `confidence` is the logit of the probability that the model gives the record's own label.
+    """
+
+    member: Bool[np.ndarray, "N m"]
+    confidence: Float64[np.ndarray, "N m"]
+
+
+def shadows(fine_tune: FineTune, pool: Examples, count: int, *, seed: int) -> Shadows:
+    """`count` models, each fine-tuned with its own random half of `pool`.
+
+    Every record is in half of the models, so that no record is known better than another.
+    """
+    rng = np.random.default_rng(seed)
+    order = rng.random((count, len(pool))).argsort(axis=0)
+    member = order < count // 2
+    confidence = [
+        confidences(fine_tune(pool[np.flatnonzero(inside)], seed + place), pool)
+        for place, inside in enumerate(member)
+    ]
+    return Shadows(member, np.stack(confidence))
+
+
+def confidences(model: nn.Module, examples: Examples) -> Float64[np.ndarray, " m"]:
+    """log(p / (1 - p)) of each record's own label, without loss of digits where p is near 1."""
+    z = logits(model, examples.x).double()
+    own = z.gather(1, torch.from_numpy(examples.y)[:, None])[:, 0]
+    others = z.scatter(1, torch.from_numpy(examples.y)[:, None], -torch.inf).logsumexp(1)
+    found: Float64[np.ndarray, " m"] = (own - others).numpy()
+    return found
+
+
+def likelihood_ratios(found: Shadows) -> Float64[np.ndarray, "N m"]:
+    """For each model as the one under attack: how much likelier its view is if it had the record.
+
+    Gaussians are fitted to the other models alone, with a mean for each record and one variance for
+    all, as the authors advise where shadow models are few.
+    """
+    ratios = []
+    for place, seen in enumerate(found.confidence):
+        member = np.delete(found.member, place, axis=0)
+        others = np.delete(found.confidence, place, axis=0)
+        inside, outside = (_gaussians(others, where) for where in (member, ~member))
+        ratios.append(stats.norm.logpdf(seen, *inside) - stats.norm.logpdf(seen, *outside))
+    return np.stack(ratios)
+
+
+def membership_auc(found: Shadows) -> Estimate:
+    """The attack's AUC against each model, its mean and 95 % interval over models."""
+    from sklearn.metrics import roc_auc_score
+
+    ratios = likelihood_ratios(found)
+    pairs = zip(found.member, ratios, strict=True)
+    return over_seeds([float(roc_auc_score(truth, told)) for truth, told in pairs])
+
+
+def auc_ceiling(epsilons: Float64[np.ndarray, " e"], deltas: Float64[np.ndarray, " e"]) -> float:
+    """The best AUC of any attack on what is (epsilons[i], deltas[i])-DP for every i.
+
+    The area under the largest true positive rate that all pairs allow: at most
+    min(e^epsilon * fpr + delta, 1 - e^-epsilon (1 - delta - fpr)). Kairouz, Oh & Viswanath 2015.
+    """
+    fpr = np.linspace(0, 1, 20_001)
+    rise = np.exp(epsilons)[:, None]
+    delta = np.asarray(deltas)[:, None]
+    allowed = np.minimum(rise * fpr + delta, 1 - (1 - delta - fpr) / rise).min(axis=0)
+    return float(np.trapezoid(np.clip(allowed, fpr, 1), fpr))
+
+
+def _gaussians(
+    confidence: Float64[np.ndarray, "N m"], where: Bool[np.ndarray, "N m"]
+) -> tuple[Float64[np.ndarray, " m"], float]:
+    """Each record's mean over the models in `where`, and one deviation for all records."""
+    count = np.maximum(where.sum(axis=0), 1)
+    mean = (confidence * where).sum(axis=0) / count
+    squares = (((confidence - mean) ** 2) * where).sum()
+    return mean, max(math.sqrt(squares / max(where.sum() - len(mean), 1)), 1e-12)

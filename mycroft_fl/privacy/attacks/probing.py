@@ -1,0 +1,71 @@
+"""Probing: a trainer that knows half of an image asks for what is like it, to get that very record."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from jaxtyping import Bool, Float, Int64
+
+from mycroft_fl.examples import Examples
+from mycroft_fl.privacy.mechanisms import UNITS, drawn_by_utility
+from mycroft_fl.privacy.noise import Noise
+from mycroft_fl.query import Query
+from mycroft_fl.selection import method_named
+
+
+def half_known(
+    x: Float[np.ndarray, "c h w"],
+    label: int,
+    typical: Float[np.ndarray, "c h w"],
+    *,
+    copies: int = 8,
+    seed: int = 0,
+) -> Examples:
+    """A hard set made of one image's upper half: below it what is typical, a little different each.
+
+    The label is known, which makes the attack stronger than it need be.
+    """
+    rng = np.random.default_rng(seed)
+    probe = np.repeat(x[None], copies, axis=0).astype(np.float32)
+    half = x.shape[-2] // 2
+    lower = typical[..., half:, :] + 0.02 * rng.standard_normal(probe[..., half:, :].shape)
+    probe[..., half:, :] = np.clip(lower, 0, 1)
+    return Examples(probe, np.full(copies, label))
+
+
+def most_similar(pool: Examples, probe: Examples, k: int) -> Int64[np.ndarray, " k"]:
+    """What `raw` hands over: the nearest by pixels, as the owner's own method finds them."""
+    query = Query(hard=probe, model=None, feature_space="pixels", seed=0)
+    return np.asarray(method_named("features").select(pool, query, k).indices, np.int64)
+
+
+def drawn_share(
+    useful: Bool[np.ndarray, " n"], x: int, k: int, strength: float, draws: int, noise: Noise
+) -> float:
+    """How often record `x` is among `k` drawn with the static utility, counted over `draws`."""
+    levels = np.where(useful, UNITS, 0).astype(np.int64)
+    drawn = (drawn_by_utility(levels, k, strength, noise) for _ in range(draws))
+    return sum(x in each for each in drawn) / draws
+
+
+def inclusion_of_the_only_useful(n: int, k: int, strength: float, beside: int = 0) -> float:
+    """Exactly: how often a useful record is drawn where `beside` others are useful, n - 1 in all.
+
+    By the chance of missing it draw after draw; with others, by the sum over how many of them
+    went before.
+    """
+    if not 0 <= beside < n or not k < n:
+        raise ValueError(f"{beside} others of {n} records, {k} drawn; give fewer than {n} of both")
+    rise = math.exp(strength)
+    went = np.zeros(min(k, beside) + 1)  # the chance that so many useful others went, x not
+    went[0] = 1.0
+    used = np.arange(len(went))
+    for step in range(k):
+        useful, plain = beside - used, (n - 1 - beside) - (step - used)
+        whole = rise * (useful + 1) + plain
+        on = went * rise * np.maximum(useful, 0) / whole
+        off = went * np.maximum(plain, 0) / whole
+        went = off
+        went[1:] += on[:-1]
+    return float(1 - went.sum())

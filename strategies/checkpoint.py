@@ -1,0 +1,248 @@
+"""What a run needs to go on, kept on disk after every round.
+
+    checkpoints/round-2/
+    ├── state.json           round records, standings, what was asked, what the run belongs to
+    ├── arrays.npz           acquired examples, heads of noised steps, answers as they came; no pickle
+    └── model.safetensors    the trainer's model (of an estimator .skops)
+
+    checkpoints/asked-last      the last round whose requests may have been sent
+
+A folder is written whole under another name, then renamed. The last two are kept: from the one
+before the last, the last round can be finished with the owners that were silent in it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mycroft_fl.errors import DataError, InputError
+from mycroft_fl.examples import Examples
+from mycroft_fl.models.catalogue import build_model
+from mycroft_fl.models.fitting import AnyModel
+from mycroft_fl.models.weights import loaded, save_model, suffix_of
+from mycroft_fl.privacy.card import Card
+from mycroft_fl.scoring import Score
+from strategies.books import Books
+from strategies.noised import NoisedSteps, StepsTaken
+from strategies.progress import Progress
+from strategies.standing import RoundRecord, Standing
+from strategies.trainer import Trainer
+
+KEPT = 2
+ASKED = "asked-last"
+FREE_TO_CHANGE = ("timeout", "min-owners")
+"""Settings that may differ when a run is resumed: they change no request and no score."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A run as it stood when `round` had ended; 0: owners were called, nothing was asked yet.
+
+    `answers` are what came in that round, owner by owner, as packed records in bytes.
+    """
+
+    round: int
+    rounds: tuple[RoundRecord, ...]
+    standings: Mapping[str, Standing]
+    model: AnyModel
+    steps: StepsTaken | None = None
+    answers: Mapping[str, bytes] = field(default_factory=dict)
+
+    @property
+    def silent(self) -> list[str]:
+        """Who was asked in the last round and neither answered nor refused."""
+        failed = self.rounds[-1].failed if self.rounds else {}
+        return [owner for owner, code in failed.items() if code in ("timeout", "error")]
+
+    @classmethod
+    def of(
+        cls, rounds: Sequence[RoundRecord], progress: Progress, answers: Mapping[str, bytes]
+    ) -> Checkpoint:
+        """A run as it stands after these rounds, the last of which brought these answers."""
+        steps = progress.steps
+        return cls(
+            len(rounds), tuple(rounds), dict(progress.books.standings), progress.model,
+            steps.taken if steps else None, answers,
+        )  # fmt: skip
+
+    def bring_back(self, progress: Progress) -> None:
+        """Let `progress` stand as it stood."""
+        progress.books, progress.model = Books.of(self.standings), self.model
+        if self.steps is not None:
+            progress.steps = NoisedSteps.resumed(progress.trainer, self.steps)
+
+
+def fingerprint(trainer: Trainer) -> str:
+    """Names what a run belongs to: its settings, its task, the trainer's data and baseline."""
+    settings = {k: v for k, v in trainer.config.settings().items() if k not in FREE_TO_CHANGE}
+    task, splits = trainer.task, trainer.splits
+    told = [settings, list(task.classes), list(task.shape), str(task.dtype), task.model]
+    hasher = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
+    for part in (trainer.train, splits.selection, splits.scoring, splits.tuning):
+        hasher.update(part.ids.tobytes() + part.y.tobytes())
+    return hasher.hexdigest()
+
+
+class Checkpoints:
+    """The checkpoints of one trainer's run, in a folder of their own."""
+
+    def __init__(self, folder: Path, trainer: Trainer) -> None:
+        self._folder, self._trainer = folder, trainer
+
+    @property
+    def last(self) -> int | None:
+        """The last round there is a checkpoint of; None where there is none."""
+        return max(self._rounds(), default=None)
+
+    def has(self, server_round: int) -> bool:
+        """Whether there is a checkpoint of that round."""
+        return server_round in self._rounds()
+
+    @property
+    def asked_last(self) -> int:
+        """The last round whose requests may have been sent; 0 where there is none."""
+        asked = self._folder / ASKED
+        return int(asked.read_text()) if asked.is_file() else 0
+
+    def note_asking(self, server_round: int) -> None:
+        """Note, durably, that the requests of that round are about to be sent."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        part = self._folder / f"{ASKED}.part"
+        part.write_text(str(server_round))
+        _make_durable(part)
+        part.rename(self._folder / ASKED)
+        _make_durable(self._folder)
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Keep a checkpoint, durable when this returns."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        whole = self._folder / f"round-{checkpoint.round}"
+        part = whole.with_suffix(".part")
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir()
+        state, arrays = _taken_apart(checkpoint)
+        state["fingerprint"] = fingerprint(self._trainer)
+        (part / "state.json").write_text(json.dumps(state), encoding="utf-8")
+        with (part / "arrays.npz").open("wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
+        save_model(checkpoint.model, part / f"model{suffix_of(checkpoint.model)}")
+        for each in (*part.iterdir(), part):
+            _make_durable(each)
+        # Without this round for a moment, never with half of it: the one before is whole.
+        shutil.rmtree(whole, ignore_errors=True)
+        part.rename(whole)
+        _make_durable(self._folder)
+        for old in sorted(self._rounds())[:-KEPT]:
+            shutil.rmtree(self._folder / f"round-{old}", ignore_errors=True)
+
+    def load(self, server_round: int) -> Checkpoint:
+        """The checkpoint of that round.
+
+        `InputError` where there is none, or it is of another task, other data or other settings.
+        """
+        folder = self._folder / f"round-{server_round}"
+        try:
+            state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+            with np.load(folder / "arrays.npz", allow_pickle=False) as file:
+                arrays = dict(file)
+            if state["fingerprint"] == fingerprint(self._trainer):
+                return _put_together(state, arrays, _model(folder, self._trainer))
+        except (OSError, ValueError, LookupError, TypeError, DataError) as error:
+            raise InputError(f"{folder} is no whole checkpoint; start a new run") from error
+        raise InputError(
+            f"{folder} is of another task, other data or other settings than now; put them back, or "
+            "start a new run"
+        )
+
+    def _rounds(self) -> list[int]:
+        if not self._folder.is_dir():
+            return []
+        names = (re.fullmatch(r"round-(\d+)", each.name) for each in self._folder.iterdir())
+        return [int(name[1]) for name in names if name]
+
+
+def _taken_apart(checkpoint: Checkpoint) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """What goes into state.json, and what into arrays.npz."""
+    arrays: dict[str, np.ndarray] = {}
+    for owner, standing in checkpoint.standings.items():
+        for place, part in enumerate(standing.acquired):
+            arrays[f"acquired/{owner}/{place}/x"] = part.x
+            arrays[f"acquired/{owner}/{place}/y"] = part.y
+    for owner, answer in checkpoint.answers.items():
+        arrays[f"answer/{owner}"] = np.frombuffer(answer, np.uint8)
+    steps = checkpoint.steps
+    if steps is not None:
+        arrays["steps"] = np.stack(steps.tried)
+    return {
+        "round": checkpoint.round,
+        "rounds": [each.as_json() for each in checkpoint.rounds],
+        "standings": {name: _told(each) for name, each in checkpoint.standings.items()},
+        "answers": list(checkpoint.answers),
+        "useful": None if steps is None else dict(steps.useful),
+    }, arrays
+
+
+def _put_together(
+    state: dict[str, Any], arrays: dict[str, np.ndarray], model: AnyModel
+) -> Checkpoint:
+    useful = state["useful"]
+    return Checkpoint(
+        round=state["round"],
+        rounds=tuple(RoundRecord(**each) for each in state["rounds"]),
+        standings={
+            name: _standing(name, told, arrays) for name, told in state["standings"].items()
+        },
+        model=model,
+        steps=None if useful is None else StepsTaken(useful, tuple(arrays["steps"])),
+        answers={owner: arrays[f"answer/{owner}"].tobytes() for owner in state["answers"]},
+    )
+
+
+def _told(standing: Standing) -> dict[str, Any]:
+    """A standing but for its arrays. Numbers keep every bit: JSON writes floats so."""
+    return {
+        "answers": len(standing.acquired),
+        "score": None if standing.score is None else dataclasses.asdict(standing.score),
+        "screening": standing.screening,
+        "failure": standing.failure,
+        "lost": standing.lost,
+        "exhausted": standing.exhausted,
+        "cards": [dataclasses.asdict(card) for card in standing.cards],
+    }
+
+
+def _standing(name: str, told: dict[str, Any], arrays: dict[str, np.ndarray]) -> Standing:
+    rest = {key: told[key] for key in ("screening", "failure", "lost", "exhausted")}
+    places = [f"acquired/{name}/{place}" for place in range(told["answers"])]
+    return Standing(
+        name,
+        acquired=tuple(Examples(arrays[f"{each}/x"], arrays[f"{each}/y"]) for each in places),
+        score=None if told["score"] is None else Score(**told["score"]),
+        cards=tuple(Card(**card) for card in told["cards"]),
+        **rest,
+    )
+
+
+def _model(folder: Path, trainer: Trainer) -> AnyModel:
+    task = trainer.task
+    model = build_model(task.model, task.shape, task.num_classes, seed=0)
+    return loaded(model, folder / f"model{suffix_of(model)}")
+
+
+def _make_durable(path: Path) -> None:
+    place = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(place)
+    finally:
+        os.close(place)

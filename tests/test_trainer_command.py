@@ -1,0 +1,76 @@
+"""`mycroft-fl trainer ...`: what needs no SuperLink; with one, see test_federation_faults.py."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from mycroft_fl.cli import cli
+from mycroft_fl.errors import EngineFailed, InputError
+from mycroft_fl.task_description import read_task
+from simulations.export import export
+from simulations.simulation import Simulation
+from strategies.run_folder import RunFolder
+
+
+def command(*words: str | Path) -> str:
+    answer = CliRunner().invoke(cli, ["trainer", *map(str, words)], catch_exceptions=False)
+    assert answer.exit_code == 0
+    return answer.output
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Path:
+    command("init", tmp_path / "lab", "--host", "localhost", "--port", "1", "--listen", "127.0.0.1")
+    return tmp_path / "lab"
+
+
+@pytest.fixture
+def task(tmp_path: Path) -> Path:
+    simulation = Simulation.load("rotated-digits", {"owners": 1}, tmp_path / "run")
+    export(simulation, tmp_path / "data")
+    return tmp_path / "data" / "trainer" / "task.toml"
+
+
+def test_init_says_what_to_do_next(tmp_path: Path) -> None:
+    said = command("init", tmp_path / "lab", "--host", "localhost")
+    assert "is set up for a SuperLink at localhost:9092" in said
+    assert f"mycroft-fl trainer link {tmp_path / 'lab'}" in said
+
+
+def test_describe_writes_what_owners_need(lab: Path, task: Path) -> None:
+    assert "task.json" in command("describe", lab, task)
+    described = read_task(lab / "task.json")
+    assert described.classes == tuple("0123456789")
+    assert described.model == "mlp"
+
+
+def test_certify_makes_another_certificate(lab: Path) -> None:
+    before = (lab / "certs" / "server.crt").read_bytes()
+    assert "good until" in command("certify", lab, "--days", "10")
+    assert (lab / "certs" / "server.crt").read_bytes() != before
+
+
+def test_bad_input_is_said_and_leaves_no_run(lab: Path, task: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be read as TOML"):
+        command("run", lab, tmp_path / "none.toml")
+    with pytest.raises(InputError, match="unknown setting 'budgets'"):
+        command("run", lab, task, "--set", "budgets=1")
+    assert list((lab / "runs").iterdir()) == []
+    with pytest.raises(InputError, match="is not the folder of a run"):
+        command("resume", tmp_path)
+    RunFolder.prepared(tmp_path / "other", force=False)
+    with pytest.raises(InputError, match="is no run of `mycroft-fl trainer run`"):
+        command("resume", tmp_path / "other")
+
+
+def test_without_a_superlink_it_is_said_so(lab: Path, task: Path) -> None:
+    with pytest.raises(EngineFailed, match="flwr supernode list"):
+        command("owners", lab)
+    with pytest.raises(EngineFailed, match="flwr supernode list"):
+        command("run", lab, task, "--out", lab / "runs" / "one")
+    plan = json.loads((lab / "runs" / "one" / "run.json").read_text())
+    assert plan["task"] == str(task)
