@@ -11,13 +11,14 @@ import sys
 
 import click
 
-from mycroft_fl.commands.federation import try_federation
+from mycroft_fl.commands.federation import export_scenario, try_federation
 from mycroft_fl.commands.lists import scenarios, settings
 from mycroft_fl.commands.owner import owner
 from mycroft_fl.commands.privacy import run_audit, show_ledger
 from mycroft_fl.commands.report import report
 from mycroft_fl.commands.select import select
 from mycroft_fl.commands.simulate import simulate
+from mycroft_fl.commands.study import study
 from mycroft_fl.commands.trainer import trainer
 from mycroft_fl.errors import InputError, MycroftError
 
@@ -35,6 +36,7 @@ def cli(context: click.Context) -> None:
 
 
 cli.add_command(simulate)
+cli.add_command(study)
 cli.add_command(select)
 cli.add_command(report)
 cli.add_command(show_ledger)
@@ -44,6 +46,7 @@ cli.add_command(scenarios)
 cli.add_command(settings)
 cli.add_command(trainer)
 cli.add_command(try_federation)
+cli.add_command(export_scenario)
 
 
 def main() -> None:

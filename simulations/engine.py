@@ -43,6 +43,7 @@ APPS = ("simulations.server_app", "simulations.client_app")
 SUPERLINK_DEADLINE = 120.0  # seconds; importing Flower takes 2, on a loaded machine 20
 ENDINGS = (signal.SIGTERM, signal.SIGHUP)
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+CLUSTER = "RAY_ADDRESS"  # Ray's own name for the address of a cluster that is running already
 RAY = {
     "RAY_USAGE_STATS_ENABLED": "0",
     # Ray would start a spare worker for each CPU, in an environment that fits no ClientApp.
@@ -68,7 +69,7 @@ def run_on_flower(
     run is left. Raises `EngineFailed` if Flower says that the run failed. It does not say so
     if the ServerApp calls `sys.exit`: look for the result as well.
     """
-    with answering(leave, *ENDINGS), _private_folder() as folder:
+    with answering(leave, *ENDINGS), private_folder() as folder:
         write_app(folder / "app", run_config, apps)
         environment = engine_environment(folder, threads=threads, apps=apps)
         run = ["flwr", "run", str(folder / "app"), "--stream"]
@@ -90,7 +91,13 @@ def run_on_flower(
 
 
 def federation_config(owners: int, threads: int, cards: int = 0) -> str:
-    """As many workers as owners, but no more than the CPUs allow; they share the `cards` evenly."""
+    """As many workers as owners, but no more than the CPUs allow; they share the `cards` evenly.
+
+    Where a Ray cluster is named, as many as its own CPUs allow: what it has is not ours to say.
+    """
+    if os.environ.get(CLUSTER):
+        part = " client-resources-num-gpus=1" if cards else ""
+        return f"num-supernodes={owners} client-resources-num-cpus={threads}{part}"
     workers = max(1, min(owners, joblib.cpu_count() // threads))
     config = (
         f"num-supernodes={owners} client-resources-num-cpus={threads} "
@@ -142,7 +149,7 @@ def _import_path(modules: Sequence[str]) -> str:
 
 
 @contextmanager
-def _private_folder() -> Iterator[Path]:
+def private_folder() -> Iterator[Path]:
     """A folder with a short path, since those of Ray's sockets may not exceed 107 bytes."""
     usual = tempfile.gettempdir()
     base = usual if len(usual) <= 16 else "/tmp"

@@ -121,7 +121,9 @@ class MycroftStrategy(Strategy):
                 log.info("round %d: nothing more is bought", server_round)
                 break
             self.continuity.note_asking(server_round)
+            sent = time.monotonic()
             replies = send(grid, messages, timeout=timeout, on_answers=_log_answers)
+            log.info("round %d: answers took %.2f s", server_round, time.monotonic() - sent)
             improved, metrics = self.aggregate_train(server_round, replies)
             if improved is not None:
                 result.arrays = arrays = improved
@@ -143,7 +145,9 @@ class MycroftStrategy(Strategy):
         packed: dict[int, RecordDict] = {}
         for owner, k in asked.items():
             if k not in packed:
-                packed[k] = pack_request(self.progress.request(server_round, plan.answer, k))
+                brings = plan.brings(self.progress)
+                request = self.progress.request(server_round, plan.answer, k, **brings)
+                packed[k] = pack_request(request)
             self._asking.ask(owner, k, packed[k])
         if asked:
             wanted = self._wanted(plan, asked)

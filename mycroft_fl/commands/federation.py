@@ -1,4 +1,4 @@
-"""`federation`: a federation of real processes on this machine, to try."""
+"""`federation` and `export`: a deployment to try, from a scenario."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from pathlib import Path
 import click
 
 from mycroft_fl.commands.common import assigned, existing, from_here
-from mycroft_fl.errors import RunFailed
+from mycroft_fl.errors import InputError, RunFailed
+
+ASSIGNMENTS = click.option(
+    "--set", "assignments", multiple=True, metavar="KEY=VALUE",
+    help="A run setting, or owners, model, dataset, policy.*, as for `simulate`.",
+)  # fmt: skip
 
 
 @click.command("federation")
 @click.argument("scenario", default="rotated-digits")
-@click.option(
-    "--set", "assignments", multiple=True, metavar="KEY=VALUE",
-    help="A run setting, or owners, model, dataset, policy.*, as for `simulate`.",
-)  # fmt: skip
+@ASSIGNMENTS
 def try_federation(scenario: str, assignments: tuple[str, ...]) -> None:
     """Run SCENARIO over a SuperLink and owners that are real processes here, and compare.
 
@@ -39,3 +41,22 @@ def try_federation(scenario: str, assignments: tuple[str, ...]) -> None:
     if not comparison.equal:
         raise RunFailed("the ranking differs from that of the same run in one process")
     click.echo("The ranking equals that of the same run in one process, to the last bit.")
+
+
+@click.command("export")
+@click.argument("scenario")
+@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+@ASSIGNMENTS
+def export_scenario(scenario: str, folder: Path, assignments: tuple[str, ...]) -> None:
+    """Write SCENARIO to DIR as the files that a real trainer and real owners would bring."""
+    from simulations.export import export
+    from simulations.simulation import Simulation
+
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder} is there already; give a new or an empty folder")
+    settings = dict(from_here(*assigned(each)) for each in assignments)
+    simulation = Simulation.load(existing(scenario), settings, folder, engine="in-process")
+    export(simulation, folder)
+    click.echo(f"the trainer's task is {folder / 'trainer' / 'task.toml'}")
+    for owner in simulation.scenario.owners:
+        click.echo(f"{owner.name} holds {folder / 'owners' / owner.name / 'data.npz'}")

@@ -1,0 +1,122 @@
+"""A simulation on a Ray cluster of two nodes, both on this machine: the result is the same."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from simulations.comparison import ranking
+from simulations.engine import CLUSTER, federation_config
+from simulations.federation import free_port
+from simulations.run import run
+from simulations.simulation import Simulation
+from strategies.run_folder import RunFolder
+
+SCENARIO = """
+dataset = "digits"
+[groups.upright]
+[groups.rotated]
+classes = [2, 3, 4, 5, 7]
+transform = "rotate-180"
+[trainer]
+train = { upright = 200 }
+validation = { upright = 80, rotated = 80 }
+test = { upright = 60, rotated = 60 }
+[[owners]]
+name = "a"
+holds = { rotated = 60, upright = 40 }
+[[owners]]
+name = "b"
+holds = { rotated = 20, upright = 80 }
+[[owners]]
+name = "f"
+copies = 2
+holds = { upright = 100 }
+[run]
+budget = 40
+pilot-per-owner = 5
+num-rounds = 2
+stop-early = false
+fit.epochs = 5
+fine-tune.steps = 20
+scoring.repeats = 1
+"""
+
+
+def test_a_cluster_says_itself_what_it_has(monkeypatch) -> None:
+    monkeypatch.delenv(CLUSTER, raising=False)
+    assert "init-args-num-cpus=" in federation_config(9, 2)
+    monkeypatch.setenv(CLUSTER, "127.0.0.1:6379")
+    # Ray refuses to join a cluster and to be told how many CPUs that has.
+    assert federation_config(9, 2) == "num-supernodes=9 client-resources-num-cpus=2"
+    assert federation_config(9, 2, 1).endswith("client-resources-num-gpus=1")
+
+
+@pytest.fixture
+def cluster() -> Iterator[str]:
+    """The address of a cluster of two nodes with one CPU each."""
+    folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
+    address = f"127.0.0.1:{free_port()}"
+    ray = str(Path(sys.executable).parent / "ray")
+    environment = os.environ | {"RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1"}
+    common = ["--num-cpus", "1", "--object-store-memory", str(100 << 20), "--disable-usage-stats"]
+    head = ["--head", "--port", address.split(":")[1], "--include-dashboard", "false"]
+    head += ["--temp-dir", str(folder), "--node-ip-address", "127.0.0.1"]
+    before = {each.pid for each in psutil.process_iter()}
+    try:
+        for words in (head, ["--address", address]):
+            subprocess.run(
+                [ray, "start", *words, *common], env=environment, check=True, timeout=300,
+                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            )  # fmt: skip
+        yield address
+    finally:
+        # By what they were started with: another test's Ray is none of ours.
+        ours = [
+            each
+            for each in psutil.process_iter(["cmdline"])
+            if each.pid not in before
+            and any(mark in " ".join(each.info["cmdline"] or ()) for mark in (address, str(folder)))
+        ]
+        for each in ours:
+            each.kill()
+        psutil.wait_procs(ours, timeout=30)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def nodes_used(address: str, environment: dict[str, str]) -> int:
+    code = (
+        "import ray; ray.init(address='auto', log_to_driver=False);"
+        "print('NODES', sum(each['Alive'] for each in ray.nodes()), ray.cluster_resources()['CPU'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment | {CLUSTER: address}, text=True,
+        capture_output=True, timeout=300,
+    )  # fmt: skip
+    return int(done.stdout.split("NODES ")[1].split()[0])
+
+
+@pytest.mark.slow
+def test_two_nodes_give_the_result_of_none(cluster, tmp_path, monkeypatch) -> None:
+    (tmp_path / "small.toml").write_text(SCENARIO)
+
+    def result(name: str, engine: str) -> dict[str, Any]:
+        folder = tmp_path / name
+        RunFolder.prepared(folder, force=False)
+        return run(Simulation.load(str(tmp_path / "small.toml"), {}, folder, engine=engine))
+
+    expected = result("in-process", "in-process")
+    assert nodes_used(cluster, dict(os.environ)) == 2
+    monkeypatch.setenv(CLUSTER, cluster)
+    assert ranking(result("cluster", "flower")["owners"]) == ranking(expected["owners"])
+    log = (tmp_path / "cluster" / "flower.log").read_text()
+    assert f"Connecting to existing Ray cluster at address: {cluster}" in log
