@@ -109,12 +109,16 @@ def made(running: Federation) -> Federation:
     """The federation, all there, with owners that have disclosed nothing yet."""
     if "link" not in running.processes:
         running.start_link()
-    for name in running.owners:
+    used = [name for name in running.owners if spent(running, name)]
+    for name in used:
         if f"vault-{name}" in running.processes:
             running.kill(f"vault-{name}")
         for file in running.owner(name).glob("ledger*"):
             file.unlink()
-        running.start_vault(name)
+    running.start_vaults(
+        *(name for name in running.owners if f"vault-{name}" not in running.processes)
+    )
+    for name in running.owners:
         if f"supernode-{name}" not in running.processes:
             running.start_supernode(name)
     running.wait_online(*running.owners)
@@ -252,7 +256,7 @@ def test_a_vault_that_is_killed_in_a_round_is_asked_again_once_it_is_back(made, 
     assert "no answer in round 1 from b" in run.error
     assert "trainer resume" in run.error
     assert spent(made, "b") == 0
-    made.start_vault("b")
+    made.start_vaults("b")
     finished_as_expected(made, expected, run)
 
 
