@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo federation test test-slow bench clean
+.PHONY: demo federation test test-slow docs bench clean
 
 demo: $(READY)  ## set up, then one round of acquisition on Flower's simulation engine
 	$(BIN)/mycroft-fl simulate rotated-digits
@@ -21,6 +21,10 @@ test: $(READY)  ## set up, then format, lint, types, import rules and the quick 
 test-slow: $(READY)  ## the tests that start real processes or take minutes
 	$(BIN)/pytest -m "slow and not gpu"
 
+docs: $(READY)  ## the page of commands, and the reference of the library, without a warning
+	$(BIN)/python -m mycroft_fl.commands.reference docs/commands.md
+	$(BIN)/python -W error::UserWarning -m pdoc -o build/api mycroft_fl strategies clients simulations
+
 bench: $(READY)  ## every table of benchmarks/, hours on two cores; goes on where it stopped
 	$(BIN)/python benchmarks/acquisition.py rotated-digits
 	$(BIN)/python benchmarks/acquisition.py rotated-digits --table allocation --seeds 30
@@ -32,7 +36,7 @@ bench: $(READY)  ## every table of benchmarks/, hours on two cores; goes on wher
 	$(BIN)/python benchmarks/selection.py --table choices
 
 clean:  ## remove the environment and every cache
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
 
 # uv installs several GB of wheels in a fraction of pip's time. Compiled at once, since an engine starts many
 # processes and each would compile Flower and torch anew where Python may not write beside the sources.

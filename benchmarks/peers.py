@@ -46,9 +46,13 @@ def scikit_learn(columns: np.ndarray, target: np.ndarray, k: int) -> Weights:
 
 
 def spams(columns: np.ndarray, target: np.ndarray, k: int) -> Weights:
-    """spams.omp, free weights, rule ols; columns at norm one."""
+    """spams.omp, free weights, rule ols; columns at norm one, in Fortran's order.
+
+    `eps` must be given: without it the build for float32 takes the target for met already and
+    returns no atom, without an error (the one for float64 does not).
+    """
     found = importlib.import_module("spams").omp(
-        np.asfortranarray(target[:, None]), columns, L=k, numThreads=1
+        np.asfortranarray(target[:, None]), columns, L=k, eps=0.0, numThreads=1
     )
     weights: np.ndarray = np.asarray(found.todense())[:, 0]
     return weights

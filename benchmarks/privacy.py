@@ -3,6 +3,7 @@
     python benchmarks/privacy.py ranking  --task fashion|rotated|noisy|intrusion [--seeds 10]
     python benchmarks/privacy.py drawing  --task fashion|rotated|intrusion
     python benchmarks/privacy.py gradient --task fashion|rotated|intrusion
+    python benchmarks/privacy.py dp-sgd   --task fashion|rotated|intrusion
 
 `ranking`: twelve owners of distinct shares of the group that the trainer fails on; Kendall's tau-b of
 the ranking against the true shares, by the score at each epsilon (per record, add/remove, delta 1e-5),
@@ -10,7 +11,8 @@ by 50 raw OMP picks (fine-tuned), and by the mean relevance of 50 random records
 `drawing`: one owner of 8,000 examples, 15 % of the group; accuracy on the failures with fifty examples
 drawn at each strength, by OMP, at random, with the own hard set, and the control.
 `gradient`: the same owner; accuracy on the failures and on the whole test by noised gradients at each
-epsilon, and by raw OMP picks, the own hard set and the control.
+epsilon, by the same gradients without a target, by raw OMP picks, the own hard set and the control.
+`dp-sgd`: the same by one run of DP-SGD at the owner.
 The noise is seeded (SIMULATED). One cell is one seed, kept in OUT/privacy-TABLE-TASK.jsonl; a second
 call goes on where the first one stopped. Means and 95 % intervals over seeds are printed.
 """
@@ -18,88 +20,23 @@ call goes on where the first one stopped. Means and 95 % intervals over seeds ar
 from __future__ import annotations
 
 import argparse
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import torch
-from privacy_drawing import HOLDS, USEFUL, drawing, shares_of_gain
+from privacy_drawing import drawing, shares_of_gain
+from privacy_gradient import dp_sgd, gradient
 from privacy_ranking import ranking
-from privacy_worlds import (
-    NO_NOISE,
-    SETTINGS,
-    noised_policy,
-    request_of,
-    statistic_of,
-    vault_of,
-    world_of,
-)
+from privacy_worlds import SETTINGS
 from tables import keep, row, rule, stored
 
-from clients.policy import Policy
-from mycroft_fl.examples import Examples
-from mycroft_fl.models.fitting import correct
 from mycroft_fl.report.statistics import over_seeds
-from mycroft_fl.seeds import derived_seed
-from strategies.noised import NoisedSteps, relevance_score
-from strategies.trainer import Trainer
-
-EPSILONS = (0.5, 1.0, 2.0, 4.0, 8.0, NO_NOISE)
-STEPS = 40
-PICKS = (25, 50, 100)
-
-
-def gradient(task: str, seed: int) -> dict[str, float]:
-    """Accuracy on the failures and on the whole test, way by way."""
-    world, trainer = world_of(task, {"big": (HOLDS - USEFUL, USEFUL)}, seed)
-    test, held = world.trainer("test"), world.owner("big")
-    hard = ~correct(trainer.baseline, test)
-    reached: dict[str, tuple[float, float]] = {}
-
-    def note(way: str, model: torch.nn.Module) -> None:
-        right = correct(model, test)
-        reached[way] = (float(right[hard].mean()), float(right.mean()))
-
-    note("control", trainer.control)
-    note("own-hard-set", trainer.own_hard_set)
-    for k in PICKS:
-        with tempfile.TemporaryDirectory() as folder:
-            vault = vault_of("big", held, Policy(), seed, folder)
-            picked = vault.answer(request_of(trainer, "raw", k=k)).disclosed
-        note(f"raw, {k} OMP picks", trainer.improved(picked))
-        drawn = np.random.default_rng(derived_seed(seed, k)).choice(len(held), k, replace=False)
-        note(f"raw, {k} at random", trainer.improved(held[drawn]))
-    for epsilon in EPSILONS:
-        model = by_noised_gradients(trainer, held, epsilon, seed)
-        if model is not None:
-            note(f"gradient, epsilon {epsilon:g}", model)
-    return {f"{way}: failures": hard for way, (hard, _) in reached.items()} | {
-        f"{way}: whole test": whole for way, (_, whole) in reached.items()
-    }
-
-
-def by_noised_gradients(
-    trainer: Trainer, held: Examples, epsilon: float, seed: int
-) -> torch.nn.Module | None:
-    """The model after a score and `STEPS` noised steps, as mode = gradient goes."""
-    with tempfile.TemporaryDirectory() as folder:
-        vault = vault_of("big", held, noised_policy(epsilon, STEPS + 1), seed, folder, epsilon)
-        told = {"big": statistic_of(vault, request_of(trainer, "score"))}
-        scores = {"big": relevance_score(told["big"], 0.95)}
-        steps = NoisedSteps.begun(trainer, told, scores)
-        if steps is None:
-            return None
-        for step in range(STEPS):
-            asked = request_of(trainer, "gradient", server_round=step + 2, head=steps.head)
-            steps.step({"big": statistic_of(vault, asked)})
-    return steps.best()
-
 
 TABLES: dict[str, Callable[[str, int], dict[str, float]]] = {
     "ranking": ranking,
     "drawing": drawing,
     "gradient": gradient,
+    "dp-sgd": dp_sgd,
 }
 
 

@@ -1,42 +1,145 @@
-"""What each record adds to a noised answer: bounded, and a function of that record alone."""
+"""Noised answers, mode by mode: what they cost, what each record adds, how they are drawn.
+
+What a record adds is bounded, and a function of that record alone.
+"""
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
-from jaxtyping import Float64, Int64
+import torch
+from jaxtyping import Float64, Int64, Shaped
+from torch import nn
 
+from clients.policy import Policy
 from mycroft_fl.errors import BadMessage
 from mycroft_fl.examples import Examples
-from mycroft_fl.exchange import Request
+from mycroft_fl.exchange import Request, Statistic
 from mycroft_fl.models.networks import Classifier, build
 from mycroft_fl.models.weights import load_flat_weights, load_head
-from mycroft_fl.privacy.mechanisms import UNITS
+from mycroft_fl.privacy.accounting import Spend
+from mycroft_fl.privacy.mechanisms import UNITS, noised_sum, price
+from mycroft_fl.privacy.noise import Noise
 from mycroft_fl.privacy.relevance import (
     SCORE_BOUND,
+    Seen,
     Target,
-    gradient_rows,
     relevances,
     score_rows,
     utility_levels,
 )
 
+Persons = Shaped[np.ndarray, " n"]
+
+
+@dataclass(frozen=True)
+class Release:
+    """An answer that lacks only its noise: what it costs, and how it is drawn once that is paid."""
+
+    spend: Spend
+    draw: Callable[[Noise], Statistic]
+
+
+class Looks:
+    """How records look through the model that was asked with last: steps come with one model."""
+
+    def __init__(self) -> None:
+        self._last: tuple[str, Seen] | None = None
+
+    def through(self, model: Classifier, request: Request, examples: Examples) -> Seen:
+        """The records whose labels the request knows, through the model it brought."""
+        assert request.weights is not None
+        content = hashlib.sha256(request.weights.tobytes()).hexdigest()
+        name = f"{content} {request.model} {request.num_classes}"
+        if self._last is None or self._last[0] != name:
+            self._last = name, Seen.through(model, examples)
+        return self._last[1]
+
+
+def release_of(
+    request: Request,
+    examples: Examples,
+    policy: Policy,
+    persons: Persons | None = None,
+    looks: Looks | None = None,
+) -> Release:
+    """The answer to a request in a noised mode. All that may fail has failed here, on any data alike.
+
+    `examples` have labels that the request knows, see `in_range`; `persons` says whose each is.
+    """
+    looks = looks or Looks()
+    if request.mode == "dp-sgd":
+        return _trained_head(request, examples, policy, looks)
+    added = contributions(request, examples, policy.clip, looks)
+    multiplier = policy.multiplier()
+    persons = None if persons is None else persons[added.records]
+
+    def draw(noise: Noise) -> Statistic:
+        told = noised_sum(added.rows, added.bound_squared, multiplier, noise, persons=persons)
+        return Statistic(told.values, told.sigma)
+
+    return Release(Spend(rho=price(multiplier)), draw)
+
+
+@dataclass(frozen=True, eq=False)
+class Contributions:
+    """What records add to a sum: a row for each of `records`, whose squared length is bounded.
+
+    The other records add nothing.
+    """
+
+    bound_squared: Fraction
+    records: Int64[np.ndarray, " m"]
+    rows: Float64[np.ndarray, "m d"]
+
 
 def contributions(
-    request: Request, examples: Examples, clip: float
-) -> tuple[Fraction, Float64[np.ndarray, "n d"]]:
-    """The squared bound of what a record may add to the answer, and what each record adds.
-
-    `examples` have labels that the request knows, see `in_range`.
-    """
-    model = trainers_model(request, examples)
-    values = relevances(model, examples, Target.of(model, request.hard))
+    request: Request, examples: Examples, clip: float, looks: Looks | None = None
+) -> Contributions:
+    """What each record adds to a score or a gradient."""
+    head, seen, values = _looked_at(request, examples, looks or Looks())
     if request.mode == "score":
-        return SCORE_BOUND, score_rows(values)
+        return Contributions(SCORE_BOUND, np.arange(len(examples)), score_rows(values))
+    weighing = np.flatnonzero(~(values <= 0))  # nan too: what to make of it is settled later
+    rows = seen[weighing].gradients(head, values[weighing], clip)
+    return Contributions(Fraction(clip) ** 2, weighing, rows)
+
+
+def _trained_head(request: Request, examples: Examples, policy: Policy, looks: Looks) -> Release:
+    """The last layer's way by DP-SGD, records weighted by their relevance."""
+    from mycroft_fl.privacy.sgd import HeadRun, Weighted, head_delta  # loads Opacus
+
+    if not request.rate > 0:
+        raise BadMessage("mode 'dp-sgd' needs a rate above 0")
+    head, seen, values = _looked_at(request, examples, looks)
+    records = Weighted(
+        torch.from_numpy(seen.inputs).float(),
+        torch.from_numpy(seen.labels),
+        torch.from_numpy(np.clip(values, 0, 1)).float(),
+    )
+    run = HeadRun(policy.sgd_run(), policy.clip, request.rate)
+
+    def draw(noise: Noise) -> Statistic:
+        return Statistic(head_delta(head, records, run, noise), run.sigma)
+
+    return Release(Spend(sgd=run.sgd), draw)
+
+
+def _looked_at(
+    request: Request, examples: Examples, looks: Looks
+) -> tuple[nn.Linear, Seen, Float64[np.ndarray, " n"]]:
+    """The last layer asked at, the records before it, and each one's relevance by the weights sent."""
+    model = trainers_model(request, examples)
+    target = Target.of(model, request.hard)
+    seen = looks.through(model, request, examples)
+    values = seen.relevances(model.head, target)
     if request.head is not None:
         load_head(model, request.head)
-    return Fraction(clip) ** 2, gradient_rows(model, examples, values, clip)
+    return model.head, seen, values
 
 
 def levels_of(request: Request, pool: Examples) -> Int64[np.ndarray, " n"]:

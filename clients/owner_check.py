@@ -24,6 +24,7 @@ LEAVES = {
     "raw-gumbel": "examples as they are, drawn at random, the useful ones more often",
     "score": "a noised score of how much the data would help",
     "gradient": "noised sums of gradients",
+    "dp-sgd": "a last layer trained on the data with noise",
 }
 
 

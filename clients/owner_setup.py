@@ -26,7 +26,7 @@ from mycroft_fl.wire import SAFE_NAME
 
 SUPERNODE_KEY = "supernode-key"
 HEAD = """# Read by this owner's vault alone. `mycroft-fl owner check {folder}` says what it would share.
-# All keys: docs/deployment.md and docs/privacy.md.
+# All keys: docs/owners.md and docs/privacy.md.
 """
 
 

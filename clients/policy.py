@@ -11,13 +11,11 @@ from typing import Any
 
 from mycroft_fl.config import MAX_EXAMPLES, suggestion
 from mycroft_fl.errors import InputError, Refused
-from mycroft_fl.exchange import MODES, Request
+from mycroft_fl.exchange import MODES, NOISED, Request
 from mycroft_fl.keys import PublicKey
-from mycroft_fl.privacy.accounting import Filter, multiplier_for
+from mycroft_fl.privacy.accounting import Filter, SgdRun, multiplier_for, sgd_run_within
 from mycroft_fl.privacy.budget import Budget, Limits
 from mycroft_fl.represent.names import encoder_within
-
-NOISED = frozenset({"score", "gradient"})
 
 
 @dataclass(frozen=True)
@@ -50,10 +48,12 @@ class Policy:
     `max_records` raw examples; `epsilon` at `delta` for what is noised; `epsilon_minus` for the
     choice of `raw-gumbel`, made with `strength` among at least `records_at_least` records, a number
     the owner makes public, and by utility only where a noised count, paid from epsilon, finds
-    `useful_at_least` useful ones (0: always). `noise_multiplier` 0 divides epsilon by `answers`.
-    `clip` bounds a gradient, a public constant. `models` are the architectures that are built
-    (empty: all known).
-    `trainers` who may ask (empty: whoever asks), `expires` the last day on which anybody may.
+    `useful_at_least` useful ones (0: always). `noise_multiplier` 0 divides epsilon by `answers`; where
+    `dp-sgd` is among the modes, a run of it may have `sgd_share` of epsilon's budget and the answers
+    what is left. Such a run has `sgd_steps`, each taking every record with `sample_rate`. `clip` bounds
+    a gradient. All of these are public constants, never from the data.
+    `models` are the architectures that are built (empty: all known). `trainers` who may ask (empty:
+    whoever asks), `expires` the last day on which anybody may.
     `own_methods` are import paths of methods that this owner trusts beside the built-in ones: a
     method is code, and a request only names it. `encoders` may be opened. With `approval` a person
     looks at examples before they leave; it takes a vault that runs as a server.
@@ -69,6 +69,9 @@ class Policy:
     noise_multiplier: float = 0.0
     answers: int = 1
     clip: float = 1.0
+    sample_rate: float = 0.05
+    sgd_steps: int = 100
+    sgd_share: float = 0.8
     strength: float = 4.0
     records_at_least: int = 0
     useful_at_least: int = 0
@@ -84,8 +87,11 @@ class Policy:
         _at_least(self, "records_at_least", 0)
         _at_least(self, "useful_at_least", 0)
         _at_least(self, "answers", 1)
-        for name in ("epsilon", "epsilon_minus", "clip", "strength"):
+        _at_least(self, "sgd_steps", 1)
+        for name in ("epsilon", "epsilon_minus", "clip", "strength", "sample_rate", "sgd_share"):
             _positive(self, name)
+        _below_one(self, "sample_rate")
+        _below_one(self, "sgd_share")
         if self.noise_multiplier != 0:
             _positive(self, "noise_multiplier")
         if self.epsilon is None and (NOISED & set(self.modes) or self.useful_at_least):
@@ -162,7 +168,16 @@ class Policy:
             return self.noise_multiplier
         if self.epsilon is None:
             raise Refused("there is no epsilon to pay a noised answer from")
-        return multiplier_for(Filter.of(self.epsilon, self.delta).rho / self.answers)
+        share = 1 - self.sgd_share if "dp-sgd" in self.modes else 1.0
+        return multiplier_for(share * Filter.of(self.epsilon, self.delta).rho / self.answers)
+
+    def sgd_run(self) -> SgdRun:
+        """A run of DP-SGD with the noise that its share of epsilon's budget pays for."""
+        if self.epsilon is None:
+            raise Refused("there is no epsilon to pay a run of DP-SGD from")
+        budget = Filter.of(self.epsilon, self.delta)
+        limit = self.sgd_share * budget.limit
+        return sgd_run_within(limit, budget.order, self.sample_rate, self.sgd_steps)
 
     def records_left(self, disclosed: int) -> int:
         """How many more raw examples may leave; `Refused` once there are none."""
@@ -184,6 +199,9 @@ _KINDS: dict[str, type] = {
     "noise_multiplier": float,
     "answers": int,
     "clip": float,
+    "sample_rate": float,
+    "sgd_steps": int,
+    "sgd_share": float,
     "strength": float,
     "records_at_least": int,
     "useful_at_least": int,
@@ -220,3 +238,9 @@ def _positive(limits: Policy | TrainerLimits, name: str, of: str = "policy.") ->
     value = getattr(limits, name)
     if value is not None and not 0 < value < math.inf:
         raise InputError(f"{of}{name.replace('_', '-')} is {value}; it must be above 0 and finite")
+
+
+def _below_one(policy: Policy, name: str) -> None:
+    value = getattr(policy, name)
+    if not value < 1:
+        raise InputError(f"policy.{name.replace('_', '-')} is {value}; it must be below 1")

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Shaped
 
 from clients.drawing import Terms, drawer
-from clients.noised import contributions, in_range, levels_of
+from clients.noised import Looks, in_range, levels_of, release_of
 from clients.own_models import OwnModels
 from clients.owner_log import owner_log
 from clients.picks import checked_picks, first_of_each, positions
@@ -23,10 +23,8 @@ from mycroft_fl.examples import Examples
 from mycroft_fl.exchange import HANDING_OVER, OwnerReport, Request, Statistic
 from mycroft_fl.models.networks import Classifier, build, is_network
 from mycroft_fl.models.weights import load_flat_weights
-from mycroft_fl.privacy.accounting import Spend
 from mycroft_fl.privacy.card import Card
 from mycroft_fl.privacy.ledger import Key, PrivacyLedger
-from mycroft_fl.privacy.mechanisms import noised_sum, price
 from mycroft_fl.privacy.noise import OS_ENTROPY, Noise
 from mycroft_fl.seeds import derived_seed
 from mycroft_fl.selection import Query, method_named
@@ -83,6 +81,7 @@ class Vault:
         self._policy = policy
         self._device = device
         self._noise_for = books.noise_for
+        self._looks = Looks()
         self._ledger = PrivacyLedger(books.folder / books.ledger, books.head)
         self._check_size()
         self._note(policy)
@@ -132,16 +131,12 @@ class Vault:
         if content is None:
             # All that may fail comes before anything is charged, and fails alike on any data.
             known = in_range(request, self._examples)
-            clip = self._policy.clip
-            bound_squared, rows = contributions(request, self._examples[known], clip)
-            multiplier = self._policy.multiplier()
-            spend = Spend(rho=price(multiplier))
-            self._ledger.charge(key, request.mode, spend, self._policy.limits(key.peer))
-            noise = self._noise_for(key.digest)
             whose = self._marks.persons
             persons = None if whose is None else whose[known]
-            noised = noised_sum(rows, bound_squared, multiplier, noise, persons=persons)
-            content = self._ledger.store(key, np.append(noised.values, noised.sigma).tobytes())
+            release = release_of(request, self._examples[known], self._policy, persons, self._looks)
+            self._ledger.charge(key, request.mode, release.spend, self._policy.limits(key.peer))
+            told = release.draw(self._noise_for(key.digest))
+            content = self._ledger.store(key, np.append(told.values, told.sigma).tobytes())
             self.log.info("round %d: a noised %s", request.server_round, request.mode)
         numbers = np.frombuffer(content, np.float64)
         statistic = Statistic(numbers[:-1].copy(), float(numbers[-1]))
@@ -168,6 +163,8 @@ class Vault:
         return self._examples[first if allowed is None else first[allowed[first]]]
 
     def _check_size(self) -> None:
+        if "dp-sgd" in self._policy.modes and self._marks.persons is not None:
+            raise InputError("dp-sgd hides records, not persons; leave it out, or unit-id")
         if "raw-gumbel" not in self._policy.modes:
             return
         if self._marks.persons is not None:

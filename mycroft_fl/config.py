@@ -47,8 +47,9 @@ class RunConfig:
         "mode",
         "raw",
         "what owners answer with: examples, examples drawn at random, a noised score, a score first "
-        "and then examples of the best, or noised gradients of the best",
-        choices=("raw", "raw-gumbel", "score", "score-then-raw", "gradient"),
+        "and then examples of the best, noised gradients of the best, or last layers that the best "
+        "trained with noise",
+        choices=("raw", "raw-gumbel", "score", "score-then-raw", "gradient", "dp-sgd"),
     )
     gradient_share: float = _setting(
         "gradient.share",
@@ -61,6 +62,19 @@ class RunConfig:
         "gradient.learning-rate",
         0.5,
         "length of each step along noised gradients, where mode = gradient",
+        above=0,
+    )
+    gradient_momentum: float = _setting(
+        "gradient.momentum",
+        0.9,
+        "how much of a step the next one repeats, where mode = gradient",
+        least=0,
+        most=0.99,
+    )
+    dp_sgd_learning_rate: float = _setting(
+        "dp-sgd.learning-rate",
+        0.1,
+        "length of each step of DP-SGD along the mean gradient of useful records, where mode = dp-sgd",
         above=0,
     )
     seed: int = _setting(
@@ -171,6 +185,13 @@ class RunConfig:
     )
     fine_tune_learning_rate: float = _setting(
         "fine-tune.learning-rate", 3e-3, "Adam's learning rate in every fine-tune", above=0
+    )
+    fine_tune_from: str = _setting(
+        "fine-tune.from",
+        "baseline",
+        "the weights every fine-tune starts from: the baseline's, or fresh ones, which is a retraining "
+        "and takes more steps",
+        choices=("baseline", "scratch"),
     )
     subset_weight: float = _setting(
         "subset-weight",

@@ -4,6 +4,7 @@
     ├── InputError             what a person gave is wrong; the command exits with 2
     │   ├── SettingError       a run setting, a method, a budget
     │   ├── ScenarioError      a scenario's file
+    │   ├── StudyError         a study's file, or the folder it is to go on in
     │   └── DataError          a data set or one of its files
     ├── RunFailed              the run could not be finished; the command exits with 1
     │   ├── NotEnoughOwners    fewer owners answered than `min-owners`
@@ -31,6 +32,10 @@ class SettingError(InputError):
 
 class ScenarioError(InputError):
     """A scenario's file is wrong, or asks for more than its data sets hold."""
+
+
+class StudyError(InputError):
+    """A study's file is wrong, or does not go with the folder that it is to be run in."""
 
 
 class DataError(InputError):

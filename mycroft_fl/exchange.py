@@ -12,8 +12,11 @@ from jaxtyping import Float32, Float64
 from mycroft_fl.examples import Examples
 from mycroft_fl.privacy.card import Card
 
-MODES = ("raw", "raw-gumbel", "score", "gradient")
-"""What may come back: examples chosen or drawn, a noised score, a noised gradient."""
+MODES = ("raw", "raw-gumbel", "score", "gradient", "dp-sgd")
+"""What may come back: examples chosen or drawn, a noised score, a noised gradient, a trained head."""
+
+NOISED = frozenset({"score", "gradient", "dp-sgd"})
+"""The modes in which numbers leave, paid for with epsilon."""
 
 HANDING_OVER = frozenset({"raw", "raw-gumbel"})
 """The modes in which examples leave."""
@@ -55,6 +58,8 @@ class Request:
     feature_weight: float = 1.0
     head: Float32[np.ndarray, " h"] | None = None
     """The last layer at which `gradient` is taken; None: that of `weights`."""
+    rate: float = 0.0
+    """How far `dp-sgd` goes by a summed gradient of length 1."""
 
 
 @dataclass(frozen=True, eq=False)

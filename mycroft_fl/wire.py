@@ -21,13 +21,14 @@ from mycroft_fl.config import MAX_EXAMPLES, MAX_FEATURE_WEIGHT, MAX_HARD
 from mycroft_fl.errors import BadMessage, SettingError
 from mycroft_fl.examples import Examples
 from mycroft_fl.exchange import MODES, Expected, OwnerReport, Request, Statistic
-from mycroft_fl.privacy.card import Card
+from mycroft_fl.privacy.card import FLOAT_NOISE, Card
 from mycroft_fl.represent.names import check_space
 
 SELECT = "query.select"
 INTRODUCE = "query.introduce"
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 MAX_BYTES = 1 << 30
+MAX_RATE = 1e6
 
 _REQUEST_FIELDS: dict[str, type] = {
     "server-round": int,
@@ -41,6 +42,7 @@ _REQUEST_FIELDS: dict[str, type] = {
     "mode": str,
     "gradient-layers": str,
     "feature-weight": float,
+    "rate": float,
 }
 
 _CARD_FIELDS: dict[str, type] = {
@@ -78,6 +80,8 @@ def unpack_request(content: RecordDict) -> Request:
         raise BadMessage("gradient-layers must be 'last' or 'all'")
     if not 0 <= fields["feature-weight"] <= MAX_FEATURE_WEIGHT:  # nor is NaN
         raise BadMessage(f"feature-weight must be from 0 to {MAX_FEATURE_WEIGHT:g}")
+    if not 0 <= fields["rate"] <= MAX_RATE:  # nor is NaN
+        raise BadMessage(f"rate must be from 0 to {MAX_RATE:g}")
     hard = _examples(arrays, fields["num-classes"], at_most=MAX_HARD)
     if len(hard) == 0:
         raise BadMessage("the hard set is empty")
@@ -157,7 +161,7 @@ def _card(content: RecordDict) -> Card:
         raise BadMessage("a privacy card with a number that is negative or not finite")
     if fields["mode"] not in MODES or fields["unit"] not in ("record", "person"):
         raise BadMessage("a privacy card of an unknown mode or unit")
-    if fields["noise"] not in ("none", "os-entropy", "SIMULATED"):
+    if fields["noise"] not in ("none", "os-entropy", FLOAT_NOISE, "SIMULATED"):
         raise BadMessage("a privacy card with an unknown source of noise")
     return Card(**fields)
 

@@ -69,7 +69,7 @@ def run_on_flower(
     run is left. Raises `EngineFailed` if Flower says that the run failed. It does not say so
     if the ServerApp calls `sys.exit`: look for the result as well.
     """
-    with answering(leave, *ENDINGS), _private_folder() as folder:
+    with answering(leave, *ENDINGS), private_folder() as folder:
         write_app(folder / "app", run_config, apps)
         environment = engine_environment(folder, threads=threads, apps=apps)
         run = ["flwr", "run", str(folder / "app"), "--stream"]
@@ -149,7 +149,7 @@ def _import_path(modules: Sequence[str]) -> str:
 
 
 @contextmanager
-def _private_folder() -> Iterator[Path]:
+def private_folder() -> Iterator[Path]:
     """A folder with a short path, since those of Ray's sockets may not exceed 107 bytes."""
     usual = tempfile.gettempdir()
     base = usual if len(usual) <= 16 else "/tmp"

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Mapping
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -17,6 +15,7 @@ from mycroft_fl.models.weights import loaded, suffix_of
 from mycroft_fl.report.schema import check_result
 from mycroft_fl.report.summary import summary
 from mycroft_fl.seeds import derived_seed
+from simulations.environment import environment
 from simulations.held_out import HeldOut
 from simulations.simulation import Simulation
 from strategies.mycroft import MycroftStrategy
@@ -26,7 +25,6 @@ from strategies.standing import Standing
 SCHEMA = 1
 TOLERATED_FALL = 0.03
 LEAST_AGREEMENT = 0.1
-PACKAGES = ("mycroft-fl", "flwr", "torch", "numpy", "scikit-learn")
 
 
 def evaluate(simulation: Simulation, strategy: MycroftStrategy) -> None:
@@ -208,9 +206,4 @@ def _against_luck(method: str, reached: float | None, lucky: float | None) -> li
 
 
 def _environment(simulation: Simulation) -> dict[str, Any]:
-    return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "threads": simulation.config.threads,
-        **{package: version(package) for package in PACKAGES},
-    }
+    return {**environment(), "threads": simulation.config.threads}

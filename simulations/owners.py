@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from mycroft_fl.config import suggestion
 from mycroft_fl.data.corrupt import CORRUPTIONS
 from mycroft_fl.data.spec import DatasetSpec, read_spec
+from mycroft_fl.errors import SettingError
 from mycroft_fl.strict_toml import Table
 
 BEHAVIOURS = (
@@ -96,6 +97,23 @@ def _copies(table: Table, place: int, groups: list[str]) -> Iterable[Owner]:
     if "copies" not in table.values:
         return [owner]
     return [replace(owner, name=f"{name}-{number}") for number in range(1, copies + 1)]
+
+
+def spoiled(owners: tuple[Owner, ...], overrides: Mapping[str, object]) -> tuple[Owner, ...]:
+    """The owners with `label-noise` and `corruption.*` laid over all of them, where told."""
+    told = {k: v for k, v in overrides.items() if k == "label-noise"}
+    if "label-noise" in told:
+        noise = Table(told, "settings", "", SettingError).share("label-noise")
+        owners = tuple(replace(owner, label_noise=noise) for owner in owners)
+    how = {
+        key.removeprefix("corruption."): value
+        for key, value in overrides.items()
+        if key.startswith("corruption.")
+    }
+    if not how:
+        return owners
+    corruption = _corruption(Table(how, "settings", "corruption", SettingError))
+    return tuple(replace(owner, corruption=corruption) for owner in owners)
 
 
 def _skew(table: Table) -> float | None:

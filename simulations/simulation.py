@@ -28,7 +28,9 @@ from mycroft_fl.seeds import derived_seed
 from mycroft_fl.selection import METHODS, method_named
 from mycroft_fl.task import Task
 from simulations.attackers import Misbehaving, StaysOut
+from simulations.owners import spoiled
 from simulations.scenario import Owner, Scenario, load_scenario
+from simulations.sharing import world_of
 from simulations.world import World
 from strategies.plans import answer_modes
 from strategies.run_folder import RunFolder
@@ -37,10 +39,13 @@ from strategies.trainer import TrainerData
 
 log = logging.getLogger(__name__)
 
+OF_OWNERS = ("label-noise", "corruption.")
 PATIENCE = 5.0
 """Seconds. Flower's engine has all its nodes at once: a plain `flwr run .` has only two."""
 
-OVERRIDES = {"owners": int, "model": str, "dataset": (str, dict)}
+OVERRIDES = {"owners": int, "model": str, "dataset": (str, dict), "label-noise": (float, int)}
+TABLES = ("policy.", "corruption.")
+"""What may be laid over a scenario beside run settings; of these, whatever the key ends with."""
 
 
 @dataclass(frozen=True)
@@ -63,10 +68,10 @@ class Simulation:
     ) -> Simulation:
         """Read a scenario and lay `settings` over it.
 
-        Besides run settings these may be `owners`, `model`, `dataset` and `policy.*`. Raises
-        `InputError` for whatever is wrong with either.
+        Besides run settings these may be `owners`, `model`, `dataset`, `policy.*`, and, of all
+        owners, `label-noise` and `corruption.*`. Raises `InputError` for whatever is wrong.
         """
-        overrides = {k: v for k, v in settings.items() if k in OVERRIDES or k.startswith("policy.")}
+        overrides = {k: v for k, v in settings.items() if k in OVERRIDES or k.startswith(TABLES)}
         run = {k: v for k, v in settings.items() if k not in overrides}
         scenario = _overridden(load_scenario(asked_for), overrides)
         config = RunConfig.from_settings(scenario.run, run)
@@ -112,6 +117,7 @@ class Simulation:
             "dataset": DatasetSpec.of(self.scenario.dataset).as_setting(),
             "owners": len(self.scenario.owners),
             **{f"policy.{key}": value for key, value in self.scenario.policy.items()},
+            **{key: value for key, value in self.given.items() if key.startswith(OF_OWNERS)},
         }
 
     def check(self) -> None:
@@ -132,7 +138,7 @@ class Simulation:
     @functools.cached_property
     def world(self) -> World:
         """Who holds what."""
-        return World(self.scenario, self.config.seed)
+        return world_of(self.scenario, self.config.seed)
 
     @property
     def task(self) -> Task:
@@ -232,6 +238,7 @@ def _overridden(scenario: Scenario, overrides: Mapping[str, Any]) -> Scenario:
     policy = {k.removeprefix("policy."): v for k, v in overrides.items() if k.startswith("policy.")}
     return replace(
         scenario,
+        owners=spoiled(scenario.owners, overrides),
         model=from_folder(overrides.get("model", scenario.model), scenario.base),
         dataset=(
             spec_from_setting(overrides["dataset"], SettingError)

@@ -145,7 +145,9 @@ class MycroftStrategy(Strategy):
         packed: dict[int, RecordDict] = {}
         for owner, k in asked.items():
             if k not in packed:
-                packed[k] = pack_request(self.progress.request(server_round, plan.answer, k))
+                brings = plan.brings(self.progress)
+                request = self.progress.request(server_round, plan.answer, k, **brings)
+                packed[k] = pack_request(request)
             self._asking.ask(owner, k, packed[k])
         if asked:
             wanted = self._wanted(plan, asked)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float32, Float64
 from scipy import stats
 
 from mycroft_fl.exchange import COUNT_WEIGHT, Statistic
@@ -19,6 +19,11 @@ from mycroft_fl.represent.factors import GradientFactors
 from mycroft_fl.represent.gradients import last_layer_gradients
 from mycroft_fl.scoring import Score
 from strategies.trainer import Trainer
+
+FARTHER = (0.25, 0.5, 1.0, 2.0, 4.0)
+"""Of the way that owners' own training went; none of it is always tried too."""
+SETTLING = 20
+"""Steps along the trainer's own gradient after that."""
 
 
 def relevance_score(statistic: Statistic, confidence: float) -> Score:
@@ -58,6 +63,7 @@ class NoisedSteps:
         hard = trainer.hard_set.sent
         self._hard = self._atoms(hard.x, hard.y)
         self._tried: list[Float32[np.ndarray, " h"]] = [self.head]
+        self._velocity: Float64[np.ndarray, " h"] = np.zeros(self.head.size)
 
     @classmethod
     def begun(
@@ -98,9 +104,29 @@ class NoisedSteps:
             along = total / sum(self._useful[owner] for owner in statistics)
             share = config.gradient_share
             direction = (1 - share) * direction + share * along
-        stepped = self.head.astype(np.float64) - config.gradient_learning_rate * direction
-        load_head(self._model, stepped.astype(np.float32))
-        self._tried.append(self.head)
+        self._go(direction)
+
+    @property
+    def rate(self) -> float:
+        """What DP-SGD is to move by a summed gradient, for steps along the mean of useful records."""
+        mean = float(np.mean(list(self._useful.values())))
+        return self._trainer.config.dp_sgd_learning_rate / mean
+
+    def moved(self, deltas: Mapping[str, Statistic]) -> Classifier:
+        """The last layer moved by the owners' mean, each counting by its useful records.
+
+        From wherever that leads, a few steps along the trainer's own gradient bring back what the
+        owners' records alone undid. How far, and how many steps, serves the tuning split best: how far
+        is among `FARTHER`.
+        """
+        useful = sum(self._useful[owner] for owner in deltas)
+        start = self.head.astype(np.float64)
+        for farther in FARTHER if deltas else ():
+            parts = [self._useful[owner] / useful * each.values for owner, each in deltas.items()]
+            self._begin_at(start + farther * np.sum(parts, axis=0))
+            for _ in range(SETTLING):
+                self._go(self._own_direction())
+        return self.best()
 
     def best(self) -> Classifier:
         """The model after the step that serves the tuning split best (of equals the last)."""
@@ -113,6 +139,19 @@ class NoisedSteps:
         best = len(reached) - 1 - int(np.argmax(reached[::-1]))
         load_head(model, self._tried[best])
         return model
+
+    def _begin_at(self, head: Float64[np.ndarray, " h"]) -> None:
+        load_head(self._model, head.astype(np.float32))
+        self._velocity = np.zeros(head.size)
+        self._tried.append(self.head)
+
+    def _go(self, direction: Float64[np.ndarray, " h"]) -> None:
+        """One step with momentum."""
+        config = self._trainer.config
+        self._velocity = config.gradient_momentum * self._velocity + direction
+        stepped = self.head.astype(np.float64) - config.gradient_learning_rate * self._velocity
+        load_head(self._model, stepped.astype(np.float32))
+        self._tried.append(self.head)
 
     def _atoms(self, x: np.ndarray, y: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         inputs = last_layer_gradients(self._model, as_input(x), torch.from_numpy(y)).inputs

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from mycroft_fl.config import MAX_EXAMPLES
 from mycroft_fl.exchange import HANDING_OVER, SCORE_VALUES
@@ -25,12 +26,14 @@ class Plan:
 
     `answer` is the mode in which owners are to answer; `values` how many numbers a well-formed
     answer then has, 0 where it is examples. `learn` scores who answered and improves the model.
+    `brings` are the fields of a request that only this plan has.
     """
 
     answer: str
     whom: Whom
     learn: Callable[[Progress, Answers], None]
     values: Callable[[Progress], int] = lambda progress: 0
+    brings: Callable[[Progress], dict[str, Any]] = lambda progress: {}
     steps_last_layer: bool = False
 
     @property
@@ -82,6 +85,11 @@ def stepping(progress: Progress, server_round: int) -> dict[str, int]:
     return dict.fromkeys(progress.steps.owners, 1) if progress.steps else {}
 
 
+def training(progress: Progress, server_round: int) -> dict[str, int]:
+    """One trained last layer of every owner whose score earns it, once."""
+    return stepping(progress, server_round) if server_round == 2 else {}
+
+
 def by_fine_tuning(progress: Progress, answers: Answers) -> None:
     """Score who answered; of too many, all cheaply and the best by fine-tuning."""
     books, trainer = progress.books, progress.trainer
@@ -123,6 +131,12 @@ def by_step(progress: Progress, answers: Answers) -> None:
     progress.model = progress.steps.best()
 
 
+def by_trained_heads(progress: Progress, answers: Answers) -> None:
+    """Move the last layer as the owners' own training moved it, as far as serves the tuning split."""
+    assert progress.steps is not None
+    progress.model = progress.steps.moved(answers.statistics)
+
+
 def _granted(progress: Progress, server_round: int, candidates: set[str]) -> dict[str, int]:
     """This round's part of what is left of the budget, split among `candidates`."""
     config = progress.config
@@ -150,6 +164,14 @@ def _head_values(progress: Progress) -> int:
     return progress.steps.head.size if progress.steps else 0
 
 
+def _at_head(progress: Progress) -> dict[str, Any]:
+    return {"head": progress.steps.head} if progress.steps else {}
+
+
+def _at_rate(progress: Progress) -> dict[str, Any]:
+    return {"rate": progress.steps.rate} if progress.steps else {}
+
+
 PLANS: dict[str, tuple[Plan, Plan]] = {
     "raw": (Plan("raw", pilots, by_fine_tuning), Plan("raw", more, by_fine_tuning)),
     "raw-gumbel": (
@@ -166,7 +188,11 @@ PLANS: dict[str, tuple[Plan, Plan]] = {
     ),
     "gradient": (
         Plan("score", everybody, beginning_steps, _score_values),
-        Plan("gradient", stepping, by_step, _head_values, steps_last_layer=True),
+        Plan("gradient", stepping, by_step, _head_values, _at_head, steps_last_layer=True),
+    ),
+    "dp-sgd": (
+        Plan("score", everybody, beginning_steps, _score_values),
+        Plan("dp-sgd", training, by_trained_heads, _head_values, _at_rate, steps_last_layer=True),
     ),
 }
 """The modes of a run: the plan of the first round, and of every later one."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from mycroft_fl.config import RunConfig
 from mycroft_fl.exchange import Request, Statistic
@@ -34,8 +35,11 @@ class Progress:
         """How owners choose."""
         return method_named(self.config.method)
 
-    def request(self, server_round: int, mode: str, k: int) -> Request:
-        """What an owner is asked in this round: up to `k` examples, or a noised answer."""
+    def request(self, server_round: int, mode: str, k: int, **brings: Any) -> Request:
+        """What an owner is asked in this round: up to `k` examples, or a noised answer.
+
+        `brings` are fields of the request that only some modes have.
+        """
         trainer, config = self.trainer, self.config
         through_trainer = mode != "raw" or (
             config.gradients_from == "trainer"
@@ -55,7 +59,7 @@ class Progress:
             gradient_layers=config.gradient_layers,
             feature_weight=trainer.feature_weight,
             mode=mode,
-            head=self.steps.head if self.steps is not None else None,
+            **brings,
         )
 
 

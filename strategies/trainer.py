@@ -215,7 +215,8 @@ class Trainer:
             self.config.fine_tune_batch_size,
             self.config.fine_tune_learning_rate,
         )
-        return fine_tune(self.baseline, sources, settings, seed=self._seed("fine-tune", repeat))
+        start = self.baseline if self.config.fine_tune_from == "baseline" else self._fresh
+        return fine_tune(start, sources, settings, seed=self._seed("fine-tune", repeat))
 
     def _share(self, subset: Examples) -> float:
         """The owners' share of a batch; full information is pooled, with the share of its size."""
@@ -236,6 +237,12 @@ class Trainer:
             for share in SHARES_TO_CHOOSE_FROM
         }
         return max(reached, key=lambda share: (reached[share], -share))
+
+    @cached_property
+    def _fresh(self) -> AnyModel:
+        """The model before it has seen anything, from which a retraining starts."""
+        task, seed = self.task, self._seed("baseline")
+        return build_model(task.model, task.shape, task.num_classes, seed=seed)
 
     def _fitted(self, weights: Path | None) -> AnyModel:
         seed, task = self._seed("baseline"), self.task

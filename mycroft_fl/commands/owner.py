@@ -10,6 +10,7 @@ import click
 
 from mycroft_fl.commands.common import print_rows
 from mycroft_fl.errors import InputError
+from mycroft_fl.exchange import NOISED
 
 if TYPE_CHECKING:
     from clients.owner_file import OwnerFile
@@ -188,7 +189,7 @@ def _policy(given: dict[str, Any]) -> dict[str, Any]:
         policy["max-records"] = _whole(number)
         agreed = given["approval"]
         policy["approval"] = True if agreed is None else agreed
-    if {"score", "gradient"} & set(modes):
+    if NOISED & set(modes):
         policy["epsilon"] = float(_asked(given["epsilon"], "epsilon", "Epsilon, in all", 1.0))
     return policy
 

@@ -19,7 +19,7 @@ from mycroft_fl.errors import DataError
 from mycroft_fl.examples import Images
 
 PLACES = ((0, 0), (0, 2), (2, 0), (2, 2), (0, 1), (1, 0), (1, 2), (2, 1))  # of a 3 x 3 grid
-PATCH = 0.18  # of the shorter side
+PATCH = 0.28  # of the shorter side; at 0.18 a small network still saw the class beside it
 BLACK = 16  # values below are background
 LIGHTEST = 200  # shade of the last class's background; the first one's is black
 

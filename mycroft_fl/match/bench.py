@@ -7,8 +7,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mycroft_fl.match.correlations import LEAST_PIVOT, Correlations, Problem
+from mycroft_fl.match.correlations import Correlations
 from mycroft_fl.match.least_squares import Fit
+from mycroft_fl.match.problem import Problem
+from mycroft_fl.match.thresholds import LEAST_PIVOT
 from mycroft_fl.represent.atoms import Atoms
 
 _CHUNK = 64  # atoms that are kept in float64 together

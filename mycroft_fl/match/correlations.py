@@ -3,63 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from mycroft_fl.match.least_squares import Fit
-from mycroft_fl.represent.atoms import Atoms
+from mycroft_fl.match.problem import RULES, Problem
+from mycroft_fl.match.thresholds import TIE
 
 _ROWS = 128  # columns of the Gram matrix allocated at a time
-LEAST_PIVOT = 1e-6  # of an atom's squared norm; below, it is all but a sum of those chosen
-_SAFE_PIVOT = 1e-5  # what float32 still tells from zero, for the rule ols
-TIE = 1e-12  # closer than this is equal, whatever the precision
 _BATCH = 256  # candidates looked at once
-
-# What a step prefers, from cosines with the residual, norms and pivots (the share of each squared
-# norm outside the span of those chosen): the factor that a cosine is multiplied with.
-RULES: dict[str, Callable[[Tensor, Tensor], Tensor | None]] = {
-    "norm": lambda norms, pivots: None,
-    "dot": lambda norms, pivots: norms,
-    "ols": lambda norms, pivots: pivots.clamp_min(_SAFE_PIVOT).rsqrt(),
-}
-
-
-@dataclass(frozen=True, eq=False)
-class Problem:
-    """Atoms and a target at norm one; what is penalised is one more row per atom, orthogonal to all.
-
-    `norms` are those of the atoms with that row, 1 where an atom is zero; `penalty` is the row's
-    share of each squared norm.
-    """
-
-    atoms: Atoms
-    target: Float[Tensor, "*direction"]
-    norms: Float[Tensor, " n"]
-    penalty: Float[Tensor, " n"]
-    zero: Bool[Tensor, " n"]
-
-    @classmethod
-    def scaled(
-        cls, atoms: Atoms, target: Tensor, squared: Tensor, ridge: float, extra: Tensor
-    ) -> Problem:
-        """For a ridge given as a share of the mean squared norm, and each atom's extra penalty."""
-        row, zero = ridge * squared.mean() + extra, squared == 0
-        whole = (squared + row).masked_fill(zero, 1)
-        return cls(atoms, target.to(atoms.device), whole.sqrt(), row / whole, zero)
-
-    def residual(
-        self, index: Int[Tensor, " t"], weights: Float[Tensor, " t"]
-    ) -> Float[Tensor, "*direction"]:
-        """What these weights of atoms at norm one leave of the target, in float64."""
-        index = index.to(self.atoms.device)
-        few = self.atoms[index].double()
-        every = torch.arange(len(few), device=few.device)
-        return self.target - few.combine(every, weights.to(few.device) / self.norms[index])
 
 
 class Correlations:
@@ -105,11 +60,18 @@ class Correlations:
         rows = torch.cat([rows[:, index] for rows in self._columns] or [self.now[:0, None]])
         return rows[: self._entered].cpu().numpy()
 
-    def rows(self) -> Float[np.ndarray, "room n"]:
-        """The first rows of columns, filled or not; on the CPU."""
-        if not self._columns:
-            self._columns.append(self.now.new_empty(_ROWS, len(self.now)))
-        return self._columns[0].numpy()
+    def adopt(self, columns: Float[np.ndarray, "new n"]) -> None:
+        """Keep columns of the Gram matrix, all at norm one, for the next slots; on the CPU."""
+        for column in columns:
+            if self._entered // _ROWS == len(self._columns):
+                self._columns.append(self.now.new_empty(_ROWS, len(self.now)))
+            self._columns[-1][self._entered % _ROWS] = torch.from_numpy(column)
+            self._entered += 1
+
+    def rows(self) -> Float[np.ndarray, "slots n"]:
+        """The columns of all that have a slot; on the CPU."""
+        rows = torch.cat(self._columns) if self._columns else self.now.new_empty(0, len(self.now))
+        return rows[: self._entered].numpy()
 
     def follow(self, fit: Fit) -> None:
         """Bring `now` to the residual of `fit`."""

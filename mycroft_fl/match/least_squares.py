@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.linalg.lapack import dtrtri
@@ -31,6 +33,21 @@ class Fit:
     def objective(self) -> float:
         """||residual||^2 plus the penalty, as a share of ||target||^2; for solved weights."""
         return 1.0 - float(self.weights @ self._direct[self.chosen])
+
+    @property
+    def unexplained(self) -> float:
+        """||residual|| / ||target||, where nothing is penalised."""
+        return math.sqrt(max(0.0, self.objective))
+
+    @property
+    def is_as_entered(self) -> bool:
+        """Whether all that ever entered are chosen, in the order they came."""
+        return len(self) == self.slots and bool((self.chosen[1:] > self.chosen[:-1]).all())
+
+    @property
+    def inverse(self) -> Float[np.ndarray, "t t"]:
+        """Of the Cholesky factor of the chosen atoms' products: lower triangular."""
+        return self._triangle
 
     @property
     def by_slot(self) -> Float[np.ndarray, " slots"]:
@@ -80,6 +97,28 @@ class Fit:
         self.chosen = np.append(self.chosen, slot)
         self.weights = np.append(self.weights, 0.0)
         return self._inverse[t, : t + 1]
+
+    def adopt(
+        self,
+        products: Float[np.ndarray, "new slots"],
+        direct: Float[np.ndarray, " new"],
+        rows: Float[np.ndarray, "new slots"],
+        weights: Float[np.ndarray, " slots"],
+    ) -> None:
+        """Slots for atoms that were chosen elsewhere, one after the other, and none dropped.
+
+        `products` are those with all that have a slot then, `rows` the inverse factor's new rows,
+        `weights` the solved ones.
+        """
+        first, self.slots = self.slots, self.slots + len(direct)
+        while self.slots > len(self._direct):
+            self._double()
+        new, every = slice(first, self.slots), slice(self.slots)
+        self._products[new, every] = products
+        self._products[every, new] = products.T
+        self._direct[new] = direct
+        self._inverse[new, every] = rows
+        self.chosen, self.weights = np.arange(self.slots), weights
 
     def solved(self) -> Float[np.ndarray, " t"]:
         """The weights that minimise the objective, whatever their sign."""

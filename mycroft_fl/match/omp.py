@@ -9,10 +9,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from mycroft_fl.errors import DataError
-from mycroft_fl.match.correlations import RULES, Problem
-from mycroft_fl.match.search import Options, Search, Stop
+from mycroft_fl.match.device_search import DeviceSearch
+from mycroft_fl.match.problem import RULES, Options, Problem, Stop
+from mycroft_fl.match.search import Search
 from mycroft_fl.match.uniform import require_budget
 from mycroft_fl.represent.atoms import Atoms, require_shape
+from mycroft_fl.represent.rounded import RoundedAtoms
 
 __all__ = ["RULES", "Pursuit", "orthogonal_matching_pursuit"]
 
@@ -84,17 +86,14 @@ class Pursuing:
     """A pursuit under way."""
 
     problem: Problem
-    search: Search
+    search: Search | DeviceSearch
     start: Int[Tensor, " s"]
     length: float
     """Of the target."""
 
     def result(self, stopped: Stop) -> Pursuit:
         """What it has come to."""
-        index, weights = (
-            torch.from_numpy(self.search.chosen),
-            torch.from_numpy(self.search.fit.weights),
-        )
+        index, weights = self.search.picked
         residual = torch.linalg.vector_norm(self.problem.residual(index, weights))
         weights = weights * self.length / self.problem.norms[index].cpu()
         whole = torch.zeros(len(self.problem.norms), dtype=torch.float64)
@@ -109,10 +108,12 @@ def pursued(pursuits: list[Pursuing], ks: list[int]) -> list[Pursuit]:
     The columns that all of them ask for are computed in one product.
     """
     results: dict[int, Pursuit] = {}
-    requests = {
-        number: each.search.run(k)
-        for number, (each, k) in enumerate(zip(pursuits, ks, strict=True))
-    }
+    requests = {}
+    for number, (each, k) in enumerate(zip(pursuits, ks, strict=True)):
+        if isinstance(each.search, DeviceSearch):
+            results[number] = each.result(each.search.run(k))
+        else:
+            requests[number] = each.search.run(k)
     sent: dict[int, Tensor | None] = dict.fromkeys(requests)
     while sent:
         asked: dict[int, Tensor] = {}
@@ -157,12 +158,20 @@ def prepared(
         return _nothing(1.0, "no-candidate-improves", 0)
     rows = penalty.to(squared).square()
     problem = Problem.scaled(atoms, target.double() / length, squared, options.ridge, rows)
+    if isinstance(atoms, RoundedAtoms) or _is_on_a_card(atoms):
+        return Pursuing(problem, DeviceSearch(problem, options, start), start, length)
     return Pursuing(problem, Search(problem, options, start.numpy()), start, length)
+
+
+def _is_on_a_card(atoms: Atoms) -> bool:
+    """Whether all of them are; those streamed to it are asked for by the host, 32 a pass."""
+    return not hasattr(atoms, "ahead") and atoms.device.type == "cuda"
 
 
 def few_in_double(atoms: Atoms) -> Atoms:
     """The atoms, in float64 where they are few."""
-    return atoms.double() if atoms.numbers <= _FEW_NUMBERS else atoms
+    few = atoms.numbers <= _FEW_NUMBERS and not isinstance(atoms, RoundedAtoms)
+    return atoms.double() if few else atoms
 
 
 def _nothing(unexplained: float, stopped: Stop, started: int) -> Pursuit:

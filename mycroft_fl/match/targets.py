@@ -20,7 +20,7 @@ from mycroft_fl.match.omp import (
     require_penalty,
     require_start,
 )
-from mycroft_fl.match.search import Options
+from mycroft_fl.match.problem import Options
 from mycroft_fl.represent.atoms import Atoms
 
 _NUMBERS = 2**26  # 256 MiB of columns in float32 for all targets under way

@@ -18,6 +18,7 @@ from mycroft_fl.examples import Examples
 from mycroft_fl.models.estimators import Estimator
 from mycroft_fl.models.frozen import FrozenBody
 from mycroft_fl.models.networks import Classifier
+from mycroft_fl.models.remembered import remembered
 
 AnyModel = Classifier | Estimator
 Model = TypeVar("Model", bound=AnyModel)
@@ -56,6 +57,7 @@ def as_input(x: np.ndarray) -> Float[Tensor, "n ..."]:
     return torch.from_numpy(x)
 
 
+@remembered
 def fit(
     model: Model, train: Examples, tuning: Examples | None, settings: FitSettings, *, seed: int
 ) -> Model:
@@ -86,6 +88,7 @@ def fit(
     return model
 
 
+@remembered
 def fine_tune(
     model: Model, sources: Sequence[Source], settings: FineTuneSettings, *, seed: int
 ) -> Model:

@@ -145,6 +145,20 @@ def sgd_renyi(run: SgdRun, order: float) -> float:
     return float(renyi[0]) * (1 + 1e-9) if math.isfinite(renyi[0]) else math.inf
 
 
+def sgd_run_within(limit: float, order: float, sample_rate: float, steps: int) -> SgdRun:
+    """The run of DP-SGD with the least noise whose Rényi divergence at `order` is within `limit`."""
+    quiet, loud = 0.1, 1.0
+    while sgd_renyi(SgdRun(sample_rate, loud, steps), order) > limit:
+        quiet, loud = loud, 2 * loud
+    while loud - quiet > 1e-4 * loud:
+        middle = (quiet + loud) / 2
+        if sgd_renyi(SgdRun(sample_rate, middle, steps), order) > limit:
+            quiet = middle
+        else:
+            loud = middle
+    return SgdRun(sample_rate, loud, steps)
+
+
 def group_rho(rho: float, size: int) -> float:
     """zCDP for `size` records that belong together: rho grows with the square."""
     return rho * size**2

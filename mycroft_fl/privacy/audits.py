@@ -10,10 +10,12 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import nn
 
 from mycroft_fl.errors import Refused
-from mycroft_fl.privacy import ledger, mechanisms, relevance
-from mycroft_fl.privacy.accounting import Filter, Spend
+from mycroft_fl.privacy import ledger, mechanisms, relevance, sgd
+from mycroft_fl.privacy.accounting import Filter, SgdRun, Spend
 from mycroft_fl.privacy.audit import (
     audit,
     drawing_loss,
@@ -28,6 +30,10 @@ RUNS = 200_000
 TIGHT = 0.9
 """Of a Gaussian's mu: a bound below this share of the claim says that the audit is blind."""
 DRAWS = 10_000
+SGD_RUNS, SGD_TIGHT = 1000, 0.6
+"""Of DP-SGD, whose runs cost a thousand times as much: fewer, and so a looser bound."""
+ALWAYS = 1 - 1e-9
+"""A sampling rate at which a record is in every batch."""
 
 
 @dataclass(frozen=True)
@@ -164,9 +170,39 @@ def audit_ledger() -> Iterator[Finding]:
     yield Finding("ledger", "25 asked, 10 paid for", "problems", problems, 0)
 
 
+def audit_dp_sgd() -> Iterator[Finding]:
+    """DP-SGD of a last layer: one record as far out as can be, and how often it is taken."""
+    head = nn.Linear(2, 2)
+    with torch.no_grad():
+        for part in head.parameters():
+            part.zero_()
+
+    def outputs(multiplier: float, rate: float, count: int, *values: float) -> np.ndarray:
+        inputs = torch.tensor([[1.0, 0.0] for _ in values]) * torch.tensor(values)[:, None]
+        some = sgd.Weighted(
+            inputs.reshape(-1, 2), torch.ones(len(values)).long(), torch.ones(len(values))
+        )
+        told = sgd.HeadRun(SgdRun(rate, multiplier, 1), 1.0, rate)
+        direction = np.array([1.0, 0, 0, -1, 0, 0]) / math.sqrt(2)
+        return np.array(
+            [-sgd.head_delta(head, some, told, OS_ENTROPY) @ direction for _ in range(count)]
+        )
+
+    without, mu = outputs(0.5, ALWAYS, SGD_RUNS), mu_of(0.5)
+    found = audit(outputs(0.5, ALWAYS, SGD_RUNS, 1e6), without, delta=DELTA)
+    yield Finding("dp-sgd", "a record of huge norm", "mu at least", found.mu, mu, SGD_TIGHT * mu)
+    spoilt = np.nan_to_num(outputs(0.5, ALWAYS, SGD_RUNS // 4, math.nan), nan=1e9)
+    found = audit(spoilt, without, delta=DELTA)
+    yield Finding("dp-sgd", "a record that is not finite", "mu at least", found.mu, mu)
+    share = float((outputs(1e-6, 0.25, SGD_RUNS, 1e6) > 0.5).mean())
+    error = 4 * math.sqrt(0.25 * 0.75 / SGD_RUNS)
+    yield Finding("dp-sgd", "batches", "share with the record", share, 0.25 + error, 0.25 - error)
+
+
 AUDITS: dict[str, tuple[Callable[[], Iterator[Finding]], ...]] = {
     "score": (audit_score, audit_fresh_noise, audit_ledger),
     "gradient": (audit_gradient, audit_fresh_noise, audit_ledger),
+    "dp-sgd": (audit_dp_sgd, audit_ledger),
     "raw-gumbel": (audit_gumbel, audit_ledger),
 }
 

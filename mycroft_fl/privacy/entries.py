@@ -71,13 +71,15 @@ def enter(
 
 def earlier_spends(connection: sqlite3.Connection, peer: str | None = None) -> Sequence[Spend]:
     """What was spent so far, by one peer or by all: a total, and each run of DP-SGD."""
-    where, values = ("WHERE peer = ?", (peer,)) if peer is not None else ("", ())
+    where, values = ("peer = ?", (peer,)) if peer is not None else ("TRUE", ())
     records, rho, epsilon_minus = connection.execute(
-        f"SELECT total(records), total(rho), total(epsilon_minus) FROM spend {where}", values
+        f"SELECT total(records), total(rho), total(epsilon_minus) FROM spend WHERE {where}", values
     ).fetchone()
-    runs = connection.execute(f"SELECT sgd FROM spend {where}", values).fetchall()
+    runs = connection.execute(
+        f"SELECT sgd FROM spend WHERE {where} AND sgd != ''", values
+    ).fetchall()
     total = spend_of(int(records), rho, epsilon_minus, "")
-    return [total, *(Spend(sgd=sgd_of(run)) for (run,) in runs if run)]
+    return [total, *(Spend(sgd=sgd_of(run)) for (run,) in runs)]
 
 
 def hand_over(connection: sqlite3.Connection, key: Key, listed: list[int]) -> Ids:

@@ -13,7 +13,7 @@ from fractions import Fraction
 import numpy as np
 import torch
 from jaxtyping import Float, Float64, Int64
-from torch import Tensor
+from torch import Tensor, nn
 
 from mycroft_fl.errors import BadMessage
 from mycroft_fl.examples import Examples
@@ -50,25 +50,76 @@ class Target:
         return cls(direction, scale)
 
 
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """Records as a model's last layer sees them, each from a forward pass of its own."""
+
+    inputs: Float64[np.ndarray, "n p"]
+    labels: Int64[np.ndarray, " n"]
+
+    @classmethod
+    def through(cls, model: Classifier, examples: Examples) -> Seen:
+        """What `model` makes of each record; its last layer plays no part."""
+        atoms = last_layer_gradients(
+            model, as_input(examples.x), torch.from_numpy(examples.y), batch_size=1
+        )
+        return cls(atoms.inputs.double().cpu().numpy(), examples.y)
+
+    def __getitem__(self, index: Int64[np.ndarray, " m"]) -> Seen:
+        return Seen(self.inputs[index], self.labels[index])
+
+    def deltas(self, head: nn.Linear) -> Float64[np.ndarray, "n C"]:
+        """Each record's derivative of the loss by the logits: softmax - onehot, one by one."""
+        weight = head.weight.detach().double().cpu().numpy()
+        bias = head.bias.detach().double().cpu().numpy()
+        deltas = np.empty((len(self.labels), len(bias)))
+        # Not as one product: it would round a record by its neighbours.
+        for row, hidden, label in zip(deltas, self.inputs, self.labels, strict=True):
+            if not np.isfinite(hidden).all():
+                row[:] = np.nan
+                continue
+            logits = weight @ hidden + bias
+            likely = np.exp(logits - logits.max())
+            row[:] = likely / likely.sum()
+            # 1 - p as the sum of the others: exact where p rounds to 1.
+            row[label] = 0
+            row[label] = -row.sum()
+        return deltas
+
+    def relevances(self, head: nn.Linear, target: Target) -> Float64[np.ndarray, " n"]:
+        """Each record's alignment with the target, 1 for as much as the median hard example has.
+
+        Not finite where a record's gradient is not.
+        """
+        direction = target.direction.double().numpy()
+        weight, bias = direction[:, :-1], direction[:, -1]
+        return np.array(
+            [
+                float(delta @ (weight @ hidden + bias)) / target.scale
+                if np.isfinite(delta).all()
+                else np.nan
+                for delta, hidden in zip(self.deltas(head), self.inputs, strict=True)
+            ],
+            np.float64,
+        )
+
+    def gradients(
+        self, head: nn.Linear, weights: Float64[np.ndarray, " n"], clip: float
+    ) -> Float64[np.ndarray, "n d"]:
+        """Each record's last-layer gradient, clipped to length `clip`, times its weight in [0, 1]."""
+        deltas = self.deltas(head)
+        with_bias = np.concatenate([self.inputs, np.ones((len(self.inputs), 1))], axis=1)
+        size = deltas.shape[1] * with_bias.shape[1]
+        rows = (deltas[:, :, None] * with_bias[:, None, :]).reshape(len(deltas), size)
+        # The exact check is on whole numbers, in `quantised`.
+        lengths = np.array([np.linalg.norm(row) for row in rows])
+        factor = np.minimum(1.0, clip / np.maximum(lengths, 1e-300)) * np.clip(weights, 0, 1)
+        return np.asarray(rows * factor[:, None])
+
+
 def relevances(model: Classifier, examples: Examples, target: Target) -> Float64[np.ndarray, " n"]:
-    """Each record's alignment with the target, 1 for as much as the median hard example has.
-
-    Not finite where a record's gradient is not.
-    """
-    return aligned(*alone(model, examples), target)
-
-
-def aligned(
-    delta: Float64[np.ndarray, "n C"], hidden: Float64[np.ndarray, "n p"], target: Target
-) -> Float64[np.ndarray, " n"]:
-    """`relevances` of records whose factors are known already."""
-    direction = target.direction.double().numpy()
-    weight, bias = direction[:, :-1], direction[:, -1]
-    values = [
-        float(each @ (weight @ inputs + bias)) / target.scale
-        for each, inputs in zip(delta, hidden, strict=True)
-    ]
-    return np.array(values, np.float64)
+    """Each record's relevance, see `Seen.relevances`."""
+    return Seen.through(model, examples).relevances(model.head, target)
 
 
 def score_rows(values: Float64[np.ndarray, " n"]) -> Float64[np.ndarray, "n 4"]:
@@ -87,27 +138,3 @@ def score_rows(values: Float64[np.ndarray, " n"]) -> Float64[np.ndarray, "n 4"]:
 def utility_levels(values: Float64[np.ndarray, " n"], units: int) -> Int64[np.ndarray, " n"]:
     """The static utility of `raw-gumbel`: all for a useful record, nothing for any other."""
     return np.where(values > USEFUL, units, 0).astype(np.int64)
-
-
-def gradient_rows(
-    model: Classifier, examples: Examples, weights: Float64[np.ndarray, " n"], clip: float
-) -> Float64[np.ndarray, "n d"]:
-    """Each record's last-layer gradient, clipped to length `clip`, times its weight in [0, 1]."""
-    delta, hidden = alone(model, examples)
-    with_bias = np.concatenate([hidden, np.ones((len(hidden), 1))], axis=1)
-    size = delta.shape[1] * with_bias.shape[1]
-    rows = (delta[:, :, None] * with_bias[:, None, :]).reshape(len(delta), size)
-    # |delta (x) h| = |delta| |h|; the exact check is on whole numbers, in `quantised`.
-    lengths = np.array([np.linalg.norm(row) for row in rows])
-    factor = np.minimum(1.0, clip / np.maximum(lengths, 1e-300)) * np.clip(weights, 0, 1)
-    return np.asarray(rows * factor[:, None])
-
-
-def alone(
-    model: Classifier, examples: Examples
-) -> tuple[Float64[np.ndarray, "n C"], Float64[np.ndarray, "n p"]]:
-    """Each record's factors of its last-layer gradient, from a forward pass of its own."""
-    atoms = last_layer_gradients(
-        model, as_input(examples.x), torch.from_numpy(examples.y), batch_size=1
-    )
-    return atoms.delta.double().cpu().numpy(), atoms.inputs.double().cpu().numpy()

@@ -11,8 +11,10 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
+from opacus.optimizers import DPOptimizer
+from opacus.utils.uniform_sampler import UniformWithReplacementSampler
 
-from mycroft_fl.privacy import audits, entries, ledger, mechanisms, relevance
+from mycroft_fl.privacy import audits, entries, ledger, mechanisms, relevance, sgd
 from mycroft_fl.privacy.audits import Finding
 from mycroft_fl.privacy.mechanisms import UNITS, NoisedSum
 from mycroft_fl.privacy.noise import Noise, discrete_gaussian, simulated
@@ -167,6 +169,39 @@ def _no_noise_in_float() -> Any:
     return patch.object(mechanisms, "noised", constant)
 
 
+def _sgd(**changed: Any) -> Any:
+    """Opacus's optimizer with some of its settings changed."""
+
+    def optimizer(plain: Any, **settings: Any) -> DPOptimizer:
+        return DPOptimizer(plain, **{**settings, **changed})
+
+    return patch.object(sgd, "DPOptimizer", optimizer)
+
+
+def _sgd_noise_halved() -> Any:
+    """DP-SGD with half the noise that was paid for."""
+    return _sgd(noise_multiplier=0.25)
+
+
+def _sgd_clip_removed() -> Any:
+    """DP-SGD in which a record may add what it likes; the noise is that of the clip."""
+    return _sgd(max_grad_norm=1e3, noise_multiplier=0.5 / 1e3)
+
+
+def _sgd_larger_batches() -> Any:
+    """DP-SGD that samples twice as often as its price says."""
+
+    def sampler(*, sample_rate: float, **rest: Any) -> UniformWithReplacementSampler:
+        return UniformWithReplacementSampler(sample_rate=min(1.0, 2 * sample_rate), **rest)
+
+    return patch.object(sgd, "UniformWithReplacementSampler", sampler)
+
+
+def _sgd_not_finite_kept() -> Any:
+    """DP-SGD into which a record that is not finite goes."""
+    return patch.object(sgd, "_finite", lambda records: records)
+
+
 @contextmanager
 def _both(*patches: Any) -> Iterator[None]:
     with patches[0], patches[1]:
@@ -186,6 +221,10 @@ BUGS: dict[str, tuple[Callable[[], Any], Callable[[], Iterator[Finding]]]] = {
     "utilities scaled by the data's own maximum": (_utilities_scaled, audits.audit_gumbel),
     "a record that is not finite kept": (_not_finite_kept, audits.audit_gradient),
     "persons clipped by record": (_person_not_clipped, audits.audit_score),
+    "DP-SGD: sigma halved": (_sgd_noise_halved, audits.audit_dp_sgd),
+    "DP-SGD: clip removed": (_sgd_clip_removed, audits.audit_dp_sgd),
+    "DP-SGD: batches larger than paid for": (_sgd_larger_batches, audits.audit_dp_sgd),
+    "DP-SGD: a record that is not finite kept": (_sgd_not_finite_kept, audits.audit_dp_sgd),
     "rounded to the nearest": (_rounded_to_nearest, audits.audit_gradient),
 }
 

@@ -109,7 +109,7 @@ def finished(figure: Figure, name: str, caption: str, alt: str) -> Plot:
     return Plot(name, caption, alt, plain, png.getvalue())
 
 
-def style(place: int) -> dict[str, object]:
+def style(place: int) -> dict[str, Any]:
     """Colour, marker and dash of the series at `place`: never the same three twice."""
     return {
         "color": SERIES[place % len(SERIES)],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Mapping
 from importlib import resources
 from typing import Any
@@ -11,6 +12,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from mycroft_fl.report.drawing import Plot
+
+FIGURE = r"[-+]?[\d.,]+(e[-+]?\d+)?( ± [\d.]+| \[[-+\d.]+, [-+\d.]+\])?"
+"""A number, as it is or with its half-width or its interval behind it."""
 
 
 def rendered(template: str, values: Mapping[str, Any]) -> str:
@@ -49,4 +53,4 @@ def numeric_columns(rows: list[list[str]]) -> tuple[int, ...]:
 
 
 def _is_figure(text: str) -> bool:
-    return text in ("", "-") or (text[0] in "+-0123456789" and not any(c.isalpha() for c in text))
+    return text in ("", "-") or re.fullmatch(FIGURE, text) is not None

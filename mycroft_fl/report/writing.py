@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from mycroft_fl.errors import InputError
 from mycroft_fl.report.drawing import Plot
-from mycroft_fl.report.run_files import read_run, told_of_failure
+from mycroft_fl.report.run_files import read_bytes, read_run, told_of_failure
 from mycroft_fl.report.run_page import run_page
+from mycroft_fl.report.study_page import study_page
+from mycroft_fl.study_folder import CSV, is_study, read_study
 
 PAGE, PLOTS = "report.html", "plots"
 
 
 def write_report(folder: Path, out: Path | None = None) -> Path:
-    """Read the run in `folder` and write its report into `out`, else beside it.
+    """Read the run or study in `folder` and write its report into `out`, else beside it.
 
     Returns the page's path. `InputError` where there is nothing to report, a file is broken, or
     the report cannot be written.
@@ -38,6 +41,10 @@ def write_report(folder: Path, out: Path | None = None) -> Path:
 def _made(folder: Path) -> tuple[str, list[Plot]]:
     if (folder / "result.json").is_file():
         return run_page(read_run(folder))
+    if is_study(folder):
+        rows = folder / CSV
+        digest = hashlib.sha256(read_bytes(rows) if rows.is_file() else b"").hexdigest()
+        return study_page(read_study(folder), digest)
     raise told_of_failure(folder)
 
 

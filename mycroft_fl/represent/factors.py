@@ -74,8 +74,8 @@ class GradientFactors:
         # As logits of a layer with this weight: an n x C temporary where delta @ weight has n x p.
         parts = []
         for block in blocks(len(self), classes):
-            logits = self.inputs[block] @ weight.T
-            parts.append(((logits + bias.T if self.bias else logits) * self.delta[block]).sum(1))
+            logits = weight @ self.inputs[block].T
+            parts.append(((logits + bias if self.bias else logits) * self.delta[block].T).sum(0))
         return torch.cat(parts) if parts else self.delta.new_empty(0)
 
     def gram(

@@ -6,13 +6,14 @@ import copy
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Int, Shaped
 from torch import Tensor, nn
 
 from mycroft_fl.errors import DataError, SettingError
-from mycroft_fl.represent.atoms import Atoms, DenseAtoms, SummedAtoms, require_shape
+from mycroft_fl.represent.atoms import Atoms, DenseAtoms, require_shape
 from mycroft_fl.represent.factors import GradientFactors, PositionFactors
-from mycroft_fl.represent.layers import all_layer_gradients, evaluating
+from mycroft_fl.represent.layers import all_layer_gradients, cross_entropy_delta, evaluating
+from mycroft_fl.represent.summed import SummedAtoms
 
 __all__ = [
     "Atoms",
@@ -45,7 +46,8 @@ def gradients(
     where there are more than that: a random projection drawn from `seed`, which preserves their
     products up to a relative error of about 1 / sqrt(projection) (TRAK, Park et al. 2023).
 
-    The atoms lie on `device` (the model's own, where None). Evaluation mode: dropout off, batch
+    The atoms lie on `device` (the model's own, where None); what the first layer sees of `x` is
+    not copied, so leave `x` as it is while they are in use. Evaluation mode: dropout off, batch
     statistics fixed. SettingError for an unknown `layers` or a model that does not fit; DataError
     for labels that do not.
     """
@@ -82,17 +84,8 @@ def last_layer_gradients(
             features = model.features(x[rows].to(where.device))  # type: ignore[operator]
             require_shape(features, inputs[rows].shape, "features(x)")
             inputs[rows] = features
-            delta[rows] = _cross_entropy_delta(head(features), y[rows].to(where.device))
+            delta[rows] = cross_entropy_delta(head(features), y[rows].to(where.device))
     return GradientFactors(delta, inputs)
-
-
-def _cross_entropy_delta(
-    logits: Float[Tensor, "b C"], y: Int[Tensor, " b"]
-) -> Float[Tensor, "b C"]:
-    """softmax(logits) - onehot(y), its rows summing to zero."""
-    delta = logits.softmax(1).scatter_(1, y[:, None].long(), 0)
-    # 1 - p_y as the sum of the others: exact where p_y rounds to 1 and the gradient vanishes.
-    return delta.scatter_(1, y[:, None].long(), -delta.sum(1, keepdim=True))
 
 
 def _head(model: nn.Module) -> nn.Linear:

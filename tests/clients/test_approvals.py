@@ -183,7 +183,8 @@ def test_the_rows_of_a_page_are_those_of_the_file(make_hospital: Callable[..., H
 
 
 def test_logarithms_are_undone_and_unknown_categories_are_said() -> None:
-    from mycroft_fl.data.schema import Categories, Numbers, TableSchema
+    from mycroft_fl.data.columns import Categories, Numbers
+    from mycroft_fl.data.schema import TableSchema
 
     schema = TableSchema(
         (Numbers("bytes", 0.0, 3.0, 2.0, log=True), Categories("flag", "a", ("a", "b"))),

@@ -55,7 +55,8 @@ def test_a_table_gives_a_policy() -> None:
             {"zzz": 3},
             "unknown key 'policy.zzz'; choose from ['answers', 'approval', 'clip', 'delta', 'encoders', "
             "'epsilon', 'epsilon-minus', 'expires', 'max-records', 'models', 'modes', 'noise-multiplier', "
-            "'own-methods', 'records-at-least', 'strength', 'useful-at-least']",
+            "'own-methods', 'records-at-least', 'sample-rate', 'sgd-share', 'sgd-steps', 'strength', "
+            "'useful-at-least']",
         ),
         ({"max_records": 3}, "unknown key 'policy.max_records'; did you mean 'max-records'?"),
         ({"max-records": True}, "policy.max-records is True; it must be of type int"),
@@ -65,7 +66,7 @@ def test_a_table_gives_a_policy() -> None:
         (
             {"modes": ["raw", "rare"]},
             "policy.modes is ['raw', 'rare']; choose from "
-            "['raw', 'raw-gumbel', 'score', 'gradient']",
+            "['raw', 'raw-gumbel', 'score', 'gradient', 'dp-sgd']",
         ),
         ({"own-methods": "a:b"}, "policy.own-methods is 'a:b'; it must be of type list"),
     ],
@@ -123,6 +124,9 @@ def test_every_key_of_an_owners_policy_is_read() -> None:
         "noise-multiplier": 8.0,
         "answers": 3,
         "strength": 3.5,
+        "sample-rate": 0.1,
+        "sgd-steps": 50,
+        "sgd-share": 0.7,
         "records-at-least": 8000,
         "useful-at-least": 800,
         "models": ["mlp"],

@@ -434,6 +434,7 @@ def test_equal_requests_have_one_digest_and_every_field_counts() -> None:
         "head": np.zeros(3, np.float32),
         "gradient_layers": "all",
         "feature_weight": 2.0,
+        "rate": 0.5,
     }
     assert set(changes) == set(vars(plain))
     digests = {request_digest(replace(plain, **{key: value})) for key, value in changes.items()}

@@ -162,8 +162,10 @@ def charged_alone(examples: Examples, **changed: Any) -> np.ndarray:
     """What the records add together, without noise."""
     asked = request(**changed)
     known = noised.in_range(asked, examples)
-    bound_squared, rows = noised.contributions(asked, examples[known], clip=1.0)
-    assert ((rows**2).sum(axis=1) <= float(bound_squared) * (1 + 1e-12)).all()
+    added = noised.contributions(asked, examples[known], clip=1.0)
+    assert ((added.rows**2).sum(axis=1) <= float(added.bound_squared) * (1 + 1e-12)).all()
+    rows = np.zeros((len(known), added.rows.shape[1]))
+    rows[added.records] = added.rows
     return rows
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mycroft_fl.data.schema import Categories, Numbers, TableSchema
+from mycroft_fl.data.columns import Categories, Numbers
+from mycroft_fl.data.schema import TableSchema
 from mycroft_fl.errors import DataError
 from mycroft_fl.task import Task
 from mycroft_fl.task_description import read_task, write_task

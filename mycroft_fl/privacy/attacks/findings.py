@@ -32,7 +32,7 @@ from mycroft_fl.privacy.audit import membership_ceiling
 from mycroft_fl.privacy.audits import Finding
 from mycroft_fl.privacy.mechanisms import choice_price, noised_sum
 from mycroft_fl.privacy.noise import OS_ENTROPY, Noise
-from mycroft_fl.privacy.relevance import USEFUL, Target, aligned, alone, gradient_rows
+from mycroft_fl.privacy.relevance import USEFUL, Seen, Target
 
 STRENGTH, PICKS, VICTIMS, DRAWS = 4.0, 10, 60, 40
 MODELS, ACQUIRED, STEPS = 24, 60, 10
@@ -72,11 +72,11 @@ def probe_raw() -> Iterator[Finding]:
 def probe_drawn() -> Iterator[Finding]:
     """The same where records are drawn; and the strongest probe, which one record alone answers to."""
     model, train, held = _digits()
-    typical, factors, got = train.x.mean(axis=0), alone(model, held), 0
+    typical, seen, got = train.x.mean(axis=0), Seen.through(model, held), 0
     claimed = -math.expm1(-choice_price(PICKS, STRENGTH, len(held)))
     for victim in range(VICTIMS):
         probe = half_known(held.x[victim], int(held.y[victim]), typical)
-        useful = aligned(*factors, Target.of(model, probe)) > USEFUL
+        useful = seen.relevances(model.head, Target.of(model, probe)) > USEFUL
         share = drawn_share(useful, victim, PICKS, STRENGTH, DRAWS, OS_ENTROPY)
         got += round(share * DRAWS)
     least = _at_least(got, VICTIMS * DRAWS)
@@ -99,8 +99,8 @@ def probe_drawn() -> Iterator[Finding]:
 def reconstruct() -> Iterator[Finding]:
     """The features of a record from its gradient, without noise and from a noised sum."""
     model, _, held = _digits()
-    _, hidden = alone(model, held[:20])
-    rows = gradient_rows(model, held[:20], np.ones(20), 1.0)
+    through = Seen.through(model, held[:20])
+    hidden, rows = through.inputs, through.gradients(model.head, np.ones(20), 1.0)
     shape = (10, hidden.shape[1] + 1)
     seen = [
         similarity(features_within(r.reshape(shape)), h) for r, h in zip(rows, hidden, strict=True)
@@ -114,7 +114,8 @@ def reconstruct() -> Iterator[Finding]:
 def identify() -> Iterator[Finding]:
     """Which of 32 records is in a noised sum, for somebody who knows all the others."""
     model, _, held = _digits()
-    rows = gradient_rows(model, held[: CANDIDATES + 20], np.ones(CANDIDATES + 20), 1.0)
+    seen = Seen.through(model, held[: CANDIDATES + 20])
+    rows = seen.gradients(model.head, np.ones(CANDIDATES + 20), 1.0)
     truth = np.random.default_rng(0).integers(0, CANDIDATES, TRIALS)
     for multiplier, tight in ((1 / 64, 0.9), (0.5, 0.0), (2.0, 0.0)):
 
@@ -156,8 +157,9 @@ def by_noised_sums(
 ) -> Classifier:
     """The last layer after `STEPS` steps along noised sums: Gaussian DP of mu = sqrt(STEPS) / multiplier."""
     model = copy.deepcopy(model)
+    seen = Seen.through(model, acquired)
     for _ in range(STEPS):
-        rows = gradient_rows(model, acquired, np.ones(len(acquired)), 1.0)
+        rows = seen.gradients(model.head, np.ones(len(acquired)), 1.0)
         told = noised_sum(rows, Fraction(1), multiplier, noise).values
         # By a public number: the true one is private.
         load_head(model, (flat_head(model) - 2.0 * told / ACQUIRED).astype(np.float32))

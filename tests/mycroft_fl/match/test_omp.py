@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import nnls
 from sklearn.linear_model import Ridge, orthogonal_mp
@@ -100,15 +100,22 @@ def test_hard_pools_give_distinct_finite_atoms_and_fewer_than_k_only_with_a_cert
         require_certificate(rows, target, found, nonnegative)
 
 
-@pytest.mark.parametrize("name", sorted(hard_pools()))
-@pytest.mark.parametrize("nonnegative", [True, False])
-def test_the_residual_never_rises_with_k(name: str, nonnegative: bool) -> None:
+@given(
+    name=st.sampled_from(sorted(hard_pools())),
+    nonnegative=st.booleans(),
+    rule=st.sampled_from(sorted(RULES)),
+    step=st.integers(1, 9),
+)
+@settings(deadline=None, max_examples=40)
+def test_the_residual_never_rises_with_k(
+    name: str, nonnegative: bool, rule: str, step: int
+) -> None:
     rows, target = hard_pools()[name]
     shares = [
         orthogonal_matching_pursuit(
-            DenseAtoms(rows), target, k, nonnegative=nonnegative, tolerance=0.0
+            DenseAtoms(rows), target, k, nonnegative=nonnegative, rule=rule, tolerance=0.0
         ).unexplained
-        for k in (1, 2, 4, 8, 16, 32)
+        for k in range(1, 42, step)
     ]
     assert all(later <= earlier + 1e-12 for earlier, later in itertools.pairwise([1.0, *shares]))
 
@@ -130,8 +137,8 @@ def test_vanishing_atoms_are_matched_as_well_as_the_same_at_length_one() -> None
     assert small.unexplained == pytest.approx(plain.unexplained, rel=1e-5)
 
 
-@pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize("k", [1, 5, 20])
+@given(seed=st.integers(0, 10**6), k=st.sampled_from([1, 5, 20]))
+@settings(deadline=None, max_examples=20)
 def test_free_weights_agree_with_scikit_learn(seed: int, k: int) -> None:
     rows = torch.nn.functional.normalize(gaussian(200, 30, seed=seed))
     target = gaussian(30, seed=seed + 100)
@@ -143,36 +150,42 @@ def test_free_weights_agree_with_scikit_learn(seed: int, k: int) -> None:
     np.testing.assert_allclose(found.weights, path[found.indices, -1], rtol=1e-5)
 
 
-@pytest.mark.parametrize("seed", range(10))
+@given(seed=st.integers(0, 10**6))
+@example(seed=9)  # one is dropped and comes back, so that the fit is out of the order of slots
+@settings(deadline=None, max_examples=25)
 def test_the_full_support_agrees_with_nnls(seed: int) -> None:
     rows, target = gaussian(40, 25, seed=seed), gaussian(25, seed=seed + 100)
     weights, length = nnls(rows.double().numpy().T, target.double().numpy())
     found = orthogonal_matching_pursuit(DenseAtoms(rows), target, 40, tolerance=0.0)
-    assert found.unexplained * target.norm().item() == pytest.approx(length, rel=1e-6)
+    assert found.unexplained * target.norm().item() == pytest.approx(length, rel=1e-6, abs=1e-6)
+    if length < 1e-6:  # in the cone, where more than one set of weights is as good
+        return
     assert set(found.indices.tolist()) == set(np.flatnonzero(weights))
     np.testing.assert_allclose(found.weights, weights[found.indices], rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_the_weak_submodularity_bound_holds_against_brute_force(seed: int) -> None:
+@pytest.mark.parametrize("nonnegative", [True, False])
+@pytest.mark.parametrize("n", [9, 12, 15])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_weak_submodularity_bound_holds_against_brute_force(
+    n: int, seed: int, nonnegative: bool
+) -> None:
     """Elenberg et al. 2018, theorem 6: f(S_k) >= (1 - exp(-m)) f(OPT), m a sparse eigenvalue."""
-    n, d, k = 9, 10, 3
+    d, k = 10, 3
     rows = (gaussian(n, d, seed=seed) + 0.7 * gaussian(d, seed=seed + 50)).double()
     target = gaussian(d, seed=seed + 100).double()
     units = torch.nn.functional.normalize(rows)
-    least = min(
-        float(torch.linalg.eigvalsh(units[list(few)] @ units[list(few)].T)[0])
-        for few in itertools.combinations(range(n), 2 * k)
+    every = units[torch.combinations(torch.arange(n), 2 * k)]
+    least = float(torch.linalg.eigvalsh(every @ every.mT)[:, 0].min())
+    best = min(
+        best_fit(rows, target, list(few), nonnegative)
+        for few in itertools.combinations(range(n), k)
     )
-    for nonnegative in (False, True):
-        best = min(
-            best_fit(rows, target, list(few), nonnegative)
-            for few in itertools.combinations(range(n), k)
-        )
-        found = orthogonal_matching_pursuit(DenseAtoms(rows), target, k, nonnegative=nonnegative)
-        gain = 1 - found.unexplained**2
-        assert found.unexplained >= best - 1e-9
-        assert gain >= (1 - np.exp(-least)) * (1 - best**2) - 1e-12
+    found = orthogonal_matching_pursuit(DenseAtoms(rows), target, k, nonnegative=nonnegative)
+    gain = 1 - found.unexplained**2
+    assert least > 0.001  # so that the bound says something
+    assert found.unexplained >= best - 1e-9
+    assert gain >= (1 - np.exp(-least)) * (1 - best**2) - 1e-12
 
 
 @pytest.mark.parametrize("nonnegative", [True, False])
@@ -393,8 +406,8 @@ def test_a_part_below_the_rows_precision_is_found_before_none_is_said_to_help() 
 
 
 def test_a_step_that_gains_nothing_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(search_module, "_LEAST_GAIN", 2.0)
-    monkeypatch.setattr(sprint_module, "_LEAST_GAIN", 2.0)
+    monkeypatch.setattr(search_module, "LEAST_GAIN", 2.0)
+    monkeypatch.setattr(sprint_module, "LEAST_GAIN", 2.0)
     found = orthogonal_matching_pursuit(DenseAtoms(gaussian(9, 4)), gaussian(4, seed=1), 3)
     assert (found.indices.tolist(), found.stopped) == ([], "no-candidate-improves")
 

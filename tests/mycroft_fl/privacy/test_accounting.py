@@ -114,6 +114,18 @@ def test_the_order_is_fixed_by_the_budget_and_never_by_what_was_spent() -> None:
     assert limits.epsilon_with(mixed) <= 3.0
 
 
+def test_what_the_best_order_or_pld_would_still_admit_is_refused() -> None:
+    # A stopping rule must not look at what was spent to choose its order, nor be a PLD.
+    run = Spend(sgd=SgdRun(sample_rate=0.02, noise_multiplier=1.5, steps=10))
+    limits, spent = Filter.of(2.5, DELTA), list[Spend]()
+    while limits.admits(spent, run):
+        spent.append(run)
+    assert spent
+    assert epsilon_of([*spent, run], DELTA) <= 2.5
+    assert epsilon_by_pld([*spent, run], DELTA) <= 2.5
+    assert not limits.admits(spent, run)
+
+
 @pytest.mark.parametrize("at", [0, 1])
 def test_what_is_not_a_number_is_never_admitted(at: int) -> None:
     for price in (math.nan, math.inf, -1e-9):

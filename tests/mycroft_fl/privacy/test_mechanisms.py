@@ -118,6 +118,13 @@ def test_the_noise_is_never_smaller_than_what_was_paid_for(
     assert exact_rho <= Fraction(1, 2) / Fraction(noise_multiplier) ** 2 <= price(noise_multiplier)
 
 
+def test_what_leaves_is_whole_65536ths_and_hangs_on_the_source_alone() -> None:
+    rows = np.random.default_rng(2).normal(size=(40, 5))
+    first, again = (noised_sum(rows, ONE, 2.0, simulated(4)).values for _ in range(2))
+    assert np.array_equal(first, again)
+    assert np.array_equal(first * UNITS, np.round(first * UNITS))
+
+
 def test_the_sum_is_the_sum_and_the_noise_has_the_stated_size() -> None:
     rng = np.random.default_rng(1)
     rows = rng.uniform(-0.5, 0.5, size=(200, 2))

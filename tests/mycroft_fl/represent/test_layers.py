@@ -187,3 +187,13 @@ def test_all_kinds_offer_the_protocol() -> None:
     ]
     assert all(isinstance(atoms, Atoms) for atoms in kinds)
     assert [atoms.numbers for atoms in kinds] == [6, 8, 8, 6]
+
+
+def test_what_a_first_layer_sees_is_not_copied_and_what_is_mixed_up_is() -> None:
+    x, y = torch.randn(20, 1, 8, 8), torch.arange(20) % 5
+    first = gradients(mlp(), x, y, layers="all", batch_size=6).parts[0]  # type: ignore[attr-defined]
+    assert first.inputs.data_ptr() == x.data_ptr()
+    assert torch.equal(first.inputs, x.flatten(1))
+    other = gradients(mlp(), x.mT, y, layers="all", batch_size=6).parts[0]  # type: ignore[attr-defined]
+    assert other.inputs.data_ptr() != x.data_ptr()
+    assert torch.equal(other.inputs, x.mT.flatten(1))

@@ -1,0 +1,187 @@
+"""Attacks at full size on Fashion-MNIST: what each gets, beside the most that is possible.
+
+    python benchmarks/attacks.py probing    [--seeds 4] [--out benchmarks/results]
+    python benchmarks/attacks.py membership [--seeds 3]
+
+`probing`: an owner of 10,000 images, 50 asked for, strength 4; for each of 100 victims a seed the trainer
+knows the upper half of the image and its label. Share of victims handed over by the most similar 50
+(`raw`), by `raw-gumbel`, and by `raw-gumbel` where a noised count must find 860 useful records first
+(rho for epsilon 0.25 per record, add/remove, delta 1e-5); beside them the exact chance of the only
+useful record and the bounds.
+`membership`: LiRA with 32 shadow models against a model fine-tuned on 100 of 200 acquired images, by
+plain steps and by DP-SGD (Opacus, Poisson sampling) at epsilon 16, 4 and 1 per record, add/remove,
+delta 1e-5; AUC, and the ceiling from the whole privacy profile (PLD, dp-accounting).
+Cells are kept in OUT/attacks-ATTACK.jsonl; a second call goes on where the first one stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import math
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from privacy_worlds import DELTA, world_of
+from tables import keep, row, rule, stored
+from torch.nn.functional import cross_entropy
+from torch.utils.data import DataLoader, TensorDataset
+
+from mycroft_fl.examples import Examples
+from mycroft_fl.models.fitting import FineTuneSettings, Source, as_input, fine_tune
+from mycroft_fl.models.networks import Classifier
+from mycroft_fl.privacy.accounting import Filter, multiplier_for
+from mycroft_fl.privacy.attacks.membership import auc_ceiling, membership_auc, shadows
+from mycroft_fl.privacy.attacks.probing import (
+    drawn_share,
+    half_known,
+    inclusion_of_the_only_useful,
+    most_similar,
+)
+from mycroft_fl.privacy.mechanisms import UNITS, Crowd, choice_price, strength_by_count
+from mycroft_fl.privacy.noise import simulated
+from mycroft_fl.privacy.relevance import USEFUL, Target, aligned, alone
+from mycroft_fl.report.statistics import over_seeds
+
+N, PICKS, STRENGTH, CROWD = 10_000, 50, 4.0, 860
+VICTIMS, DRAWS = 100, 20
+MODELS, POOL, STEPS, BATCH = 32, 200, 150, 32
+EPSILONS = (16.0, 4.0, 1.0)
+Row = dict[str, float]
+
+
+def probing(seed: int) -> Row:
+    """Shares of victims that a trainer who knows half of each gets."""
+    world, trainer = world_of("fashion", {"big": (N - 1500, 1500)}, seed)
+    held, typical = world.owner("big"), trainer.train.x.mean(axis=0) / 255
+    pool = Examples(held.x.astype(np.float32) / 255, held.y)
+    factors, noise = alone(trainer.baseline, pool), simulated(seed)
+    crowd = Crowd(CROWD, multiplier_for(Filter.of(0.25, DELTA).rho), DELTA)
+    got: dict[str, list[float]] = {"raw, most similar": [], "raw-gumbel": [], "in a crowd": []}
+    useful_records = []
+    for victim in np.random.default_rng(seed).choice(N, VICTIMS, replace=False).tolist():
+        probe = half_known(pool.x[victim], int(pool.y[victim]), typical, seed=victim)
+        got["raw, most similar"].append(float(victim in most_similar(pool, probe, PICKS)))
+        useful = aligned(*factors, Target.of(trainer.baseline, probe)) > USEFUL
+        levels = np.where(useful, UNITS, 0).astype(np.int64)
+        strengths = {
+            "raw-gumbel": STRENGTH,
+            "in a crowd": strength_by_count(levels, STRENGTH, crowd, noise),
+        }
+        for way, strength in strengths.items():
+            got[way].append(drawn_share(useful, victim, PICKS, strength, DRAWS, noise))
+        useful_records.append(float(useful.sum()))
+    return {way: float(np.mean(shares)) for way, shares in got.items()} | {
+        "useful records, median": float(np.median(useful_records)),
+        "the only useful record, exactly": inclusion_of_the_only_useful(N, PICKS, STRENGTH),
+        "bound": -math.expm1(-choice_price(PICKS, STRENGTH, N)),
+        "among 860, exactly": inclusion_of_the_only_useful(N, PICKS, STRENGTH, CROWD - 1),
+        "bound among 860": -math.expm1(-choice_price(PICKS, STRENGTH, N, CROWD)),
+    }
+
+
+def membership(seed: int) -> Row:
+    """AUC of LiRA, plain and at each epsilon, each with its ceiling."""
+    world, trainer = world_of("fashion", {"big": (POOL - 60, 60)}, seed)
+    pool, baseline = world.owner("big"), trainer.baseline
+    settings = FineTuneSettings(STEPS, BATCH, 3e-3)
+
+    def plainly(acquired: Examples, each: int) -> Classifier:
+        return fine_tune(baseline, [Source(acquired, 1.0)], settings, seed=each)
+
+    found = {"AUC, plain": membership_auc(shadows(plainly, pool, MODELS, seed=seed)).mean}
+    for epsilon in EPSILONS:
+        multiplier = noise_for(epsilon)
+
+        def privately(acquired: Examples, each: int, multiplier: float = multiplier) -> Classifier:
+            return by_dp_sgd(baseline, acquired, multiplier, each)
+
+        told = membership_auc(shadows(privately, pool, MODELS, seed=seed))
+        found[f"AUC, epsilon {epsilon:g}"] = told.mean
+        found[f"ceiling, epsilon {epsilon:g}"] = ceiling(multiplier)
+    return found
+
+
+def noise_for(epsilon: float) -> float:
+    """The noise multiplier with which all steps cost `epsilon`, by Opacus's RDP accountant."""
+    from opacus.accountants.utils import get_noise_multiplier
+
+    return float(
+        get_noise_multiplier(
+            target_epsilon=epsilon, target_delta=DELTA, sample_rate=BATCH / (POOL // 2),
+            steps=STEPS, accountant="rdp",
+        )
+    )  # fmt: skip
+
+
+def by_dp_sgd(baseline: Classifier, acquired: Examples, multiplier: float, seed: int) -> Classifier:
+    """The whole network fine-tuned by Opacus with Poisson sampling; sums over public numbers."""
+    from opacus.grad_sample import GradSampleModule
+    from opacus.optimizers import DPOptimizer
+    from opacus.utils.uniform_sampler import UniformWithReplacementSampler
+
+    module = GradSampleModule(copy.deepcopy(baseline), loss_reduction="sum")
+    generator = torch.Generator().manual_seed(seed)
+    plain = torch.optim.SGD(module.parameters(), lr=0.5)
+    optimizer = DPOptimizer(
+        plain, noise_multiplier=multiplier, max_grad_norm=1.0, expected_batch_size=BATCH,
+        generator=generator,
+    )  # fmt: skip
+    data = TensorDataset(as_input(acquired.x), torch.from_numpy(acquired.y))
+    sampler = UniformWithReplacementSampler(
+        num_samples=len(data), sample_rate=BATCH / (POOL // 2), generator=generator, steps=STEPS
+    )
+    for x, y in DataLoader(data, batch_sampler=sampler):
+        optimizer.zero_grad()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of inputs without gradients
+            cross_entropy(module(x), y, reduction="sum").backward()
+        optimizer.step()
+    module.remove_hooks()
+    trained: Classifier = module._module
+    return trained
+
+
+def ceiling(multiplier: float) -> float:
+    """The best AUC that the run's exact privacy profile allows."""
+    from dp_accounting import GaussianDpEvent, PoissonSampledDpEvent, SelfComposedDpEvent
+    from dp_accounting.pld import PLDAccountant
+
+    accountant, step = PLDAccountant(), GaussianDpEvent(multiplier)
+    sampled = PoissonSampledDpEvent(BATCH / (POOL // 2), step)
+    accountant.compose(SelfComposedDpEvent(sampled, STEPS))
+    epsilons = np.linspace(0, 12, 61)
+    return auc_ceiling(epsilons, np.array([accountant.get_delta(each) for each in epsilons]))
+
+
+ATTACKS: dict[str, Callable[[int], Row]] = {"probing": probing, "membership": membership}
+
+
+def main() -> None:
+    """Run what is missing, then print means with 95 % intervals over seeds."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("attack", choices=list(ATTACKS))
+    parser.add_argument("--seeds", type=int, default=4)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    store = given.out / f"attacks-{given.attack}.jsonl"
+    for seed in range(given.seeds):
+        if str(seed) not in stored(store):
+            keep(store, str(seed), ATTACKS[given.attack](seed))
+            print(f"seed {seed} of {given.seeds}", flush=True)
+    found = [stored(store)[str(seed)] for seed in range(given.seeds)]
+    print(row([given.attack, "mean", "±"]))
+    print(rule(3))
+    for way in found[0]:
+        told = over_seeds([each[way] for each in found])
+        print(row([way, f"{told.mean:.3f}", f"{told.half_width:.3f}"]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,195 @@
+"""What privacy costs: utility, ranking and attacks along epsilon.
+
+An answer without noise has no epsilon. It is drawn as a line of its own, or in a strip of its own,
+and never as an epsilon without bounds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+from scipy import stats
+
+from mycroft_fl.report.drawing import (
+    GREY,
+    INK,
+    Plot,
+    canvas,
+    finished,
+    legend_below,
+    look,
+    shortened,
+    style,
+)  # fmt: skip
+from mycroft_fl.report.study_cells import (
+    POLICY_EPSILON,
+    a_seed_each,
+    epsilon_of,
+    estimate,
+    kind_of,
+    kinds_of,
+    measure,
+    place_of,
+    places_of,
+    written,
+)  # fmt: skip
+from mycroft_fl.report.study_plots import WITHOUT_NOISE, draw_band, reference, scale_along
+from mycroft_fl.study_folder import DONE, Row, Study
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One quantity along epsilon: its column, what it is called, and what it is multiplied by."""
+
+    name: str
+    label: str
+    title: str
+    factor: float
+    level: float | None
+    level_label: str
+
+
+ALONG_EPSILON = (
+    Measured("hard", "accuracy on the failures, %", "Utility", 100, None, ""),
+    Measured("tau", "Kendall's tau of the ranking", "Ranking", 1, 0, "a ranking by chance"),
+    Measured("auc", "AUC of the attack", "Attack", 1, 0.5, "guessing"),
+)
+
+
+def privacy_plots(study: Study) -> list[Plot]:
+    """Utility, tau and AUC along epsilon, where several were tried."""
+    rows = [row for row in study.rows if row["status"] == DONE]
+    noised = {epsilon_of(row) for row in rows if row.get("epsilon") is not None}
+    plots: list[Plot] = []
+    with look():
+        if len(noised) > 1:
+            for measured in ALONG_EPSILON:
+                if measured.name == "hard" and any(
+                    axis.key == POLICY_EPSILON for axis in study.axes
+                ):
+                    continue  # the study's own panels run along it already
+                plots += _along_epsilon(study, rows, measured)
+    return plots
+
+
+def ceiling(mu: float) -> float:
+    """The largest AUC of any attack on a mu-GDP release: Phi(mu / sqrt 2) (Dong et al. 2022)."""
+    return float(stats.norm.cdf(mu / math.sqrt(2)))
+
+
+def _along_epsilon(study: Study, rows: Sequence[Row], measured: Measured) -> list[Plot]:
+    plots: list[Plot] = []
+    for place in places_of(study, rows):
+        mine = [
+            row
+            for row in rows
+            if place_of(study, row) == place and row.get(measured.name) is not None
+        ]
+        noised = [row for row in mine if row.get("epsilon") is not None]
+        epsilons = sorted({epsilon_of(row) for row in noised})
+        if len(epsilons) < 2:
+            continue
+        figure, axes = canvas(3.6)
+        _curves(study, axes, mine, epsilons, measured)
+        if measured.name == "auc":
+            _draw_ceiling(axes, noised, epsilons)
+        if measured.level is not None:
+            axes.axhline(
+                measured.level,
+                color=GREY,
+                linewidth=1,
+                linestyle=(0, (1, 2)),
+                label=measured.level_label,
+            )
+        scale_along(axes, epsilons)
+        axes.set_xlabel("epsilon per unit, at the owner's delta")
+        axes.set_ylabel(measured.label)
+        axes.yaxis.set_major_locator(MaxNLocator(6))
+        axes.set_title(shortened(f"{measured.title}: {place}".strip(": "), 44))
+        legend_below(figure)
+        plots.append(
+            finished(
+                figure,
+                f"epsilon-{measured.name}-{len(plots) + 1}",
+                f"{measured.title} against epsilon; mean and 95 % band over seeds. What is answered without "
+                "noise has no epsilon and is a line of its own."
+                + (" No attack can do better than the ceiling." if measured.name == "auc" else ""),
+                f"{measured.label} by epsilon: " + _in_words(study, mine, epsilons, measured),
+            )
+        )
+    return plots
+
+
+def _curves(
+    study: Study, axes: Axes, rows: Sequence[Row], epsilons: list[float], measured: Measured
+) -> None:
+    for number, kind in enumerate(kinds_of(study, study.rows)):
+        own = [row for row in rows if kind_of(study, row) == kind]
+        if not own:
+            continue
+        noised = [row for row in own if row.get("epsilon") is not None]
+        if noised:
+            points = [
+                (
+                    epsilon,
+                    estimate(
+                        [r for r in noised if epsilon_of(r) == epsilon], measure(measured.name)
+                    ),
+                )
+                for epsilon in epsilons
+            ]
+            draw_band(axes, points, style(number), shortened(kind), measured.factor)
+            continue
+        found = estimate(a_seed_each(own), measure(measured.name))
+        if found is not None:
+            flat = [(epsilon, found) for epsilon in epsilons]
+            look_of = style(number) | {"marker": "none", "linestyle": WITHOUT_NOISE}
+            draw_band(axes, flat, look_of, f"{shortened(kind)}: no epsilon", measured.factor)
+    if measured.name == "hard":
+        found = reference(rows, "own_hard_set_hard")
+        if found is not None:
+            flat = [(epsilon, found) for epsilon in epsilons]
+            look_of = {"color": INK, "linestyle": (0, (5, 1.5)), "linewidth": 1.2}
+            draw_band(axes, flat, look_of, "own hard set", measured.factor)
+
+
+def _draw_ceiling(axes: Axes, rows: Sequence[Row], epsilons: list[float]) -> None:
+    tops = []
+    for epsilon in epsilons:
+        mus = [
+            row["mu"] for row in rows if epsilon_of(row) == epsilon and row.get("mu") is not None
+        ]
+        if mus:
+            tops.append((epsilon, ceiling(max(mus))))
+    if tops:
+        axes.plot(
+            [at for at, _ in tops], [top for _, top in tops],
+            color=INK, linewidth=1.4, label="ceiling, Phi(mu / sqrt 2)",
+        )  # fmt: skip
+
+
+def _in_words(
+    study: Study, rows: Sequence[Row], epsilons: Sequence[float], measured: Measured
+) -> str:
+    said = []
+    for kind in kinds_of(study, rows):
+        own = [row for row in rows if kind_of(study, row) == kind]
+        noised = [row for row in own if row.get("epsilon") is not None]
+        if not noised:
+            found = estimate(a_seed_each(own), measure(measured.name))
+            said.append(
+                f"{kind}, without noise: {written(found, factor=measured.factor, digits=2)}"
+            )
+            continue
+        for epsilon in epsilons:
+            found = estimate(
+                [r for r in noised if epsilon_of(r) == epsilon], measure(measured.name)
+            )
+            if found is not None:
+                figure = written(found, factor=measured.factor, digits=2)
+                said.append(f"{kind} at epsilon {epsilon:g}: {figure}")
+    return "; ".join(said)

@@ -1,0 +1,46 @@
+"""Gradients by parameters that no factors hold: rows, randomly projected where they are long."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.func import functional_call, grad, vmap
+from torch.nn.functional import cross_entropy
+
+_ROWS = 64  # examples whose rows are built at once
+_SLICE = 4096  # numbers of a gradient that are projected at once
+
+
+def projected_rows(
+    model: nn.Module, names: list[str], x: Tensor, y: Tensor, projection: int, seed: int
+) -> Float[Tensor, "b d"]:
+    """The gradients by the named parameters, one row an example, projected where they are long."""
+    every = dict(model.named_parameters())
+    some = {name: every[name].detach() for name in names}
+
+    def loss(parameters: dict[str, Tensor], one: Tensor, label: Tensor) -> Tensor:
+        result: Tensor = cross_entropy(
+            functional_call(model, parameters, (one[None],)), label[None].long()
+        )
+        return result
+
+    each = vmap(grad(loss), in_dims=(None, 0, 0))
+    rows = []
+    for start in range(0, len(x), _ROWS):
+        found = each(some, x[start : start + _ROWS], y[start : start + _ROWS])
+        long = torch.cat([found[name].detach().flatten(1) for name in names], dim=1)
+        rows.append(_projected(long, projection, seed))
+    return torch.cat(rows)
+
+
+def _projected(rows: Float[Tensor, "b d"], width: int, seed: int) -> Float[Tensor, "b width"]:
+    """Rows times a matrix of random signs, drawn anew from the seed slice by slice."""
+    if rows.shape[1] <= width:
+        return rows
+    generator = torch.Generator().manual_seed(seed)
+    total = rows.new_zeros(len(rows), width)
+    for piece in torch.split(rows, _SLICE, dim=1):
+        bits = torch.randint(0, 2, (piece.shape[1], width), generator=generator, dtype=torch.int8)
+        total.addmm_(piece, bits.to(rows).mul_(2).sub_(1))
+    return total.div_(width**0.5)

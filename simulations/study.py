@@ -1,0 +1,38 @@
+"""A study: a grid of runs, computed where they are missing and kept one by one."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TextIO
+
+from simulations.cells import planned
+from simulations.study_file import load_study
+from simulations.study_progress import StudyProgress
+from simulations.study_store import StudyStore
+from simulations.workers import Force, computed
+
+
+def run_study(
+    asked_for: str | Path,
+    folder: Path,
+    force: Force,
+    *,
+    retry: bool = False,
+    stream: TextIO = sys.stderr,
+) -> StudyStore:
+    """Run what `folder` lacks of the study called, or in the file, `asked_for`.
+
+    Every finished cell is on disk before the next begins. `retry` computes failed cells again.
+    Raises `InputError` before anything runs, for whatever is wrong with the study or the folder.
+    """
+    study = load_study(asked_for)
+    cells = planned(study)
+    with StudyStore.opened(folder, study, cells, retry=retry) as store:
+        missing = store.missing()
+        progress = StudyProgress(len(missing) + store.finished(), store.finished(), stream)
+        progress.begin()
+        for cell, outcome in computed(missing, force, store.scratch):
+            store.add(cell, outcome)
+            progress.on(outcome)
+    return store
