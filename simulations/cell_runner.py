@@ -16,10 +16,10 @@ from typing import Any
 import torch
 
 from mycroft_fl.errors import MycroftError
+from mycroft_fl.progress_lines import PACKAGES
 from mycroft_fl.study_folder import DONE, FAILED
 from simulations.cells import Cell
 from simulations.measures import measures
-from simulations.progress import PACKAGES
 from simulations.run import run
 from simulations.sharing import sharing
 from simulations.simulation import Simulation

@@ -17,8 +17,9 @@ from mycroft_fl.errors import EngineFailed
 from mycroft_fl.study_folder import FAILED
 from simulations.cell_runner import CellRunner, Outcome
 from simulations.cells import Cell
-from simulations.engine import ENDINGS, ENVIRONMENT, THREADS, private_folder
+from simulations.engine import ENDINGS, THREADS, private_folder
 from simulations.processes import MARKER, answering, leave, watched
+from strategies.flower_commands import ENVIRONMENT
 
 TRIES = 2  # of a cell whose worker died: the machine may have been short of memory for a moment
 OBJECT_STORE = 80_000_000  # bytes; only cells and their results pass through it
