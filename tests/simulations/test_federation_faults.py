@@ -171,7 +171,8 @@ def tree(made: Federation, process: str) -> list[psutil.Process]:
 
 
 def halt(made: Federation, process: str) -> list[psutil.Process]:
-    halted = tree(made, process)
+    """Halt a process; of a vault the one with the data, while the one at the socket goes on."""
+    halted = tree(made, process)[1 if process.startswith("vault-") else 0 :]
     for each in halted:
         each.send_signal(signal.SIGSTOP)
     return halted
