@@ -345,6 +345,7 @@ def test_an_expired_certificate_is_said_on_both_sides(made, tmp_path) -> None:
     ):
         command += [f"--ssl-{option}", str(tmp_path / name)]
     made.launch("expired", [*command, "--enable-supernode-auth"])
+    own = made.processes.pop("supernode-a")
     made.start_supernode(
         "a", superlink=f"127.0.0.1:{port}", root_certificates=str(tmp_path / CA_CERTIFICATE),
         max_retries="3",
@@ -354,6 +355,7 @@ def test_an_expired_certificate_is_said_on_both_sides(made, tmp_path) -> None:
     finally:
         made.kill("supernode-a")
         made.kill("expired")
+        made.processes["supernode-a"] = own
     certify(made.trainer.certs, [made.trainer.host], days=-1)
     try:
         with (tmp_path / "said").open("w") as output:
