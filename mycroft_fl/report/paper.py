@@ -22,9 +22,9 @@ class Claim:
     """A claim of the paper: its figures as printed, and which of our cells answer it.
 
     Ours are the cells of `part` in which `axis` is `first` against those in which it is `second`,
-    all else equal. `expected` is what the paper finds: `more`, `less`, `alike`, or `open` where
-    it gives nothing to compare with; `near` is how many points apart two figures may be to be alike.
-    `measure` is the column compared, a share.
+    all else equal. `expected` is what the paper finds: `more`, `less`, `alike` (within `near`
+    points), `reaches` (no more than `near` points below), or `open` where it gives nothing to
+    compare with. `measure` is the column compared, a share.
     """
 
     claim: str
@@ -127,6 +127,8 @@ def verdict(claim: Claim, ours: Sequence[Ours]) -> str:
 
 
 def _agrees(claim: Claim, difference: Estimate) -> bool:
+    if claim.expected == "reaches":
+        return 100 * (difference.mean - difference.half_width) >= -claim.near
     if claim.expected == "alike":
         return 100 * (abs(difference.mean) + difference.half_width) <= claim.near
     sign = 1 if claim.expected == "more" else -1
@@ -134,6 +136,8 @@ def _agrees(claim: Claim, difference: Estimate) -> bool:
 
 
 def _contradicts(claim: Claim, difference: Estimate) -> bool:
+    if claim.expected == "reaches":
+        return 100 * (difference.mean + difference.half_width) < -claim.near
     if claim.expected == "alike":
         return 100 * (abs(difference.mean) - difference.half_width) > claim.near
     sign = 1 if claim.expected == "more" else -1
