@@ -3,10 +3,12 @@
     python benchmarks/study.py [--jobs 2] [--seeds 4] [--budgets 40,80] [--study FILE]
 
 The study is eight cells a seed on rotated-digits (four methods, two budgets, one selection each), or
-the one in FILE. `overhead`: wall-clock and processor time of a study in one process, from its first
-to its last cell, less that of the runs alone, a cell. `sharing`: processor time of the runs of one
-seed, with and without what they share. `speed`: wall-clock of the whole command's work with one job and with
-`--jobs`, Ray's start included, and without it. The machine must have nothing else to do.
+the one in FILE.
+`overhead`: wall-clock and processor time of a study in one process, from its first to its last cell,
+less that of the runs alone, a cell.
+`sharing`: processor time of the runs of one seed, with and without what they share.
+`speed`: wall-clock with one job and with `--jobs`, with and without Ray's start.
+The machine must have nothing else to do.
 """
 
 from __future__ import annotations

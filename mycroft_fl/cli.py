@@ -19,6 +19,7 @@ from mycroft_fl.commands.report import report
 from mycroft_fl.commands.select import select
 from mycroft_fl.commands.simulate import simulate
 from mycroft_fl.commands.study import study
+from mycroft_fl.commands.tensorboard import tensorboard
 from mycroft_fl.commands.trainer import trainer
 from mycroft_fl.errors import InputError, MycroftError
 
@@ -37,6 +38,7 @@ def cli(context: click.Context) -> None:
 
 cli.add_command(simulate)
 cli.add_command(study)
+cli.add_command(tensorboard)
 cli.add_command(select)
 cli.add_command(report)
 cli.add_command(show_ledger)

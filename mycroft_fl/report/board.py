@@ -1,0 +1,119 @@
+"""A run's result for TensorBoard: accuracies by round, settings beside what they led to, metadata."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from mycroft_fl.errors import DataError, SettingError
+from mycroft_fl.report.schema import check_result
+from mycroft_fl.study_folder import CELLS, DONE, PART, as_field, is_study, read_study
+
+REFERENCES = ("baseline", "control", "own_hard_set", "random", "final")
+METADATA = ("scenario", "method", "engine", "seed", "settings", "environment", "warnings")
+SAFE = re.compile(r"[^A-Za-z0-9=.,_-]")
+LONGEST = 200  # of a run's name, which becomes a folder's
+Result = Mapping[str, Any]
+
+
+def check_board() -> None:
+    """`SettingError` where TensorBoard is not installed."""
+    try:
+        import tensorboard  # noqa: F401
+    except ImportError as error:
+        raise SettingError(
+            "this needs TensorBoard: pip install 'mycroft-fl[tensorboard]'"
+        ) from error
+
+
+def write_board(result: Result, folder: Path, name: str) -> None:
+    """Write a result as TensorBoard's run `name` below `folder`; an earlier one of that name goes.
+
+    Under Scalars: accuracy on the failures and the whole test, and what was disclosed, by round (step);
+    each reference at step 0. Under HParams: the settings, with the final figures. Under Text: what
+    Flower calls a run's metadata: its app and settings, and with what it was computed.
+    """
+    check_board()
+    from torch.utils.tensorboard import SummaryWriter
+    from torch.utils.tensorboard.summary import hparams
+
+    place = folder / name
+    for old in place.glob("events.out.tfevents.*"):
+        old.unlink()
+    with SummaryWriter(str(place)) as writer:
+        for tag, step, value in scalars(result):
+            writer.add_scalar(tag, value, step)
+        reached = final_figures(result)
+        for part in hparams(settings(result), reached):
+            writer.file_writer.add_summary(part)
+        for tag, value in reached.items():
+            writer.add_scalar(tag, value, 0)
+        told = json.dumps({key: result[key] for key in METADATA}, indent=2)
+        writer.add_text("run", "\n".join(f"    {line}" for line in told.splitlines()))
+
+
+def boards(folder: Path) -> Iterator[tuple[str, Result]]:
+    """Name and result of the run in `folder`, or of every finished cell of the study there.
+
+    Raises `DataError` where there is neither, or what there is cannot be read.
+    """
+    if not is_study(folder):
+        yield folder.name, _result(folder)
+        return
+    study = read_study(folder)
+    for row in study.rows:
+        if row["status"] == DONE:
+            told = [f"{axis.key}={as_field(row[axis.key])}" for axis in study.axes if row[axis.key]]
+            name = SAFE.sub(
+                "_", ",".join([*filter(None, [row[PART]]), *told, f"seed={row['seed']}"])
+            )
+            yield name[:LONGEST], _result(folder / CELLS / row["digest"])
+
+
+def _result(folder: Path) -> Result:
+    try:
+        result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{folder} holds neither a finished run nor a study: {error}; give such a folder"
+        ) from error
+    check_result(result)
+    return dict(result)
+
+
+def scalars(result: Result) -> Iterator[tuple[str, int, float]]:
+    """Tag, round and value of everything that has a course over rounds, references at round 0."""
+    for name in REFERENCES:
+        for key in ("hard", "test"):
+            if result[name][key] is not None:
+                yield f"{name}/{key}", 0, result[name][key]
+    disclosed = 0
+    for record in result["rounds"]:
+        disclosed += record["disclosed"]
+        for key in ("hard", "test"):
+            if record[key] is not None:
+                yield f"rounds/{key}", record["round"], record[key]
+        yield "rounds/disclosed", record["round"], disclosed
+        yield "rounds/seconds", record["round"], record["seconds"]
+
+
+def settings(result: Result) -> dict[str, bool | int | float | str]:
+    """The settings as TensorBoard takes them: what is no number or word is JSON."""
+    told = {"scenario": result["scenario"], "engine": result["engine"], **result["settings"]}
+    return {
+        key: value if isinstance(value, bool | int | float | str) else json.dumps(value)
+        for key, value in told.items()
+    }
+
+
+def final_figures(result: Result) -> dict[str, float]:
+    """What a run is judged by."""
+    found = {f"hparam/{key}": result["final"][key] for key in ("hard", "test")}
+    rival = result["own_hard_set"]["hard"]
+    if found["hparam/hard"] is not None and rival is not None:
+        found["hparam/over_own_hard_set"] = found["hparam/hard"] - rival
+    found["hparam/disclosed"] = result["disclosed"]
+    return {key: float(value) for key, value in found.items() if value is not None}
