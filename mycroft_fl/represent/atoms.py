@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mycroft_fl.errors import DataError
 
+_CACHED = 2**17  # 1 MiB in float64
 _BLOCK_NUMBERS = 2**22  # 32 MiB in float64: what a block's temporary may take
 
 
@@ -171,5 +172,8 @@ def scaled(rows: Float[Tensor, "t d"], scale: Float[Tensor, " t"] | None) -> Flo
 
 def squared_row_norms(rows: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
     """In float64, where the square of a vanishing gradient is still above zero."""
-    norms: Tensor = torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64)
+    norms = torch.empty(len(rows), dtype=torch.float64, device=rows.device)
+    # Blocks that stay in a processor's cache: a copy in float64 of all would take twice the atoms.
+    for block in blocks(len(rows), rows.shape[1], _CACHED if rows.device.type == "cpu" else None):
+        torch.linalg.vector_norm(rows[block], dim=1, dtype=torch.float64, out=norms[block])
     return norms.square_()
