@@ -32,7 +32,11 @@ def run_study(
         missing = store.missing()
         progress = StudyProgress(len(missing) + store.finished(), store.finished(), stream)
         progress.begin()
-        for cell, outcome in computed(missing, force, store.scratch):
-            store.add(cell, outcome)
-            progress.on(outcome)
+        try:
+            for cell, outcome in computed(missing, force, store.scratch):
+                store.add(cell, outcome)
+                progress.on(outcome)
+        except (KeyboardInterrupt, SystemExit):
+            progress.stopped()
+            raise
     return store

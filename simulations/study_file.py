@@ -10,7 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from mycroft_fl.config import RunConfig, suggestion
+from mycroft_fl.config import RunConfig, check_setting, suggestion
 from mycroft_fl.errors import SettingError, StudyError
 from mycroft_fl.strict_toml import Table
 from mycroft_fl.study_folder import PART, Axis
@@ -198,7 +198,7 @@ def _check_values(table: Table, key: str, values: list[Any]) -> None:
             raise table.wrong(key, f"holds {value}; give a finite number")
         if key in settings:
             try:
-                RunConfig.from_settings({key: value})
+                check_setting(key, value)
             except SettingError as error:
                 raise table.wrong(key, f"does not fit: {error}") from error
         if key == ENGINE and value not in ENGINES:
@@ -213,7 +213,7 @@ def _check_scenarios(table: Table, values: list[Any], base: Path) -> None:
         if value not in packaged and not _is_file(base / Path(value).expanduser()):
             raise table.wrong(
                 SCENARIO,
-                f"holds '{value}', which is neither a packaged scenario nor a file at "
+                f"holds '{value}', but there is no packaged scenario of that name and no file "
                 f"{base / value}{suggestion(value, packaged)}",
             )
 

@@ -43,6 +43,13 @@ class StudyProgress:
                 f"{self.before + self._done} of {self.total} cells{self._rest(now)}", end=end
             )
 
+    def stopped(self) -> None:
+        """Somebody has ended the study before its end."""
+        self._line(
+            f"{self.before + self._done} of {self.total} cells are kept; the same command goes on",
+            end="\n",
+        )
+
     def _rest(self, now: float) -> str:
         left = self.total - self.before - self._done
         spent = now - self._since

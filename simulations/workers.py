@@ -23,8 +23,9 @@ from strategies.flower_commands import ENVIRONMENT
 
 TRIES = 2  # of a cell whose worker died: the machine may have been short of memory for a moment
 OBJECT_STORE = 80_000_000  # bytes; only cells and their results pass through it
-# Ray would say at every start that a later version will leave a card visible to who asks for none.
-QUIET = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+# Ray would say at every start that a later version leaves a card visible to who asks for none, and its
+# workers would give way to whatever else runs.
+FOR_RAY = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0", "RAY_worker_niceness": "0"}
 Finished = Iterator[tuple[Cell, Outcome]]
 
 
@@ -128,11 +129,11 @@ def _ray(force: Force) -> Iterator[Any]:
     with private_folder() as folder:
         environment = {
             **ENVIRONMENT,
-            **QUIET,
+            **FOR_RAY,
             **dict.fromkeys(THREADS, str(force.threads)),
             **dict.fromkeys((MARKER, "RAY_TMPDIR", "TMPDIR"), str(folder)),
         }
-        with _environment(environment if force.ray is None else QUIET):
+        with _environment(environment if force.ray is None else FOR_RAY):
             import ray
 
             with watched(folder, {**os.environ, MARKER: str(folder)}):

@@ -1,0 +1,236 @@
+"""`mycroft-fl study`: what it prints, how it ends, and that nothing of it stays behind."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from click.testing import CliRunner
+
+from mycroft_fl.cli import cli
+from mycroft_fl.errors import MycroftError
+
+SCENARIO = """
+dataset = "digits"
+[groups.upright]
+[groups.rotated]
+classes = [2, 3, 4, 5, 7]
+transform = "rotate-180"
+[trainer]
+train = { upright = 100 }
+validation = { upright = 40, rotated = 40 }
+test = { upright = 20, rotated = 20 }
+[[owners]]
+name = "a"
+holds = { rotated = 20, upright = 20 }
+[[owners]]
+name = "b"
+holds = { upright = 30 }
+[run]
+budget = 20
+pilot-per-owner = 5
+num-rounds = 2
+fit.epochs = 3
+fine-tune.steps = 10
+scoring.repeats = 1
+"""
+STUDY = """
+title = "Small"
+seeds = 2
+[grid]
+scenario = "small.toml"
+method = ["features", "random"]
+budget = [10, 20]
+"""
+MAIN = "from mycroft_fl.cli import main; main()"
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch):
+    (tmp_path / "small.toml").write_text(SCENARIO)
+    (tmp_path / "mine.toml").write_text(STUDY)
+    monkeypatch.chdir(tmp_path)
+    return "mine.toml"
+
+
+def told(*arguments, code=0):
+    result = CliRunner().invoke(cli, ["study", *map(str, arguments)])
+    if code == 0 and result.exception:
+        raise result.exception
+    return result
+
+
+def table(folder):
+    with (Path(folder) / "cells.csv").open() as file:
+        return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
+
+
+def test_packaged_studies_are_listed_with_their_titles():
+    lines = told("--list").output.splitlines()
+    assert [line.split()[0] for line in lines[1:]] == sorted(line.split()[0] for line in lines[1:])
+    assert any(line.startswith("paper ") and "comparisons" in line for line in lines)
+
+
+def test_a_dry_run_counts_cells_and_leaves_nothing(study, tmp_path):
+    before = sorted(tmp_path.iterdir())
+    assert told(study, "--dry-run").output == "Small: 8 cells, 2 seeds\n"
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_the_packaged_studies_are_whole(capsys):
+    assert "940 cells" in told("paper", "--dry-run").output
+
+
+def test_results_go_to_a_folder_of_the_study_s_name(study, tmp_path):
+    output = told(study, "--jobs", 1).output
+    assert f"All of it is in {tmp_path / 'studies' / 'mine'}" in output
+    assert "method features, budget 10" in output
+    assert len(table(tmp_path / "studies" / "mine")) == 8
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "name a study"),
+        (["nowhere.toml"], "no study 'nowhere.toml'"),
+        (["mine.toml", "--jobs", "0"], "--jobs is 0"),
+        (["mine.toml", "--ray", "127.0.0.1:1"], "--ray needs --jobs"),
+    ],
+)
+def test_bad_input_is_said(study, arguments, message):
+    error = told(*arguments, code=2).exception
+    assert isinstance(error, MycroftError)
+    assert message in str(error)
+
+
+def test_a_study_of_which_every_cell_failed_has_failed(study, tmp_path, monkeypatch):
+    from simulations import cell_runner
+
+    monkeypatch.setattr(cell_runner, "run", lambda simulation: 1 / 0)
+    error = told(study, "--jobs", 1, code=1).exception
+    assert "every cell failed" in str(error)
+    assert {row["reason"] for row in table(tmp_path / "studies" / "mine")} == {
+        "ZeroDivisionError: division by zero"
+    }
+
+
+def begun(study, out, *options):
+    """The command in a process group of its own."""
+    command = [sys.executable, "-c", MAIN, "study", study, "--out", str(out), *options]
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def wait_for_cells(out, count, process):
+    deadline = time.monotonic() + 240
+    while len(list((out / "cells").glob("[0-9a-f]*"))) < count:
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def family(process):
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("jobs", ["1", "2"])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_ended_at_any_moment_it_leaves_no_process_and_goes_on_to_the_same_table(
+    study, tmp_path, jobs, how
+):
+    told(study, "--jobs", 1, "--out", tmp_path / "whole")
+    out = tmp_path / "out"
+    process = begun(study, out, "--jobs", jobs)
+    wait_for_cells(out, 2, process)
+    children = family(process)
+    kept = {
+        cell.name: (cell / "cell.json").stat().st_mtime_ns
+        for cell in (out / "cells").glob("[0-9a-f]*")
+    }
+    os.kill(process.pid, how)
+    process.wait(timeout=60)
+    process.stderr.close()
+    assert (len(children) > 1) == (jobs == "2")
+    _, alive = psutil.wait_procs(children, timeout=30)
+    assert not alive
+    told(study, "--jobs", 1, "--out", out)
+    assert table(out) == table(tmp_path / "whole")
+    for name, written in kept.items():
+        assert (out / "cells" / name / "cell.json").stat().st_mtime_ns == written
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_costs_one_cell_and_not_the_study(study, tmp_path):
+    Path("deadly.py").write_text(
+        "import os\nimport numpy as np\n\n\ndef leave(candidates, query, k):\n    os._exit(9)\n"
+    )
+    Path(study).write_text(
+        STUDY.replace('"random"]', '"deadly:leave"]').replace("[10, 20]", "[10]")
+    )
+    out = tmp_path / "out"
+    process = begun(study, out, "--jobs", "2")
+    errors = process.communicate(timeout=300)[1]
+    assert process.returncode == 0, errors
+    rows = {(row["method"], row["status"]) for row in table(out)}
+    assert rows == {("features", "done"), ("deadly:leave", "failed")}
+    assert all(
+        "its worker died 2 times" in r["reason"] for r in table(out) if r["status"] == "failed"
+    )
+
+
+@pytest.mark.slow
+def test_a_cluster_s_workers_give_the_same_table(study, tmp_path):
+    """A cluster of one node, found by its address."""
+    import ray
+
+    told(study, "--jobs", 1, "--out", tmp_path / "whole")
+    cluster = ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    try:
+        address = cluster.address_info["gcs_address"]
+        process = begun(study, tmp_path / "out", "--jobs", "2", "--ray", address)
+        errors = process.communicate(timeout=300)[1]
+        assert process.returncode == 0, errors
+    finally:
+        ray.shutdown()
+    assert table(tmp_path / "out") == table(tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_an_address_at_which_nobody_answers_is_said(study, tmp_path):
+    process = begun(study, tmp_path / "out", "--jobs", "2", "--ray", "127.0.0.1:9")
+    errors = process.communicate(timeout=300)[1]
+    assert process.returncode == 1
+    assert "Ray does not start or answer at 127.0.0.1:9" in errors
+
+
+@pytest.mark.slow
+def test_cells_of_both_engines_give_the_same_figures(study, tmp_path):
+    Path(study).write_text(
+        'seeds = 1\n[grid]\nscenario = "small.toml"\nmethod = "features"\n'
+        'engine = ["in-process", "flower"]\n'
+    )
+    out = tmp_path / "out"
+    process = begun(study, out, "--jobs", "2")
+    errors = process.communicate(timeout=500)[1]
+    assert process.returncode == 0, errors
+    one, other = (
+        {k: v for k, v in row.items() if k not in ("engine", "digest")} for row in table(out)
+    )
+    assert one == other
+    assert {json.loads(f.read_text())["engine"] for f in out.glob("cells/*/result.json")} == {
+        "in-process", "flower",
+    }  # fmt: skip
