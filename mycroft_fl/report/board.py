@@ -37,9 +37,9 @@ def write_board(result: Result, folder: Path, name: str) -> None:
     Flower calls a run's metadata: its app and settings, and with what it was computed.
     """
     check_board()
-    from torch.utils.tensorboard import SummaryWriter
-    from torch.utils.tensorboard.summary import hparams
+    from torch.utils.tensorboard import SummaryWriter, summary
 
+    hparams: Any = summary.hparams  # torch does not type it
     place = folder / name
     for old in place.glob("events.out.tfevents.*"):
         old.unlink()
