@@ -33,6 +33,9 @@ bench: $(READY)  ## every table of benchmarks/, hours on two cores; goes on wher
 	$(BIN)/python benchmarks/acquisition.py scarce-fashion --table methods
 	$(BIN)/python benchmarks/acquisition.py scarce-cifar10 --table methods
 	$(BIN)/python benchmarks/selection.py
+	$(BIN)/python benchmarks/intrusion.py
+	$(BIN)/python benchmarks/tasks.py spurious
+	$(BIN)/python benchmarks/embedding_memory.py
 	$(BIN)/python benchmarks/selection.py --table choices
 
 clean:  ## remove the environment and every cache

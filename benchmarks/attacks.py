@@ -43,7 +43,7 @@ from mycroft_fl.privacy.attacks.probing import (
 )
 from mycroft_fl.privacy.mechanisms import UNITS, Crowd, choice_price, strength_by_count
 from mycroft_fl.privacy.noise import simulated
-from mycroft_fl.privacy.relevance import USEFUL, Target, aligned, alone
+from mycroft_fl.privacy.relevance import USEFUL, Seen, Target
 from mycroft_fl.report.statistics import over_seeds
 
 N, PICKS, STRENGTH, CROWD = 10_000, 50, 4.0, 860
@@ -58,14 +58,15 @@ def probing(seed: int) -> Row:
     world, trainer = world_of("fashion", {"big": (N - 1500, 1500)}, seed)
     held, typical = world.owner("big"), trainer.train.x.mean(axis=0) / 255
     pool = Examples(held.x.astype(np.float32) / 255, held.y)
-    factors, noise = alone(trainer.baseline, pool), simulated(seed)
+    seen, noise = Seen.through(trainer.baseline, pool), simulated(seed)
     crowd = Crowd(CROWD, multiplier_for(Filter.of(0.25, DELTA).rho), DELTA)
     got: dict[str, list[float]] = {"raw, most similar": [], "raw-gumbel": [], "in a crowd": []}
     useful_records = []
     for victim in np.random.default_rng(seed).choice(N, VICTIMS, replace=False).tolist():
         probe = half_known(pool.x[victim], int(pool.y[victim]), typical, seed=victim)
         got["raw, most similar"].append(float(victim in most_similar(pool, probe, PICKS)))
-        useful = aligned(*factors, Target.of(trainer.baseline, probe)) > USEFUL
+        target = Target.of(trainer.baseline, probe)
+        useful = seen.relevances(trainer.baseline.head, target) > USEFUL
         levels = np.where(useful, UNITS, 0).astype(np.int64)
         strengths = {
             "raw-gumbel": STRENGTH,

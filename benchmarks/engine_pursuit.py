@@ -102,7 +102,7 @@ def _row(
 ) -> None:  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        ours(), peer()  # once for nothing: what is loaded at first use is no one's cost
+        # Also once for nothing: what is loaded at first use is no one's cost.
         megabytes = [extra_megabytes(run) for run in (ours, peer)]
         found = in_turn(repeats, {"ours": ours, "peer": peer})
     mine, weights = found["ours"].result, found["peer"].result

@@ -28,7 +28,7 @@ from privacy_drawing import drawing, shares_of_gain
 from privacy_gradient import dp_sgd, gradient
 from privacy_ranking import ranking
 from privacy_worlds import SETTINGS
-from tables import keep, row, rule, stored
+from tables import keep, paired, points, row, rule, stored
 
 from mycroft_fl.report.statistics import over_seeds
 
@@ -58,12 +58,15 @@ def main() -> None:
             print(f"seed {seed} of {given.seeds}", flush=True)
     found = [stored(store)[str(seed)] for seed in range(given.seeds)]
     shares = shares_of_gain(found) if given.table == "drawing" else {}
-    print(row([given.task, "mean", "±", *(["share of OMP's gain"] if shares else [])]))
-    print(rule(4 if shares else 3))
+    more = ["over random, points", "share of OMP's gain"] if shares else []
+    print(row([given.task, "mean", "±", *more]))
+    print(rule(3 + len(more)))
     for way in dict.fromkeys(way for each in found for way in each):
         told = over_seeds([each[way] for each in found if way in each])
-        extra = [f"{shares[way]:.2f}"] if shares else []
-        print(row([way, f"{told.mean:.3f}", f"{told.half_width:.3f}", *extra]))
+        if shares:
+            gain = paired([each[way] for each in found], [each["random"] for each in found])
+            more = [points(gain), f"{shares[way]:.2f}"]
+        print(row([way, f"{told.mean:.3f}", f"{told.half_width:.3f}", *more]))
 
 
 if __name__ == "__main__":

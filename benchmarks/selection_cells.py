@@ -91,37 +91,6 @@ CHOICE_ROWS = {
     "features, model's space, cosine": Row("features", MODEL_SPACE, cosine=True),
     RANDOM: Row("random"),
 }
-ROWS = {
-    "omp": Row("omp"),
-    "omp, all layers": Row("omp", ALL_LAYERS),
-    "omp-whole": Row("omp-whole"),
-    "omp-whole, all layers": Row("omp-whole", ALL_LAYERS),
-    "omp-each": Row("omp-each"),
-    "gradient-neighbours": Row("gradient-neighbours"),
-    "gradient-neighbours, all layers": Row("gradient-neighbours", ALL_LAYERS),
-    "features": Row("features"),
-    "features, model's space": Row("features", MODEL_SPACE),
-    "hard-features": Row("hard-features"),
-    "funcfeat": Row("funcfeat"),
-    "funcfeat, rehearsed": Row("funcfeat", {"feature_weight": 0.0}),
-    "coverage": Row("coverage"),
-    "coverage, model's space": Row("coverage", MODEL_SPACE),
-    "omp-coverage": Row("omp-coverage"),
-    "knn-shapley": Row("knn-shapley"),
-    "transport": Row("transport"),
-    RANDOM: Row("random"),
-}
-ATOM_ROWS = {
-    f"{method}, {told}": Row(method, {}, atoms, unfilled)
-    for method in ("omp", "omp-whole")
-    for told, atoms, unfilled in (
-        ("1 atom a hard example", 1, False),
-        ("2 atoms", 2, False),
-        ("4 atoms", 4, False),
-        ("as many as help", UNBOUNDED, False),
-        ("as many as help, nothing fills the rest", UNBOUNDED, True),
-    )
-} | {"gradient-neighbours": Row("gradient-neighbours"), RANDOM: Row("random")}
 ROWS = {"methods": METHOD_ROWS, "choices": CHOICE_ROWS}
 FIRST_SEED = {"methods": 0, "choices": 100}
 """What is chosen by a table must not be judged on the same seeds."""

@@ -77,6 +77,34 @@ class RunConfig:
         "length of each step of DP-SGD along the mean gradient of useful records, where mode = dp-sgd",
         above=0,
     )
+    publish_epsilon: float = _setting(
+        "publish-epsilon",
+        0.0,
+        "epsilon of the scores that the trainer publishes, all rounds together; 0: publishes none",
+        least=0,
+    )
+    publish_unit: str = _setting(
+        "publish-unit",
+        "scoring-record",
+        "whose presence published scores hide: a record of the scoring split, or of an owner's subset",
+        choices=("scoring-record", "owner-record"),
+    )
+    publish_clip: float = _setting(
+        "publish-clip",
+        0.1,
+        "how far from 0 a published score may be, where publish-unit = owner-record",
+        above=0,
+        most=1,
+    )
+    publish_model_epsilon: float = _setting(
+        "publish-model-epsilon",
+        0.0,
+        "epsilon of a model for its users, per acquired example; 0: publishes none",
+        least=0,
+    )
+    publish_delta: float = _setting(
+        "publish-delta", 1e-5, "delta of what the trainer publishes", above=0, most=0.1
+    )
     seed: int = _setting(
         "seed", 0, "draws everything that is random in a run", least=0, most=2**63 - 1
     )

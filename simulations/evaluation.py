@@ -75,7 +75,7 @@ def result_of(simulation: Simulation, strategy: MycroftStrategy) -> dict[str, An
         },
         "rounds": rounds,
         "owners": _owners(simulation, strategy),
-        "privacy": _privacy(strategy),
+        "privacy": _privacy(strategy) + _published(simulation),
         "disclosed": strategy.books.disclosed,
         "seconds": round(time.monotonic() - strategy.trainer.since, 3),
         "environment": _environment(simulation),
@@ -133,6 +133,15 @@ def _owner(simulation: Simulation, standing: Standing, rank: int | None) -> dict
         "holds": world.holds(standing.owner),
         "card": standing.cards[-1].as_json() if standing.cards else None,
     }
+
+
+def _published(simulation: Simulation) -> list[dict[str, Any]]:
+    """The cards of what the trainer published. No owner can have a name with brackets."""
+    releases = simulation.folder.read_json("published.json") or []
+    return [
+        {"owner": "(trainer)", "answer": answer, **release["card"]}
+        for answer, release in enumerate(releases, start=1)
+    ]
 
 
 def _privacy(strategy: MycroftStrategy) -> list[dict[str, Any]]:

@@ -21,6 +21,7 @@ import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from socket import socket
 from typing import Any
@@ -97,13 +98,14 @@ class Federation:
         self.launch("link", [*MYCROFT, "trainer", "link", str(self.trainer.path)])
         self.wait("link", lambda: _answers(self.trainer))
 
-    def start_vault(self, owner: str) -> None:
-        """Open an owner's vault and wait until it does."""
-        opened = self.log(f"vault-{owner}").count(" is open at ")
-        self.launch(f"vault-{owner}", [*MYCROFT, "owner", "serve", str(self.owner(owner))])
-        self.wait(
-            f"vault-{owner}", lambda: self.log(f"vault-{owner}").count(" is open at ") > opened
-        )
+    def start_vaults(self, *owners: str) -> None:
+        """Open owners' vaults, and wait until they are."""
+        opened = {owner: self._times_opened(owner) for owner in owners}
+        for owner in owners:
+            command = [*MYCROFT, "owner", "serve", str(self.owner(owner))]
+            self.launch(f"vault-{owner}", command)
+        for owner in owners:
+            self.wait(f"vault-{owner}", partial(self._opened_again, owner, opened[owner]))
 
     def start_supernode(self, owner: str, **changed: str) -> None:
         """Start an owner's SuperNode; `changed` takes the place of options by name."""
@@ -118,6 +120,12 @@ class Federation:
         for key, value in options.items():
             command += [f"--{key}", value]
         self.launch(f"supernode-{owner}", command)
+
+    def _times_opened(self, owner: str) -> int:
+        return self.log(f"vault-{owner}").count(" is open at ")
+
+    def _opened_again(self, owner: str, times: int) -> bool:
+        return self._times_opened(owner) > times
 
     def wait_online(self, *owners: str) -> None:
         """Wait until the SuperLink hears these owners' SuperNodes."""
@@ -193,8 +201,7 @@ def bring_up(made: Federation) -> None:
             made.owner(name) / "vault.pub",
         )
         made.start_supernode(name)
-    for name in made.owners:
-        made.start_vault(name)
+    made.start_vaults(*made.owners)
     made.wait_online(*made.owners)
 
 

@@ -33,6 +33,7 @@ from simulations.scenario import Owner, Scenario, load_scenario
 from simulations.sharing import world_of
 from simulations.world import World
 from strategies.plans import answer_modes
+from strategies.published import check_publishing
 from strategies.run_folder import RunFolder
 from strategies.server_app import TrainerSetup
 from strategies.trainer import TrainerData
@@ -130,6 +131,7 @@ class Simulation:
         task = self.task
         build_model(task.model, task.shape, task.num_classes, seed=0)
         check_eyes(task.model, self.config, method.looks_through)
+        check_publishing(self.config)
         if is_encoder(self.config.feature_space):
             embeddings_of(self.config.feature_space).of(self.world.trainer("train").x[:1])
         else:
@@ -151,7 +153,10 @@ class Simulation:
             self.world.trainer("train"), self.world.trainer("validation"), self.scenario.weights
         )
         owners = len(self.scenario.owners)
-        return TrainerSetup(self.task, data, self.config, owners, self.folder, patience=PATIENCE)
+        return TrainerSetup(
+            self.task, data, self.config, owners, self.folder, patience=PATIENCE,
+            noise_for=self._noise_of("the trainer"),
+        )  # fmt: skip
 
     def owner_name(self, partition: int) -> str:
         """The name of the owner with this partition-id."""

@@ -76,6 +76,11 @@ class Books:
             "raise timeout, or lower min-owners"
         )
 
+    def acquired(self) -> Examples | None:
+        """All that was acquired, in the order of owners' names; None while there is nothing."""
+        parts = [each.subset() for _, each in sorted(self.standings.items()) if each.disclosed]
+        return Examples.concatenate(parts) if parts else None
+
     def worth_having(self) -> Examples | None:
         """What was acquired, in the order of owners' names, but from owners known to do harm.
 

@@ -63,7 +63,7 @@ class NoisedSteps:
         hard = trainer.hard_set.sent
         self._hard = self._atoms(hard.x, hard.y)
         self._tried: list[Float32[np.ndarray, " h"]] = [self.head]
-        self._velocity: Float64[np.ndarray, " h"] = np.zeros(self.head.size)
+        self._before = self.head
 
     @classmethod
     def begun(
@@ -83,6 +83,7 @@ class NoisedSteps:
         steps = cls(trainer, taken.useful)
         steps._tried = list(taken.tried)
         load_head(steps._model, steps._tried[-1])
+        steps._before = steps._tried[-2:][0]
         return steps
 
     @property
@@ -142,14 +143,15 @@ class NoisedSteps:
 
     def _begin_at(self, head: Float64[np.ndarray, " h"]) -> None:
         load_head(self._model, head.astype(np.float32))
-        self._velocity = np.zeros(head.size)
+        self._before = self.head
         self._tried.append(self.head)
 
     def _go(self, direction: Float64[np.ndarray, " h"]) -> None:
-        """One step with momentum."""
-        config = self._trainer.config
-        self._velocity = config.gradient_momentum * self._velocity + direction
-        stepped = self.head.astype(np.float64) - config.gradient_learning_rate * self._velocity
+        """One step with momentum, which is taken from the last layers alone: they are all that is kept."""
+        config, head = self._trainer.config, self.head.astype(np.float64)
+        repeated = config.gradient_momentum * (head - self._before)
+        self._before = self.head
+        stepped = head + repeated - config.gradient_learning_rate * direction
         load_head(self._model, stepped.astype(np.float32))
         self._tried.append(self.head)
 

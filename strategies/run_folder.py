@@ -19,11 +19,12 @@ from mycroft_fl.task import Task
 from strategies.standing import RoundRecord, Standing
 
 FILES = (
-    "result.json", "summary.md", "rounds.jsonl", "task.json", "acquired.npz", "error.json",
+    "result.json", "published.json", "summary.md", "rounds.jsonl", "task.json", "acquired.npz", "error.json",
     "flower.log", "report.html", "run.json", "outcome.json", ".lock",
 )  # fmt: skip
 CHECKPOINTS, PLOTS = "checkpoints", "plots"
-FOLDERS = ("models", "owners", CHECKPOINTS)
+PUBLISHED = "published"
+FOLDERS = ("models", "owners", PUBLISHED, CHECKPOINTS)
 MARKER = ".mycroft-run"
 
 

@@ -13,12 +13,14 @@ from flwr.serverapp import Grid, ServerApp
 from mycroft_fl.config import RunConfig
 from mycroft_fl.errors import MycroftError
 from mycroft_fl.models.fitting import AnyModel
+from mycroft_fl.privacy.noise import OS_ENTROPY
 from mycroft_fl.task import Task
 from strategies.checkpoint import Checkpoints
 from strategies.continuity import Continuity
 from strategies.mycroft import MycroftStrategy, as_arrays
 from strategies.post import OpenPost, Post
-from strategies.run_folder import CHECKPOINTS, RunFolder
+from strategies.published import NoiseFor, Publisher
+from strategies.run_folder import CHECKPOINTS, PUBLISHED, RunFolder
 from strategies.standing import RoundRecord
 from strategies.trainer import Trainer, TrainerData
 
@@ -40,6 +42,7 @@ class TrainerSetup:
     patience: float = math.inf
     post: Post = field(default_factory=OpenPost)
     waits: bool = False
+    noise_for: NoiseFor = lambda purpose: OS_ENTROPY
 
 
 def trainer_app(
@@ -78,7 +81,10 @@ def run_trainer(grid: Grid, setup: TrainerSetup) -> MycroftStrategy:
     continuity = Continuity.on_disk(checkpoints, waits=setup.waits)
     folder.set_rounds(continuity.start.rounds if continuity.start else ())
 
+    publisher = Publisher(trainer, folder.path / PUBLISHED, setup.noise_for)
+
     def on_round(record: RoundRecord, model: AnyModel) -> None:
+        publisher.publish_scores(record.round, list(strategy.books.standings))
         folder.add_round(record)
         folder.save_model(f"round-{record.round}", model)
         log.info(
@@ -104,6 +110,12 @@ def run_trainer(grid: Grid, setup: TrainerSetup) -> MycroftStrategy:
     folder.save_model("own-hard-set", trainer.own_hard_set)
     folder.save_model("final", strategy.model)
     folder.save_acquired(list(strategy.books.standings.values()))
+    # All of it: leaving out who does harm would be a choice by the examples themselves.
+    published = publisher.publish_model(strategy.books.acquired())
+    if published is not None:
+        folder.save_model("published", published)
+    if publisher.releases:
+        folder.save_json("published.json", publisher.releases)
     return strategy
 
 

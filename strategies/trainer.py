@@ -73,6 +73,7 @@ class Trainer:
             scoring=config.split_scoring,
             seed=self._seed("split"),
         )
+        self.gains: dict[str, np.ndarray] = {}  # of each scoring example, by owner, as last scored
         self.baseline = self._fitted(data.weights)
         self.hard_set = self._find_hard_set()
 
@@ -151,6 +152,7 @@ class Trainer:
                 correct(self._fine_tuned(subset, hard=self._trains_on_hard, repeat=repeat), scoring)
                 for repeat in range(self.config.scoring_repeats)
             ]
+            self.gains[owner] = np.mean(with_subset, axis=0) - self._without.mean(axis=0)
             scores[owner] = gain_with_interval(
                 np.stack(with_subset),
                 self._without,

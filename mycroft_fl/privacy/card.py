@@ -46,7 +46,7 @@ class Card:
             found.append(
                 "SIMULATED: the noise can be repeated by whoever knows the seed; nothing is hidden"
             )
-        if self.mode == "dp-sgd":
+        if self.mode in ("dp-sgd", "publish-model"):
             found.append("DP up to float noise, non-cryptographic generator")
         if self.raw:
             found.append(
@@ -59,6 +59,11 @@ class Card:
         """What must be true for the promise to hold."""
         if self.mode == RAW:
             return []
+        if self.mode.startswith("publish-"):
+            return [
+                f"one {self.unit} changes nothing of who was asked for what; what was acquired counts "
+                "as given",
+            ]
         of_unit = "one record" if self.unit == "record" else "all records of one person"
         return [
             f"what {of_unit} can add is bounded, and every record is looked at by itself",
@@ -82,6 +87,12 @@ class Card:
                 f"{self.epsilon_minus_total:.3g}; that it was itself among those drawn had a chance "
                 f"of at most {-math.expm1(-self.epsilon_minus_total):.3g}."
                 + (self._of_the_count() if self.rho else "")
+            )
+        if self.mode.startswith("publish-"):
+            return (
+                f"(epsilon {self.epsilon:.3g}, delta {self.delta:g}) per {self.unit}, toward whoever "
+                f"reads what is published and not toward the trainer, {ADJACENCY}; all rounds together "
+                f"epsilon {self.epsilon_total:.3g}, never above {self.epsilon_limit:g}."
             )
         return (
             f"(epsilon {self.epsilon:.3g}, delta {self.delta:g}) per {self.unit}, {ADJACENCY}; with all "

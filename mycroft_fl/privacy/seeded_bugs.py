@@ -14,7 +14,7 @@ import numpy as np
 from opacus.optimizers import DPOptimizer
 from opacus.utils.uniform_sampler import UniformWithReplacementSampler
 
-from mycroft_fl.privacy import audits, entries, ledger, mechanisms, relevance, sgd
+from mycroft_fl.privacy import audits, entries, ledger, mechanisms, publishing, relevance, sgd
 from mycroft_fl.privacy.audits import Finding
 from mycroft_fl.privacy.mechanisms import UNITS, NoisedSum
 from mycroft_fl.privacy.noise import Noise, discrete_gaussian, simulated
@@ -22,6 +22,7 @@ from mycroft_fl.privacy.noise import Noise, discrete_gaussian, simulated
 _quantised, _noised, _exact_sum = mechanisms.quantised, mechanisms.noised, mechanisms.exact_sum
 _sigma_units, _discrete_gaussian = mechanisms.sigma_units, discrete_gaussian
 _drawn = mechanisms.drawn_by_utility
+_noised_scores, _noised_sum = publishing.noised_scores, mechanisms.noised_sum
 
 
 def _replace_adjacency() -> Any:
@@ -202,6 +203,24 @@ def _sgd_not_finite_kept() -> Any:
     return patch.object(sgd, "_finite", lambda records: records)
 
 
+def _published_unclipped() -> Any:
+    """Published scores of any size, with the noise of clipped ones."""
+
+    def unclipped(gains: Any, clip: float | None, multiplier: float, noise: Noise) -> Any:
+        return _noised_scores({k: 0.1 * v for k, v in gains.items()}, clip, multiplier / 9, noise)
+
+    return patch.object(publishing, "noised_scores", unclipped)
+
+
+def _published_for_one_owner() -> Any:
+    """Published scores whose noise forgets that a scoring example gains for every owner at once."""
+
+    def alone(rows: np.ndarray, bound_squared: Fraction, *rest: Any, **others: Any) -> NoisedSum:
+        return _noised_sum(rows, bound_squared, rest[0] / float(bound_squared), rest[1])
+
+    return patch.object(publishing, "noised_sum", alone)
+
+
 @contextmanager
 def _both(*patches: Any) -> Iterator[None]:
     with patches[0], patches[1]:
@@ -225,6 +244,8 @@ BUGS: dict[str, tuple[Callable[[], Any], Callable[[], Iterator[Finding]]]] = {
     "DP-SGD: clip removed": (_sgd_clip_removed, audits.audit_dp_sgd),
     "DP-SGD: batches larger than paid for": (_sgd_larger_batches, audits.audit_dp_sgd),
     "DP-SGD: a record that is not finite kept": (_sgd_not_finite_kept, audits.audit_dp_sgd),
+    "published scores: clip removed": (_published_unclipped, audits.audit_published),
+    "published scores: noise for one owner": (_published_for_one_owner, audits.audit_published),
     "rounded to the nearest": (_rounded_to_nearest, audits.audit_gradient),
 }
 

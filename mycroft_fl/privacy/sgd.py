@@ -67,7 +67,7 @@ def head_delta(
 
     Records that are not finite are left out: one would come through any clipping.
     """
-    moved = copy.deepcopy(head)
+    moved = copy.deepcopy(head).train()  # Opacus notes nothing in evaluation mode
     generator = torch.Generator().manual_seed(int.from_bytes(noise.draw(8), "big"))
     records = _with_one_that_says_nothing(_finite(records))
     module = GradSampleModule(moved, loss_reduction="sum")

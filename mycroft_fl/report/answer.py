@@ -94,10 +94,10 @@ def _by_gain(result: Result, gain: Gain) -> tuple[str, list[str]]:
         return "Do not buy", [f"{reached}, {what}.", *([_why(result, sure)] if sure else [])]
     reasons = [reached + _cost(result, gain) + ".", _luck(result), _epsilon_sentence(result)]
     if not sure:
-        return "Buy, but this run cannot say from whom", [
+        return "Buy from nobody yet: together they help, but who does is not clear", [
             *reasons,
-            "Of no owner by itself is the gain clearly above zero: give a larger pilot-per-owner, or more "
-            "scoring.repeats.",
+            "But of no owner by itself is the gain clearly above zero. A larger pilot-per-owner, or more "
+            "scoring.repeats, would tell.",
         ]
     names = _listed([each["owner"] for each in sure])
     verdict = f"Buy from {names}" if scores_are_gains(result) else f"Ask {names}"

@@ -45,10 +45,10 @@ class Panel:
         return self.fixed_in_words or self.part.title
 
     def where(self, place: Any) -> str:
-        """One place of the panel, in words."""
+        """One place of the panel, in words that no other panel of the study has."""
         along = "" if self.along is None else f"{self.along.key} {as_field(place)}"
-        known = self.fixed_in_words or (self.part.title if self.part.name else "")
-        return ", ".join(filter(None, (known, along))) or self.part.title
+        said = ", ".join(filter(None, (self.fixed_in_words, along)))
+        return ": ".join(filter(None, (self.part.name, said))) or self.part.title
 
     def kinds(self) -> list[Any]:
         """The values told apart that have any rows, in the study's order; [None] where none are."""

@@ -60,7 +60,7 @@ def _lines(panel: Panel, number: int) -> Plot:
     axes.set_xlabel(panel.along.key)
     axes.set_ylabel("accuracy on the failures, %")
     axes.yaxis.set_major_locator(MaxNLocator(6))
-    axes.set_title(shortened(panel.title, 44))
+    axes.set_title(shortened(panel.fixed_in_words, 44))
     legend_below(figure)
     alt = f"{panel.title}: accuracy on the failures by {panel.along.key}. " + _in_words(panel)
     caption = (
@@ -88,7 +88,7 @@ def _dots(panel: Panel, number: int) -> Plot:
     axes.set_ylim(len(kinds) - 0.4, -0.6)
     axes.grid(axis="y", visible=False)
     axes.set_xlabel("accuracy on the failures, %")
-    axes.set_title(shortened(panel.title, 44))
+    axes.set_title(shortened(panel.fixed_in_words, 44))
     legend_below(figure)
     caption = f"{panel.part.title}: accuracy on the failures; mean and 95 % interval over seeds."
     return finished(figure, f"utility-{number}", caption, f"{panel.title}. {_in_words(panel)}")

@@ -13,7 +13,6 @@ from torch import Tensor
 from mycroft_fl.errors import DataError
 
 _BLOCK_NUMBERS = 2**22  # 32 MiB in float64: what a block's temporary may take
-_CACHED = 2**17  # 1 MiB in float64
 
 
 @runtime_checkable
@@ -172,8 +171,5 @@ def scaled(rows: Float[Tensor, "t d"], scale: Float[Tensor, " t"] | None) -> Flo
 
 def squared_row_norms(rows: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
     """In float64, where the square of a vanishing gradient is still above zero."""
-    norms = torch.empty(len(rows), dtype=torch.float64, device=rows.device)
-    # Blocks that stay in a processor's cache: five times as fast as all at once.
-    for block in blocks(len(rows), rows.shape[1], _CACHED if rows.device.type == "cpu" else None):
-        norms[block] = rows[block].double().square().sum(1)
-    return norms
+    norms: Tensor = torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64)
+    return norms.square_()

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from mycroft_fl.config import suggestion
 from mycroft_fl.data.files import one_line
 from mycroft_fl.errors import DataError, SettingError
+from mycroft_fl.represent.hub import hub_as_it_is
 from mycroft_fl.represent.names import EncoderName
 
 BATCH = 64
@@ -76,7 +77,7 @@ def open_encoder(name: EncoderName) -> Encoder:
         _require_there(name, name.path)
     load = {"open_clip": _open_clip, "torchvision": _torchvision, "timm": _timm}[name.library]
     try:
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), hub_as_it_is():
             torch.manual_seed(0)  # of weights "none": the same in every process
             network, embed, prepare = load(name)
     except (SettingError, DataError):

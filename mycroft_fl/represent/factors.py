@@ -19,6 +19,8 @@ from mycroft_fl.represent.atoms import (
     squared_row_norms,
 )
 
+_LOGITS = 2**18  # numbers of a temporary, about as many as stay in a processor's cache
+
 
 @dataclass(frozen=True, eq=False)
 class GradientFactors:
@@ -73,7 +75,7 @@ class GradientFactors:
         weight, bias = direction.to(self.delta).tensor_split([features], dim=1)
         # As logits of a layer with this weight: an n x C temporary where delta @ weight has n x p.
         parts = []
-        for block in blocks(len(self), classes):
+        for block in blocks(len(self), classes, _LOGITS if self.device.type == "cpu" else None):
             logits = weight @ self.inputs[block].T
             parts.append(((logits + bias if self.bias else logits) * self.delta[block].T).sum(0))
         return torch.cat(parts) if parts else self.delta.new_empty(0)

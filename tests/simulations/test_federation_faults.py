@@ -109,12 +109,16 @@ def made(running: Federation) -> Federation:
     """The federation, all there, with owners that have disclosed nothing yet."""
     if "link" not in running.processes:
         running.start_link()
-    for name in running.owners:
+    used = [name for name in running.owners if spent(running, name)]
+    for name in used:
         if f"vault-{name}" in running.processes:
             running.kill(f"vault-{name}")
         for file in running.owner(name).glob("ledger*"):
             file.unlink()
-        running.start_vault(name)
+    running.start_vaults(
+        *(name for name in running.owners if f"vault-{name}" not in running.processes)
+    )
+    for name in running.owners:
         if f"supernode-{name}" not in running.processes:
             running.start_supernode(name)
     running.wait_online(*running.owners)
@@ -167,7 +171,8 @@ def tree(made: Federation, process: str) -> list[psutil.Process]:
 
 
 def halt(made: Federation, process: str) -> list[psutil.Process]:
-    halted = tree(made, process)
+    """Halt a process; of a vault the one with the data, while the one at the socket goes on."""
+    halted = tree(made, process)[1 if process.startswith("vault-") else 0 :]
     for each in halted:
         each.send_signal(signal.SIGSTOP)
     return halted
@@ -252,7 +257,7 @@ def test_a_vault_that_is_killed_in_a_round_is_asked_again_once_it_is_back(made, 
     assert "no answer in round 1 from b" in run.error
     assert "trainer resume" in run.error
     assert spent(made, "b") == 0
-    made.start_vault("b")
+    made.start_vaults("b")
     finished_as_expected(made, expected, run)
 
 
@@ -340,6 +345,7 @@ def test_an_expired_certificate_is_said_on_both_sides(made, tmp_path) -> None:
     ):
         command += [f"--ssl-{option}", str(tmp_path / name)]
     made.launch("expired", [*command, "--enable-supernode-auth"])
+    own = made.processes.pop("supernode-a")
     made.start_supernode(
         "a", superlink=f"127.0.0.1:{port}", root_certificates=str(tmp_path / CA_CERTIFICATE),
         max_retries="3",
@@ -349,6 +355,7 @@ def test_an_expired_certificate_is_said_on_both_sides(made, tmp_path) -> None:
     finally:
         made.kill("supernode-a")
         made.kill("expired")
+        made.processes["supernode-a"] = own
     certify(made.trainer.certs, [made.trainer.host], days=-1)
     try:
         with (tmp_path / "said").open("w") as output:

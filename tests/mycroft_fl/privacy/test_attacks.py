@@ -37,7 +37,7 @@ from mycroft_fl.privacy.attacks.reconstruction import (
 from mycroft_fl.privacy.audit import drawing_probabilities, gaussian_epsilon, membership_ceiling
 from mycroft_fl.privacy.mechanisms import choice_price, noised_sum
 from mycroft_fl.privacy.noise import simulated
-from mycroft_fl.privacy.relevance import gradient_rows
+from mycroft_fl.privacy.relevance import Seen
 
 
 def ideal_shadows(mu: float, models: int = 64, records: int = 300) -> Shadows:
@@ -114,7 +114,7 @@ def test_a_gradient_gives_its_records_image_away() -> None:
     rng = np.random.default_rng(0)
     model = build("linear", (1, 8, 8), 5, seed=0)
     image = Examples(rng.random((1, 1, 8, 8)).astype(np.float32), np.array([3]))
-    row = gradient_rows(model, image, np.ones(1), clip=1.0)[0]
+    row = Seen.through(model, image).gradients(model.head, np.ones(1), clip=1.0)[0]
     assert features_within(row.reshape(5, 65)) == pytest.approx(image.x.ravel(), abs=1e-5)
 
 

@@ -127,3 +127,16 @@ def test_luck_alone_is_called_clear_about_as_seldom_as_promised():
         ]  # fmt: skip
         alarms += any(each.is_clear for each in compared(panels(study(data))))
     assert alarms <= stats.binom.ppf(0.999, 200, 0.05)
+
+
+def test_parts_with_the_same_axes_are_told_apart():
+    axes = (Axis("method", METHODS), Axis("budget", BUDGETS))
+    parts = tuple(Part(name, name.title(), axes, 60) for name in ("first", "second"))
+    data = [row | {"part": part.name} for part in parts for row in rows()]
+    both = Study("s", "Two parts", tuple(range(10)), axes, parts, (), tuple(data))
+    found = compared(panels(both))
+    assert len({(each.where, each.first, each.second) for each in found}) == len(found) == 24
+    assert {each.where for each in found if each.where.startswith("first")} == {
+        "first: budget 40",
+        "first: budget 80",
+    }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import socket
+import urllib.request
 
 import numpy as np
 import pytest
@@ -169,6 +171,30 @@ def test_a_hub_that_cannot_be_reached_is_one_line(monkeypatch):
     ) as caught:
         open_encoder(encoder_name("open_clip:ViT-B-32:openai"))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    "name",
+    ["open_clip:hf-hub:nobody/nothing", "open_clip:ViT-B-32:openai", "timm:resnet18:DEFAULT"],
+)
+def test_without_a_network_the_hub_is_not_asked_and_nothing_else_is_printed(
+    name, monkeypatch, capfd, caplog
+):
+    from huggingface_hub import constants
+
+    def unknown(*args, **rest):
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    monkeypatch.setattr(urllib.request, "getproxies", dict)
+    with pytest.raises(DataError, match="cannot be had; without a network give a") as caught:
+        open_encoder(encoder_name(name))
+    assert "\n" not in str(caught.value)
+    assert capfd.readouterr().err == ""
+    assert caplog.text == ""
+    assert not constants.HF_HUB_OFFLINE
+    assert logging.root.manager.disable == 0
 
 
 def test_a_checkpoint_that_does_not_fit_is_told_with_its_path(tmp_path):

@@ -1,0 +1,178 @@
+"""What the trainer publishes, with noise and its own ledger: owners' scores round by round, and a model.
+
+Scores are published to owners, as the file `published.json`, which the trainer hands to whom it
+likes. The unit is a record of the scoring split, or one of an owner's subset. A score hangs on
+nothing else of either as long as nobody was asked by scores: so only the first round's are
+published, unless all owners are asked alike. The model is for its users; the unit is an acquired
+example, and what was acquired counts as given.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mycroft_fl.config import RunConfig
+from mycroft_fl.errors import SettingError
+from mycroft_fl.examples import Examples
+from mycroft_fl.exchange import Statistic
+from mycroft_fl.models.fitting import as_input
+from mycroft_fl.models.networks import Classifier
+from mycroft_fl.privacy.accounting import Filter, Spend, epsilon_of, multiplier_for
+from mycroft_fl.privacy.budget import Budget, Limits
+from mycroft_fl.privacy.card import FLOAT_NOISE, Card
+from mycroft_fl.privacy.ledger import Key, PrivacyLedger
+from mycroft_fl.privacy.mechanisms import price
+from mycroft_fl.privacy.noise import OS_ENTROPY, Noise
+from mycroft_fl.privacy.publishing import noised_scores
+from strategies.noised import NoisedSteps
+from strategies.plans import PLANS
+from strategies.trainer import Trainer
+
+log = logging.getLogger(__name__)
+
+NoiseFor = Callable[[str], Noise]
+UNITS_OF_SCORES = {
+    "scoring-record": "record of the scoring split",
+    "owner-record": "record of an owner's subset",
+}
+SAMPLE_RATE, STEPS, CLIP, RATE = 0.25, 50, 5.0, 0.1
+"""Of DP-SGD on acquired examples: public constants, never from them."""
+
+
+def check_publishing(config: RunConfig) -> None:
+    """`SettingError` where what is to be published cannot be."""
+    if config.publish_epsilon and not all(plan.hands_over for plan in PLANS[config.mode]):
+        raise SettingError(
+            f"publish-epsilon is for scores by fine-tuning; those of mode '{config.mode}' carry the "
+            "owners' noise already, so set it to 0 and publish them as they are"
+        )
+    if config.publish_model_epsilon and not any(plan.hands_over for plan in PLANS[config.mode]):
+        raise SettingError(
+            f"publish-model-epsilon is for acquired examples, and mode '{config.mode}' acquires none; "
+            "set it to 0"
+        )
+
+
+class Publisher:
+    """Publishes what a run's settings say, charged in the trainer's own ledger before it is drawn.
+
+    Asked again for the same round, as when a run is resumed, it returns what was published.
+    """
+
+    def __init__(
+        self, trainer: Trainer, folder: Path, noise_for: NoiseFor = lambda purpose: OS_ENTROPY
+    ) -> None:
+        check_publishing(trainer.config)
+        self._trainer, self._config = trainer, trainer.config
+        self._noise_for = noise_for
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self.releases: list[dict[str, Any]] = []
+
+    def publish_scores(self, server_round: int, owners: Sequence[str]) -> None:
+        """This round's scores of all owners, if they may be published; 0 and noise for who has none.
+
+        Of all that answered the roll: who is missing would tell something too.
+        """
+        config = self._config
+        if not config.publish_epsilon:
+            return
+        if server_round > 1 and (config.allocation != "equal" or config.stop_early):
+            return  # who was asked hangs on the scores of the round before
+        if len(owners) > config.scoring_at_most:
+            log.warning("scores are not published: owners were screened by one another's scores")
+            return
+        multiplier = multiplier_for(self._filter(config.publish_epsilon).rho / config.num_rounds)
+        spend, purpose = Spend(rho=price(multiplier)), f"scores of round {server_round}"
+
+        def draw(noise: Noise) -> np.ndarray:
+            nothing = np.zeros(len(self._trainer.splits.scoring))
+            gains = {owner: self._trainer.gains.get(owner, nothing) for owner in owners}
+            clip = config.publish_clip if config.publish_unit == "owner-record" else None
+            scores, sigma = noised_scores(gains, clip, multiplier, noise)
+            return np.array([*(scores[owner] for owner in sorted(owners)), sigma])
+
+        told = self._released("scores", purpose, spend, draw, config.publish_epsilon)
+        scores = dict(zip(sorted(owners), told[:-1].tolist(), strict=True))
+        self.releases.append({
+            "what": "scores", "round": server_round, "scores": scores, "sigma": float(told[-1]),
+            "ranking": sorted(scores, key=lambda owner: (-scores[owner], owner)),
+            "card": self._card("scores", purpose, UNITS_OF_SCORES[config.publish_unit]).as_json(),
+        })  # fmt: skip
+
+    def publish_model(self, acquired: Examples | None) -> Classifier | None:
+        """A model with (epsilon, delta) for each acquired example; None where none is to be."""
+        if not self._config.publish_model_epsilon or acquired is None:
+            return None
+        from mycroft_fl.privacy.accounting import sgd_run_within
+        from mycroft_fl.privacy.sgd import HeadRun, Weighted, head_delta
+
+        trainer, config = self._trainer, self._config
+        if not isinstance(trainer.baseline, Classifier):
+            raise SettingError("publish-model-epsilon trains a network's last layer; use a network")
+        budget = self._filter(config.publish_model_epsilon)
+        sgd = sgd_run_within(budget.limit, budget.order, SAMPLE_RATE, STEPS)
+        # The budget of examples is public; how many were acquired is what one more would change.
+        run = HeadRun(sgd, CLIP, RATE / config.budget)
+        model = trainer.baseline
+
+        def draw(noise: Noise) -> np.ndarray:
+            import torch
+
+            with torch.no_grad():
+                inputs = model.features(as_input(acquired.x))
+            ones = torch.ones(len(acquired))
+            records = Weighted(inputs, torch.from_numpy(acquired.y), ones)
+            return head_delta(model.head, records, run, noise)
+
+        told = self._released("model", "model", Spend(sgd=sgd), draw, config.publish_model_epsilon)
+        card = self._card("model", "model", "acquired example")
+        self.releases.append({"what": "model", "card": card.as_json()})
+        steps = NoisedSteps(trainer, {"acquired": 1.0})
+        return steps.moved({"acquired": Statistic(told, run.sigma)})
+
+    def _released(
+        self,
+        book: str,
+        purpose: str,
+        spend: Spend,
+        draw: Callable[[Noise], np.ndarray],
+        epsilon: float,
+    ) -> np.ndarray:
+        """Charged, then drawn, then kept; the same bytes the next time."""
+        ledger, key = self._ledger(book), Key("trainer", "the public", purpose)
+        content = ledger.recall(key)
+        if content is None:
+            limits = Limits(Budget.of(epsilon=epsilon, delta=self._config.publish_delta))
+            ledger.charge(key, f"publish-{book}", spend, limits)
+            content = ledger.store(key, draw(self._noise_for(purpose)).tobytes())
+        return np.frombuffer(content, np.float64)
+
+    def _ledger(self, book: str) -> PrivacyLedger:
+        # Two units, two ledgers: what one protects says nothing of the other.
+        return PrivacyLedger(self._folder / f"{book}.sqlite")
+
+    def _filter(self, epsilon: float) -> Filter:
+        return Filter.of(epsilon, self._config.publish_delta)
+
+    def _card(self, book: str, purpose: str, unit: str) -> Card:
+        ledger, delta = self._ledger(book), self._config.publish_delta
+        row = ledger.row(Key("trainer", "the public", purpose))
+        assert row is not None
+        spends, origin = [each.spend for each in ledger.rows()], self._noise_for(purpose).origin
+        epsilon = {
+            "scores": self._config.publish_epsilon,
+            "model": self._config.publish_model_epsilon,
+        }
+        return Card(
+            mode=f"publish-{book}", unit=unit, records=0, records_total=0, delta=delta,
+            epsilon=epsilon_of([row.spend], delta), epsilon_total=epsilon_of(spends, delta),
+            rho=row.rho, rho_total=sum(each.rho for each in spends), epsilon_limit=epsilon[book],
+            epsilon_minus_total=0.0, raw=False,
+            noise=FLOAT_NOISE if book == "model" and origin == "os-entropy" else origin,
+        )  # fmt: skip
