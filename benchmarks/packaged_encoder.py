@@ -38,7 +38,8 @@ def write_weights(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, draft = tempfile.mkstemp(dir=path.parent, suffix=".draft")
     os.close(handle)
-    save_file(dict(zip(wanted, given.values(), strict=True)), draft)
+    values = (value.contiguous() for value in given.values())
+    save_file(dict(zip(wanted, values, strict=True)), draft)
     Path(draft).replace(path)
 
 

@@ -138,7 +138,12 @@ def _ray(force: Force) -> Iterator[Any]:
 
             with watched(folder, {**os.environ, MARKER: str(folder)}):
                 try:
-                    _connect(ray, force, folder)
+                    try:
+                        _connect(ray, force, folder)
+                    except EngineFailed:
+                        # Ray gives its processes 30 seconds, which a busy machine can exceed.
+                        ray.shutdown()
+                        _connect(ray, force, folder)
                     yield _workers(ray, force)
                 finally:
                     with answering(signal.SIG_IGN, signal.SIGINT, *ENDINGS):
