@@ -43,6 +43,7 @@ def features_diverse(candidates: Examples, query: Query, k: int) -> Selection:
     values, counts = np.unique(steps[further], return_counts=True)
     populous = values[np.argsort(-counts, kind="stable")[:DISTANCES_DRAWN_FROM]]
     eligible = np.flatnonzero(further & np.isin(steps, populous))
+    eligible = eligible[np.argsort(candidates.ids[eligible], kind="stable")]  # in whatever order
     drawn = np.random.default_rng(query.seed).permutation(eligible)[: k - len(picked)]
     return Selection.unweighted(np.concatenate([picked, drawn]))
 

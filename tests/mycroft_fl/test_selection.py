@@ -296,6 +296,7 @@ def test_a_built_in_method_is_found_by_its_name() -> None:
     assert sorted(METHODS) == [
         "coverage",
         "features",
+        "features-diverse",
         "features-to-set",
         "full",
         "funcfeat",

@@ -30,7 +30,7 @@ def test_the_swapped_cue_of_a_class_is_the_usual_one_of_the_next(images, name):
 def test_each_class_has_a_patch_at_a_place_of_its_own():
     blank = np.zeros((8, 1, 20, 20), np.uint8)
     shown = with_cues(blank, np.arange(8), "patch", list(range(8)))
-    assert (shown == 255).sum(axis=(1, 2, 3)).tolist() == [16] * 8
+    assert (shown == 255).sum(axis=(1, 2, 3)).tolist() == [36] * 8
     assert (shown == 255).sum(axis=0).max() == 1  # no two overlap
     with pytest.raises(DataError, match=f"a patch has {len(PLACES)} places, but the group has 9"):
         with_cues(blank, np.zeros(8, int), "patch", list(range(9)))

@@ -98,7 +98,8 @@ def test_a_mode_without_audit_or_attack_is_bad_input(
 ) -> None:
     code, _, err = said(monkeypatch, capsys, "audit", "--mode", "rw", *words)
     assert code == 2
-    assert f"mode 'rw' has no {what}; choose from ['gradient'" in err
+    assert f"mode 'rw' has no {what}; choose from ['" in err
+    assert "'gradient'" in err
 
 
 def test_attacks_are_shown_beside_what_is_possible(
