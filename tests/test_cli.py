@@ -31,31 +31,7 @@ from simulations.scenario import packaged_scenarios
 from simulations.simulation import Simulation
 from strategies.run_folder import RunFolder
 
-SCENARIO = """
-title = "Small digits"
-dataset = "digits"
-[groups.upright]
-[groups.rotated]
-classes = [2, 3, 4, 5, 7]
-transform = "rotate-180"
-[trainer]
-train = { upright = 100 }
-validation = { upright = 40, rotated = 40 }
-test = { upright = 20, rotated = 20 }
-[[owners]]
-name = "a"
-holds = { rotated = 20, upright = 20 }
-[[owners]]
-name = "b"
-holds = { upright = 30 }
-[run]
-budget = 20
-pilot-per-owner = 5
-num-rounds = 2
-fit.epochs = 3
-fine-tune.steps = 10
-scoring.repeats = 1
-"""
+SCENARIO = (Path(__file__).parents[0] / "scenarios" / "small.toml").read_text()
 
 
 @dataclass(frozen=True)

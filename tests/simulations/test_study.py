@@ -8,6 +8,7 @@ import json
 import multiprocessing
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -23,30 +24,7 @@ from simulations.study_store import StudyStore
 from simulations.workers import Force
 from strategies.run_folder import RunFolder
 
-SCENARIO = """
-dataset = "digits"
-[groups.upright]
-[groups.rotated]
-classes = [2, 3, 4, 5, 7]
-transform = "rotate-180"
-[trainer]
-train = { upright = 100 }
-validation = { upright = 40, rotated = 40 }
-test = { upright = 20, rotated = 20 }
-[[owners]]
-name = "a"
-holds = { rotated = 20, upright = 20 }
-[[owners]]
-name = "b"
-holds = { upright = 30 }
-[run]
-budget = 20
-pilot-per-owner = 5
-num-rounds = 2
-fit.epochs = 3
-fine-tune.steps = 10
-scoring.repeats = 1
-"""
+SCENARIO = (Path(__file__).parents[1] / "scenarios" / "small.toml").read_text()
 STUDY = """
 title = "Small"
 seeds = 2

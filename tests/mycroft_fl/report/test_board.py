@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -17,30 +18,7 @@ from simulations.workers import Force
 from strategies.run_folder import RunFolder
 
 pytest.importorskip("tensorboard")
-SCENARIO = """
-dataset = "digits"
-[groups.upright]
-[groups.rotated]
-classes = [2, 3, 4, 5, 7]
-transform = "rotate-180"
-[trainer]
-train = { upright = 100 }
-validation = { upright = 40, rotated = 40 }
-test = { upright = 20, rotated = 20 }
-[[owners]]
-name = "a"
-holds = { rotated = 20, upright = 20 }
-[[owners]]
-name = "b"
-holds = { upright = 30 }
-[run]
-budget = 20
-pilot-per-owner = 5
-num-rounds = 2
-fit.epochs = 3
-fine-tune.steps = 10
-scoring.repeats = 1
-"""
+SCENARIO = (Path(__file__).parents[2] / "scenarios" / "small.toml").read_text()
 
 
 def read(folder):
