@@ -62,7 +62,7 @@ METHODS: dict[str, Method] = {
     "omp": Method(omp),
     "omp-whole": Method(omp_whole, by_class=False, takes_target=True),
     "omp-each": Method(omp_each),
-    "gradient-neighbours": Method(gradient_neighbours, by_class=False),
+    "gradient-neighbours": Method(gradient_neighbours, by_class=False, takes_target=True),
     "features": Method(features, looks_through="nothing"),
     "features-to-set": Method(features_to_set, looks_through="nothing"),
     "features-diverse": Method(features_diverse, looks_through="nothing"),

@@ -133,7 +133,8 @@ def omp_coverage(candidates: Examples, query: Query, k: int) -> Selection:
 def gradient_neighbours(candidates: Examples, query: Query, k: int) -> Selection:
     """The candidates whose gradients are nearest by cosine, each hard example in turn.
 
-    None at a right or obtuse angle to every hard example, whatever k.
+    None at a right or obtuse angle to every hard example, whatever k. Where the query brings a
+    target in place of hard examples, those nearest to it.
     """
 
     def order(pool: Examples, depth: int) -> np.ndarray:

@@ -17,7 +17,7 @@ from mycroft_fl.exchange import NoisedTarget, Request
 from mycroft_fl.models.networks import build
 from mycroft_fl.models.weights import flat_weights
 from mycroft_fl.privacy.noise import OS_ENTROPY, simulated
-from mycroft_fl.privacy.relevance import Target, relevances, score_rows
+from mycroft_fl.privacy.relevance import Seen, Target, relevances, score_rows
 from mycroft_fl.privacy.targets import noised_gradient_sum, target_of_sum
 from mycroft_fl.selection import METHODS
 
@@ -75,6 +75,12 @@ def test_as_noise_goes_to_0_the_picks_are_those_of_the_hard_set_itself(
     assert picked(examples, tmp_path / "c", k=len(HARD), target=noisy) != by_hard
 
 
+def test_gradient_neighbours_are_then_those_nearest_to_the_target(tmp_path: Path) -> None:
+    examples = drawn(300)
+    got = picked(examples, tmp_path, method="gradient-neighbours", k=20)
+    assert got == examples.ids[np.argsort(-_cosines(examples))[:20]].tolist()
+
+
 def test_a_second_request_goes_on_and_hands_over_nothing_twice(tmp_path: Path) -> None:
     examples = drawn(300)
     vault = vault_of(examples, tmp_path)
@@ -91,15 +97,15 @@ def test_beyond_what_the_match_may_spend_come_those_best_aligned(tmp_path: Path)
     few = picked(examples, tmp_path / "a", k=8)
     many = picked(examples, tmp_path / "b", k=20)
     assert many[:8] == few
+    nearest = examples.ids[np.argsort(-_cosines(examples))].tolist()
+    assert many[8:] == [each for each in nearest if each not in few][:12]
+
+
+def _cosines(examples: Examples) -> np.ndarray:
     told = Target.told(MODEL, target())
-    lengths = [np.linalg.norm(_gradient(examples[[place]])) for place in range(len(examples))]
-    cosine = relevances(MODEL, examples, told) / np.array(lengths)
-    best = [each for each in examples.ids[np.argsort(-cosine)].tolist() if each not in few]
-    assert many[8:] == best[:12]
-
-
-def _gradient(one: Examples) -> np.ndarray:
-    return noised_gradient_sum(MODEL, one, 1000.0, 1e-6, OS_ENTROPY).values
+    seen = Seen.through(MODEL, examples)
+    rows = seen.gradients(MODEL.head, np.ones(len(examples)), 1e9)
+    return relevances(MODEL, examples, told) / np.linalg.norm(rows, axis=1)
 
 
 def test_a_score_is_of_the_relevance_to_the_target(tmp_path: Path) -> None:

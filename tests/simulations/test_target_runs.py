@@ -33,7 +33,7 @@ validation = { upright = 80, rotated = 80 }
 test = { upright = 60, rotated = 60 }
 [[owners]]
 name = "a"
-holds = { rotated = 120, upright = 80 }
+holds = { rotated = 60, upright = 140 }
 [[owners]]
 name = "b"
 holds = { upright = 200 }
@@ -84,17 +84,18 @@ def requests(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
 def test_owners_choose_by_the_target_and_no_hard_example_leaves(
     tmp_path: Path, requests: list[Request]
 ) -> None:
-    result = result_of(tmp_path, target__epsilon=4.0)
+    result = result_of(
+        tmp_path, method="gradient-neighbours", hard_set__sent=64, target__epsilon=8.0
+    )
     assert len(requests) >= 1
     assert all(len(request.hard) == 0 for request in requests)
     targets = [request.target for request in requests]
     assert targets[0] is not None
-    assert targets[0].stands_for == 16
+    assert targets[0].stands_for == 64
     assert all(each is targets[0] for each in targets)
     owner = owners_of(result)["a"]
     assert owner["disclosed"] >= 20
-    assert owner["disclosed_groups"]["rotated"] > 0.75 * owner["disclosed"]
-    assert owner["rank"] == 1
+    assert owner["disclosed_groups"]["rotated"] > 1.5 * 0.3 * owner["disclosed"]
 
 
 def test_it_is_charged_once_in_the_trainers_ledger_and_has_a_card(tmp_path: Path) -> None:
@@ -117,7 +118,7 @@ def test_it_is_charged_once_in_the_trainers_ledger_and_has_a_card(tmp_path: Path
 
 def test_as_noise_goes_to_0_owners_give_what_they_give_for_the_hard_set(tmp_path: Path) -> None:
     alike = {"pilot_per_owner": 16, "num_rounds": 1, "train_on_hard_set": False}
-    quiet = {"target__epsilon": 1e6, "target__clip": 1000.0}
+    quiet = {"target__epsilon": 1e12, "target__clip": 100.0}
     result_of(tmp_path / "target", **alike, **quiet)
     result_of(tmp_path / "hard", request="hard-set", **alike)
     told = [np.load(tmp_path / each / "run" / "acquired.npz") for each in ("target", "hard")]
@@ -127,8 +128,8 @@ def test_as_noise_goes_to_0_owners_give_what_they_give_for_the_hard_set(tmp_path
 
 def test_a_score_by_the_target_ranks_owners_and_no_example_moves(tmp_path: Path) -> None:
     result = result_of(
-        tmp_path, mode="score", method="omp", target__epsilon=8.0, policy__epsilon=4.0,
-        policy__delta=1e-5,
+        tmp_path, mode="score", method="omp", target__epsilon=16.0, hard_set__sent=64,
+        policy__epsilon=8.0, policy__delta=1e-5,
     )  # fmt: skip
     assert [each["owner"] for each in result["owners"]] == ["a", "b"]
     assert result["disclosed"] == 0
