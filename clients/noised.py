@@ -134,7 +134,7 @@ def _looked_at(
 ) -> tuple[nn.Linear, Seen, Float64[np.ndarray, " n"]]:
     """The last layer asked at, the records before it, and each one's relevance by the weights sent."""
     model = trainers_model(request, examples)
-    target = Target.of(model, request.hard)
+    target = Target.asked(model, request)
     seen = looks.through(model, request, examples)
     values = seen.relevances(model.head, target)
     if request.head is not None:
@@ -147,7 +147,7 @@ def levels_of(request: Request, pool: Examples) -> Int64[np.ndarray, " n"]:
     model = trainers_model(request, pool)
     known = in_range(request, pool)
     levels = np.zeros(len(pool), np.int64)
-    values = relevances(model, pool[known], Target.of(model, request.hard))
+    values = relevances(model, pool[known], Target.asked(model, request))
     levels[known] = utility_levels(values, UNITS)
     return levels
 

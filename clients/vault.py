@@ -18,7 +18,7 @@ from clients.owner_log import owner_log
 from clients.picks import checked_picks, first_of_each, positions
 from clients.policy import Policy
 from clients.statement import card_for
-from mycroft_fl.errors import BadMessage, InputError
+from mycroft_fl.errors import BadMessage, InputError, Refused
 from mycroft_fl.examples import Examples
 from mycroft_fl.exchange import HANDING_OVER, OwnerReport, Request, Statistic
 from mycroft_fl.models.networks import Classifier, build, is_network
@@ -26,6 +26,7 @@ from mycroft_fl.models.weights import load_flat_weights
 from mycroft_fl.privacy.card import Card
 from mycroft_fl.privacy.ledger import Key, PrivacyLedger
 from mycroft_fl.privacy.noise import OS_ENTROPY, Noise
+from mycroft_fl.privacy.relevance import Target
 from mycroft_fl.seeds import derived_seed
 from mycroft_fl.selection import Query, method_named
 
@@ -191,6 +192,19 @@ class Vault:
             raise BadMessage(f"unknown architecture '{request.model}'")
         if request.weights is None and _looks_through(request) == "trainer-model":
             raise BadMessage(f"method '{request.method}' needs the trainer's weights")
+        if request.target is not None and request.mode == "raw":
+            self._check_target(request)
+
+    @staticmethod
+    def _check_target(request: Request) -> None:
+        if not method_named(request.method).takes_target:
+            raise Refused(
+                f"method '{request.method}' needs hard examples, and a target came instead"
+            )
+        if request.gradient_layers != "last":
+            raise BadMessage("a target is of the last layer; gradient-layers must be 'last'")
+        if request.weights is None and _looks_through(request) != "nothing":
+            raise BadMessage("a target needs the trainer's weights, through which it was seen")
 
     def _choose(self, request: Request) -> np.ndarray:
         """The ids of the examples to hand over, most useful first."""
@@ -201,15 +215,18 @@ class Vault:
         fresh = held[~gone]
         if len(fresh) == 0:
             return fresh.ids
+        model, target = self._model(request), request.target
         query = Query(
             hard=request.hard,
-            model=self._model(request),
+            model=model,
             feature_space=request.feature_space,
             seed=derived_seed(request.seed, "select", self.name, request.server_round),
             disclosed=held[gone] if gone.any() else None,
             gradient_layers=request.gradient_layers,
             feature_weight=request.feature_weight,
             device=self._device,
+            target=Target.told(model, target).direction if model and target else None,
+            stands_for=target.stands_for if target else 0,
         )
         method = method_named(request.method)
         k = min(request.k, allowed, len(fresh))
@@ -242,13 +259,18 @@ def _looks_through(request: Request) -> str:
 def request_digest(request: Request) -> str:
     """Names a request by its whole content: the same bytes asked again are the same request."""
     hasher = hashlib.sha256()
-    for array in (request.hard.x, request.hard.y, request.weights, request.head):
+    target = request.target
+    direction = None if target is None else target.direction
+    for array in (request.hard.x, request.hard.y, request.weights, request.head, direction):
         if array is None:
             hasher.update(b"none")
             continue
         # With its shape, or bytes could move from one array to the next.
         hasher.update(f"{array.dtype.str}{array.shape}".encode())
         hasher.update(np.ascontiguousarray(array).tobytes())
-    plain = {k: v for k, v in vars(request).items() if k not in ("hard", "weights", "head")}
+    arrays = ("hard", "weights", "head", "target")
+    plain = {key: value for key, value in vars(request).items() if key not in arrays}
     hasher.update(repr(sorted(plain.items())).encode())
+    if target is not None:
+        hasher.update(repr((target.scale, target.clip, target.stands_for)).encode())
     return hasher.hexdigest()

@@ -131,6 +131,32 @@ class RunConfig:
     )
     min_owners: int = _setting("min-owners", 1, "fewer answers than this end the run", least=1)
     timeout: float = _setting("timeout", 600.0, "seconds an owner has to answer", above=0)
+    request: str = _setting(
+        "request",
+        "hard-set",
+        "what owners are sent: hard examples, or in their place a mean gradient of them with noise",
+        choices=("hard-set", "target"),
+    )
+    target_epsilon: float = _setting(
+        "target.epsilon",
+        1.0,
+        "epsilon of the noised target, per hard example, for the whole run, where request = target",
+        above=0,
+    )
+    target_delta: float = _setting(
+        "target.delta",
+        1e-5,
+        "delta of the noised target, where request = target",
+        above=0,
+        most=0.1,
+    )
+    target_clip: float = _setting(
+        "target.clip",
+        1.0,
+        "length that each hard example's gradient is clipped to, where request = target",
+        above=0,
+        most=1000,
+    )
     hard_set_rule: str = _setting(
         "hard-set.rule",
         "misclassified",

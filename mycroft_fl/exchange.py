@@ -36,11 +36,27 @@ Failure = Literal["error", "timeout", "malformed", "refused", "duplicate"]
 
 
 @dataclass(frozen=True, eq=False)
-class Request:
-    """What the trainer asks one owner: up to `k` examples that help with `hard`.
+class NoisedTarget:
+    """What the trainer sends in place of hard examples: their mean gradient, with noise.
 
-    `weights` travel only where the method looks through the trainer's model. No field can widen
-    an owner's policy.
+    By the last layer of the trainer's model, each gradient clipped to length `clip`; `direction` is
+    C x (p + 1), flat, the bias last in each row. An alignment with it of `scale` counts as 1.
+    `stands_for` is how many hard examples are behind it at most, and what their sum was divided by.
+    """
+
+    direction: Float32[np.ndarray, " h"]
+    scale: float
+    clip: float
+    stands_for: int
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """What the trainer asks one owner: up to `k` examples that help with `hard`, or with `target`.
+
+    With a target, `hard` is empty and says only of what shape and type examples are. `weights`
+    travel only where the method looks through the trainer's model. No field can widen an owner's
+    policy.
     """
 
     server_round: int
@@ -60,6 +76,7 @@ class Request:
     """The last layer at which `gradient` is taken; None: that of `weights`."""
     rate: float = 0.0
     """How far `dp-sgd` goes by a summed gradient of length 1."""
+    target: NoisedTarget | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,6 +25,8 @@ class Query:
     is None where the method asked for none. `disclosed` are the owner's own examples that it
     handed over before: a later choice goes on from them. `gradient_layers`, `feature_weight` and
     `device` are the run's settings of these names. With `ready` an example's x is its gradient.
+    With a `target`, a mean gradient that came in place of hard examples, `hard` is empty and
+    `stands_for` says how many are behind it.
     """
 
     hard: Examples
@@ -36,6 +38,8 @@ class Query:
     feature_weight: float = 1.0
     device: str = "cpu"
     ready: bool = False
+    target: Float[torch.Tensor, "C p_and_bias"] | None = None
+    stands_for: int = 0
 
     def require_model(self) -> Classifier:
         """The model, for a method that cannot do without."""

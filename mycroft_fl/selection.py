@@ -46,7 +46,8 @@ class Method:
 
     "nothing": the data alone; "a-model": gradients of the trainer's model or of the owner's own;
     "trainer-model": the trainer's and no other. `by_class`: a candidate is of use only to hard
-    examples of its class. `weighs_features`: it reads the query's `feature_weight`.
+    examples of its class. `weighs_features`: it reads the query's `feature_weight`. `takes_target`: it
+    does without hard examples where the query has a target.
     """
 
     select: Select
@@ -54,13 +55,14 @@ class Method:
     everything: bool = False
     by_class: bool = True
     weighs_features: bool = False
+    takes_target: bool = False
 
 
 METHODS: dict[str, Method] = {
     "omp": Method(omp),
-    "omp-whole": Method(omp_whole, by_class=False),
+    "omp-whole": Method(omp_whole, by_class=False, takes_target=True),
     "omp-each": Method(omp_each),
-    "gradient-neighbours": Method(gradient_neighbours, by_class=False),
+    "gradient-neighbours": Method(gradient_neighbours, by_class=False, takes_target=True),
     "features": Method(features, looks_through="nothing"),
     "features-to-set": Method(features_to_set, looks_through="nothing"),
     "features-diverse": Method(features_diverse, looks_through="nothing"),
@@ -70,8 +72,10 @@ METHODS: dict[str, Method] = {
     "omp-coverage": Method(omp_coverage, weighs_features=True),
     "knn-shapley": Method(knn_shapley, looks_through="nothing"),
     "transport": Method(transport, looks_through="nothing", by_class=False),
-    "random": Method(random, looks_through="nothing", by_class=False),
-    "full": Method(full, looks_through="nothing", everything=True, by_class=False),
+    "random": Method(random, looks_through="nothing", by_class=False, takes_target=True),
+    "full": Method(
+        full, looks_through="nothing", everything=True, by_class=False, takes_target=True
+    ),
 }
 
 

@@ -20,7 +20,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 from mycroft_fl.config import MAX_EXAMPLES, MAX_FEATURE_WEIGHT, MAX_HARD
 from mycroft_fl.errors import BadMessage, SettingError
 from mycroft_fl.examples import Examples
-from mycroft_fl.exchange import MODES, Expected, OwnerReport, Request, Statistic
+from mycroft_fl.exchange import MODES, Expected, NoisedTarget, OwnerReport, Request, Statistic
 from mycroft_fl.privacy.card import FLOAT_NOISE, Card
 from mycroft_fl.represent.names import check_space
 
@@ -29,6 +29,7 @@ INTRODUCE = "query.introduce"
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 MAX_BYTES = 1 << 30
 MAX_RATE = 1e6
+MAX_TARGET = 1e9
 
 _REQUEST_FIELDS: dict[str, type] = {
     "server-round": int,
@@ -45,6 +46,8 @@ _REQUEST_FIELDS: dict[str, type] = {
     "rate": float,
 }
 
+_TARGET_FIELDS: dict[str, type] = {"scale": float, "clip": float, "stands-for": int}
+
 _CARD_FIELDS: dict[str, type] = {
     each.name: {"str": str, "int": int, "float": float, "bool": bool}[str(each.type)]
     for each in dataclasses.fields(Card)
@@ -52,20 +55,27 @@ _CARD_FIELDS: dict[str, type] = {
 
 
 def pack_request(request: Request) -> RecordDict:
-    """A request as Flower records: one array each for x, y and the flat weights."""
+    """A request as Flower records: one array each for x, y, the flat weights, a noised target."""
     arrays = {"x": Array(request.hard.x), "y": Array(request.hard.y)}
     if request.weights is not None:
         arrays["weights"] = Array(request.weights)
     if request.head is not None:
         arrays["head"] = Array(request.head)
     fields = {key: getattr(request, key.replace("-", "_")) for key in _REQUEST_FIELDS}
-    return RecordDict({"arrays": ArrayRecord(arrays), "request": ConfigRecord(fields)})
+    content = RecordDict({"request": ConfigRecord(fields)})
+    target = request.target
+    if target is not None:
+        arrays["target"] = Array(target.direction)
+        told = {key: getattr(target, key.replace("-", "_")) for key in _TARGET_FIELDS}
+        content["target"] = ConfigRecord(told)
+    content["arrays"] = ArrayRecord(arrays)
+    return content
 
 
 def unpack_request(content: RecordDict) -> Request:
     """The request in `content`. `BadMessage` on anything that is not one."""
     fields = _fields(content, "request", _REQUEST_FIELDS)
-    arrays = _arrays(content, {"x", "y"}, {"weights", "head"})
+    arrays = _arrays(content, {"x", "y"}, {"weights", "head", "target"})
     if not 1 <= fields["k"] <= MAX_EXAMPLES:
         raise BadMessage(f"k is {fields['k']}; it must be from 1 to {MAX_EXAMPLES}")
     if not 1 <= fields["owner-epochs"] <= 1000:
@@ -83,14 +93,35 @@ def unpack_request(content: RecordDict) -> Request:
     if not 0 <= fields["rate"] <= MAX_RATE:  # nor is NaN
         raise BadMessage(f"rate must be from 0 to {MAX_RATE:g}")
     hard = _examples(arrays, fields["num-classes"], at_most=MAX_HARD)
-    if len(hard) == 0:
+    target = _target(content, arrays)
+    if len(hard) == 0 and target is None:
         raise BadMessage("the hard set is empty")
+    if len(hard) and target is not None:
+        raise BadMessage("a request brings hard examples or a target, and not both")
     weights, head = arrays.get("weights"), arrays.get("head")
     for vector in (weights, head):
         if vector is not None and not _is_finite_float32(vector, dimensions=1):
             raise BadMessage("weights must be one vector of finite float32")
     named = {key.replace("-", "_"): value for key, value in fields.items()}
-    return Request(hard=hard, weights=weights, head=head, **named)
+    return Request(hard=hard, weights=weights, head=head, target=target, **named)
+
+
+def _target(content: RecordDict, arrays: Mapping[str, np.ndarray]) -> NoisedTarget | None:
+    """The noised target in a request, None where there is none."""
+    if "target" not in content and "target" not in arrays:
+        return None
+    fields = _fields(content, "target", _TARGET_FIELDS)
+    direction = arrays.get("target")
+    if direction is None or not _is_finite_float32(direction, dimensions=1):
+        raise BadMessage("a target must be one vector of finite float32")
+    # So large a one would overflow in the products that owners make of it; of zeros, there are none.
+    if not 0 < np.abs(direction).max(initial=0.0) <= MAX_TARGET:
+        raise BadMessage(f"a target whose largest number is 0, or beyond {MAX_TARGET:g}")
+    if not (0 < fields["scale"] < math.inf and 0 < fields["clip"] < math.inf):  # nor is NaN
+        raise BadMessage("a target's scale and clip must be above 0 and finite")
+    if not 1 <= fields["stands-for"] <= MAX_HARD:
+        raise BadMessage(f"a target must stand for 1 to {MAX_HARD} hard examples")
+    return NoisedTarget(direction, fields["scale"], fields["clip"], stands_for=fields["stands-for"])
 
 
 def pack_report(report: OwnerReport) -> RecordDict:

@@ -13,7 +13,7 @@ from flwr.serverapp.strategy import Result, Strategy
 
 from mycroft_fl.config import RunConfig
 from mycroft_fl.errors import BadMessage, SettingError
-from mycroft_fl.exchange import Expected, Failure, OwnerReport, Statistic
+from mycroft_fl.exchange import Expected, Failure, NoisedTarget, OwnerReport, Statistic
 from mycroft_fl.models.catalogue import check_eyes
 from mycroft_fl.models.fitting import AnyModel
 from mycroft_fl.models.networks import Classifier
@@ -45,6 +45,7 @@ class MycroftStrategy(Strategy):
     nothing for owners to evaluate. `expected_owners` are waited for before the first round, but no
     longer than `patience` seconds after the last has come;
     `on_round` is told of each round with the model it ended with. `post` is how messages travel.
+    `target` is what owners are sent in place of hard examples, where request = target.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class MycroftStrategy(Strategy):
         on_round: OnRound = lambda record, model: None,
         post: Post | None = None,
         continuity: Continuity | None = None,
+        target: NoisedTarget | None = None,
     ) -> None:
         self.trainer = trainer
         self.config: RunConfig = trainer.config
@@ -64,6 +66,11 @@ class MycroftStrategy(Strategy):
             raise SettingError(
                 f"method '{self.config.method}' looks through the trainer's model, which stays home "
                 'with gradients-from = "owner"; set gradients-from = "trainer", or use omp or features'
+            )
+        if (self.config.request == "target") == (target is None):
+            raise SettingError(
+                f"request is '{self.config.request}'; give the strategy a target where it is 'target' "
+                "and else none, see Publisher.publish_target"
             )
         check_eyes(trainer.task.model, self.config, self.method.looks_through)
         self._plans = PLANS[self.config.mode]
@@ -78,7 +85,7 @@ class MycroftStrategy(Strategy):
         self.on_round = on_round
         self.post: Post = post or OpenPost()
         self.continuity = continuity or Continuity()
-        self.progress = Progress(trainer, trainer.improved(None))
+        self.progress = Progress(trainer, trainer.improved(None), target=target)
         self.rounds: list[RoundRecord] = []
         self._nodes: dict[str, int] = {}
         self._asking = Asking(0, {}, self.post, {})
@@ -207,7 +214,11 @@ class MycroftStrategy(Strategy):
         """Log what this run is about to do, as a tree."""
         config, sent = self.config, len(self.trainer.hard_set.sent)
         log.info("mycroft: method %s, seed %d", config.method, config.seed)
-        log.info("├── hard set: %d of %d hard examples sent", sent, self.trainer.hard_set.found)
+        found, how = (
+            self.trainer.hard_set.found,
+            "sent" if self.progress.target is None else "hidden",
+        )
+        log.info("├── hard set: %d of %d hard examples %s", sent, found, how)
         log.info("├── budget: %s in at most %d rounds", self._budget_text(), config.num_rounds)
         log.info("└── owners: %d expected, %d needed", self.expected_owners, config.min_owners)
 

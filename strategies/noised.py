@@ -162,7 +162,7 @@ class NoisedSteps:
     def _own_direction(self) -> np.ndarray:
         weight = self._trainer.config.hard_set_weight
         own = self._mean(*self._own)
-        if not self._trainer.config.train_on_hard_set:
+        if not self._trainer.shows_hard_set:
             return own
         mixed: np.ndarray = (1 - weight) * own + weight * self._mean(*self._hard)
         return mixed

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mycroft_fl.config import RunConfig
-from mycroft_fl.exchange import Request, Statistic
+from mycroft_fl.exchange import NoisedTarget, Request, Statistic
 from mycroft_fl.models.fitting import AnyModel
 from mycroft_fl.models.weights import flat_weights
 from mycroft_fl.selection import Method, method_named
@@ -18,12 +18,16 @@ from strategies.trainer import Trainer
 
 @dataclass
 class Progress:
-    """A trainer with its books, its model as it is now, and the noised steps it has begun."""
+    """A trainer with its books, its model as it is now, the noised steps it has begun.
+
+    With a `target`, owners are sent that in place of hard examples.
+    """
 
     trainer: Trainer
     model: AnyModel
     books: Books = field(default_factory=Books)
     steps: NoisedSteps | None = None
+    target: NoisedTarget | None = None
 
     @property
     def config(self) -> RunConfig:
@@ -49,7 +53,7 @@ class Progress:
             server_round=server_round,
             method=config.method,
             k=k,
-            hard=trainer.hard_set.sent,
+            hard=trainer.hard_set.sent if self.target is None else trainer.hard_set.sent[:0],
             num_classes=trainer.task.num_classes,
             model=trainer.eyes_name,
             weights=flat_weights(trainer.eyes) if through_trainer else None,
@@ -59,6 +63,7 @@ class Progress:
             gradient_layers=config.gradient_layers,
             feature_weight=trainer.feature_weight,
             mode=mode,
+            target=self.target,
             **brings,
         )
 

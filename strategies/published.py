@@ -1,4 +1,7 @@
-"""What the trainer publishes, with noise and its own ledger: owners' scores round by round, and a model.
+"""What the trainer publishes, with noise and its own ledger: a target, owners' scores, a model.
+
+The target goes to the owners that are asked, in place of hard examples; the unit is one of these.
+It is drawn once for the whole run.
 
 Scores are published to owners, as the file `published.json`, which the trainer hands to whom it
 likes. The unit is a record of the scoring split, or one of an owner's subset. A score hangs on
@@ -19,7 +22,7 @@ import numpy as np
 from mycroft_fl.config import RunConfig
 from mycroft_fl.errors import SettingError
 from mycroft_fl.examples import Examples
-from mycroft_fl.exchange import Statistic
+from mycroft_fl.exchange import NoisedTarget, Statistic
 from mycroft_fl.models.fitting import as_input
 from mycroft_fl.models.networks import Classifier
 from mycroft_fl.privacy.accounting import Filter, Spend, epsilon_of, multiplier_for
@@ -29,6 +32,8 @@ from mycroft_fl.privacy.ledger import Key, PrivacyLedger
 from mycroft_fl.privacy.mechanisms import price
 from mycroft_fl.privacy.noise import OS_ENTROPY, Noise
 from mycroft_fl.privacy.publishing import noised_scores
+from mycroft_fl.privacy.targets import noised_gradient_sum, target_of_sum
+from mycroft_fl.selection import METHODS, method_named
 from strategies.noised import NoisedSteps
 from strategies.plans import PLANS
 from strategies.trainer import Trainer
@@ -46,6 +51,8 @@ SAMPLE_RATE, STEPS, CLIP, RATE = 0.25, 50, 5.0, 0.1
 
 def check_publishing(config: RunConfig) -> None:
     """`SettingError` where what is to be published cannot be."""
+    if config.request == "target":
+        _check_target(config)
     if config.publish_epsilon and not all(plan.hands_over for plan in PLANS[config.mode]):
         raise SettingError(
             f"publish-epsilon is for scores by fine-tuning; those of mode '{config.mode}' carry the "
@@ -55,6 +62,21 @@ def check_publishing(config: RunConfig) -> None:
         raise SettingError(
             f"publish-model-epsilon is for acquired examples, and mode '{config.mode}' acquires none; "
             "set it to 0"
+        )
+
+
+def _check_target(config: RunConfig) -> None:
+    chooses = any(plan.answer == "raw" for plan in PLANS[config.mode])
+    if chooses and not method_named(config.method).takes_target:
+        able = sorted(name for name, method in METHODS.items() if method.takes_target)
+        raise SettingError(
+            f"method '{config.method}' needs hard examples, and request = \"target\" sends none; choose "
+            f'a method from {able}, or set request = "hard-set"'
+        )
+    if config.gradients_from != "trainer" or config.gradient_layers != "last":
+        raise SettingError(
+            'request = "target" sends a gradient of the last layer of the trainer\'s model; set '
+            'gradients-from = "trainer" and gradient-layers = "last"'
         )
 
 
@@ -73,6 +95,24 @@ class Publisher:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self.releases: list[dict[str, Any]] = []
+
+    def publish_target(self) -> NoisedTarget | None:
+        """A mean gradient in place of hard examples; None where they are sent themselves."""
+        config, trainer = self._config, self._trainer
+        if config.request != "target":
+            return None
+        budget = Filter.of(config.target_epsilon, config.target_delta)
+        multiplier, clip = multiplier_for(budget.rho), config.target_clip
+
+        def draw(noise: Noise) -> np.ndarray:
+            hard = trainer.hard_set.sent
+            told = noised_gradient_sum(trainer.eyes, hard, clip, multiplier, noise)
+            return np.append(told.values, told.sigma)
+
+        told = self._released("target", "target", Spend(rho=price(multiplier)), draw)
+        card = self._card("target", "target", "hard example")
+        self.releases.append({"what": "target", "card": card.as_json()})
+        return target_of_sum(told[:-1], float(told[-1]), clip=clip, stands_for=config.hard_set_sent)
 
     def publish_scores(self, server_round: int, owners: Sequence[str]) -> None:
         """This round's scores of all owners, if they may be published; 0 and noise for who has none.
@@ -97,7 +137,7 @@ class Publisher:
             scores, sigma = noised_scores(gains, clip, multiplier, noise)
             return np.array([*(scores[owner] for owner in sorted(owners)), sigma])
 
-        told = self._released("scores", purpose, spend, draw, config.publish_epsilon)
+        told = self._released("scores", purpose, spend, draw)
         scores = dict(zip(sorted(owners), told[:-1].tolist(), strict=True))
         self.releases.append({
             "what": "scores", "round": server_round, "scores": scores, "sigma": float(told[-1]),
@@ -130,7 +170,7 @@ class Publisher:
             records = Weighted(inputs, torch.from_numpy(acquired.y), ones)
             return head_delta(model.head, records, run, noise)
 
-        told = self._released("model", "model", Spend(sgd=sgd), draw, config.publish_model_epsilon)
+        told = self._released("model", "model", Spend(sgd=sgd), draw)
         card = self._card("model", "model", "acquired example")
         self.releases.append({"what": "model", "card": card.as_json()})
         steps = NoisedSteps(trainer, {"acquired": 1.0})
@@ -142,13 +182,13 @@ class Publisher:
         purpose: str,
         spend: Spend,
         draw: Callable[[Noise], np.ndarray],
-        epsilon: float,
     ) -> np.ndarray:
         """Charged, then drawn, then kept; the same bytes the next time."""
         ledger, key = self._ledger(book), Key("trainer", "the public", purpose)
         content = ledger.recall(key)
         if content is None:
-            limits = Limits(Budget.of(epsilon=epsilon, delta=self._config.publish_delta))
+            epsilon, delta = self._promised(book)
+            limits = Limits(Budget.of(epsilon=epsilon, delta=delta))
             ledger.charge(key, f"publish-{book}", spend, limits)
             content = ledger.store(key, draw(self._noise_for(purpose)).tobytes())
         return np.frombuffer(content, np.float64)
@@ -160,19 +200,24 @@ class Publisher:
     def _filter(self, epsilon: float) -> Filter:
         return Filter.of(epsilon, self._config.publish_delta)
 
+    def _promised(self, book: str) -> tuple[float, float]:
+        """Epsilon and delta of all that is published of one kind."""
+        config = self._config
+        return {
+            "target": (config.target_epsilon, config.target_delta),
+            "scores": (config.publish_epsilon, config.publish_delta),
+            "model": (config.publish_model_epsilon, config.publish_delta),
+        }[book]
+
     def _card(self, book: str, purpose: str, unit: str) -> Card:
-        ledger, delta = self._ledger(book), self._config.publish_delta
+        ledger, (limit, delta) = self._ledger(book), self._promised(book)
         row = ledger.row(Key("trainer", "the public", purpose))
         assert row is not None
         spends, origin = [each.spend for each in ledger.rows()], self._noise_for(purpose).origin
-        epsilon = {
-            "scores": self._config.publish_epsilon,
-            "model": self._config.publish_model_epsilon,
-        }
         return Card(
             mode=f"publish-{book}", unit=unit, records=0, records_total=0, delta=delta,
             epsilon=epsilon_of([row.spend], delta), epsilon_total=epsilon_of(spends, delta),
-            rho=row.rho, rho_total=sum(each.rho for each in spends), epsilon_limit=epsilon[book],
+            rho=row.rho, rho_total=sum(each.rho for each in spends), epsilon_limit=limit,
             epsilon_minus_total=0.0, raw=False,
             noise=FLOAT_NOISE if book == "model" and origin == "os-entropy" else origin,
         )  # fmt: skip

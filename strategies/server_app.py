@@ -98,6 +98,7 @@ def run_trainer(grid: Grid, setup: TrainerSetup) -> MycroftStrategy:
         on_round=on_round,
         post=setup.post,
         continuity=continuity,
+        target=publisher.publish_target(),
     )
     strategy.start(
         grid,

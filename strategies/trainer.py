@@ -149,7 +149,7 @@ class Trainer:
         for place, (owner, subset) in enumerate(sorted(subsets.items()), start=1):
             log.info("scoring owner %d of %d", place, len(subsets))
             with_subset = [
-                correct(self._fine_tuned(subset, hard=self._trains_on_hard, repeat=repeat), scoring)
+                correct(self._fine_tuned(subset, hard=self.shows_hard_set, repeat=repeat), scoring)
                 for repeat in range(self.config.scoring_repeats)
             ]
             self.gains[owner] = np.mean(with_subset, axis=0) - self._without.mean(axis=0)
@@ -183,8 +183,13 @@ class Trainer:
         return copy_radii(self.hard_set.sent, Examples.concatenate(parts))
 
     @property
-    def _trains_on_hard(self) -> bool:
-        return self.config.train_on_hard_set
+    def shows_hard_set(self) -> bool:
+        """Whether what owners can see a trace of may be trained on the hard set.
+
+        Where a noised target stands in its place, scores by which owners are asked for more, and last
+        layers that are sent, must know nothing else of it.
+        """
+        return self.config.train_on_hard_set and self.config.request == "hard-set"
 
     @cached_property
     def _without(self) -> np.ndarray:
@@ -192,7 +197,7 @@ class Trainer:
         return np.stack(
             [
                 correct(
-                    self._fine_tuned(None, hard=self._trains_on_hard, repeat=repeat),
+                    self._fine_tuned(None, hard=self.shows_hard_set, repeat=repeat),
                     self.splits.scoring,
                 )
                 for repeat in range(self.config.scoring_repeats)
@@ -224,7 +229,7 @@ class Trainer:
         """The owners' share of a batch; full information is pooled, with the share of its size."""
         if method_named(self.config.method).everything:
             pooled = len(subset) / (len(subset) + len(self.train))
-            return pooled * (1 - self.config.hard_set_weight * self._trains_on_hard)
+            return pooled * (1 - self.config.hard_set_weight * self.config.train_on_hard_set)
         return self.config.subset_weight or SHARES_TO_CHOOSE_FROM[1]
 
     def _chosen_share(self, subset: Examples) -> float:
@@ -233,7 +238,7 @@ class Trainer:
             return self._share(subset)
         reached = {
             share: accuracy(
-                self._fine_tuned(subset, hard=self._trains_on_hard, share=share),
+                self._fine_tuned(subset, hard=self.config.train_on_hard_set, share=share),
                 self.splits.tuning,
             )
             for share in SHARES_TO_CHOOSE_FROM

@@ -35,6 +35,18 @@ def most_aligned(
         depth = min(most, 4 * depth)
 
 
+def nearest_to(
+    atoms: Atoms, candidates: Int[Tensor, " n"], direction: Float[Tensor, "*direction"], k: int
+) -> Int[Tensor, " j"]:
+    """The same for one direction that is no atom: places within `candidates`, best cosine first."""
+    require_budget(k)
+    norms = atoms.squared_norms().sqrt()
+    lengths = norms.masked_fill(norms == 0, torch.inf)
+    cosines = (atoms.correlate(direction).double() / lengths)[candidates.to(atoms.device)]
+    value, place = cosines.float().sort(descending=True, stable=True)
+    return place[value > 0][:k].cpu()
+
+
 def in_turn(
     score: Float[Tensor, "m depth"], place: Int[Tensor, "m depth"], counts: Tensor
 ) -> Int[Tensor, " j"]:

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from mycroft_fl.examples import Examples
-from mycroft_fl.match.alignment import in_turn, most_aligned
+from mycroft_fl.match.alignment import in_turn, most_aligned, nearest_to
 from mycroft_fl.match.covering_pursuit import covering_pursuit
 from mycroft_fl.match.targets import match_targets
 from mycroft_fl.methods.choice import ClassShare, Pool, Selection, by_class, continued, whole
@@ -44,10 +44,17 @@ class _Problem:
         return torch.from_numpy(share.hard + len(self.pool))
 
     def target(self, share: ClassShare) -> Tensor:
-        """The mean gradient of a share's hard examples."""
+        """The mean gradient of a share's hard examples, or the one that came in their place."""
+        if self.query.target is not None:
+            return self.query.target.to(self.atoms.device, self.atoms.dtype)
         index = self.hard(share).to(self.atoms.device)
         even = torch.full((len(index),), 1 / len(index), dtype=self.atoms.dtype)
         return self.atoms.combine(index, even.to(index.device))
+
+    def spend(self, share: ClassShare) -> int:
+        """How many atoms a share's match may spend."""
+        hard = len(share.hard) if self.query.target is None else self.query.stands_for
+        return ATOMS_PER_HARD * hard
 
 
 def omp(candidates: Examples, query: Query, k: int) -> Selection:
@@ -61,7 +68,10 @@ def omp(candidates: Examples, query: Query, k: int) -> Selection:
 
 
 def omp_whole(candidates: Examples, query: Query, k: int) -> Selection:
-    """The same with one target, the mean gradient of the whole hard set, and all candidates."""
+    """The same with one target, the mean gradient of the whole hard set, and all candidates.
+
+    The query may bring that target in place of hard examples.
+    """
     return _omp(candidates, query, k, whole)
 
 
@@ -123,7 +133,8 @@ def omp_coverage(candidates: Examples, query: Query, k: int) -> Selection:
 def gradient_neighbours(candidates: Examples, query: Query, k: int) -> Selection:
     """The candidates whose gradients are nearest by cosine, each hard example in turn.
 
-    None at a right or obtuse angle to every hard example, whatever k.
+    None at a right or obtuse angle to every hard example, whatever k. Where the query brings a
+    target in place of hard examples, those nearest to it.
     """
 
     def order(pool: Examples, depth: int) -> np.ndarray:
@@ -146,7 +157,7 @@ class _Chosen:
     ) -> None:
         self._indices.append(indices)
         self._weights.append(weights)
-        self._unexplained += [unexplained] * len(share.hard)
+        self._unexplained += [unexplained] * max(1, len(share.hard))
 
     def nothing(self, share: ClassShare) -> None:
         self.add(share, np.empty(0, np.int64), np.empty(0), 1.0)
@@ -170,7 +181,7 @@ def _omp(
             chosen.nothing(share)
             continue
         start = torch.from_numpy(share.pool[share.start])
-        allowed = min(share.k, ATOMS_PER_HARD * len(share.hard) - len(start))
+        allowed = min(share.k, problem.spend(share) - len(start))
         (found,) = match_targets(
             problem.atoms,
             [problem.target(share)],
@@ -198,7 +209,10 @@ def _rest(problem: _Problem, share: ClassShare, matched: np.ndarray) -> Int[np.n
 
 def _neighbours(problem: _Problem, share: ClassShare, k: int) -> Int[np.ndarray, " j"]:
     place = torch.from_numpy(share.pool)
-    found = most_aligned(problem.atoms, place, problem.hard(share), max(1, k))
+    if problem.query.target is not None:
+        found = nearest_to(problem.atoms, place, problem.target(share), max(1, k))
+    else:
+        found = most_aligned(problem.atoms, place, problem.hard(share), max(1, k))
     return np.asarray(share.pool[found.numpy()])
 
 

@@ -14,7 +14,9 @@ import torch
 from torch import nn
 
 from mycroft_fl.errors import Refused
-from mycroft_fl.privacy import ledger, mechanisms, publishing, relevance, sgd
+from mycroft_fl.examples import Examples
+from mycroft_fl.models.networks import Classifier, build
+from mycroft_fl.privacy import ledger, mechanisms, publishing, relevance, sgd, targets
 from mycroft_fl.privacy.accounting import Filter, SgdRun, Spend
 from mycroft_fl.privacy.audit import (
     audit,
@@ -31,7 +33,7 @@ TIGHT = 0.9
 """Of a Gaussian's mu: a bound below this share of the claim says that the audit is blind."""
 DRAWS = 10_000
 SGD_RUNS, SGD_TIGHT = 1000, 0.6
-"""Of DP-SGD, whose runs cost a thousand times as much: fewer, and so a looser bound."""
+"""Of DP-SGD and of the target, whose runs cost a thousand times as much: fewer, and so a looser bound."""
 PUBLISHED_RUNS = 4000  # few, for a looser bound: each is drawn by itself
 ALWAYS = 1 - 1e-9
 """A sampling rate at which a record is in every batch."""
@@ -221,10 +223,39 @@ def audit_published() -> Iterator[Finding]:
     yield Finding("publish", "an owner's record", "mu at least", found.mu, mu, 0.5 * mu)
 
 
+def audit_target() -> Iterator[Finding]:
+    """The noised target: a hard example whose gradient is huge, with and without it."""
+    model, multiplier = build("linear", (2,), 2, seed=0), 0.5
+    few = Examples(np.array([[1, 0], [0, 1], [1, 1]], np.float32), np.array([0, 1, 0]))
+    # Far out, and of the other class than the model says: nothing but the clip bounds its gradient.
+    huge = Examples(np.full((1, 2), 1e6, np.float32), np.array([1 - _guess(model, 1e6)]))
+    along = relevance.Seen.through(model, huge).gradients(model.head, np.ones(1), 1.0)[0]
+    along /= np.linalg.norm(along)
+
+    def outputs(hard: Examples) -> np.ndarray:
+        return np.array(
+            [
+                targets.noised_gradient_sum(model, hard, 1.0, multiplier, OS_ENTROPY).values @ along
+                for _ in range(SGD_RUNS)
+            ]
+        )
+
+    found = audit(outputs(Examples.concatenate([huge, few])), outputs(few), delta=DELTA)
+    mu = mu_of(multiplier)
+    least = SGD_TIGHT * mu
+    yield Finding("target", "a hard example of huge norm", "mu at least", found.mu, mu, least)
+
+
+def _guess(model: Classifier, value: float) -> int:
+    with torch.no_grad():
+        return int(model(torch.full((1, 2), value)).argmax())
+
+
 AUDITS: dict[str, tuple[Callable[[], Iterator[Finding]], ...]] = {
     "score": (audit_score, audit_fresh_noise, audit_ledger),
     "gradient": (audit_gradient, audit_fresh_noise, audit_ledger),
     "dp-sgd": (audit_dp_sgd, audit_ledger),
+    "target": (audit_target, audit_ledger),
     "publish": (audit_published, audit_ledger),
     "raw-gumbel": (audit_gumbel, audit_ledger),
 }

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 RAW = "raw"
+TARGET = "publish-target"
 FLOAT_NOISE = "float-prng"
 """Noise of a float generator that is no cryptographic one: that of DP-SGD."""
 PROMISES = ("epsilon", "epsilon_total", "rho", "rho_total")
@@ -59,6 +60,13 @@ class Card:
         """What must be true for the promise to hold."""
         if self.mode == RAW:
             return []
+        if self.mode == TARGET:
+            return [
+                "the model, and who else is among the hard examples, count as given: where there are more "
+                "than are sent, one may push another out, and the two are a group of 2 (rho grows by 4)",
+                "owners learn of the hard examples by nothing else: fine-tunes that score them leave "
+                "them out",
+            ]
         if self.mode.startswith("publish-"):
             return [
                 f"one {self.unit} changes nothing of who was asked for what; what was acquired counts "
@@ -87,6 +95,12 @@ class Card:
                 f"{self.epsilon_minus_total:.3g}; that it was itself among those drawn had a chance "
                 f"of at most {-math.expm1(-self.epsilon_minus_total):.3g}."
                 + (self._of_the_count() if self.rho else "")
+            )
+        if self.mode == TARGET:
+            return (
+                f"(epsilon {self.epsilon:.3g}, delta {self.delta:g}) per {self.unit}, toward the owners "
+                f"that are asked and whoever else sees a request, {ADJACENCY}; drawn once for the whole "
+                f"run, never above epsilon {self.epsilon_limit:g}."
             )
         if self.mode.startswith("publish-"):
             return (

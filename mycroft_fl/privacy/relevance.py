@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from mycroft_fl.errors import BadMessage
 from mycroft_fl.examples import Examples
-from mycroft_fl.exchange import COUNT_WEIGHT
+from mycroft_fl.exchange import COUNT_WEIGHT, NoisedTarget, Request
 from mycroft_fl.models.fitting import as_input
 from mycroft_fl.models.networks import Classifier
 from mycroft_fl.represent.gradients import last_layer_gradients
@@ -33,11 +33,31 @@ SCORE_BOUND = 1 + Fraction(COUNT_WEIGHT) ** 2
 class Target:
     """The mean last-layer gradient of a hard set, and the median alignment within the hard set.
 
-    Both come from the trainer; neither is looked up in the owner's data.
+    Both come from the trainer; neither is looked up in the owner's data. Records' gradients are
+    clipped to `clip` before they are aligned, where those of hard examples were.
     """
 
     direction: Float[Tensor, "C p_and_bias"]
     scale: float
+    clip: float = np.inf
+
+    @classmethod
+    def asked(cls, model: Classifier, request: Request) -> Target:
+        """What a request asks for: its noised target, or that of its hard examples."""
+        if request.target is None:
+            return cls.of(model, request.hard)
+        return cls.told(model, request.target)
+
+    @classmethod
+    def told(cls, model: Classifier, noised: NoisedTarget) -> Target:
+        """A noised target. `BadMessage` where it is not of the size of the model's last layer."""
+        rows, columns = model.head.out_features, model.head.in_features + 1
+        if len(noised.direction) != rows * columns:
+            raise BadMessage(
+                f"a target of {len(noised.direction)} numbers; the last layer has {rows * columns}"
+            )
+        direction = torch.from_numpy(noised.direction.copy()).reshape(rows, columns)
+        return cls(direction, noised.scale, noised.clip)
 
     @classmethod
     def of(cls, model: Classifier, hard: Examples) -> Target:
@@ -95,7 +115,9 @@ class Seen:
         weight, bias = direction[:, :-1], direction[:, -1]
         return np.array(
             [
-                float(delta @ (weight @ hidden + bias)) / target.scale
+                float(delta @ (weight @ hidden + bias))
+                * _shortened(delta, hidden, target.clip)
+                / target.scale
                 if np.isfinite(delta).all()
                 else np.nan
                 for delta, hidden in zip(self.deltas(head), self.inputs, strict=True)
@@ -115,6 +137,14 @@ class Seen:
         lengths = np.array([np.linalg.norm(row) for row in rows])
         factor = np.minimum(1.0, clip / np.maximum(lengths, 1e-300)) * np.clip(weights, 0, 1)
         return np.asarray(rows * factor[:, None])
+
+
+def _shortened(delta: np.ndarray, hidden: np.ndarray, clip: float) -> float:
+    """What clipping leaves of a record's gradient, delta (x) [hidden; 1]: a share of its length."""
+    if clip == np.inf:
+        return 1.0
+    length = float(np.linalg.norm(delta)) * float(np.sqrt(hidden @ hidden + 1))
+    return min(1.0, clip / max(length, 1e-300))
 
 
 def relevances(model: Classifier, examples: Examples, target: Target) -> Float64[np.ndarray, " n"]:

@@ -14,7 +14,16 @@ import numpy as np
 from opacus.optimizers import DPOptimizer
 from opacus.utils.uniform_sampler import UniformWithReplacementSampler
 
-from mycroft_fl.privacy import audits, entries, ledger, mechanisms, publishing, relevance, sgd
+from mycroft_fl.privacy import (
+    audits,
+    entries,
+    ledger,
+    mechanisms,
+    publishing,
+    relevance,
+    sgd,
+    targets,
+)
 from mycroft_fl.privacy.audits import Finding
 from mycroft_fl.privacy.mechanisms import UNITS, NoisedSum
 from mycroft_fl.privacy.noise import Noise, discrete_gaussian, simulated
@@ -221,6 +230,15 @@ def _published_for_one_owner() -> Any:
     return patch.object(publishing, "noised_sum", alone)
 
 
+def _target_with_noise_of_a_mean() -> Any:
+    """A target with the noise that a mean over the true number of hard examples would get."""
+
+    def averaged(rows: np.ndarray, bound_squared: Fraction, *rest: Any) -> NoisedSum:
+        return _noised_sum(rows, bound_squared, rest[0] / len(rows), rest[1])
+
+    return patch.object(targets, "noised_sum", averaged)
+
+
 @contextmanager
 def _both(*patches: Any) -> Iterator[None]:
     with patches[0], patches[1]:
@@ -246,6 +264,7 @@ BUGS: dict[str, tuple[Callable[[], Any], Callable[[], Iterator[Finding]]]] = {
     "DP-SGD: a record that is not finite kept": (_sgd_not_finite_kept, audits.audit_dp_sgd),
     "published scores: clip removed": (_published_unclipped, audits.audit_published),
     "published scores: noise for one owner": (_published_for_one_owner, audits.audit_published),
+    "target: noise of a mean": (_target_with_noise_of_a_mean, audits.audit_target),
     "rounded to the nearest": (_rounded_to_nearest, audits.audit_gradient),
 }
 
