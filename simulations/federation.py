@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -156,10 +156,12 @@ def federation(simulation: Simulation, *, started: bool = True) -> Iterator[Fede
     """
     with ExitStack() as stack:
         folder = Path(tempfile.mkdtemp(prefix="mycroft-", dir="/tmp")).resolve()
-        stack.callback(_cleared, folder)
+        processes: dict[str, Any] = {}
+        stack.callback(_cleared, folder, processes)
         # Not before: while it is cleared up, signals are ignored.
         stack.enter_context(answering(leave, signal.SIGTERM, signal.SIGHUP))
         made = laid_out(simulation, folder)
+        made.processes = processes
         stack.enter_context(watched(folder, made.environment("watch")))
         if started:
             bring_up(made)
@@ -226,7 +228,9 @@ def _sources() -> str:
     return str(Path(__file__).resolve().parent.parent)
 
 
-def _cleared(folder: Path) -> None:
+def _cleared(folder: Path, processes: Mapping[str, Any]) -> None:
     with answering(signal.SIG_IGN, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         clear_up(folder)
+        for each in processes.values():
+            each.poll()  # they have ended; Python warns of one that nobody has asked
         shutil.rmtree(folder, ignore_errors=True)
