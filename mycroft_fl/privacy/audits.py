@@ -242,8 +242,8 @@ def audit_target() -> Iterator[Finding]:
 
     found = audit(outputs(Examples.concatenate([huge, few])), outputs(few), delta=DELTA)
     mu = mu_of(multiplier)
-    least = SGD_TIGHT * mu
-    yield Finding("target", "a hard example of huge norm", "mu at least", found.mu, mu, least)
+    # 0.6 would be missed by a true Gaussian once in a hundred times; a planted bug shows twice of mu.
+    yield Finding("target", "a hard example of huge norm", "mu at least", found.mu, mu, 0.5 * mu)
 
 
 def _guess(model: Classifier, value: float) -> int:

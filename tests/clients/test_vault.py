@@ -19,7 +19,7 @@ from clients.policy import Policy
 from clients.vault import Vault, request_digest
 from mycroft_fl.errors import BadMessage, MycroftError, Refused, SettingError
 from mycroft_fl.examples import Examples
-from mycroft_fl.exchange import Request
+from mycroft_fl.exchange import NoisedTarget, Request
 from mycroft_fl.models.networks import build
 from mycroft_fl.models.weights import flat_weights
 from mycroft_fl.privacy.ledger import PrivacyLedger
@@ -435,6 +435,7 @@ def test_equal_requests_have_one_digest_and_every_field_counts() -> None:
         "gradient_layers": "all",
         "feature_weight": 2.0,
         "rate": 0.5,
+        "target": NoisedTarget(np.ones(3, np.float32), 1.0, 1.0, 6),
     }
     assert set(changes) == set(vars(plain))
     digests = {request_digest(replace(plain, **{key: value})) for key, value in changes.items()}
