@@ -32,7 +32,7 @@ RUNS = 200_000
 TIGHT = 0.9
 """Of a Gaussian's mu: a bound below this share of the claim says that the audit is blind."""
 DRAWS = 10_000
-SGD_RUNS, SGD_TIGHT = 1000, 0.6
+SGD_RUNS, SGD_TIGHT = 1000, 0.5
 """Of DP-SGD and of the target, whose runs cost a thousand times as much: fewer, and so a looser bound."""
 PUBLISHED_RUNS = 4000  # few, for a looser bound: each is drawn by itself
 ALWAYS = 1 - 1e-9
