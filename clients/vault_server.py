@@ -140,8 +140,9 @@ class VaultServer:
             return await loop.run_in_executor(
                 self._thread, self._process.answer, request, self._file.vault.seconds
             )
-        except InputError as error:
-            note(self._log, f"the data cannot be opened again: {error}")
+        except InputError:
+            # Without its words, which may quote a record: the log holds no private content.
+            note(self._log, "the data cannot be opened again; `owner check` says why")
             return FAILED, b""
         finally:
             self._answering.release()

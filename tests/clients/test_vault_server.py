@@ -177,7 +177,7 @@ def test_a_second_vault_does_not_open_beside_it(hospital: Hospital) -> None:
     assert f"process {hospital.process.pid} serves this vault already" in second.stderr
 
 
-def test_a_data_process_that_dies_is_opened_again(hospital: Hospital) -> None:
+def kill_data_process(hospital: Hospital) -> None:
     [child] = [
         each
         for each in psutil.Process(hospital.process.pid).children()
@@ -185,7 +185,30 @@ def test_a_data_process_that_dies_is_opened_again(hospital: Hospital) -> None:
     ]
     child.kill()
     wait_until(lambda: child.status() == psutil.STATUS_ZOMBIE)
+
+
+def test_a_data_process_that_dies_is_opened_again(hospital: Hospital) -> None:
+    kill_data_process(hospital)
     assert hospital.ask(hospital.request(seed=30))[0] == ANSWERED
+
+
+def test_data_that_cannot_be_opened_again_is_not_quoted_in_the_log(hospital: Hospital) -> None:
+    table = hospital.base / "patients.csv"
+    whole = table.read_text()
+    first, *rest = whole.splitlines()
+    record = dict(zip(first.split(","), rest[0].split(","), strict=True))
+    record["outcome"] = (
+        SECRET.decode()
+    )  # a label that the task does not know, which the error names
+    table.write_text("\n".join([first, ",".join(record.values()), *rest[1:]]) + "\n")
+    try:
+        kill_data_process(hospital)
+        assert hospital.ask(hospital.request(seed=31)) == (FAILED, None)
+    finally:
+        table.write_text(whole)
+    assert "the data cannot be opened again" in hospital.log
+    assert SECRET not in hospital.log.encode()
+    assert hospital.ask(hospital.request(seed=31))[0] == ANSWERED
 
 
 # Through Flower's ClientApp
