@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import subprocess
 import sys
 import tracemalloc
@@ -345,8 +344,6 @@ def test_a_thousand_owners_cost_little_memory():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["scarce-fashion", "scarce-cifar10"])
 def test_packaged_sets_from_the_data_folder_can_be_drawn(name):
-    if "MYCROFT_DATA" not in os.environ:
-        pytest.skip("needs the data sets that MYCROFT_DATA names")
     world = World(load_scenario(name), 0)
     scarce = world.trainer_groups("train") == "scarce"
     assert scarce.mean() < 0.02

@@ -19,9 +19,6 @@ from torchvision.datasets import FashionMNIST
 from mycroft_fl.data.known import cifar10, fashion_mnist, mnist5k
 from mycroft_fl.errors import DataError
 
-needs_data = pytest.mark.skipif(
-    "MYCROFT_DATA" not in os.environ, reason="needs the data sets that MYCROFT_DATA names"
-)
 IMAGES = np.arange(5 * 3 * 4, dtype=np.uint8).reshape(5, 3, 4)
 
 
@@ -169,7 +166,6 @@ def test_mnist5k_has_500_images_of_each_digit(data_folder):
 
 
 @pytest.mark.data
-@needs_data
 @pytest.mark.slow
 def test_the_real_sets_are_whole(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
