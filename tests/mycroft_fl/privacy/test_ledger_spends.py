@@ -338,11 +338,12 @@ def race(path: Path, charges: int) -> tuple[PrivacyLedger, dict[str, set[str]], 
     assert privacy is not None
     rho = privacy.rho / charges * (1 - 1e-6)
     rng, told, deaths = random.Random(0), dict[str, set[str]](), 0
-    outputs = [path.parent / f"racer-{racer}.txt" for racer in range(4)]
 
     def started(racer: int, first: int) -> subprocess.Popen:
         arguments = [str(path), str(racer), str(first), "1", repr(rho), str(epsilon)]
-        with outputs[racer].open("a") as output:
+        # A file for each process: one that is killed may leave half a line, which the next one's
+        # first line would complete to a name that nobody was ever told.
+        with (path.parent / f"racer-{racer}-{first}.txt").open("x") as output:
             return subprocess.Popen([sys.executable, "-c", RACER, *arguments], stdout=output)
 
     racers = [started(racer, 0) for racer in range(4)]
@@ -356,10 +357,10 @@ def race(path: Path, charges: int) -> tuple[PrivacyLedger, dict[str, set[str]], 
             deaths += 1
             racers[victim] = started(victim, 100_000 * deaths)
     assert [racer.poll() for racer in racers] == [0] * 4
-    for output in outputs:
-        for line in output.read_text().splitlines():
-            if line.count("|") == 1:
-                name, content = line.split("|")
+    for output in path.parent.glob("racer-*.txt"):
+        for line in output.read_text().splitlines(keepends=True):
+            if line.endswith("\n") and "|" in line:
+                name, content = line.removesuffix("\n").split("|")
                 told.setdefault(name, set()).add(content)
     return PrivacyLedger(path), told, deaths
 
