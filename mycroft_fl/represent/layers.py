@@ -11,6 +11,7 @@ from itertools import accumulate
 import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.nn.functional import unfold
 
 from mycroft_fl.errors import DataError
@@ -68,14 +69,15 @@ class _Tap:
 
     layer: nn.Linear | nn.Conv2d
     inputs: Tensor = field(default_factory=lambda: torch.empty(0))
-    probe: Tensor = field(default_factory=lambda: torch.empty(0))
+    edge: GradientEdge | None = None
 
     def __call__(self, _: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
         self.inputs = inputs[0].detach()
-        # Added to the output, whose derivative is then the probe's, also where a later layer
-        # works in place, and where nothing before this layer is trained.
-        self.probe = torch.zeros_like(output, requires_grad=True)
-        return output + self.probe
+        # Where the output comes into the graph: its derivative is had there, also where a later
+        # layer works in place. But in place on a view is on what it is a view of: so no view.
+        whole = output.clone() if output._is_view() else output
+        self.edge = get_gradient_edge(whole)
+        return whole
 
     def atoms(self, delta: Tensor) -> Atoms:
         """The layer's gradients from the derivatives by its outputs."""
@@ -162,8 +164,8 @@ def _layer_parts(
             logits = model(x)
             _require_known(y, logits.shape[1])
             delta = cross_entropy_delta(logits.detach(), y)
-            probes = [tap.probe for tap in taps]
-            deltas = torch.autograd.grad(logits, probes, delta) if taps else ()
+            edges = [tap.edge for tap in taps if tap.edge]
+            deltas = torch.autograd.grad(logits, edges, delta) if taps else ()
     finally:
         for hook in hooks:
             hook.remove()
@@ -181,6 +183,8 @@ def cross_entropy_delta(logits: Float[Tensor, "b C"], y: Int[Tensor, " b"]) -> F
 def _joined(parts: list[Atoms]) -> Atoms:
     """Batches of one layer, which all have the same form."""
     first = parts[0]
+    if len(parts) == 1:
+        return first
     if isinstance(first, DenseAtoms):
         return DenseAtoms(torch.cat([part.rows for part in parts]))  # type: ignore[attr-defined]
     assert isinstance(first, GradientFactors | PositionFactors)

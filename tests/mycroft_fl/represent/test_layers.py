@@ -47,6 +47,13 @@ def cnn() -> nn.Module:
     )  # fmt: skip
 
 
+def viewed() -> nn.Module:
+    """Positions, and work in place on a view of what a layer gave."""
+    model = nn.Sequential(nn.Linear(8, 40), nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(320, 5))
+    model[0].register_forward_hook(lambda _, __, output: output.view_as(output))
+    return model
+
+
 def frozen() -> nn.Module:
     model = cnn()
     for parameter in model[3].parameters():
@@ -54,7 +61,7 @@ def frozen() -> nn.Module:
     return model
 
 
-MODELS = {"mlp": mlp, "cnn": cnn, "frozen": frozen, "sequence": Sequence}
+MODELS = {"mlp": mlp, "cnn": cnn, "frozen": frozen, "viewed": viewed, "sequence": Sequence}
 
 
 def setting(name: str) -> tuple[nn.Module, Tensor, Tensor]:
