@@ -74,6 +74,8 @@ def test_a_high_rank_few_rows_and_other_precisions_are_left_whole() -> None:
     assert low_rank(thin.bfloat16(), 3000) is None
     for number in (torch.nan, torch.inf):
         assert low_rank(torch.full_like(thin, number), 3000) is None
+    again = [low_rank(thin.clone().requires_grad_(), 3000) for _ in range(2)]
+    assert all(each is not None and not each[0].requires_grad for each in again)
     zero = low_rank(torch.zeros(120, 200), 3000)
     assert zero is not None
     assert not zero[1].any()
