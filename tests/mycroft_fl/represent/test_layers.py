@@ -177,7 +177,7 @@ def test_bad_requests_are_one_clear_line() -> None:
         gradients(model, x, y[:8], layers="all")
     with pytest.raises(DataError, match="labels go from 0 to 5, but the model knows 0 to 4"):
         gradients(model, x, torch.arange(9) % 6, layers="all")
-    with pytest.raises(DataError, match=r"model\(x\) has shape \(1, 1, 8, 5\) for one example"):
+    with pytest.raises(DataError, match=r"model\(x\) has shape \(9, 1, 8, 5\) for 9 examples"):
         gradients(nn.Linear(8, 5).double(), x, y, layers="all")
     with pytest.raises(DataError, match=r"parts of \[2, 3\] atoms"):
         SummedAtoms((DenseAtoms(torch.ones(2, 1)), DenseAtoms(torch.ones(3, 1))))
