@@ -15,7 +15,7 @@ from clients.owner_file import load_owner_file, owner_file_text
 from clients.owner_log import owner_log
 from clients.policy import Policy
 from clients.vault import Books, Marks, Vault
-from mycroft_fl.config import RunConfig, SettingValue
+from mycroft_fl.config import RunConfig
 from mycroft_fl.data.spec import DatasetSpec, spec_from_setting
 from mycroft_fl.device import torch_device
 from mycroft_fl.errors import DataError, ScenarioError, SettingError
@@ -26,6 +26,7 @@ from mycroft_fl.represent.names import encoder_within, from_folder, is_encoder
 from mycroft_fl.represent.spaces import check_input
 from mycroft_fl.seeds import derived_seed
 from mycroft_fl.selection import METHODS, method_named
+from mycroft_fl.setting import SettingValue
 from mycroft_fl.task import Task
 from simulations.attackers import Misbehaving, StaysOut
 from simulations.owners import spoiled
