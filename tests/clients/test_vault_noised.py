@@ -163,9 +163,9 @@ def charged_alone(examples: Examples, **changed: Any) -> np.ndarray:
     asked = request(**changed)
     known = noised.in_range(asked, examples)
     added = noised.contributions(asked, examples[known], clip=1.0)
-    assert ((added.rows**2).sum(axis=1) <= float(added.bound_squared) * (1 + 1e-12)).all()
+    assert ((added.rows[:] ** 2).sum(axis=1) <= float(added.bound_squared) * (1 + 1e-12)).all()
     rows = np.zeros((len(known), added.rows.shape[1]))
-    rows[added.records] = added.rows
+    rows[added.records] = added.rows[:]
     return rows
 
 
@@ -177,6 +177,18 @@ def test_a_records_row_is_the_same_to_the_last_bit_whoever_else_is_there(mode: s
     for _ in range(5):
         some = rng.permutation(300)[: rng.integers(1, 300)]
         assert np.array_equal(charged_alone(examples[some], mode=mode), together[some])
+
+
+def test_what_a_vault_keeps_in_mind_of_one_request_does_not_answer_another(tmp_path: Path) -> None:
+    examples, looks = drawn(60), noised.Looks()
+    other = hard_set()
+    turned = Examples(-other.x, np.full(len(other.y), 2))
+    moved = flat_weights(MODEL) * np.float32(1.5)
+    for changed in ({}, {"hard": turned}, {"weights": moved}, {"mode": "gradient"}, {}):
+        asked = request(**changed)
+        kept = noised.contributions(asked, examples, 1.0, looks)
+        afresh = noised.contributions(asked, examples, 1.0)
+        assert np.array_equal(kept.rows[:], afresh.rows[:])
 
 
 @pytest.mark.parametrize("mode", ["score", "gradient"])
