@@ -229,7 +229,7 @@ def audit_target() -> Iterator[Finding]:
     few = Examples(np.array([[1, 0], [0, 1], [1, 1]], np.float32), np.array([0, 1, 0]))
     # Far out, and of the other class than the model says: nothing but the clip bounds its gradient.
     huge = Examples(np.full((1, 2), 1e6, np.float32), np.array([1 - _guess(model, 1e6)]))
-    along = relevance.Seen.through(model, huge).gradients(model.head, np.ones(1), 1.0)[0]
+    along = relevance.Seen.through(model, huge).gradients(model.head, np.ones(1), 1.0)[:][0]
     along /= np.linalg.norm(along)
 
     def outputs(hard: Examples) -> np.ndarray:
