@@ -21,10 +21,12 @@ from mycroft_fl.report.drawing import (
     style,
 )
 from mycroft_fl.report.statistics import Estimate, over_seeds
-from mycroft_fl.report.study_cells import POLICY_EPSILON, Panel, estimate, measure, written
+from mycroft_fl.report.study_cells import KIND, POLICY_EPSILON, Panel, estimate, measure, written
 from mycroft_fl.study_folder import Row, as_field
 
 WITHOUT_NOISE = (0, (6, 1.5, 1.5, 1.5))
+FLAT = {"marker": "none", "linestyle": WITHOUT_NOISE}
+"""How a line looks that what runs along is nothing to."""
 WIDE = 8
 """From this ratio of most to least on, an axis is logarithmic."""
 REFERENCES: tuple[tuple[str, str, str, Any], ...] = (
@@ -55,6 +57,9 @@ def _lines(panel: Panel, number: int) -> Plot:
         draw_band(axes, points, {"color": colour, "linestyle": dash, "linewidth": 1.2}, label)
     for kind in panel.kinds():
         points = [(place, estimate(panel.at(kind, place), measure("hard"))) for place in places]
+        if panel.is_aside(kind):
+            found = estimate(panel.at(kind, None), measure("hard"))
+            points = [(place, found) for place in places]
         draw_band(axes, points, *_look_of(panel, kind))
     scale_along(axes, places)
     axes.set_xlabel(panel.along.key)
@@ -100,12 +105,15 @@ def _dots(panel: Panel, number: int) -> Plot:
 def _look_of(panel: Panel, kind: Any) -> tuple[dict[str, Any], str]:
     """How a line looks and what it is called; one without noise does not move along epsilon."""
     look_of, name = style(_place_of(panel, kind)), shortened(_name(panel, kind))
+    if panel.is_aside(kind):
+        plain = panel.along is not None and panel.along.key == POLICY_EPSILON
+        return look_of | FLAT, f"{name}: no epsilon" if plain else name
     if panel.along is None or panel.along.key != POLICY_EPSILON:
         return look_of, name
     mine = [row for place in panel.places() for row in panel.at(kind, place)]
     if any(row.get("epsilon") is not None for row in mine):
         return look_of, name
-    return look_of | {"marker": "none", "linestyle": WITHOUT_NOISE}, f"{name}: no epsilon"
+    return look_of | FLAT, f"{name}: no epsilon"
 
 
 def draw_band(
@@ -160,7 +168,7 @@ def _place_of(panel: Panel, kind: Any) -> int:
 def _name(panel: Panel, kind: Any) -> str:
     if panel.apart is None:
         return "all that was acquired"
-    if panel.apart.key in ("method", "scenario"):
+    if panel.apart.key in ("method", "scenario", KIND):
         return as_field(kind)
     return f"{panel.apart.key} {as_field(kind)}"
 
@@ -169,7 +177,8 @@ def _in_words(panel: Panel) -> str:
     said = []
     for kind in panel.kinds():
         reached = [
-            (place, estimate(panel.at(kind, place), measure("hard"))) for place in panel.places()
+            (place, estimate(panel.at(kind, place), measure("hard")))
+            for place in panel.everywhere()
         ]
         figures = ", ".join(
             f"{written(found)} %" + ("" if place is None else f" at {as_field(place)}")
