@@ -124,7 +124,8 @@ def by_dp_sgd(baseline: Classifier, acquired: Examples, multiplier: float, seed:
     from opacus.optimizers import DPOptimizer
     from opacus.utils.uniform_sampler import UniformWithReplacementSampler
 
-    module = GradSampleModule(copy.deepcopy(baseline), loss_reduction="sum")
+    # In evaluation mode Opacus notes no activations; nothing in these networks is of training alone.
+    module = GradSampleModule(copy.deepcopy(baseline).train(), loss_reduction="sum")
     generator = torch.Generator().manual_seed(seed)
     plain = torch.optim.SGD(module.parameters(), lr=0.5)
     optimizer = DPOptimizer(
