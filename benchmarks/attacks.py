@@ -5,12 +5,14 @@
 
 `probing`: an owner of 10,000 images, 50 asked for, strength 4; for each of 100 victims a seed the trainer
 knows the upper half of the image and its label. Share of victims handed over by the most similar 50
-(`raw`), by `raw-gumbel`, and by `raw-gumbel` where a noised count must find 860 useful records first
-(rho for epsilon 0.25 per record, add/remove, delta 1e-5); beside them the exact chance of the only
-useful record and the bounds.
+(`raw`), by `raw-gumbel`, by the same at the strength that an epsilon-minus of 0.0513 pays for (one in
+twenty), and by `raw-gumbel` where a noised count must find 860 useful records first (rho for epsilon
+0.25 per record, add/remove, delta 1e-5); beside them the exact chance of the only useful record and
+the bounds.
 `membership`: LiRA with 32 shadow models against a model fine-tuned on 100 of 200 acquired images, by
-plain steps and by DP-SGD (Opacus, Poisson sampling) at epsilon 16, 4 and 1 per record, add/remove,
-delta 1e-5; AUC, and the ceiling from the whole privacy profile (PLD, dp-accounting).
+plain steps, by DP-SGD (Opacus, Poisson sampling) and by ten noised gradient steps of the last layer, at
+epsilon 16, 4 and 1 per record, add/remove, delta 1e-5; AUC, and the ceiling, of DP-SGD from the whole
+privacy profile (PLD, dp-accounting).
 Cells are kept in OUT/attacks-ATTACK.jsonl; a second call goes on where the first one stopped.
 """
 
@@ -34,6 +36,8 @@ from mycroft_fl.examples import Examples
 from mycroft_fl.models.fitting import FineTuneSettings, Source, as_input, fine_tune
 from mycroft_fl.models.networks import Classifier
 from mycroft_fl.privacy.accounting import Filter, multiplier_for
+from mycroft_fl.privacy.attacks.findings import STEPS as NOISED_STEPS
+from mycroft_fl.privacy.attacks.findings import by_noised_sums
 from mycroft_fl.privacy.attacks.membership import auc_ceiling, membership_auc, shadows
 from mycroft_fl.privacy.attacks.probing import (
     drawn_share,
@@ -41,12 +45,21 @@ from mycroft_fl.privacy.attacks.probing import (
     inclusion_of_the_only_useful,
     most_similar,
 )
-from mycroft_fl.privacy.mechanisms import UNITS, Crowd, choice_price, strength_by_count
+from mycroft_fl.privacy.audit import membership_ceiling
+from mycroft_fl.privacy.mechanisms import (
+    UNITS,
+    Crowd,
+    choice_price,
+    strength_by_count,
+    strength_within,
+)
 from mycroft_fl.privacy.noise import simulated
 from mycroft_fl.privacy.relevance import USEFUL, Seen, Target
 from mycroft_fl.report.statistics import over_seeds
+from mycroft_fl.seeds import derived_seed
 
 N, PICKS, STRENGTH, CROWD = 10_000, 50, 4.0, 860
+ONE_IN_TWENTY = 0.05
 VICTIMS, DRAWS = 100, 20
 MODELS, POOL, STEPS, BATCH = 32, 200, 150, 32
 EPSILONS = (16.0, 4.0, 1.0)
@@ -60,7 +73,9 @@ def probing(seed: int) -> Row:
     pool = Examples(held.x.astype(np.float32) / 255, held.y)
     seen, noise = Seen.through(trainer.baseline, pool), simulated(seed)
     crowd = Crowd(CROWD, multiplier_for(Filter.of(0.25, DELTA).rho), DELTA)
-    got: dict[str, list[float]] = {"raw, most similar": [], "raw-gumbel": [], "in a crowd": []}
+    modest = strength_within(-math.log(1 - ONE_IN_TWENTY), PICKS, N)
+    ways = ("raw, most similar", "raw-gumbel, R 4", "raw-gumbel, one in twenty", "in a crowd, R 4")
+    got: dict[str, list[float]] = {way: [] for way in ways}
     useful_records = []
     for victim in np.random.default_rng(seed).choice(N, VICTIMS, replace=False).tolist():
         probe = half_known(pool.x[victim], int(pool.y[victim]), typical, seed=victim)
@@ -69,16 +84,19 @@ def probing(seed: int) -> Row:
         useful = seen.relevances(trainer.baseline.head, target) > USEFUL
         levels = np.where(useful, UNITS, 0).astype(np.int64)
         strengths = {
-            "raw-gumbel": STRENGTH,
-            "in a crowd": strength_by_count(levels, STRENGTH, crowd, noise),
+            "raw-gumbel, R 4": STRENGTH,
+            "raw-gumbel, one in twenty": modest,
+            "in a crowd, R 4": strength_by_count(levels, STRENGTH, crowd, noise),
         }
         for way, strength in strengths.items():
             got[way].append(drawn_share(useful, victim, PICKS, strength, DRAWS, noise))
         useful_records.append(float(useful.sum()))
     return {way: float(np.mean(shares)) for way, shares in got.items()} | {
         "useful records, median": float(np.median(useful_records)),
-        "the only useful record, exactly": inclusion_of_the_only_useful(N, PICKS, STRENGTH),
-        "bound": -math.expm1(-choice_price(PICKS, STRENGTH, N)),
+        "the only useful record at R 4, exactly": inclusion_of_the_only_useful(N, PICKS, STRENGTH),
+        "at the strength for one in twenty": inclusion_of_the_only_useful(N, PICKS, modest),
+        "that strength": modest,
+        "bound at R 4": -math.expm1(-choice_price(PICKS, STRENGTH, N)),
         "among 860, exactly": inclusion_of_the_only_useful(N, PICKS, STRENGTH, CROWD - 1),
         "bound among 860": -math.expm1(-choice_price(PICKS, STRENGTH, N, CROWD)),
     }
@@ -101,8 +119,17 @@ def membership(seed: int) -> Row:
             return by_dp_sgd(baseline, acquired, multiplier, each)
 
         told = membership_auc(shadows(privately, pool, MODELS, seed=seed))
-        found[f"AUC, epsilon {epsilon:g}"] = told.mean
-        found[f"ceiling, epsilon {epsilon:g}"] = ceiling(multiplier)
+        found[f"AUC, DP-SGD, epsilon {epsilon:g}"] = told.mean
+        found[f"ceiling, DP-SGD, epsilon {epsilon:g}"] = ceiling(multiplier)
+        mu = math.sqrt(2 * Filter.of(epsilon, DELTA).rho)
+
+        def by_sums(acquired: Examples, each: int, mu: float = mu) -> Classifier:
+            noise = simulated(derived_seed(each, "noised sums"))
+            return by_noised_sums(baseline, acquired, math.sqrt(NOISED_STEPS) / mu, noise)
+
+        told = membership_auc(shadows(by_sums, pool, MODELS, seed=seed))
+        found[f"AUC, noised gradients, epsilon {epsilon:g}"] = told.mean
+        found[f"ceiling, noised gradients, epsilon {epsilon:g}"] = membership_ceiling(mu)
     return found
 
 
