@@ -77,7 +77,7 @@ def _target_with_noise_of_a_mean() -> Any:
     """A target with the noise that a mean over the true number of hard examples would get."""
 
     def averaged(rows: np.ndarray, bound_squared: Fraction, *rest: Any) -> NoisedSum:
-        return _noised_sum(rows, bound_squared, rest[0] / len(rows), rest[1])
+        return _noised_sum(rows, bound_squared, rest[0] / rows.shape[0], rest[1])
 
     return patch.object(targets, "noised_sum", averaged)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Protocol
 
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int64, Shaped
@@ -22,6 +23,21 @@ LARGEST_BOUND = Fraction(2**30)
 SHRINK = 1 - 2.0**-20
 RECORDS_PER_PICK = 100
 """`raw-gumbel` is offered only where a choice has so many records to hide among."""
+BLOCK = 2**16
+"""Numbers that are made whole at a time: as many as stay in a processor's cache."""
+
+
+class Rows(Protocol):
+    """What records add, a row for each, made when a slice is asked for; an array is one too."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Records, and numbers in a row."""
+        ...
+
+    def __getitem__(self, some: slice, /) -> Float[np.ndarray, "m d"]:
+        """The rows of some records, each the same whoever else is asked for."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +85,7 @@ def quantised(rows: Float[np.ndarray, "n d"], bound_squared: Fraction) -> Int64[
 
 
 def noised_sum(
-    rows: Float[np.ndarray, "n d"],
+    rows: Rows,
     bound_squared: Fraction,
     noise_multiplier: float,
     noise: Noise,
@@ -87,15 +103,26 @@ def noised_sum(
 
 
 def exact_sum(
-    rows: Float[np.ndarray, "n d"],
-    bound_squared: Fraction,
-    *,
-    persons: Shaped[np.ndarray, " n"] | None = None,
+    rows: Rows, bound_squared: Fraction, *, persons: Shaped[np.ndarray, " n"] | None = None
 ) -> Int64[np.ndarray, " d"]:
     """The sum of the clipped records, or persons, in whole 65536ths. Never leaves the owner."""
+    records, size = rows.shape
+    if persons is not None:
+        return _sum_by_person(rows[:], bound_squared, persons)
+    total = np.zeros(size, np.int64)
+    step = max(1, BLOCK // max(1, size))
+    for start in range(0, records, step):
+        block = rows[start : start + step]
+        total += quantised(block[finite(block)], bound_squared).sum(axis=0)
+    return total
+
+
+def _sum_by_person(
+    rows: Float[np.ndarray, "n d"], bound_squared: Fraction, persons: Shaped[np.ndarray, " n"]
+) -> Int64[np.ndarray, " d"]:
     usable = finite(rows)
     whole = quantised(rows[usable], bound_squared)
-    if persons is not None and len(whole):
+    if len(whole):
         _, place = np.unique(persons[usable], return_inverse=True)
         together = np.zeros((place.max() + 1, whole.shape[1]), np.int64)
         np.add.at(together, place, whole)

@@ -7,6 +7,7 @@ covered by any noise. So records go through the model alone.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -47,6 +48,13 @@ class Target:
     clip: float = np.inf
     spread: float = 0.0
     """Of the wrong classes' probability: what counts as if it were spread over them alike."""
+
+    @property
+    def digest(self) -> str:
+        """Names the target by its content."""
+        content = hashlib.sha256(self.direction.detach().cpu().numpy().tobytes())
+        content.update(repr((self.scale, self.clip, self.spread)).encode())
+        return content.hexdigest()
 
     @classmethod
     def asked(cls, model: Classifier, request: Request) -> Target:
@@ -156,16 +164,39 @@ class Seen:
 
     def gradients(
         self, head: nn.Linear, weights: Float64[np.ndarray, " n"], clip: float
-    ) -> Float64[np.ndarray, "n d"]:
+    ) -> GradientRows:
         """Each record's last-layer gradient, clipped to length `clip`, times its weight in [0, 1]."""
-        deltas = self.deltas(head)
-        with_bias = np.concatenate([self.inputs, np.ones((len(self.inputs), 1))], axis=1)
-        size = deltas.shape[1] * with_bias.shape[1]
-        rows = (deltas[:, :, None] * with_bias[:, None, :]).reshape(len(deltas), size)
+        return GradientRows(self, self.deltas(head), np.clip(weights, 0, 1), clip)
+
+
+@dataclass(frozen=True, eq=False)
+class GradientRows:
+    """Clipped, weighted gradients delta (x) [input; 1], flat, C (p + 1) numbers for each record.
+
+    Thousands of rows of thousands of numbers are not held: a slice is made when it is asked for.
+    """
+
+    seen: Seen
+    deltas: Float64[np.ndarray, "n C"]
+    weights: Float64[np.ndarray, " n"]
+    clip: float
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Records, and numbers in a row."""
+        return len(self.deltas), self.deltas.shape[1] * (self.seen.inputs.shape[1] + 1)
+
+    def __getitem__(self, some: slice) -> Float64[np.ndarray, "m d"]:
+        """Rows as they are added; not finite where a record's gradient is not."""
+        deltas, inputs, clip = self.deltas[some], self.seen.inputs[some], self.clip
         # The exact check is on whole numbers, in `quantised`.
-        lengths = np.array([np.linalg.norm(row) for row in rows])
-        factor = np.minimum(1.0, clip / np.maximum(lengths, 1e-300)) * np.clip(weights, 0, 1)
-        return np.asarray(rows * factor[:, None])
+        lengths = np.sqrt((deltas**2).sum(axis=1) * ((inputs**2).sum(axis=1) + 1))
+        factor = np.minimum(1.0, clip / np.maximum(lengths, 1e-300)) * self.weights[some]
+        shortened = deltas * factor[:, None]
+        with_bias = np.concatenate([inputs, np.ones((len(inputs), 1))], axis=1)
+        products = shortened[:, :, None] * with_bias[:, None, :]
+        rows: np.ndarray = products.reshape(len(deltas), self.shape[1])
+        return rows
 
 
 def _shortened(delta: np.ndarray, hidden: np.ndarray, clip: float) -> float:

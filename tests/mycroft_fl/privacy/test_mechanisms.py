@@ -15,11 +15,13 @@ from scipy import stats
 
 from mycroft_fl.privacy.attacks.probing import inclusion_of_the_only_useful
 from mycroft_fl.privacy.mechanisms import (
+    BLOCK,
     STRONGEST,
     UNITS,
     Crowd,
     choice_price,
     drawn_by_utility,
+    exact_sum,
     finite,
     noised_sum,
     price,
@@ -66,6 +68,12 @@ def test_rounding_to_the_nearest_would_have_broken_the_bound() -> None:
     row = np.full((1, 400), 0.05)
     assert (np.round(row * UNITS).astype(np.int64) ** 2).sum() > UNITS**2
     assert (quantised(row, ONE) ** 2).sum() <= UNITS**2
+
+
+@pytest.mark.parametrize(("records", "size"), [(700, 300), (3, BLOCK + 1), (1, 1), (0, 5)])
+def test_a_sum_in_blocks_is_the_sum_of_every_row(records: int, size: int) -> None:
+    rows = np.random.default_rng(0).normal(size=(records, size))
+    assert np.array_equal(exact_sum(rows, ONE), quantised(rows, ONE).sum(axis=0))
 
 
 def test_what_a_row_gives_hangs_on_that_row_alone() -> None:
