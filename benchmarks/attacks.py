@@ -10,9 +10,9 @@ twenty), and by `raw-gumbel` where a noised count must find 860 useful records f
 0.25 per record, add/remove, delta 1e-5); beside them the exact chance of the only useful record and
 the bounds.
 `membership`: LiRA with 32 shadow models against a model fine-tuned on 100 of 200 acquired images, by
-plain steps, by DP-SGD (Opacus, Poisson sampling) and by ten noised gradient steps of the last layer, at
-epsilon 16, 4 and 1 per record, add/remove, delta 1e-5; AUC, and the ceiling, of DP-SGD from the whole
-privacy profile (PLD, dp-accounting).
+plain steps of the whole network, by DP-SGD of the last layer (as `publish-model-epsilon` has it) and by
+ten noised gradient steps of it, at epsilon 16, 4 and 1 per record, add/remove, delta 1e-5; AUC, and the
+ceiling, of DP-SGD from the whole privacy profile (PLD, dp-accounting).
 Cells are kept in OUT/attacks-ATTACK.jsonl; a second call goes on where the first one stopped.
 """
 
@@ -21,7 +21,6 @@ from __future__ import annotations
 import argparse
 import copy
 import math
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,13 +28,12 @@ import numpy as np
 import torch
 from privacy_worlds import DELTA, world_of
 from tables import keep, row, rule, stored
-from torch.nn.functional import cross_entropy
-from torch.utils.data import DataLoader, TensorDataset
 
 from mycroft_fl.examples import Examples
 from mycroft_fl.models.fitting import FineTuneSettings, Source, as_input, fine_tune
 from mycroft_fl.models.networks import Classifier
-from mycroft_fl.privacy.accounting import Filter, multiplier_for
+from mycroft_fl.models.weights import flat_head, load_head
+from mycroft_fl.privacy.accounting import Filter, SgdRun, multiplier_for, sgd_run_within
 from mycroft_fl.privacy.attacks.findings import STEPS as NOISED_STEPS
 from mycroft_fl.privacy.attacks.findings import by_noised_sums
 from mycroft_fl.privacy.attacks.membership import auc_ceiling, membership_auc, shadows
@@ -55,8 +53,11 @@ from mycroft_fl.privacy.mechanisms import (
 )
 from mycroft_fl.privacy.noise import simulated
 from mycroft_fl.privacy.relevance import USEFUL, Seen, Target
+from mycroft_fl.privacy.sgd import HeadRun, Weighted, head_delta
 from mycroft_fl.report.statistics import over_seeds
 from mycroft_fl.seeds import derived_seed
+from strategies.published import CLIP, RATE, SAMPLE_RATE
+from strategies.published import STEPS as SGD_STEPS
 
 N, PICKS, STRENGTH, CROWD = 10_000, 50, 4.0, 860
 ONE_IN_TWENTY = 0.05
@@ -134,43 +135,22 @@ def membership(seed: int) -> Row:
 
 
 def noise_for(epsilon: float) -> float:
-    """The noise multiplier with which all steps cost `epsilon`, by Opacus's RDP accountant."""
-    from opacus.accountants.utils import get_noise_multiplier
-
-    return float(
-        get_noise_multiplier(
-            target_epsilon=epsilon, target_delta=DELTA, sample_rate=BATCH / (POOL // 2),
-            steps=STEPS, accountant="rdp",
-        )
-    )  # fmt: skip
+    """The noise multiplier with which all steps cost `epsilon`, as a ledger would account for it."""
+    budget = Filter.of(epsilon, DELTA)
+    run = sgd_run_within(budget.limit, budget.order, SAMPLE_RATE, SGD_STEPS)
+    return run.noise_multiplier
 
 
 def by_dp_sgd(baseline: Classifier, acquired: Examples, multiplier: float, seed: int) -> Classifier:
-    """The whole network fine-tuned by Opacus with Poisson sampling; sums over public numbers."""
-    from opacus.grad_sample import GradSampleModule
-    from opacus.optimizers import DPOptimizer
-    from opacus.utils.uniform_sampler import UniformWithReplacementSampler
-
-    # In evaluation mode Opacus notes no activations; nothing in these networks is of training alone.
-    module = GradSampleModule(copy.deepcopy(baseline).train(), loss_reduction="sum")
-    generator = torch.Generator().manual_seed(seed)
-    plain = torch.optim.SGD(module.parameters(), lr=0.5)
-    optimizer = DPOptimizer(
-        plain, noise_multiplier=multiplier, max_grad_norm=1.0, expected_batch_size=BATCH,
-        generator=generator,
-    )  # fmt: skip
-    data = TensorDataset(as_input(acquired.x), torch.from_numpy(acquired.y))
-    sampler = UniformWithReplacementSampler(
-        num_samples=len(data), sample_rate=BATCH / (POOL // 2), generator=generator, steps=STEPS
-    )
-    for x, y in DataLoader(data, batch_sampler=sampler):
-        optimizer.zero_grad()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of inputs without gradients
-            cross_entropy(module(x), y, reduction="sum").backward()
-        optimizer.step()
-    module.remove_hooks()
-    trained: Classifier = module._module
+    """The last layer after the run of DP-SGD that `publish-model-epsilon` makes."""
+    trained = copy.deepcopy(baseline)
+    with torch.no_grad():
+        inputs = trained.features(as_input(acquired.x))
+    ones = torch.ones(len(acquired))
+    records = Weighted(inputs, torch.from_numpy(acquired.y), ones)
+    run = HeadRun(SgdRun(SAMPLE_RATE, multiplier, SGD_STEPS), CLIP, RATE / (POOL // 2))
+    moved = head_delta(trained.head, records, run, simulated(derived_seed(seed, "DP-SGD")))
+    load_head(trained, (flat_head(trained) + moved).astype(np.float32))
     return trained
 
 
@@ -180,8 +160,7 @@ def ceiling(multiplier: float) -> float:
     from dp_accounting.pld import PLDAccountant
 
     accountant, step = PLDAccountant(), GaussianDpEvent(multiplier)
-    sampled = PoissonSampledDpEvent(BATCH / (POOL // 2), step)
-    accountant.compose(SelfComposedDpEvent(sampled, STEPS))
+    accountant.compose(SelfComposedDpEvent(PoissonSampledDpEvent(SAMPLE_RATE, step), SGD_STEPS))
     epsilons = np.linspace(0, 12, 61)
     return auc_ceiling(epsilons, np.array([accountant.get_delta(each) for each in epsilons]))
 
