@@ -189,15 +189,14 @@ class Simulation:
     def policy(self, owner: Owner) -> Policy:
         """What a simulated owner allows: the scenario's policy, with what the run needs filled in.
 
-        Where it names no modes, those of the run; where noise is paid for and not set, epsilon is
-        divided among the answers of the run.
+        Where it names no modes, those of the run; budgets are divided among the answers of the run
+        where noise, or the strength of a draw, is left to them.
         """
         table = dict(self.scenario.policy)
         modes = answer_modes(self.config.mode)
         table.setdefault("modes", modes)
-        if "noise-multiplier" not in table:
-            steps = self.config.num_rounds - 1 if "gradient" in modes else 0
-            table.setdefault("answers", 1 + steps)
+        several = {"gradient", "raw-gumbel"} & set(modes)
+        table.setdefault("answers", self.config.num_rounds if several else 1)
         if "raw-gumbel" in table["modes"]:
             table.setdefault("records-at-least", sum(owner.holds.values()))
         policy = Policy.from_table(table)
