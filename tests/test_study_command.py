@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from click.testing import CliRunner
 
 from mycroft_fl.cli import cli
 from mycroft_fl.errors import MycroftError
+from simulations.study_file import packaged_studies
 
 SCENARIO = (Path(__file__).parents[0] / "scenarios" / "small.toml").read_text()
 STUDY = """
@@ -27,6 +29,7 @@ scenario = "small.toml"
 method = ["features", "random"]
 budget = [10, 20]
 """
+DOCS = (Path(__file__).parents[1] / "docs" / "studies.md").read_text()
 MAIN = "from mycroft_fl.cli import main; main()"
 
 
@@ -62,8 +65,11 @@ def test_a_dry_run_counts_cells_and_leaves_nothing(study, tmp_path):
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_the_packaged_studies_are_whole(capsys):
-    assert "940 cells" in told("paper", "--dry-run").output
+@pytest.mark.parametrize("name", [name for name, _ in packaged_studies()])
+def test_a_packaged_study_is_whole_and_as_large_as_the_docs_say(name):
+    said = re.search(rf"^\| `{name}` \|.*\| (\d+) \|$", DOCS, re.MULTILINE)
+    assert said, f"docs/studies.md does not list {name}"
+    assert f": {said[1]} cells" in told(name, "--dry-run").output
 
 
 def test_results_go_to_a_folder_of_the_study_s_name(study, tmp_path):

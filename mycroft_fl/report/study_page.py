@@ -25,6 +25,7 @@ HEAD = (
 )  # fmt: skip
 WHERE_KNOWN = (
     ("epsilon", "epsilon", 1, 2),
+    ("epsilon_minus", "epsilon-minus", 1, 3),
     ("tau", "tau", 1, 2),
     ("auc", "attack's AUC", 1, 3),
     ("auc_ceiling", "its ceiling", 1, 3),
