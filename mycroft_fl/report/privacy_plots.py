@@ -41,7 +41,7 @@ from mycroft_fl.study_folder import DONE, Row, Study
 
 @dataclass(frozen=True)
 class Measured:
-    """One quantity along epsilon: its column, what it is called, and what it is multiplied by."""
+    """One quantity along epsilon: its column, what it is called, what it is multiplied by, its ends."""
 
     name: str
     label: str
@@ -49,11 +49,14 @@ class Measured:
     factor: float
     level: float | None
     level_label: str
+    within: tuple[float, float] = (0, 1)
 
 
 ALONG_EPSILON = (
     Measured("hard", "accuracy on the failures, %", "Utility", 100, None, ""),
-    Measured("tau", "Kendall's tau of the ranking", "Ranking", 1, 0, "a ranking by chance"),
+    Measured(
+        "tau", "Kendall's tau of the ranking", "Ranking", 1, 0, "a ranking by chance", (-1, 1)
+    ),
     Measured("auc", "AUC of the attack", "Attack", 1, 0.5, "guessing"),
 )
 
@@ -139,13 +142,16 @@ def _curves(
                 )
                 for epsilon in epsilons
             ]
-            draw_band(axes, points, style(number), shortened(kind), measured.factor)
+            draw_band(
+                axes, points, style(number), shortened(kind), measured.factor, measured.within
+            )
             continue
         found = estimate(a_seed_each(own), measure(measured.name))
         if found is not None:
             flat = [(epsilon, found) for epsilon in epsilons]
             look_of = style(number) | {"marker": "none", "linestyle": WITHOUT_NOISE}
-            draw_band(axes, flat, look_of, f"{shortened(kind)}: no epsilon", measured.factor)
+            name = f"{shortened(kind)}: no epsilon"
+            draw_band(axes, flat, look_of, name, measured.factor, measured.within)
     if measured.name == "hard":
         found = reference(rows, "own_hard_set_hard")
         if found is not None:

@@ -25,6 +25,7 @@ HEAD = (
 )  # fmt: skip
 WHERE_KNOWN = (
     ("epsilon", "epsilon", 1, 2),
+    ("epsilon_minus", "epsilon-minus", 1, 3),
     ("tau", "tau", 1, 2),
     ("auc", "attack's AUC", 1, 3),
     ("auc_ceiling", "its ceiling", 1, 3),
@@ -116,7 +117,10 @@ def _part_table(found: Sequence[Panel]) -> Table:
         for place in panel.everywhere():
             for kind in panel.kinds():
                 if mine := panel.at(kind, place):
-                    settings = [as_field(mine[0][key]) or "-" for key in keys]
+                    nowhere = along if panel.is_aside(kind) else set()
+                    settings = [
+                        "-" if key in nowhere else as_field(mine[0][key]) or "-" for key in keys
+                    ]
                     rows.append([*settings, *_measured(mine)])
     head = [*keys, *HEAD, *(label for _, label, _, _ in WHERE_KNOWN)]
     kept = [at for at in range(len(head)) if any(row[at] != "-" for row in rows)]

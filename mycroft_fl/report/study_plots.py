@@ -122,8 +122,12 @@ def draw_band(
     look_of: dict[str, Any],
     label: str,
     factor: float = 100,
+    within: tuple[float, float] = (0, 1),
 ) -> None:
-    """A line through means, with its band where there are several seeds; nothing without values."""
+    """A line through means, with its band where there are several seeds; nothing without values.
+
+    A band ends where the quantity does, at `within`: of few seeds an interval is wider.
+    """
     known = [(place, found) for place, found in points if found is not None]
     if not known:
         return
@@ -132,8 +136,9 @@ def draw_band(
     axes.plot(places, means, label=label, **look_of)
     halves = [factor * found.half_width for _, found in known]
     if all(math.isfinite(half) for half in halves):
-        low = [mean - half for mean, half in zip(means, halves, strict=True)]
-        high = [mean + half for mean, half in zip(means, halves, strict=True)]
+        least, most = (factor * end for end in within)
+        low = [max(mean - half, least) for mean, half in zip(means, halves, strict=True)]
+        high = [min(mean + half, most) for mean, half in zip(means, halves, strict=True)]
         axes.fill_between(places, low, high, color=look_of["color"], alpha=0.15, linewidth=0)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import math
@@ -19,12 +20,13 @@ from scipy import stats
 
 from mycroft_fl.report import copying
 from mycroft_fl.report.comparisons import compared
-from mycroft_fl.report.drawing import look
+from mycroft_fl.report.drawing import canvas, legend_below, look
 from mycroft_fl.report.fronts import front, fronts
 from mycroft_fl.report.privacy_plots import _draw_ceilings, privacy_plots
+from mycroft_fl.report.statistics import over_seeds
 from mycroft_fl.report.study_cells import Panel, is_numeric, panels
-from mycroft_fl.report.study_page import study_page
-from mycroft_fl.report.study_plots import _look_of
+from mycroft_fl.report.study_page import _part_table, study_page
+from mycroft_fl.report.study_plots import _look_of, draw_band
 from mycroft_fl.report.writing import write_report
 from mycroft_fl.study_folder import Axis, Part, Study, csv_text
 
@@ -247,6 +249,44 @@ def test_plain_examples_are_compared_with_what_each_epsilon_leaves_and_with_each
     assert ("policy.epsilon 8.0", "gradient", "raw, omp") in said
     between = [where for where, *two in said if two == ["raw, omp", "raw, random"]]
     assert between == ["no policy.epsilon"]
+
+
+def test_an_axis_that_is_nothing_to_a_row_has_no_value_there_even_where_a_setting_has_a_default():
+    study = mixed()
+    for row in study.rows:
+        if row["mode"] == "raw":
+            row["policy.epsilon"] = "1.0"  # a default, and on no axis
+    (panel,) = panels(study)
+    table = _part_table([panel])
+    at = table["head"].index("policy.epsilon")
+    assert [row[at] for row in table["rows"]] == ["0.5", "0.5", "8.0", "8.0", "-", "-"]
+
+
+def test_bands_of_few_seeds_end_where_the_quantity_does():
+    with look():
+        axes = Figure().subplots()
+        found = over_seeds([0.1, 0.9])
+        assert found.half_width > 1
+        draw_band(axes, [(1, found), (2, found)], {"color": "k"}, "x")
+        draw_band(axes, [(1, found), (2, found)], {"color": "k"}, "y", 1, (-1, 1))
+    ends = [band.get_paths()[0].vertices[:, 1] for band in axes.collections]
+    assert [(end.min(), end.max()) for end in ends] == [(0, 100), (-1, 1)]
+
+
+@pytest.mark.parametrize(
+    "names", [["a"], ["omp", "random"], ["raw, hard-features: no epsilon"] * 7]
+)
+@pytest.mark.parametrize("columns", [2, 3])
+def test_a_legend_stays_within_its_plot(names, columns):
+    with look():
+        figure, axes = canvas(3.6)
+        for number, name in enumerate(names):
+            axes.plot([0, 1], [0, number], label=f"{name}{number}")
+        legend_below(figure, columns)
+        figure.savefig(io.BytesIO(), format="svg")
+        drawn = figure.legends[0].get_window_extent()
+    assert drawn.x0 >= 0
+    assert drawn.x1 <= figure.bbox.x1
 
 
 def ceilings(study: Study) -> dict[str, list[float]]:
