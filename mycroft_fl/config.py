@@ -53,14 +53,14 @@ class RunConfig:
     )
     gradient_share: float = _setting(
         "gradient.share",
-        0.5,
+        0.25,
         "share of each step that owners' noised gradients get, where mode = gradient",
         above=0,
         most=1,
     )
     gradient_learning_rate: float = _setting(
         "gradient.learning-rate",
-        0.5,
+        0.15,
         "length of each step along noised gradients, where mode = gradient",
         above=0,
     )
