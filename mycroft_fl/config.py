@@ -73,7 +73,7 @@ class RunConfig:
     )
     dp_sgd_learning_rate: float = _setting(
         "dp-sgd.learning-rate",
-        0.1,
+        0.02,
         "length of each step of DP-SGD along the mean gradient of useful records, where mode = dp-sgd",
         above=0,
     )

@@ -26,8 +26,8 @@ from strategies.trainer import Trainer
 
 FARTHER = (0.25, 0.5, 1.0, 2.0, 4.0)
 """Of the way that owners' own training went; none of it is always tried too."""
-SETTLING = 20
-"""Steps along the trainer's own gradient after that."""
+WALKING, SETTLING = 20, 20
+"""Steps that lead there, each along the trainer's own gradient too, and steps along that alone after them."""
 
 
 def relevance_score(statistic: Statistic, confidence: float) -> Score:
@@ -138,9 +138,9 @@ class NoisedSteps:
     def moved(self, deltas: Mapping[str, Statistic]) -> Classifier:
         """The last layer moved by the owners' mean, each counting by its useful records.
 
-        From wherever that leads, a few steps along the trainer's own gradient bring back what the
-        owners' records alone undid. How far, and how many steps, serves the tuning split best: how far
-        is among `FARTHER`.
+        Step by step, each along the trainer's own gradient as well, and a few more along that alone
+        bring back what the owners' records alone undid. How far, and how many steps, serves the tuning
+        split best: how far is among `FARTHER`.
         """
         useful = sum(self._useful[owner] for owner in deltas)
         start = self.head.astype(np.float64)
@@ -148,10 +148,11 @@ class NoisedSteps:
         variance = sum((shares[owner] * each.sigma) ** 2 for owner, each in deltas.items())
         for farther in FARTHER if deltas else ():
             mean = np.sum([shares[owner] * each.values for owner, each in deltas.items()], axis=0)
-            self._begin_at(start + farther * self._shrunk(mean, variance))
-            for _ in range(SETTLING):
+            along = farther * self._shrunk(mean, variance) / WALKING
+            self._begin_at(start)
+            for step in range(WALKING + SETTLING):
                 self._speed_up()
-                self._move(self._velocity)
+                self._move(self._velocity, along if step < WALKING else 0.0)
         return self.best()
 
     def best(self) -> Classifier:
@@ -179,8 +180,10 @@ class NoisedSteps:
         momentum = self._trainer.config.gradient_momentum
         self._velocity = momentum * self._velocity + self._own_direction()
 
-    def _move(self, direction: Float64[np.ndarray, " h"]) -> None:
-        stepped = self.head - self._trainer.config.gradient_learning_rate * direction
+    def _move(
+        self, direction: Float64[np.ndarray, " h"], beside: Float64[np.ndarray, " h"] | float = 0.0
+    ) -> None:
+        stepped = self.head - self._trainer.config.gradient_learning_rate * direction + beside
         load_head(self._model, stepped.astype(np.float32))
         self._tried.append(self.head)
 
