@@ -107,9 +107,10 @@ def contributions(
     request: Request, examples: Examples, clip: float, looks: Looks | None = None
 ) -> Contributions:
     """What each record adds to a score or a gradient."""
-    head, seen, values = _looked_at(request, examples, looks or Looks())
     if request.mode == "score":
-        return Contributions(SCORE_BOUND, np.arange(len(examples)), score_rows(values))
+        scored = _scored(request, examples, looks or Looks())
+        return Contributions(SCORE_BOUND, np.arange(len(examples)), scored)
+    head, seen, values = _looked_at(request, examples, looks or Looks())
     weighing = np.flatnonzero(~(values <= 0))  # nan too: what to make of it is settled later
     rows = seen[weighing].gradients(head, values[weighing], clip)
     return Contributions(Fraction(clip) ** 2, weighing, rows)
@@ -133,6 +134,14 @@ def _trained_head(request: Request, examples: Examples, policy: Policy, looks: L
         return Statistic(head_delta(head, records, run, noise), run.sigma)
 
     return Release(Spend(sgd=run.sgd), draw)
+
+
+def _scored(request: Request, examples: Examples, looks: Looks) -> Float64[np.ndarray, "n 4"]:
+    model = trainers_model(request, examples)
+    target = Target.asked(model, request)
+    seen, values = looks.through(model, request, examples, target)
+    ranking = target.for_ranking(model, request.hard)
+    return score_rows(seen.relevances(model.head, ranking), values)
 
 
 def _looked_at(

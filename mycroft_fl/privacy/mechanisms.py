@@ -196,6 +196,30 @@ def choice_price(k: int, strength: float, n: int, useful: int = 0) -> float:
     return math.nextafter(k * math.log1p(math.exp(strength) / others) * (1 + 1e-12), math.inf)
 
 
+STRONGEST = 10.0
+"""Beyond it the useful records are drawn before any other."""
+
+
+def strength_within(epsilon_minus: float, k: int, n: int, useful: int = 0) -> float:
+    """The strength at which `choice_price` is `epsilon_minus`, `STRONGEST` at most.
+
+    Raises `ValueError` where even a draw without looking costs as much.
+    """
+    if choice_price(k, 0.0, n, useful) >= epsilon_minus:
+        raise ValueError(
+            f"{k} records of {n} cost more than {epsilon_minus}, whatever the strength"
+        )
+    low, high = 0.0, STRONGEST
+    if choice_price(k, high, n, useful) <= epsilon_minus:
+        return high
+    while high - low > 1e-9:
+        middle = (low + high) / 2
+        low, high = (
+            (middle, high) if choice_price(k, middle, n, useful) <= epsilon_minus else (low, middle)
+        )
+    return low
+
+
 @dataclass(frozen=True)
 class Crowd:
     """How many useful records a choice hides among, or it is made without looking at all.

@@ -71,7 +71,12 @@ def values(report: OwnerReport) -> np.ndarray:
 def test_a_score_is_the_sum_over_all_records_and_noise_of_the_size_paid_for(tmp_path: Path) -> None:
     examples = drawn(400)
     report = vault_of(examples, tmp_path).answer(request())
-    exact = score_rows(relevances(MODEL, examples, Target.of(MODEL, hard_set()))).sum(axis=0)
+    target = Target.of(MODEL, hard_set())
+    ranked, plain = (
+        relevances(MODEL, examples, each)
+        for each in (target.for_ranking(MODEL, hard_set()), target)
+    )
+    exact = score_rows(ranked, plain).sum(axis=0)
     assert report.statistic is not None
     assert report.card is not None
     sigma = report.statistic.sigma
@@ -367,7 +372,7 @@ def test_batch_statistics_stay_as_they_were_sent(tmp_path: Path) -> None:
 
 # Examples drawn at random
 
-GUMBEL = Policy(modes=("raw-gumbel",), epsilon_minus=1.5, records_at_least=500)
+GUMBEL = Policy(modes=("raw-gumbel",), epsilon_minus=1.5, records_at_least=500, strength=4.0)
 
 
 def test_drawn_examples_are_mostly_useful_ones_and_cost_epsilon_minus(tmp_path: Path) -> None:
@@ -385,6 +390,22 @@ def test_drawn_examples_are_mostly_useful_ones_and_cost_epsilon_minus(tmp_path: 
     again = vault_of(examples, tmp_path, GUMBEL).answer(request(mode="raw-gumbel"))
     assert again.disclosed is not None
     assert again.disclosed.ids.tolist() == report.disclosed.ids.tolist()
+
+
+def test_without_a_strength_epsilon_minus_is_divided_among_the_answers(tmp_path: Path) -> None:
+    policy = replace(GUMBEL, strength=0.0, epsilon_minus=0.3, answers=3, records_at_least=600)
+    vault = vault_of(drawn(600), tmp_path, policy)
+    for server_round in range(3):
+        card = vault.answer(request(mode="raw-gumbel", k=1, server_round=server_round)).card
+        assert card is not None
+        # A little less each time: the next draw is from those that are left.
+        assert 0.98 * 0.1 < card.epsilon_minus_total / (server_round + 1) <= 0.1
+    with pytest.raises(Refused, match="more would pass the epsilon-minus"):
+        vault.answer(request(mode="raw-gumbel", k=1, server_round=3))
+    with pytest.raises(Refused, match="1 of 600 records would be drawn at an epsilon-minus above"):
+        vault_of(drawn(600), tmp_path / "less", replace(policy, epsilon_minus=0.001)).answer(
+            request(mode="raw-gumbel", k=1)
+        )
 
 
 def test_drawing_is_refused_by_public_numbers_alone(tmp_path: Path) -> None:

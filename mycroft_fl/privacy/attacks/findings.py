@@ -28,8 +28,7 @@ from mycroft_fl.privacy.attacks.reconstruction import (
     identified,
     similarity,
 )
-from mycroft_fl.privacy.audit import membership_ceiling
-from mycroft_fl.privacy.audits import Finding
+from mycroft_fl.privacy.audit import Finding, membership_ceiling
 from mycroft_fl.privacy.mechanisms import choice_price, noised_sum
 from mycroft_fl.privacy.noise import OS_ENTROPY, Noise
 from mycroft_fl.privacy.relevance import USEFUL, Seen, Target
