@@ -51,9 +51,9 @@ def gradient(task: str, seed: int) -> Reached:
 
 
 def dp_sgd(task: str, seed: int) -> Reached:
-    """The same by one run of DP-SGD at the owner: same worlds, same baselines."""
+    """The same by one run of DP-SGD at the owner, in the same worlds."""
     trainer, held, test = _world(task, seed)
-    reached = _raw_ways(trainer, held, test, seed)
+    reached = _by_itself(trainer, test)
     told = by_noised_answers(trainer, held, ("score", "dp-sgd"), seed, _trained)
     for epsilon, model in told.items():
         reached |= _reached(f"dp-sgd, epsilon {epsilon:g}", model, trainer, test)
@@ -75,10 +75,13 @@ def _reached(way: str, model: Model | None, trainer: Trainer, test: Examples) ->
     }
 
 
-def _raw_ways(trainer: Trainer, held: Examples, test: Examples, seed: int) -> Reached:
-    """The trainer by itself, and with raw picks."""
+def _by_itself(trainer: Trainer, test: Examples) -> Reached:
     reached = _reached("control", trainer.control, trainer, test)
-    reached |= _reached("own hard set", trainer.own_hard_set, trainer, test)
+    return reached | _reached("own hard set", trainer.own_hard_set, trainer, test)
+
+
+def _raw_ways(trainer: Trainer, held: Examples, test: Examples, seed: int) -> Reached:
+    reached = _by_itself(trainer, test)
     for k in PICKS:
         with tempfile.TemporaryDirectory() as folder:
             vault = vault_of("big", held, Policy(), seed, folder)
