@@ -336,3 +336,18 @@ def test_a_signal_that_comes_while_a_cell_is_kept_ends_the_study_too(study, out,
         go(study, out)
     assert ended.value.code == 128 + signal.SIGTERM
     assert len(table(out)) == 1
+
+
+def test_cells_of_a_version_with_another_default_are_not_taken_for_those_of_this_one(study, out):
+    go(study, out)
+    described = json.loads((out / "study.json").read_text())
+    described["defaults"]["subset-weight"] = 0.5
+    described["defaults"]["long-gone"] = 1
+    (out / "study.json").write_text(json.dumps(described))
+    before = table(out)
+    with pytest.raises(StudyError, match=r"8 cells .* \(subset-weight from 0.5 to 0.25\).*--out"):
+        go(study, out)
+    assert table(out) == before
+    del described["defaults"]["subset-weight"]
+    (out / "study.json").write_text(json.dumps(described))
+    go(study, out)
