@@ -5,12 +5,14 @@
 
 `probing`: an owner of 10,000 images, 50 asked for, strength 4; for each of 100 victims a seed the trainer
 knows the upper half of the image and its label. Share of victims handed over by the most similar 50
-(`raw`), by `raw-gumbel`, and by `raw-gumbel` where a noised count must find 860 useful records first
-(rho for epsilon 0.25 per record, add/remove, delta 1e-5); beside them the exact chance of the only
-useful record and the bounds.
+(`raw`), by `raw-gumbel`, by the same at the strength that an epsilon-minus of 0.0513 pays for (one in
+twenty), and by `raw-gumbel` where a noised count must find 860 useful records first (rho for epsilon
+0.25 per record, add/remove, delta 1e-5); beside them the exact chance of the only useful record and
+the bounds.
 `membership`: LiRA with 32 shadow models against a model fine-tuned on 100 of 200 acquired images, by
-plain steps and by DP-SGD (Opacus, Poisson sampling) at epsilon 16, 4 and 1 per record, add/remove,
-delta 1e-5; AUC, and the ceiling from the whole privacy profile (PLD, dp-accounting).
+plain steps of the whole network, by DP-SGD of the last layer (as `publish-model-epsilon` has it) and by
+ten noised gradient steps of it, at epsilon 16, 4 and 1 per record, add/remove, delta 1e-5; AUC, and the
+ceiling, of DP-SGD from the whole privacy profile (PLD, dp-accounting).
 Cells are kept in OUT/attacks-ATTACK.jsonl; a second call goes on where the first one stopped.
 """
 
@@ -19,7 +21,6 @@ from __future__ import annotations
 import argparse
 import copy
 import math
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,13 +28,14 @@ import numpy as np
 import torch
 from privacy_worlds import DELTA, world_of
 from tables import keep, row, rule, stored
-from torch.nn.functional import cross_entropy
-from torch.utils.data import DataLoader, TensorDataset
 
 from mycroft_fl.examples import Examples
 from mycroft_fl.models.fitting import FineTuneSettings, Source, as_input, fine_tune
 from mycroft_fl.models.networks import Classifier
-from mycroft_fl.privacy.accounting import Filter, multiplier_for
+from mycroft_fl.models.weights import flat_head, load_head
+from mycroft_fl.privacy.accounting import Filter, SgdRun, multiplier_for, sgd_run_within
+from mycroft_fl.privacy.attacks.findings import STEPS as NOISED_STEPS
+from mycroft_fl.privacy.attacks.findings import by_noised_sums
 from mycroft_fl.privacy.attacks.membership import auc_ceiling, membership_auc, shadows
 from mycroft_fl.privacy.attacks.probing import (
     drawn_share,
@@ -41,12 +43,24 @@ from mycroft_fl.privacy.attacks.probing import (
     inclusion_of_the_only_useful,
     most_similar,
 )
-from mycroft_fl.privacy.mechanisms import UNITS, Crowd, choice_price, strength_by_count
+from mycroft_fl.privacy.audit import membership_ceiling
+from mycroft_fl.privacy.mechanisms import (
+    UNITS,
+    Crowd,
+    choice_price,
+    strength_by_count,
+    strength_within,
+)
 from mycroft_fl.privacy.noise import simulated
 from mycroft_fl.privacy.relevance import USEFUL, Seen, Target
+from mycroft_fl.privacy.sgd import HeadRun, Weighted, head_delta
 from mycroft_fl.report.statistics import over_seeds
+from mycroft_fl.seeds import derived_seed
+from strategies.published import CLIP, RATE, SAMPLE_RATE
+from strategies.published import STEPS as SGD_STEPS
 
 N, PICKS, STRENGTH, CROWD = 10_000, 50, 4.0, 860
+ONE_IN_TWENTY = 0.05
 VICTIMS, DRAWS = 100, 20
 MODELS, POOL, STEPS, BATCH = 32, 200, 150, 32
 EPSILONS = (16.0, 4.0, 1.0)
@@ -60,7 +74,9 @@ def probing(seed: int) -> Row:
     pool = Examples(held.x.astype(np.float32) / 255, held.y)
     seen, noise = Seen.through(trainer.baseline, pool), simulated(seed)
     crowd = Crowd(CROWD, multiplier_for(Filter.of(0.25, DELTA).rho), DELTA)
-    got: dict[str, list[float]] = {"raw, most similar": [], "raw-gumbel": [], "in a crowd": []}
+    modest = strength_within(-math.log(1 - ONE_IN_TWENTY), PICKS, N)
+    ways = ("raw, most similar", "raw-gumbel, R 4", "raw-gumbel, one in twenty", "in a crowd, R 4")
+    got: dict[str, list[float]] = {way: [] for way in ways}
     useful_records = []
     for victim in np.random.default_rng(seed).choice(N, VICTIMS, replace=False).tolist():
         probe = half_known(pool.x[victim], int(pool.y[victim]), typical, seed=victim)
@@ -69,16 +85,19 @@ def probing(seed: int) -> Row:
         useful = seen.relevances(trainer.baseline.head, target) > USEFUL
         levels = np.where(useful, UNITS, 0).astype(np.int64)
         strengths = {
-            "raw-gumbel": STRENGTH,
-            "in a crowd": strength_by_count(levels, STRENGTH, crowd, noise),
+            "raw-gumbel, R 4": STRENGTH,
+            "raw-gumbel, one in twenty": modest,
+            "in a crowd, R 4": strength_by_count(levels, STRENGTH, crowd, noise),
         }
         for way, strength in strengths.items():
             got[way].append(drawn_share(useful, victim, PICKS, strength, DRAWS, noise))
         useful_records.append(float(useful.sum()))
     return {way: float(np.mean(shares)) for way, shares in got.items()} | {
         "useful records, median": float(np.median(useful_records)),
-        "the only useful record, exactly": inclusion_of_the_only_useful(N, PICKS, STRENGTH),
-        "bound": -math.expm1(-choice_price(PICKS, STRENGTH, N)),
+        "the only useful record at R 4, exactly": inclusion_of_the_only_useful(N, PICKS, STRENGTH),
+        "at the strength for one in twenty": inclusion_of_the_only_useful(N, PICKS, modest),
+        "that strength": modest,
+        "bound at R 4": -math.expm1(-choice_price(PICKS, STRENGTH, N)),
         "among 860, exactly": inclusion_of_the_only_useful(N, PICKS, STRENGTH, CROWD - 1),
         "bound among 860": -math.expm1(-choice_price(PICKS, STRENGTH, N, CROWD)),
     }
@@ -101,48 +120,37 @@ def membership(seed: int) -> Row:
             return by_dp_sgd(baseline, acquired, multiplier, each)
 
         told = membership_auc(shadows(privately, pool, MODELS, seed=seed))
-        found[f"AUC, epsilon {epsilon:g}"] = told.mean
-        found[f"ceiling, epsilon {epsilon:g}"] = ceiling(multiplier)
+        found[f"AUC, DP-SGD, epsilon {epsilon:g}"] = told.mean
+        found[f"ceiling, DP-SGD, epsilon {epsilon:g}"] = ceiling(multiplier)
+        mu = math.sqrt(2 * Filter.of(epsilon, DELTA).rho)
+
+        def by_sums(acquired: Examples, each: int, mu: float = mu) -> Classifier:
+            noise = simulated(derived_seed(each, "noised sums"))
+            return by_noised_sums(baseline, acquired, math.sqrt(NOISED_STEPS) / mu, noise)
+
+        told = membership_auc(shadows(by_sums, pool, MODELS, seed=seed))
+        found[f"AUC, noised gradients, epsilon {epsilon:g}"] = told.mean
+        found[f"ceiling, noised gradients, epsilon {epsilon:g}"] = membership_ceiling(mu)
     return found
 
 
 def noise_for(epsilon: float) -> float:
-    """The noise multiplier with which all steps cost `epsilon`, by Opacus's RDP accountant."""
-    from opacus.accountants.utils import get_noise_multiplier
-
-    return float(
-        get_noise_multiplier(
-            target_epsilon=epsilon, target_delta=DELTA, sample_rate=BATCH / (POOL // 2),
-            steps=STEPS, accountant="rdp",
-        )
-    )  # fmt: skip
+    """The noise multiplier with which all steps cost `epsilon`, as a ledger would account for it."""
+    budget = Filter.of(epsilon, DELTA)
+    run = sgd_run_within(budget.limit, budget.order, SAMPLE_RATE, SGD_STEPS)
+    return run.noise_multiplier
 
 
 def by_dp_sgd(baseline: Classifier, acquired: Examples, multiplier: float, seed: int) -> Classifier:
-    """The whole network fine-tuned by Opacus with Poisson sampling; sums over public numbers."""
-    from opacus.grad_sample import GradSampleModule
-    from opacus.optimizers import DPOptimizer
-    from opacus.utils.uniform_sampler import UniformWithReplacementSampler
-
-    module = GradSampleModule(copy.deepcopy(baseline), loss_reduction="sum")
-    generator = torch.Generator().manual_seed(seed)
-    plain = torch.optim.SGD(module.parameters(), lr=0.5)
-    optimizer = DPOptimizer(
-        plain, noise_multiplier=multiplier, max_grad_norm=1.0, expected_batch_size=BATCH,
-        generator=generator,
-    )  # fmt: skip
-    data = TensorDataset(as_input(acquired.x), torch.from_numpy(acquired.y))
-    sampler = UniformWithReplacementSampler(
-        num_samples=len(data), sample_rate=BATCH / (POOL // 2), generator=generator, steps=STEPS
-    )
-    for x, y in DataLoader(data, batch_sampler=sampler):
-        optimizer.zero_grad()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of inputs without gradients
-            cross_entropy(module(x), y, reduction="sum").backward()
-        optimizer.step()
-    module.remove_hooks()
-    trained: Classifier = module._module
+    """The last layer after the run of DP-SGD that `publish-model-epsilon` makes."""
+    trained = copy.deepcopy(baseline)
+    with torch.no_grad():
+        inputs = trained.features(as_input(acquired.x))
+    ones = torch.ones(len(acquired))
+    records = Weighted(inputs, torch.from_numpy(acquired.y), ones)
+    run = HeadRun(SgdRun(SAMPLE_RATE, multiplier, SGD_STEPS), CLIP, RATE / (POOL // 2))
+    moved = head_delta(trained.head, records, run, simulated(derived_seed(seed, "DP-SGD")))
+    load_head(trained, (flat_head(trained) + moved).astype(np.float32))
     return trained
 
 
@@ -152,8 +160,7 @@ def ceiling(multiplier: float) -> float:
     from dp_accounting.pld import PLDAccountant
 
     accountant, step = PLDAccountant(), GaussianDpEvent(multiplier)
-    sampled = PoissonSampledDpEvent(BATCH / (POOL // 2), step)
-    accountant.compose(SelfComposedDpEvent(sampled, STEPS))
+    accountant.compose(SelfComposedDpEvent(PoissonSampledDpEvent(SAMPLE_RATE, step), SGD_STEPS))
     epsilons = np.linspace(0, 12, 61)
     return auc_ceiling(epsilons, np.array([accountant.get_delta(each) for each in epsilons]))
 

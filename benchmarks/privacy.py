@@ -4,6 +4,8 @@
     python benchmarks/privacy.py drawing  --task fashion|rotated|intrusion
     python benchmarks/privacy.py gradient --task fashion|rotated|intrusion
     python benchmarks/privacy.py dp-sgd   --task fashion|rotated|intrusion
+    python benchmarks/privacy.py published --task fashion|rotated|intrusion
+    python benchmarks/privacy.py target   --task fashion|rotated|intrusion
 
 `ranking`: twelve owners of distinct shares of the group that the trainer fails on; Kendall's tau-b of
 the ranking against the true shares, by the score at each epsilon (per record, add/remove, delta 1e-5),
@@ -13,6 +15,8 @@ drawn at each strength, by OMP, at random, with the own hard set, and the contro
 `gradient`: the same owner; accuracy on the failures and on the whole test by noised gradients at each
 epsilon, by the same gradients without a target, by raw OMP picks, the own hard set and the control.
 `dp-sgd`: the same by one run of DP-SGD at the owner.
+`published`: what twelve owners' published scores (`publish-epsilon`) keep of the trainer's own ranking.
+`target`: fifty picks by a noised target (`request = "target"`) beside fifty by the hard set.
 The noise is seeded (SIMULATED). One cell is one seed, kept in OUT/privacy-TABLE-TASK.jsonl; a second
 call goes on where the first one stopped. Means and 95 % intervals over seeds are printed.
 """
@@ -26,7 +30,9 @@ from pathlib import Path
 import torch
 from privacy_drawing import drawing, shares_of_gain
 from privacy_gradient import dp_sgd, gradient
+from privacy_published import published
 from privacy_ranking import ranking
+from privacy_target import target
 from privacy_worlds import SETTINGS
 from tables import keep, paired, points, row, rule, stored
 
@@ -37,6 +43,8 @@ TABLES: dict[str, Callable[[str, int], dict[str, float]]] = {
     "drawing": drawing,
     "gradient": gradient,
     "dp-sgd": dp_sgd,
+    "published": published,
+    "target": target,
 }
 
 

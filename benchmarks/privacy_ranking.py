@@ -57,7 +57,8 @@ def rivals(
 ) -> dict[str, float]:
     """The ways that move `MOVED` records of every owner."""
     rng = np.random.default_rng(derived_seed(trainer.config.seed, "rivals"))
-    target = Target.of(trainer.baseline, trainer.hard_set.sent)
+    hard = trainer.hard_set.sent
+    target = Target.of(trainer.baseline, hard).for_ranking(trainer.baseline, hard)
     random, picked = {}, {}
     for name, examples in held.items():
         some = examples[rng.choice(len(examples), MOVED, replace=False)]

@@ -18,6 +18,7 @@ from mycroft_fl.privacy.mechanisms import (
     drawn_by_utility,
     price,
     strength_by_count,
+    strength_within,
 )
 from mycroft_fl.privacy.noise import Noise
 
@@ -28,7 +29,8 @@ Ids = Int64[np.ndarray, " n"]
 class Terms:
     """What one draw is charged for, by public numbers alone: `k` of `least` records or more.
 
-    With a `crowd`, utilities count only where a noised count finds so many useful records.
+    A policy without a strength divides epsilon-minus among its answers, as it does epsilon. With a
+    `crowd`, utilities count only where a noised count finds so many useful records.
     """
 
     k: int
@@ -52,7 +54,7 @@ class Terms:
         crowd = None
         if policy.useful_at_least:
             crowd = Crowd(policy.useful_at_least, policy.multiplier(), policy.delta)
-        return cls(k, least, policy.strength, crowd)
+        return cls(k, least, policy.strength or _paid_for(policy, k, least), crowd)
 
     @property
     def spend(self) -> Spend:
@@ -63,6 +65,16 @@ class Terms:
             rho=price(self.crowd.noise_multiplier) if self.crowd else 0.0,
             epsilon_minus=choice_price(self.k, self.strength, self.least, useful),
         )
+
+
+def _paid_for(policy: Policy, k: int, least: int) -> float:
+    share = (policy.epsilon_minus or 0.0) / policy.answers
+    try:
+        return strength_within(share, k, least, policy.useful_at_least)
+    except ValueError as error:
+        raise Refused(
+            f"{k} of {least} records would be drawn at an epsilon-minus above the {share:.4g} of an answer"
+        ) from error
 
 
 def drawer(

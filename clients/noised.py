@@ -22,7 +22,7 @@ from mycroft_fl.exchange import Request, Statistic
 from mycroft_fl.models.networks import Classifier, build
 from mycroft_fl.models.weights import load_flat_weights, load_head
 from mycroft_fl.privacy.accounting import Spend
-from mycroft_fl.privacy.mechanisms import UNITS, noised_sum, price
+from mycroft_fl.privacy.mechanisms import UNITS, Rows, noised_sum, price
 from mycroft_fl.privacy.noise import Noise
 from mycroft_fl.privacy.relevance import (
     SCORE_BOUND,
@@ -48,16 +48,22 @@ class Looks:
     """How records look through the model that was asked with last: steps come with one model."""
 
     def __init__(self) -> None:
-        self._last: tuple[str, Seen] | None = None
+        self._seen: dict[str, Seen] = {}
+        self._relevances: dict[str, Float64[np.ndarray, " n"]] = {}
 
-    def through(self, model: Classifier, request: Request, examples: Examples) -> Seen:
-        """The records whose labels the request knows, through the model it brought."""
+    def through(
+        self, model: Classifier, request: Request, examples: Examples, target: Target
+    ) -> tuple[Seen, Float64[np.ndarray, " n"]]:
+        """The records whose labels the request knows, through the model it brought, and their relevance."""
         assert request.weights is not None
         content = hashlib.sha256(request.weights.tobytes()).hexdigest()
         name = f"{content} {request.model} {request.num_classes}"
-        if self._last is None or self._last[0] != name:
-            self._last = name, Seen.through(model, examples)
-        return self._last[1]
+        if name not in self._seen:
+            self._seen = {name: Seen.through(model, examples)}
+        seen, towards = self._seen[name], f"{name} {target.digest}"
+        if towards not in self._relevances:
+            self._relevances = {towards: seen.relevances(model.head, target)}
+        return seen, self._relevances[towards]
 
 
 def release_of(
@@ -94,16 +100,17 @@ class Contributions:
 
     bound_squared: Fraction
     records: Int64[np.ndarray, " m"]
-    rows: Float64[np.ndarray, "m d"]
+    rows: Rows
 
 
 def contributions(
     request: Request, examples: Examples, clip: float, looks: Looks | None = None
 ) -> Contributions:
     """What each record adds to a score or a gradient."""
-    head, seen, values = _looked_at(request, examples, looks or Looks())
     if request.mode == "score":
-        return Contributions(SCORE_BOUND, np.arange(len(examples)), score_rows(values))
+        scored = _scored(request, examples, looks or Looks())
+        return Contributions(SCORE_BOUND, np.arange(len(examples)), scored)
+    head, seen, values = _looked_at(request, examples, looks or Looks())
     weighing = np.flatnonzero(~(values <= 0))  # nan too: what to make of it is settled later
     rows = seen[weighing].gradients(head, values[weighing], clip)
     return Contributions(Fraction(clip) ** 2, weighing, rows)
@@ -129,14 +136,21 @@ def _trained_head(request: Request, examples: Examples, policy: Policy, looks: L
     return Release(Spend(sgd=run.sgd), draw)
 
 
+def _scored(request: Request, examples: Examples, looks: Looks) -> Float64[np.ndarray, "n 4"]:
+    model = trainers_model(request, examples)
+    target = Target.asked(model, request)
+    seen, values = looks.through(model, request, examples, target)
+    ranking = target.for_ranking(model, request.hard)
+    return score_rows(seen.relevances(model.head, ranking), values)
+
+
 def _looked_at(
     request: Request, examples: Examples, looks: Looks
 ) -> tuple[nn.Linear, Seen, Float64[np.ndarray, " n"]]:
     """The last layer asked at, the records before it, and each one's relevance by the weights sent."""
     model = trainers_model(request, examples)
     target = Target.asked(model, request)
-    seen = looks.through(model, request, examples)
-    values = seen.relevances(model.head, target)
+    seen, values = looks.through(model, request, examples, target)
     if request.head is not None:
         load_head(model, request.head)
     return model.head, seen, values

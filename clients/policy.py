@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mycroft_fl.config import MAX_EXAMPLES, suggestion
-from mycroft_fl.errors import InputError, Refused
+from mycroft_fl.config import MAX_EXAMPLES
+from mycroft_fl.errors import InputError, Refused, suggestion
 from mycroft_fl.exchange import MODES, NOISED, Request
 from mycroft_fl.keys import PublicKey
 from mycroft_fl.privacy.accounting import Filter, SgdRun, multiplier_for, sgd_run_within
@@ -46,7 +46,8 @@ class Policy:
     """`modes` that may leave at all, and budgets that hold over all requests, for ever.
 
     `max_records` raw examples; `epsilon` at `delta` for what is noised; `epsilon_minus` for the
-    choice of `raw-gumbel`, made with `strength` among at least `records_at_least` records, a number
+    choice of `raw-gumbel`, made with `strength` (0: the most that epsilon-minus, divided among
+    `answers`, pays for) among at least `records_at_least` records, a number
     the owner makes public, and by utility only where a noised count, paid from epsilon, finds
     `useful_at_least` useful ones (0: always). `noise_multiplier` 0 divides epsilon by `answers`; where
     `dp-sgd` is among the modes, a run of it may have `sgd_share` of epsilon's budget and the answers
@@ -72,7 +73,7 @@ class Policy:
     sample_rate: float = 0.05
     sgd_steps: int = 100
     sgd_share: float = 0.8
-    strength: float = 4.0
+    strength: float = 0.0
     records_at_least: int = 0
     useful_at_least: int = 0
     models: tuple[str, ...] = ()
@@ -88,12 +89,13 @@ class Policy:
         _at_least(self, "useful_at_least", 0)
         _at_least(self, "answers", 1)
         _at_least(self, "sgd_steps", 1)
-        for name in ("epsilon", "epsilon_minus", "clip", "strength", "sample_rate", "sgd_share"):
+        for name in ("epsilon", "epsilon_minus", "clip", "sample_rate", "sgd_share"):
             _positive(self, name)
         _below_one(self, "sample_rate")
         _below_one(self, "sgd_share")
-        if self.noise_multiplier != 0:
-            _positive(self, "noise_multiplier")
+        for name in ("noise_multiplier", "strength"):
+            if getattr(self, name) != 0:  # left to the budget
+                _positive(self, name)
         if self.epsilon is None and (NOISED & set(self.modes) or self.useful_at_least):
             raise InputError(
                 "policy.epsilon is missing; what is noised is paid from it, such as 1.0"
@@ -102,7 +104,7 @@ class Policy:
             Filter.of(self.epsilon, self.delta)
         if "raw-gumbel" in self.modes and not (self.epsilon_minus and self.records_at_least):
             raise InputError(
-                "policy.modes has 'raw-gumbel', which needs policy.epsilon-minus, such as 0.5, and "
+                "policy.modes has 'raw-gumbel', which needs policy.epsilon-minus, such as 0.05, and "
                 "policy.records-at-least, how many records the data surely holds; both are public"
             )
 

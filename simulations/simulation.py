@@ -15,7 +15,7 @@ from clients.owner_file import load_owner_file, owner_file_text
 from clients.owner_log import owner_log
 from clients.policy import Policy
 from clients.vault import Books, Marks, Vault
-from mycroft_fl.config import RunConfig, SettingValue
+from mycroft_fl.config import RunConfig
 from mycroft_fl.data.spec import DatasetSpec
 from mycroft_fl.device import torch_device
 from mycroft_fl.errors import DataError, ScenarioError
@@ -26,6 +26,7 @@ from mycroft_fl.represent.names import encoder_within, from_folder, is_encoder
 from mycroft_fl.represent.spaces import check_input
 from mycroft_fl.seeds import derived_seed
 from mycroft_fl.selection import METHODS, method_named
+from mycroft_fl.setting import SettingValue
 from mycroft_fl.task import Task
 from simulations.attackers import Misbehaving, StaysOut
 from simulations.overrides import OVERRIDES, TABLES, check_attack, overridden
@@ -188,15 +189,14 @@ class Simulation:
     def policy(self, owner: Owner) -> Policy:
         """What a simulated owner allows: the scenario's policy, with what the run needs filled in.
 
-        Where it names no modes, those of the run; where noise is paid for and not set, epsilon is
-        divided among the answers of the run.
+        Where it names no modes, those of the run; budgets are divided among the answers of the run
+        where noise, or the strength of a draw, is left to them.
         """
         table = dict(self.scenario.policy)
         modes = answer_modes(self.config.mode)
         table.setdefault("modes", modes)
-        if "noise-multiplier" not in table:
-            steps = self.config.num_rounds - 1 if "gradient" in modes else 0
-            table.setdefault("answers", 1 + steps)
+        several = {"gradient", "raw-gumbel"} & set(modes)
+        table.setdefault("answers", self.config.num_rounds if several else 1)
         if "raw-gumbel" in table["modes"]:
             table.setdefault("records-at-least", sum(owner.holds.values()))
         policy = Policy.from_table(table)

@@ -10,8 +10,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from mycroft_fl.config import RunConfig, check_setting, suggestion
-from mycroft_fl.errors import SettingError, StudyError
+from mycroft_fl.config import RunConfig, check_setting
+from mycroft_fl.errors import SettingError, StudyError, suggestion
 from mycroft_fl.strict_toml import Table
 from mycroft_fl.study_folder import PART, Axis
 from simulations.overrides import OVERRIDES, TABLES

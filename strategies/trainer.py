@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mycroft_fl.config import RunConfig, suggestion
-from mycroft_fl.errors import SettingError
+from mycroft_fl.config import RunConfig
+from mycroft_fl.errors import SettingError, suggestion
 from mycroft_fl.examples import Examples
 from mycroft_fl.hard_set import HardSet, Splits, find_hard_set, split_validation
 from mycroft_fl.models.catalogue import build_model

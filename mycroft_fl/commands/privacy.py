@@ -11,7 +11,7 @@ from mycroft_fl.commands.common import print_rows
 from mycroft_fl.errors import InputError, RunFailed
 
 if TYPE_CHECKING:
-    from mycroft_fl.privacy.audits import Finding
+    from mycroft_fl.privacy.audit import Finding
 
 if TYPE_CHECKING:
     from mycroft_fl.privacy.ledger import PrivacyLedger

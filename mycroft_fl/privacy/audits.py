@@ -5,55 +5,29 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import nn
 
 from mycroft_fl.errors import Refused
-from mycroft_fl.examples import Examples
-from mycroft_fl.models.networks import Classifier, build
-from mycroft_fl.privacy import ledger, mechanisms, publishing, relevance, sgd, targets
-from mycroft_fl.privacy.accounting import Filter, SgdRun, Spend
+from mycroft_fl.privacy import ledger, mechanisms, relevance
+from mycroft_fl.privacy.accounting import Filter, Spend
 from mycroft_fl.privacy.audit import (
+    DELTA,
+    TIGHT,
+    Finding,
     audit,
     drawing_loss,
     gaussian_epsilon,
     mu_of,
 )
 from mycroft_fl.privacy.budget import Budget, Limits
+from mycroft_fl.privacy.canaries import audit_dp_sgd, audit_published, audit_target
 from mycroft_fl.privacy.noise import OS_ENTROPY
 
-DELTA = 1e-5
 RUNS = 200_000
-TIGHT = 0.9
-"""Of a Gaussian's mu: a bound below this share of the claim says that the audit is blind."""
 DRAWS = 10_000
-SGD_RUNS, SGD_TIGHT = 2000, 0.6
-"""Of DP-SGD and of the target, whose runs cost a thousand times as much: fewer, and so a looser bound."""
-PUBLISHED_RUNS = 4000  # few, for a looser bound: each is drawn by itself
-ALWAYS = 1 - 1e-9
-"""A sampling rate at which a record is in every batch."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What one audit found: a lower bound (or an exact value) beside the claim."""
-
-    mode: str
-    audit: str
-    measure: str
-    found: float
-    claimed: float
-    least: float = 0.0
-
-    @property
-    def holds(self) -> bool:
-        """Whether the code keeps its claim, and the audit could have seen it broken."""
-        return self.least <= self.found <= self.claimed * (1 + 1e-9)
 
 
 def _gaussian(
@@ -171,84 +145,6 @@ def audit_ledger() -> Iterator[Finding]:
         problems = len(book.problems())
     yield Finding("ledger", "25 asked, 10 paid for", "answers", answers, 10, 10)
     yield Finding("ledger", "25 asked, 10 paid for", "problems", problems, 0)
-
-
-def audit_dp_sgd() -> Iterator[Finding]:
-    """DP-SGD of a last layer: one record as far out as can be, and how often it is taken."""
-    head = nn.Linear(2, 2)
-    with torch.no_grad():
-        for part in head.parameters():
-            part.zero_()
-
-    def outputs(multiplier: float, rate: float, count: int, *values: float) -> np.ndarray:
-        inputs = torch.tensor([[1.0, 0.0] for _ in values]) * torch.tensor(values)[:, None]
-        some = sgd.Weighted(
-            inputs.reshape(-1, 2), torch.ones(len(values)).long(), torch.ones(len(values))
-        )
-        told = sgd.HeadRun(SgdRun(rate, multiplier, 1), 1.0, rate)
-        direction = np.array([1.0, 0, 0, -1, 0, 0]) / math.sqrt(2)
-        return np.array(
-            [-sgd.head_delta(head, some, told, OS_ENTROPY) @ direction for _ in range(count)]
-        )
-
-    without, mu = outputs(0.5, ALWAYS, SGD_RUNS), mu_of(0.5)
-    found = audit(outputs(0.5, ALWAYS, SGD_RUNS, 1e6), without, delta=DELTA)
-    yield Finding("dp-sgd", "a record of huge norm", "mu at least", found.mu, mu, SGD_TIGHT * mu)
-    spoilt = np.nan_to_num(outputs(0.5, ALWAYS, SGD_RUNS // 4, math.nan), nan=1e9)
-    found = audit(spoilt, without, delta=DELTA)
-    yield Finding("dp-sgd", "a record that is not finite", "mu at least", found.mu, mu)
-    share = float((outputs(1e-6, 0.25, SGD_RUNS, 1e6) > 0.5).mean())
-    error = 4 * math.sqrt(0.25 * 0.75 / SGD_RUNS)
-    yield Finding("dp-sgd", "batches", "share with the record", share, 0.25 + error, 0.25 - error)
-
-
-def audit_published() -> Iterator[Finding]:
-    """Published scores: a scoring example that gains all for all; an owner's record that turns a score."""
-    multiplier, mu = 1.0, mu_of(1.0)
-
-    def outputs(gains: dict[str, np.ndarray], clip: float | None) -> np.ndarray:
-        seen = []
-        for _ in range(PUBLISHED_RUNS):
-            scores, _ = publishing.noised_scores(gains, clip, multiplier, OS_ENTROPY)
-            seen.append(sum(scores.values()))
-        return np.array(seen)
-
-    others = {name: np.zeros(400) for name in "abc"}
-    with_one = {name: np.append(values, 1.0) for name, values in others.items()}
-    found = audit(outputs(with_one, None), outputs(others, None), delta=DELTA)
-    # The count's part of the noise is not seen along the scores: looser by sqrt(3/4), and by few runs.
-    yield Finding("publish", "a scoring example", "mu at least", found.mu, mu, 0.5 * mu)
-    high, low = {"a": np.full(9, 0.9)}, {"a": np.full(9, -0.9)}
-    found = audit(outputs(high, 0.1), outputs(low, 0.1), delta=DELTA)
-    yield Finding("publish", "an owner's record", "mu at least", found.mu, mu, 0.5 * mu)
-
-
-def audit_target() -> Iterator[Finding]:
-    """The noised target: a hard example whose gradient is huge, with and without it."""
-    model, multiplier = build("linear", (2,), 2, seed=0), 0.5
-    few = Examples(np.array([[1, 0], [0, 1], [1, 1]], np.float32), np.array([0, 1, 0]))
-    # Far out, and of the other class than the model says: nothing but the clip bounds its gradient.
-    huge = Examples(np.full((1, 2), 1e6, np.float32), np.array([1 - _guess(model, 1e6)]))
-    along = relevance.Seen.through(model, huge).gradients(model.head, np.ones(1), 1.0)[0]
-    along /= np.linalg.norm(along)
-
-    def outputs(hard: Examples) -> np.ndarray:
-        return np.array(
-            [
-                targets.noised_gradient_sum(model, hard, 1.0, multiplier, OS_ENTROPY).values @ along
-                for _ in range(SGD_RUNS)
-            ]
-        )
-
-    found = audit(outputs(Examples.concatenate([huge, few])), outputs(few), delta=DELTA)
-    mu = mu_of(multiplier)
-    least = SGD_TIGHT * mu
-    yield Finding("target", "a hard example of huge norm", "mu at least", found.mu, mu, least)
-
-
-def _guess(model: Classifier, value: float) -> int:
-    with torch.no_grad():
-        return int(model(torch.full((1, 2), value)).argmax())
 
 
 AUDITS: dict[str, tuple[Callable[[], Iterator[Finding]], ...]] = {

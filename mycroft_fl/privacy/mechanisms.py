@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Protocol
 
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int64, Shaped
@@ -22,6 +23,21 @@ LARGEST_BOUND = Fraction(2**30)
 SHRINK = 1 - 2.0**-20
 RECORDS_PER_PICK = 100
 """`raw-gumbel` is offered only where a choice has so many records to hide among."""
+BLOCK = 2**16
+"""Numbers that are made whole at a time: as many as stay in a processor's cache."""
+
+
+class Rows(Protocol):
+    """What records add, a row for each, made when a slice is asked for; an array is one too."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Records, and numbers in a row."""
+        ...
+
+    def __getitem__(self, some: slice, /) -> Float[np.ndarray, "m d"]:
+        """The rows of some records, each the same whoever else is asked for."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +85,7 @@ def quantised(rows: Float[np.ndarray, "n d"], bound_squared: Fraction) -> Int64[
 
 
 def noised_sum(
-    rows: Float[np.ndarray, "n d"],
+    rows: Rows,
     bound_squared: Fraction,
     noise_multiplier: float,
     noise: Noise,
@@ -87,15 +103,26 @@ def noised_sum(
 
 
 def exact_sum(
-    rows: Float[np.ndarray, "n d"],
-    bound_squared: Fraction,
-    *,
-    persons: Shaped[np.ndarray, " n"] | None = None,
+    rows: Rows, bound_squared: Fraction, *, persons: Shaped[np.ndarray, " n"] | None = None
 ) -> Int64[np.ndarray, " d"]:
     """The sum of the clipped records, or persons, in whole 65536ths. Never leaves the owner."""
+    records, size = rows.shape
+    if persons is not None:
+        return _sum_by_person(rows[:], bound_squared, persons)
+    total = np.zeros(size, np.int64)
+    step = max(1, BLOCK // max(1, size))
+    for start in range(0, records, step):
+        block = rows[start : start + step]
+        total += quantised(block[finite(block)], bound_squared).sum(axis=0)
+    return total
+
+
+def _sum_by_person(
+    rows: Float[np.ndarray, "n d"], bound_squared: Fraction, persons: Shaped[np.ndarray, " n"]
+) -> Int64[np.ndarray, " d"]:
     usable = finite(rows)
     whole = quantised(rows[usable], bound_squared)
-    if persons is not None and len(whole):
+    if len(whole):
         _, place = np.unique(persons[usable], return_inverse=True)
         together = np.zeros((place.max() + 1, whole.shape[1]), np.int64)
         np.add.at(together, place, whole)
@@ -164,6 +191,30 @@ def choice_price(k: int, strength: float, n: int, useful: int = 0) -> float:
         raise ValueError(f"{k} records of {n} cannot hide among the others")
     others = n - k + max(0, min(useful, n) - k) * math.expm1(strength)
     return math.nextafter(k * math.log1p(math.exp(strength) / others) * (1 + 1e-12), math.inf)
+
+
+STRONGEST = 10.0
+"""Beyond it the useful records are drawn before any other."""
+
+
+def strength_within(epsilon_minus: float, k: int, n: int, useful: int = 0) -> float:
+    """The strength at which `choice_price` is `epsilon_minus`, `STRONGEST` at most.
+
+    Raises `ValueError` where even a draw without looking costs as much.
+    """
+    if choice_price(k, 0.0, n, useful) >= epsilon_minus:
+        raise ValueError(
+            f"{k} records of {n} cost more than {epsilon_minus}, whatever the strength"
+        )
+    low, high = 0.0, STRONGEST
+    if choice_price(k, high, n, useful) <= epsilon_minus:
+        return high
+    while high - low > 1e-9:
+        middle = (low + high) / 2
+        low, high = (
+            (middle, high) if choice_price(k, middle, n, useful) <= epsilon_minus else (low, middle)
+        )
+    return low
 
 
 @dataclass(frozen=True)

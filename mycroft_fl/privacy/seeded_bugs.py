@@ -4,34 +4,23 @@ from __future__ import annotations
 
 import math
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from typing import Any
 from unittest.mock import patch
 
 import numpy as np
-from opacus.optimizers import DPOptimizer
-from opacus.utils.uniform_sampler import UniformWithReplacementSampler
 
-from mycroft_fl.privacy import (
-    audits,
-    entries,
-    ledger,
-    mechanisms,
-    publishing,
-    relevance,
-    sgd,
-    targets,
-)
-from mycroft_fl.privacy.audits import Finding
+from mycroft_fl.privacy import audits, canary_bugs, entries, ledger, mechanisms, relevance
+from mycroft_fl.privacy.audit import Finding
+from mycroft_fl.privacy.canary_bugs import Planted
 from mycroft_fl.privacy.mechanisms import UNITS, NoisedSum
 from mycroft_fl.privacy.noise import Noise, discrete_gaussian, simulated
 
 _quantised, _noised, _exact_sum = mechanisms.quantised, mechanisms.noised, mechanisms.exact_sum
 _sigma_units, _discrete_gaussian = mechanisms.sigma_units, discrete_gaussian
 _drawn = mechanisms.drawn_by_utility
-_noised_scores, _noised_sum = publishing.noised_scores, mechanisms.noised_sum
 
 
 def _replace_adjacency() -> Any:
@@ -76,6 +65,11 @@ def _data_dependent_clip() -> Any:
 def _sigma_halved() -> Any:
     """Half the noise that was paid for."""
     return patch.object(mechanisms, "sigma_units", lambda *args: _sigma_units(*args) // 2)
+
+
+def _sigma_a_tenth_short() -> Any:
+    """A tenth less noise than was paid for: what a tight audit sees and a loose one does not."""
+    return patch.object(mechanisms, "sigma_units", lambda *args: _sigma_units(*args) * 9 // 10)
 
 
 def _clip_removed() -> Any:
@@ -179,77 +173,18 @@ def _no_noise_in_float() -> Any:
     return patch.object(mechanisms, "noised", constant)
 
 
-def _sgd(**changed: Any) -> Any:
-    """Opacus's optimizer with some of its settings changed."""
-
-    def optimizer(plain: Any, **settings: Any) -> DPOptimizer:
-        return DPOptimizer(plain, **{**settings, **changed})
-
-    return patch.object(sgd, "DPOptimizer", optimizer)
-
-
-def _sgd_noise_halved() -> Any:
-    """DP-SGD with half the noise that was paid for."""
-    return _sgd(noise_multiplier=0.25)
-
-
-def _sgd_clip_removed() -> Any:
-    """DP-SGD in which a record may add what it likes; the noise is that of the clip."""
-    return _sgd(max_grad_norm=1e3, noise_multiplier=0.5 / 1e3)
-
-
-def _sgd_larger_batches() -> Any:
-    """DP-SGD that samples twice as often as its price says."""
-
-    def sampler(*, sample_rate: float, **rest: Any) -> UniformWithReplacementSampler:
-        return UniformWithReplacementSampler(sample_rate=min(1.0, 2 * sample_rate), **rest)
-
-    return patch.object(sgd, "UniformWithReplacementSampler", sampler)
-
-
-def _sgd_not_finite_kept() -> Any:
-    """DP-SGD into which a record that is not finite goes."""
-    return patch.object(sgd, "_finite", lambda records: records)
-
-
-def _published_unclipped() -> Any:
-    """Published scores of any size, with the noise of clipped ones."""
-
-    def unclipped(gains: Any, clip: float | None, multiplier: float, noise: Noise) -> Any:
-        return _noised_scores({k: 0.1 * v for k, v in gains.items()}, clip, multiplier / 9, noise)
-
-    return patch.object(publishing, "noised_scores", unclipped)
-
-
-def _published_for_one_owner() -> Any:
-    """Published scores whose noise forgets that a scoring example gains for every owner at once."""
-
-    def alone(rows: np.ndarray, bound_squared: Fraction, *rest: Any, **others: Any) -> NoisedSum:
-        return _noised_sum(rows, bound_squared, rest[0] / float(bound_squared), rest[1])
-
-    return patch.object(publishing, "noised_sum", alone)
-
-
-def _target_with_noise_of_a_mean() -> Any:
-    """A target with the noise that a mean over the true number of hard examples would get."""
-
-    def averaged(rows: np.ndarray, bound_squared: Fraction, *rest: Any) -> NoisedSum:
-        return _noised_sum(rows, bound_squared, rest[0] / len(rows), rest[1])
-
-    return patch.object(targets, "noised_sum", averaged)
-
-
 @contextmanager
 def _both(*patches: Any) -> Iterator[None]:
     with patches[0], patches[1]:
         yield
 
 
-BUGS: dict[str, tuple[Callable[[], Any], Callable[[], Iterator[Finding]]]] = {
+BUGS: dict[str, Planted] = {
     "replace adjacency scored as add/remove": (_replace_adjacency, audits.audit_score),
     "mean over the true n": (_mean_over_true_n, audits.audit_score),
     "clip from the data": (_data_dependent_clip, audits.audit_gradient),
     "sigma halved": (_sigma_halved, audits.audit_score),
+    "sigma a tenth short": (_sigma_a_tenth_short, audits.audit_score),
     "clip removed": (_clip_removed, audits.audit_gradient),
     "noise reused from answer to answer": (_noise_reused, audits.audit_fresh_noise),
     "noise drawn once": (_no_noise_in_float, audits.audit_score),
@@ -258,14 +193,8 @@ BUGS: dict[str, tuple[Callable[[], Any], Callable[[], Iterator[Finding]]]] = {
     "utilities scaled by the data's own maximum": (_utilities_scaled, audits.audit_gumbel),
     "a record that is not finite kept": (_not_finite_kept, audits.audit_gradient),
     "persons clipped by record": (_person_not_clipped, audits.audit_score),
-    "DP-SGD: sigma halved": (_sgd_noise_halved, audits.audit_dp_sgd),
-    "DP-SGD: clip removed": (_sgd_clip_removed, audits.audit_dp_sgd),
-    "DP-SGD: batches larger than paid for": (_sgd_larger_batches, audits.audit_dp_sgd),
-    "DP-SGD: a record that is not finite kept": (_sgd_not_finite_kept, audits.audit_dp_sgd),
-    "published scores: clip removed": (_published_unclipped, audits.audit_published),
-    "published scores: noise for one owner": (_published_for_one_owner, audits.audit_published),
-    "target: noise of a mean": (_target_with_noise_of_a_mean, audits.audit_target),
     "rounded to the nearest": (_rounded_to_nearest, audits.audit_gradient),
+    **canary_bugs.BUGS,
 }
 
 

@@ -20,7 +20,7 @@ from mycroft_fl.exchange import OwnerReport, Request
 from mycroft_fl.models.networks import build
 from mycroft_fl.models.weights import flat_head, flat_weights, load_head
 from mycroft_fl.privacy.noise import simulated
-from mycroft_fl.privacy.relevance import Target, relevances, score_rows
+from mycroft_fl.privacy.relevance import Seen, Target, relevances, score_rows
 
 CLASSES, SHAPE = 3, (5,)
 MODEL = build("mlp", SHAPE, CLASSES, seed=0)
@@ -71,7 +71,12 @@ def values(report: OwnerReport) -> np.ndarray:
 def test_a_score_is_the_sum_over_all_records_and_noise_of_the_size_paid_for(tmp_path: Path) -> None:
     examples = drawn(400)
     report = vault_of(examples, tmp_path).answer(request())
-    exact = score_rows(relevances(MODEL, examples, Target.of(MODEL, hard_set()))).sum(axis=0)
+    target = Target.of(MODEL, hard_set())
+    ranked, plain = (
+        relevances(MODEL, examples, each)
+        for each in (target.for_ranking(MODEL, hard_set()), target)
+    )
+    exact = score_rows(ranked, plain).sum(axis=0)
     assert report.statistic is not None
     assert report.card is not None
     sigma = report.statistic.sigma
@@ -163,9 +168,9 @@ def charged_alone(examples: Examples, **changed: Any) -> np.ndarray:
     asked = request(**changed)
     known = noised.in_range(asked, examples)
     added = noised.contributions(asked, examples[known], clip=1.0)
-    assert ((added.rows**2).sum(axis=1) <= float(added.bound_squared) * (1 + 1e-12)).all()
+    assert ((added.rows[:] ** 2).sum(axis=1) <= float(added.bound_squared) * (1 + 1e-12)).all()
     rows = np.zeros((len(known), added.rows.shape[1]))
-    rows[added.records] = added.rows
+    rows[added.records] = added.rows[:]
     return rows
 
 
@@ -177,6 +182,35 @@ def test_a_records_row_is_the_same_to_the_last_bit_whoever_else_is_there(mode: s
     for _ in range(5):
         some = rng.permutation(300)[: rng.integers(1, 300)]
         assert np.array_equal(charged_alone(examples[some], mode=mode), together[some])
+
+
+def test_wide_records_look_the_same_to_the_last_bit_whoever_else_is_there() -> None:
+    # Of 784 numbers the order of a sum shows; of five it need not, on every machine.
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(64, 784)).astype(np.float32)
+    examples, model = (
+        Examples(x, rng.integers(0, CLASSES, 64)),
+        build("mlp", (784,), CLASSES, seed=0),
+    )
+    together = Seen.through(model, examples)
+    for some in (np.arange(1), np.arange(7), np.arange(20, 64)):
+        alone = Seen.through(model, examples[some])
+        assert np.array_equal(alone.inputs, together.inputs[some])
+        ones = np.ones(len(some))
+        rows = together.gradients(model.head, np.ones(64), 1.0)[:][some]
+        assert np.array_equal(alone.gradients(model.head, ones, 1.0)[:], rows)
+
+
+def test_what_a_vault_keeps_in_mind_of_one_request_does_not_answer_another(tmp_path: Path) -> None:
+    examples, looks = drawn(60), noised.Looks()
+    other = hard_set()
+    turned = Examples(-other.x, np.full(len(other.y), 2))
+    moved = flat_weights(MODEL) * np.float32(1.5)
+    for changed in ({}, {"hard": turned}, {"weights": moved}, {"mode": "gradient"}, {}):
+        asked = request(**changed)
+        kept = noised.contributions(asked, examples, 1.0, looks)
+        afresh = noised.contributions(asked, examples, 1.0)
+        assert np.array_equal(kept.rows[:], afresh.rows[:])
 
 
 @pytest.mark.parametrize("mode", ["score", "gradient"])
@@ -338,7 +372,7 @@ def test_batch_statistics_stay_as_they_were_sent(tmp_path: Path) -> None:
 
 # Examples drawn at random
 
-GUMBEL = Policy(modes=("raw-gumbel",), epsilon_minus=1.5, records_at_least=500)
+GUMBEL = Policy(modes=("raw-gumbel",), epsilon_minus=1.5, records_at_least=500, strength=4.0)
 
 
 def test_drawn_examples_are_mostly_useful_ones_and_cost_epsilon_minus(tmp_path: Path) -> None:
@@ -356,6 +390,22 @@ def test_drawn_examples_are_mostly_useful_ones_and_cost_epsilon_minus(tmp_path: 
     again = vault_of(examples, tmp_path, GUMBEL).answer(request(mode="raw-gumbel"))
     assert again.disclosed is not None
     assert again.disclosed.ids.tolist() == report.disclosed.ids.tolist()
+
+
+def test_without_a_strength_epsilon_minus_is_divided_among_the_answers(tmp_path: Path) -> None:
+    policy = replace(GUMBEL, strength=0.0, epsilon_minus=0.3, answers=3, records_at_least=600)
+    vault = vault_of(drawn(600), tmp_path, policy)
+    for server_round in range(3):
+        card = vault.answer(request(mode="raw-gumbel", k=1, server_round=server_round)).card
+        assert card is not None
+        # A little less each time: the next draw is from those that are left.
+        assert 0.98 * 0.1 < card.epsilon_minus_total / (server_round + 1) <= 0.1
+    with pytest.raises(Refused, match="more would pass the epsilon-minus"):
+        vault.answer(request(mode="raw-gumbel", k=1, server_round=3))
+    with pytest.raises(Refused, match="1 of 600 records would be drawn at an epsilon-minus above"):
+        vault_of(drawn(600), tmp_path / "less", replace(policy, epsilon_minus=0.001)).answer(
+            request(mode="raw-gumbel", k=1)
+        )
 
 
 def test_drawing_is_refused_by_public_numbers_alone(tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def test_beyond_what_the_match_may_spend_come_those_best_aligned(tmp_path: Path)
 def _cosines(examples: Examples) -> np.ndarray:
     told = Target.told(MODEL, target())
     seen = Seen.through(MODEL, examples)
-    rows = seen.gradients(MODEL.head, np.ones(len(examples)), 1e9)
+    rows = seen.gradients(MODEL.head, np.ones(len(examples)), 1e9)[:]
     return relevances(MODEL, examples, told) / np.linalg.norm(rows, axis=1)
 
 

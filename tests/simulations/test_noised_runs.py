@@ -108,7 +108,7 @@ def test_after_a_score_the_best_hand_over_the_most_examples(result_of, tmp_path:
 def test_after_a_score_the_best_hand_over_all_they_hold_where_the_method_is_full(
     result_of, tmp_path: Path
 ) -> None:
-    result = result_of("score-then-raw", policy__epsilon=0.15, policy__delta=1e-5, method="full")
+    result = result_of("score-then-raw", policy__epsilon=0.25, policy__delta=1e-5, method="full")
     by_name = {each["owner"]: each for each in result["owners"]}
     earning = {name for name, each in by_name.items() if each["low"] > 0}
     assert set() < earning < {"a", "b", "c"}
@@ -148,13 +148,25 @@ def test_last_layers_that_owners_trained_are_combined_within_epsilon(
 
 def test_examples_drawn_at_random_pay_epsilon_minus(result_of, tmp_path: Path) -> None:
     result = result_of(
-        "raw-gumbel", policy__epsilon_minus=9.0, pilot_per_owner=2, budget=6, num_rounds=1
-    )
+        "raw-gumbel", policy__epsilon_minus=9.0, policy__strength=4.0, pilot_per_owner=2, budget=6,
+        num_rounds=1,
+    )  # fmt: skip
     assert result["disclosed"] == 6
     for owner in "abc":
         [row] = spends(tmp_path, owner)
         assert row.records == 2
         assert row.epsilon_minus == pytest.approx(2 * np.log1p(np.exp(4) / 198))
+
+
+def test_draws_of_several_rounds_share_epsilon_minus(result_of, tmp_path: Path) -> None:
+    result_of(
+        "raw-gumbel", policy__epsilon_minus=0.5, pilot_per_owner=1, budget=6, num_rounds=2,
+        stop_early=False, allocation="equal",
+    )  # fmt: skip
+    for owner in "abc":
+        first, second = (row.epsilon_minus for row in spends(tmp_path, owner))
+        assert first == pytest.approx(0.25)
+        assert second == pytest.approx(0.25)
 
 
 def test_every_simulated_owner_has_its_file_before_anything_is_asked(

@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 
 from mycroft_fl.errors import SettingError
+from mycroft_fl.privacy import sgd
 from mycroft_fl.privacy.ledger import PrivacyLedger
 from mycroft_fl.report.summary import summary
 from simulations.run import run
 from simulations.simulation import Simulation
+from strategies.published import Publisher
 from strategies.run_folder import RunFolder
+from strategies.trainer import Trainer
 
 SCENARIO = """
 dataset = "digits"
@@ -112,6 +115,41 @@ def test_a_model_for_its_users_is_trained_with_noise_and_helps_where_there_is_li
     assert card["unit"] == "acquired example"
     assert 0 < card["epsilon"] <= 1000
     assert "DP up to float noise, non-cryptographic generator" in card["taints"]
+
+
+def publisher_of(folder: Path, **given: Any) -> Publisher:
+    file = folder / "small.toml"
+    file.write_text(SCENARIO)
+    setup = Simulation.load(str(file), given, folder / "run", engine="in-process").trainer_setup()
+    return Publisher(Trainer(setup.task, setup.data, setup.config), folder / "published")
+
+
+def test_whoever_answered_the_roll_has_a_published_score_with_gains_or_without(
+    tmp_path: Path,
+) -> None:
+    publisher = publisher_of(tmp_path, **{"publish-epsilon": 1.0})
+    publisher.publish_scores(1, ["b", "a", "silent"])
+    [release] = publisher.releases
+    assert set(release["scores"]) == {"a", "b", "silent"}
+    assert all(release["scores"].values())  # noise alone, and never an exact nothing
+
+
+def test_how_far_a_published_models_steps_go_hangs_on_the_budget_and_not_on_what_was_acquired(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publisher, seen = publisher_of(tmp_path, **{"publish-model-epsilon": 4.0}), []
+
+    def noted(head: Any, records: Any, run: sgd.HeadRun, noise: Any) -> np.ndarray:
+        seen.append(run)
+        return before(head, records, run, noise)
+
+    before = sgd.head_delta
+    monkeypatch.setattr(sgd, "head_delta", noted)
+    scoring = publisher._trainer.splits.scoring
+    publisher.publish_model(scoring[:5])
+    another = Publisher(publisher._trainer, tmp_path / "another")
+    another.publish_model(scoring[:20])
+    assert seen[0] == seen[1]
 
 
 @pytest.mark.parametrize(

@@ -154,6 +154,16 @@ def test_another_hard_example_changes_nothing_that_owners_see_but_the_target(
     assert shown[0].scores(subset) != shown[1].scores(subset)
 
 
+def test_a_target_stands_for_as_many_as_was_set_and_not_for_as_many_as_there_are(
+    tmp_path: Path,
+) -> None:
+    trainer = trainer_of(tmp_path, **{"hard-set.sent": 500})
+    assert len(trainer.hard_set.sent) < 500
+    target = Publisher(trainer, tmp_path / "published").publish_target()
+    assert target is not None
+    assert target.stands_for == 500
+
+
 def test_asked_again_the_same_target_is_sent_and_nothing_is_charged(tmp_path: Path) -> None:
     trainer = trainer_of(tmp_path)
     first, second = (Publisher(trainer, tmp_path / "published").publish_target() for _ in range(2))

@@ -28,8 +28,7 @@ from mycroft_fl.privacy.attacks.reconstruction import (
     identified,
     similarity,
 )
-from mycroft_fl.privacy.audit import membership_ceiling
-from mycroft_fl.privacy.audits import Finding
+from mycroft_fl.privacy.audit import Finding, membership_ceiling
 from mycroft_fl.privacy.mechanisms import choice_price, noised_sum
 from mycroft_fl.privacy.noise import OS_ENTROPY, Noise
 from mycroft_fl.privacy.relevance import USEFUL, Seen, Target
@@ -100,7 +99,7 @@ def reconstruct() -> Iterator[Finding]:
     """The features of a record from its gradient, without noise and from a noised sum."""
     model, _, held = _digits()
     through = Seen.through(model, held[:20])
-    hidden, rows = through.inputs, through.gradients(model.head, np.ones(20), 1.0)
+    hidden, rows = through.inputs, through.gradients(model.head, np.ones(20), 1.0)[:]
     shape = (10, hidden.shape[1] + 1)
     seen = [
         similarity(features_within(r.reshape(shape)), h) for r, h in zip(rows, hidden, strict=True)
@@ -115,7 +114,7 @@ def identify() -> Iterator[Finding]:
     """Which of 32 records is in a noised sum, for somebody who knows all the others."""
     model, _, held = _digits()
     seen = Seen.through(model, held[: CANDIDATES + 20])
-    rows = seen.gradients(model.head, np.ones(CANDIDATES + 20), 1.0)
+    rows = seen.gradients(model.head, np.ones(CANDIDATES + 20), 1.0)[:]
     truth = np.random.default_rng(0).integers(0, CANDIDATES, TRIALS)
     for multiplier, tight in ((1 / 64, 0.9), (0.5, 0.0), (2.0, 0.0)):
 

@@ -166,7 +166,7 @@ def test_a_gradient_gives_its_records_image_away() -> None:
     rng = np.random.default_rng(0)
     model = build("linear", (1, 8, 8), 5, seed=0)
     image = Examples(rng.random((1, 1, 8, 8)).astype(np.float32), np.array([3]))
-    row = Seen.through(model, image).gradients(model.head, np.ones(1), clip=1.0)[0]
+    row = Seen.through(model, image).gradients(model.head, np.ones(1), clip=1.0)[:][0]
     assert features_within(row.reshape(5, 65)) == pytest.approx(image.x.ravel(), abs=1e-5)
 
 

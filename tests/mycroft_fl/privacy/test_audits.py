@@ -24,7 +24,6 @@ from mycroft_fl.privacy.seeded_bugs import BUGS, caught
 def fewer_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(audits, "RUNS", 60_000)
     monkeypatch.setattr(audits, "DRAWS", 4000)
-    monkeypatch.setattr(audits, "TIGHT", 0.88)  # 0.9 with the runs of the command
 
 
 EVERY = list(dict.fromkeys(each for chosen in AUDITS.values() for each in chosen))

@@ -13,17 +13,22 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
+from mycroft_fl.privacy.attacks.probing import inclusion_of_the_only_useful
 from mycroft_fl.privacy.mechanisms import (
+    BLOCK,
+    STRONGEST,
     UNITS,
     Crowd,
     choice_price,
     drawn_by_utility,
+    exact_sum,
     finite,
     noised_sum,
     price,
     quantised,
     sigma_units,
     strength_by_count,
+    strength_within,
 )
 from mycroft_fl.privacy.noise import simulated
 
@@ -63,6 +68,12 @@ def test_rounding_to_the_nearest_would_have_broken_the_bound() -> None:
     row = np.full((1, 400), 0.05)
     assert (np.round(row * UNITS).astype(np.int64) ** 2).sum() > UNITS**2
     assert (quantised(row, ONE) ** 2).sum() <= UNITS**2
+
+
+@pytest.mark.parametrize(("records", "size"), [(700, 300), (3, BLOCK + 1), (1, 1), (0, 5)])
+def test_a_sum_in_blocks_is_the_sum_of_every_row(records: int, size: int) -> None:
+    rows = np.random.default_rng(0).normal(size=(records, size))
+    assert np.array_equal(exact_sum(rows, ONE), quantised(rows, ONE).sum(axis=0))
 
 
 def test_what_a_row_gives_hangs_on_that_row_alone() -> None:
@@ -226,3 +237,31 @@ def test_the_count_is_noised_as_much_as_is_paid_for() -> None:
 def test_a_choice_with_nobody_to_hide_among_has_no_price() -> None:
     with pytest.raises(ValueError, match="cannot hide"):
         choice_price(5, 4.0, 5)
+
+
+@given(
+    k=st.integers(1, 50),
+    n=st.integers(100, 10_000),
+    useful=st.integers(0, 2000),
+    budget=st.floats(0.001, 5.0),
+)
+def test_the_strength_of_a_budget_is_the_most_that_it_pays_for(
+    k: int, n: int, useful: int, budget: float
+) -> None:
+    if choice_price(k, 0.0, n, useful) >= budget:
+        with pytest.raises(ValueError, match="whatever the strength"):
+            strength_within(budget, k, n, useful)
+        return
+    strength = strength_within(budget, k, n, useful)
+    assert choice_price(k, strength, n, useful) <= budget
+    assert strength == STRONGEST or choice_price(k, strength + 1e-6, n, useful) > budget * (
+        1 - 1e-6
+    )
+
+
+def test_the_strength_for_one_in_twenty_gives_no_probe_a_record_more_often() -> None:
+    n, k, epsilon_minus = 10_000, 50, -math.log(0.95)
+    for useful in (0, 860):
+        strength = strength_within(epsilon_minus, k, n, useful)
+        assert inclusion_of_the_only_useful(n, k, strength, max(0, useful - 1)) <= 0.05
+    assert strength >= 4

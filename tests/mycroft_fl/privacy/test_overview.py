@@ -14,7 +14,7 @@ from mycroft_fl.cli import main
 from mycroft_fl.privacy import audits, seeded_bugs
 from mycroft_fl.privacy.accounting import Spend
 from mycroft_fl.privacy.attacks import findings
-from mycroft_fl.privacy.audits import Finding
+from mycroft_fl.privacy.audit import Finding
 from mycroft_fl.privacy.budget import Budget, Limits
 from mycroft_fl.privacy.ledger import Key, PrivacyLedger
 

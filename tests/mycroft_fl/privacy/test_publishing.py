@@ -36,6 +36,12 @@ def test_noise_for_a_scoring_example_grows_with_the_number_of_owners() -> None:
     assert many == pytest.approx(3 * few, rel=0.2)
 
 
+def test_sums_are_divided_by_a_noised_count_and_not_by_the_true_one() -> None:
+    gains = {"a": np.ones(50)}
+    noise_in_a_score = {noised_scores(gains, None, 2.0, simulated(seed))[1] for seed in range(5)}
+    assert len(noise_in_a_score) == 5
+
+
 @given(st.integers(0, 100), st.floats(-1, 1), st.floats(-1, 1))
 def test_whatever_an_owners_record_did_one_score_moves_by_at_most_twice_the_clip(
     seed: int, before: float, after: float
