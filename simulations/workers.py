@@ -18,7 +18,7 @@ from mycroft_fl.study_folder import FAILED
 from simulations.cell_runner import CellRunner, Outcome
 from simulations.cells import Cell
 from simulations.engine import ENDINGS, THREADS, private_folder
-from simulations.processes import MARKER, answering, ended_by, watched
+from simulations.processes import MARKER, answering, ended_by, leave, watched
 from strategies.flower_commands import ENVIRONMENT
 
 TRIES = 2  # of a cell whose worker died: the machine may have been short of memory for a moment
@@ -144,7 +144,10 @@ def _ray(force: Force) -> Iterator[Any]:
                         # Ray gives its processes 30 seconds, which a busy machine can exceed.
                         ray.shutdown()
                         _connect(ray, force, folder)
-                    yield _workers(ray, force)
+                    # Again: Ray has put a handler of its own in front of SIGTERM's, which prints a trace
+                    # and aborts the process three seconds later, in the middle of clearing up.
+                    with answering(leave, *ENDINGS):
+                        yield _workers(ray, force)
                 finally:
                     with answering(signal.SIG_IGN, signal.SIGINT, *ENDINGS):
                         ray.shutdown()
