@@ -19,6 +19,7 @@ from click.testing import CliRunner
 from mycroft_fl.cli import cli
 from mycroft_fl.errors import MycroftError
 from simulations.study_file import packaged_studies
+from simulations.workers import FOR_RAY
 
 SCENARIO = (Path(__file__).parents[0] / "scenarios" / "small.toml").read_text()
 STUDY = """
@@ -201,10 +202,12 @@ def test_a_worker_that_dies_costs_one_cell_and_not_the_study(study, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_cluster_s_workers_give_the_same_table(study, tmp_path):
+def test_a_cluster_s_workers_give_the_same_table(study, tmp_path, monkeypatch):
     """A cluster of one node, found by its address."""
     import ray
 
+    for name, value in FOR_RAY.items():
+        monkeypatch.setenv(name, value)
     told(study, "--jobs", 1, "--out", tmp_path / "whole")
     cluster = ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     try:
