@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mycroft_fl.config import MAX_EXAMPLES, suggestion
-from mycroft_fl.errors import InputError, Refused
+from mycroft_fl.config import MAX_EXAMPLES
+from mycroft_fl.errors import InputError, Refused, suggestion
 from mycroft_fl.exchange import MODES, NOISED, Request
 from mycroft_fl.keys import PublicKey
 from mycroft_fl.privacy.accounting import Filter, SgdRun, multiplier_for, sgd_run_within

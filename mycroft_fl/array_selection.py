@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from mycroft_fl.config import RunConfig, suggestion
+from mycroft_fl.config import RunConfig
 from mycroft_fl.data.arrays import read_arrays, with_labels
-from mycroft_fl.errors import DataError, InputError, SettingError
+from mycroft_fl.errors import DataError, InputError, SettingError, suggestion
 from mycroft_fl.examples import Examples
 from mycroft_fl.models.networks import Classifier, build
 from mycroft_fl.models.weights import load_weights

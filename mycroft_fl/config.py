@@ -3,47 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from mycroft_fl.errors import SettingError
+from mycroft_fl.errors import SettingError, suggestion
 from mycroft_fl.represent.names import check_space
+from mycroft_fl.setting import SettingValue, check, converted, setting
 
-SettingValue = bool | int | float | str
 MAX_EXAMPLES = 10_000_000  # asked of one owner, or in all
 MAX_HARD = 4096
 MAX_THREADS = 64
 MAX_FEATURE_WEIGHT = 1e6
 
 
-def _setting(
-    key: str,
-    default: SettingValue,
-    meaning: str,
-    *,
-    choices: tuple[str, ...] = (),
-    least: float = -math.inf,
-    above: float = -math.inf,
-    most: float = math.inf,
-) -> Any:
-    """A field of `RunConfig` with all that is needed to check and to explain it."""
-    limits = {"choices": choices, "least": least, "above": above, "most": most}
-    return field(default=default, metadata={"key": key, "meaning": meaning, **limits})
-
-
 @dataclass(frozen=True)
 class RunConfig:
     """The settings of one run. Each field's key is what files and the command line call it."""
 
-    method: str = _setting(
+    method: str = setting(
         "method",
         "hard-features",
         "how an owner chooses: a method's name, or package.module:function",
     )
-    mode: str = _setting(
+    mode: str = setting(
         "mode",
         "raw",
         "what owners answer with: examples, examples drawn at random, a noised score, a score first "
@@ -51,164 +34,164 @@ class RunConfig:
         "trained with noise",
         choices=("raw", "raw-gumbel", "score", "score-then-raw", "gradient", "dp-sgd"),
     )
-    gradient_share: float = _setting(
+    gradient_share: float = setting(
         "gradient.share",
         0.5,
         "share of each step that owners' noised gradients get, where mode = gradient",
         above=0,
         most=1,
     )
-    gradient_learning_rate: float = _setting(
+    gradient_learning_rate: float = setting(
         "gradient.learning-rate",
         0.5,
         "length of each step along noised gradients, where mode = gradient",
         above=0,
     )
-    gradient_momentum: float = _setting(
+    gradient_momentum: float = setting(
         "gradient.momentum",
         0.9,
         "how much of a step the next one repeats, where mode = gradient",
         least=0,
         most=0.99,
     )
-    dp_sgd_learning_rate: float = _setting(
+    dp_sgd_learning_rate: float = setting(
         "dp-sgd.learning-rate",
         0.1,
         "length of each step of DP-SGD along the mean gradient of useful records, where mode = dp-sgd",
         above=0,
     )
-    publish_epsilon: float = _setting(
+    publish_epsilon: float = setting(
         "publish-epsilon",
         0.0,
         "epsilon of the scores that the trainer publishes, all rounds together; 0: publishes none",
         least=0,
     )
-    publish_unit: str = _setting(
+    publish_unit: str = setting(
         "publish-unit",
         "scoring-record",
         "whose presence published scores hide: a record of the scoring split, or of an owner's subset",
         choices=("scoring-record", "owner-record"),
     )
-    publish_clip: float = _setting(
+    publish_clip: float = setting(
         "publish-clip",
         0.1,
         "how far from 0 a published score may be, where publish-unit = owner-record",
         above=0,
         most=1,
     )
-    publish_model_epsilon: float = _setting(
+    publish_model_epsilon: float = setting(
         "publish-model-epsilon",
         0.0,
         "epsilon of a model for its users, per acquired example; 0: publishes none",
         least=0,
     )
-    publish_delta: float = _setting(
+    publish_delta: float = setting(
         "publish-delta", 1e-5, "delta of what the trainer publishes", above=0, most=0.1
     )
-    seed: int = _setting(
+    seed: int = setting(
         "seed", 0, "draws everything that is random in a run", least=0, most=2**63 - 1
     )
-    budget: int = _setting(
+    budget: int = setting(
         "budget", 200, "examples disclosed in all, pilots included", least=1, most=MAX_EXAMPLES
     )
-    pilot_per_owner: int = _setting(
+    pilot_per_owner: int = setting(
         "pilot-per-owner",
         15,
         "examples asked of each owner in the first round",
         least=1,
         most=MAX_EXAMPLES,
     )
-    num_rounds: int = _setting("num-rounds", 3, "rounds of asking, at most", least=1)
-    allocation: str = _setting(
+    num_rounds: int = setting("num-rounds", 3, "rounds of asking, at most", least=1)
+    allocation: str = setting(
         "allocation",
         "score",
         "who is asked for how many after the first round: more from owners whose score earns it, "
         "or the same from all",
         choices=("score", "equal"),
     )
-    stop_early: bool = _setting(
+    stop_early: bool = setting(
         "stop-early", True, "buy no more once no owner's lower bound is above zero"
     )
-    min_owners: int = _setting("min-owners", 1, "fewer answers than this end the run", least=1)
-    timeout: float = _setting("timeout", 600.0, "seconds an owner has to answer", above=0)
-    request: str = _setting(
+    min_owners: int = setting("min-owners", 1, "fewer answers than this end the run", least=1)
+    timeout: float = setting("timeout", 600.0, "seconds an owner has to answer", above=0)
+    request: str = setting(
         "request",
         "hard-set",
         "what owners are sent: hard examples, or in their place a mean gradient of them with noise",
         choices=("hard-set", "target"),
     )
-    target_epsilon: float = _setting(
+    target_epsilon: float = setting(
         "target.epsilon",
         1.0,
         "epsilon of the noised target, per hard example, for the whole run, where request = target",
         above=0,
     )
-    target_delta: float = _setting(
+    target_delta: float = setting(
         "target.delta",
         1e-5,
         "delta of the noised target, where request = target",
         above=0,
         most=0.1,
     )
-    target_clip: float = _setting(
+    target_clip: float = setting(
         "target.clip",
         1.0,
         "length that each hard example's gradient is clipped to, where request = target",
         above=0,
         most=1000,
     )
-    hard_set_rule: str = _setting(
+    hard_set_rule: str = setting(
         "hard-set.rule",
         "misclassified",
         "what is hard: what the model gets wrong, or what it loses most on",
         choices=("misclassified", "highest-loss"),
     )
-    hard_set_sent: int = _setting(
+    hard_set_sent: int = setting(
         "hard-set.sent", 16, "hard examples sent to owners", least=1, most=MAX_HARD
     )
-    hard_set_classes: str = _setting(
+    hard_set_classes: str = setting(
         "hard-set.classes", "", "only these classes may be hard: names, comma-separated; empty: all"
     )
-    train_on_hard_set: bool = _setting(
+    train_on_hard_set: bool = setting(
         "train-on-hard-set", True, "the trainer also trains on the hard examples it sends"
     )
-    hard_set_weight: float = _setting(
+    hard_set_weight: float = setting(
         "hard-set.weight",
         0.1,
         "share of each batch that the sent hard examples get, where trained on",
         above=0,
         most=0.5,
     )
-    gradients_from: str = _setting(
+    gradients_from: str = setting(
         "gradients-from",
         "trainer",
         "whose model gives the gradients: the trainer's, sent along, or an early one of the owner's",
         choices=("trainer", "owner"),
     )
-    owner_epochs: int = _setting(
+    owner_epochs: int = setting(
         "owner-epochs",
         1,
         "epochs an owner fits its own model, where gradients-from = owner",
         least=1,
     )
-    feature_space: str = _setting(
+    feature_space: str = setting(
         "feature-space",
         "pixels",
         "where features are compared: pixels (the input itself), model (its last hidden layer), "
         "standardised or binning (tables), or an encoder, library:architecture:weights",
     )
-    proxy: str = _setting(
+    proxy: str = setting(
         "proxy",
         "",
         "a network that gives gradients where the model has none, as a random forest: linear or mlp",
     )
-    gradient_layers: str = _setting(
+    gradient_layers: str = setting(
         "gradient-layers",
         "last",
         "whose gradients are matched: those of the model's last layer, or of all its layers",
         choices=("last", "all"),
     )
-    feature_weight: float = _setting(
+    feature_weight: float = setting(
         "feature-weight",
         1.0,
         "what features weigh beside gradients, in funcfeat and omp-coverage; "
@@ -216,63 +199,61 @@ class RunConfig:
         least=0,
         most=MAX_FEATURE_WEIGHT,
     )
-    split_selection: float = _setting(
+    split_selection: float = setting(
         "split.selection", 0.4, "share of validation that gives the hard set", above=0, most=0.9
     )
-    split_scoring: float = _setting(
+    split_scoring: float = setting(
         "split.scoring",
         0.4,
         "share of validation that scores owners; the rest tunes",
         above=0,
         most=0.9,
     )
-    fit_epochs: int = _setting("fit.epochs", 30, "epochs of the first fit, at most", least=1)
-    fit_batch_size: int = _setting(
-        "fit.batch-size", 32, "examples a step of the first fit", least=1
-    )
-    fit_learning_rate: float = _setting(
+    fit_epochs: int = setting("fit.epochs", 30, "epochs of the first fit, at most", least=1)
+    fit_batch_size: int = setting("fit.batch-size", 32, "examples a step of the first fit", least=1)
+    fit_learning_rate: float = setting(
         "fit.learning-rate", 1e-3, "Adam's learning rate in the first fit", above=0
     )
-    fine_tune_steps: int = _setting("fine-tune.steps", 150, "steps of every fine-tune", least=1)
-    fine_tune_batch_size: int = _setting(
+    fine_tune_steps: int = setting("fine-tune.steps", 150, "steps of every fine-tune", least=1)
+    fine_tune_batch_size: int = setting(
         "fine-tune.batch-size", 64, "examples a step of every fine-tune", least=2
     )
-    fine_tune_learning_rate: float = _setting(
+    fine_tune_learning_rate: float = setting(
         "fine-tune.learning-rate", 3e-3, "Adam's learning rate in every fine-tune", above=0
     )
-    fine_tune_from: str = _setting(
+    fine_tune_from: str = setting(
         "fine-tune.from",
         "baseline",
         "the weights every fine-tune starts from: the baseline's, or fresh ones, which is a retraining "
         "and takes more steps",
         choices=("baseline", "scratch"),
     )
-    subset_weight: float = _setting(
+    subset_weight: float = setting(
         "subset-weight",
         0.25,
         "share of each batch that owners' examples get; 0: chosen on the tuning split",
         least=0,
         most=0.9,
     )
-    scoring_repeats: int = _setting(
+    scoring_repeats: int = setting(
         "scoring.repeats", 3, "fine-tunes, each with its own seed, behind a score", least=1
     )
-    scoring_confidence: float = _setting(
+    scoring_confidence: float = setting(
         "scoring.confidence", 0.95, "level of a score's interval", above=0, most=0.999
     )
-    scoring_at_most: int = _setting(
+    scoring_at_most: int = setting(
         "scoring.at-most",
         24,
         "owners scored by fine-tuning; of more, the best by a cheap score",
         least=1,
     )
-    device: str = _setting(
+    device: str = setting(
         "device",
         "auto",
         "where owners compute gradients and match them; auto: on a CUDA card where there is one",
         choices=("auto", "cpu", "cuda"),
     )
-    threads: int = _setting(
+    threads: int = setting(
         "threads",
         1,
         "threads of each process; equal counts, equal results",
@@ -282,7 +263,7 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         for each in dataclasses.fields(self):
-            _check(each, getattr(self, each.name))
+            check(each, getattr(self, each.name))
         check_space(self.feature_space)
         if self.split_selection + self.split_scoring > 0.95:
             raise SettingError(
@@ -305,7 +286,7 @@ class RunConfig:
             for key, value in layer.items():
                 if key not in by_key:
                     raise SettingError(f"unknown setting '{key}'{suggestion(key, list(by_key))}")
-                values[by_key[key].name] = _converted(by_key[key], value)
+                values[by_key[key].name] = converted(by_key[key], value)
         return cls(**values)
 
     def settings(self) -> dict[str, SettingValue]:
@@ -326,39 +307,4 @@ def setting_rows() -> list[tuple[str, SettingValue, str]]:
 def check_setting(key: str, value: Any) -> None:
     """`SettingError` where no run could have this value, whatever its other settings are."""
     each = next(each for each in dataclasses.fields(RunConfig) if each.metadata["key"] == key)
-    _check(each, _converted(each, value))
-
-
-def suggestion(word: str, known: list[str]) -> str:
-    """What follows the name of something unknown: the nearest known word, or all of them."""
-    near = difflib.get_close_matches(word, known, n=1)
-    return f"; did you mean '{near[0]}'?" if near else f"; choose from {sorted(known)}"
-
-
-def _converted(each: dataclasses.Field, value: Any) -> Any:
-    """An int where a float is wanted, and a list of names where a comma-separated text is."""
-    kind = type(each.default)
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if kind is str and isinstance(value, list):
-        return ",".join(str(part) for part in value)
-    return value
-
-
-def _check(each: dataclasses.Field, value: Any) -> None:
-    key, kind = each.metadata["key"], type(each.default)
-    if type(value) is not kind:
-        raise SettingError(
-            f"{key} is {value!r}, of type {type(value).__name__}; give a {kind.__name__}, "
-            f"such as {each.default!r}"
-        )
-    choices = each.metadata["choices"]
-    if choices and value not in choices:
-        raise SettingError(f"{key} is '{value}'; choose from {list(choices)}")
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return
-    least, above, most = (each.metadata[limit] for limit in ("least", "above", "most"))
-    if not (math.isfinite(value) and least <= value <= most and value > above):
-        low = f"more than {above}" if above > -math.inf else f"at least {least}"
-        high = f" and at most {most}" if most < math.inf else ""
-        raise SettingError(f"{key} is {value}; it must be {low}{high}")
+    check(each, converted(each, value))

@@ -17,6 +17,8 @@
 Every message says what was wrong, what would be right, and what to do, in one to three lines.
 """
 
+import difflib
+
 
 class MycroftError(Exception):
     """The root of all errors that this project raises on purpose."""
@@ -68,3 +70,9 @@ class Refused(MycroftError):
 
 class Withheld(MycroftError):
     """A person has not agreed to what would leave, or not yet. To the trainer it is silence."""
+
+
+def suggestion(word: str, known: list[str]) -> str:
+    """What follows the name of something unknown: the nearest known word, or all of them."""
+    near = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean '{near[0]}'?" if near else f"; choose from {sorted(known)}"

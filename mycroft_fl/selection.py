@@ -11,8 +11,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mycroft_fl.config import suggestion
-from mycroft_fl.errors import SettingError
+from mycroft_fl.errors import SettingError, suggestion
 from mycroft_fl.examples import Examples
 from mycroft_fl.methods.choice import Selection, shares
 from mycroft_fl.methods.features import (

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mycroft_fl.config import suggestion
-from mycroft_fl.errors import InputError
+from mycroft_fl.errors import InputError, suggestion
 
 Kind = TypeVar("Kind")
 NAMES = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}

@@ -28,7 +28,7 @@ TEXTS = ("status", "reason", "digest")
 MEASURES = (
     "test", "hard", "disclosed", "seconds", "baseline_test", "control_hard", "control_test",
     "own_hard_set_hard", "own_hard_set_test", "random_hard", "random_test", "useful", "epsilon",
-    "delta", "mu", "epsilon_minus", "tau", "auc",
+    "delta", "mu", "epsilon_minus", "tau", "auc", "auc_ceiling",
 )  # fmt: skip
 """Numbers of a cell, each of which may be missing."""
 COLUMNS = ("seed", "status", "reason", *MEASURES, "digest")

@@ -32,7 +32,7 @@ from simulations.processes import (
     MARKER,
     answering,
     clear_up,
-    leave,
+    ended_by,
     start,
     stop_processes,
     watched,
@@ -69,7 +69,7 @@ def run_on_flower(
     run is left. Raises `EngineFailed` if Flower says that the run failed. It does not say so
     if the ServerApp calls `sys.exit`: look for the result as well.
     """
-    with answering(leave, *ENDINGS), private_folder() as folder:
+    with ended_by(*ENDINGS), private_folder() as folder:
         write_app(folder / "app", run_config, apps)
         environment = engine_environment(folder, threads=threads, apps=apps)
         run = ["flwr", "run", str(folder / "app"), "--stream"]

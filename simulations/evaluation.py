@@ -17,6 +17,7 @@ from mycroft_fl.report.summary import summary
 from mycroft_fl.seeds import derived_seed
 from simulations.environment import environment
 from simulations.held_out import HeldOut
+from simulations.membership import attacked
 from simulations.simulation import Simulation
 from strategies.mycroft import MycroftStrategy
 from strategies.plans import PLANS
@@ -79,6 +80,8 @@ def result_of(simulation: Simulation, strategy: MycroftStrategy) -> dict[str, An
         "disclosed": strategy.books.disclosed,
         "seconds": round(time.monotonic() - strategy.trainer.since, 3),
         "environment": _environment(simulation),
+        # After the run's own seconds were read.
+        **({"attack": attacked(simulation, strategy)} if simulation.attack != "none" else {}),
     }
 
 

@@ -33,7 +33,7 @@ from mycroft_fl.errors import EngineFailed, MycroftError
 from mycroft_fl.task_description import write_task
 from mycroft_fl.task_file import load_task
 from simulations.export import TASK, export
-from simulations.processes import MARKER, answering, clear_up, leave, start, watched
+from simulations.processes import MARKER, answering, clear_up, ended_by, start, watched
 from simulations.simulation import Simulation
 from strategies.certificates import CA_CERTIFICATE
 from strategies.deployment import admit, presence
@@ -159,7 +159,7 @@ def federation(simulation: Simulation, *, started: bool = True) -> Iterator[Fede
         processes: dict[str, Any] = {}
         stack.callback(_cleared, folder, processes)
         # Not before: while it is cleared up, signals are ignored.
-        stack.enter_context(answering(leave, signal.SIGTERM, signal.SIGHUP))
+        stack.enter_context(ended_by(signal.SIGTERM, signal.SIGHUP))
         made = laid_out(simulation, folder)
         made.processes = processes
         stack.enter_context(watched(folder, made.environment("watch")))

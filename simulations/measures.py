@@ -25,7 +25,14 @@ def measures(result: Result) -> dict[str, float | None]:
         "useful": useful_share(result),
         **promises(result),
         "tau": ranking_agreement(result),
+        **attack(result),
     }
+
+
+def attack(result: Result) -> dict[str, float | None]:
+    """The AUC of an attack on the final model, and the best that is possible; None without one."""
+    found = result.get("attack") or {}
+    return {"auc": found.get("auc"), "auc_ceiling": found.get("ceiling")}
 
 
 def failing_group(result: Result) -> str | None:
@@ -60,15 +67,17 @@ def ranking_agreement(result: Result) -> float | None:
 def promises(result: Result) -> dict[str, float | None]:
     """Of the owner that promises least: epsilon at its delta, mu of Gaussian DP, epsilon-minus.
 
-    Each is None where nothing is promised: what is handed over as it is has no epsilon.
+    Each is None where nothing is promised: what is handed over as it is has no epsilon. A run of
+    DP-SGD has no mu either.
     """
     cards = [owner["card"] for owner in result["owners"] if owner["card"] is not None]
     noised = [card for card in cards if card["epsilon_total"] is not None]
     least = max(noised, key=lambda card: card["epsilon_total"], default=None)
+    sums_alone = least is not None and all(card["mode"] != "dp-sgd" for card in noised)
     minus = max((card["epsilon_minus_total"] for card in cards), default=0.0)
     return {
         "epsilon": least["epsilon_total"] if least else None,
         "delta": least["delta"] if least else None,
-        "mu": math.sqrt(2 * least["rho_total"]) if least else None,
+        "mu": math.sqrt(2 * least["rho_total"]) if least and sums_alone else None,
         "epsilon_minus": minus or None,
     }

@@ -7,10 +7,9 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from mycroft_fl.config import suggestion
 from mycroft_fl.data.corrupt import CORRUPTIONS
 from mycroft_fl.data.spec import DatasetSpec, read_spec
-from mycroft_fl.errors import SettingError
+from mycroft_fl.errors import SettingError, suggestion
 from mycroft_fl.strict_toml import Table
 
 BEHAVIOURS = (

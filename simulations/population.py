@@ -8,13 +8,12 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float, Int64
 
-from mycroft_fl.config import suggestion
 from mycroft_fl.data.cues import with_cues
 from mycroft_fl.data.schema import TableSchema, fit_schema
 from mycroft_fl.data.sources import Dataset, load_dataset
 from mycroft_fl.data.spec import DatasetSpec
 from mycroft_fl.data.transforms import TRANSFORMS, fit_to
-from mycroft_fl.errors import DataError, ScenarioError
+from mycroft_fl.errors import DataError, ScenarioError, suggestion
 from mycroft_fl.examples import Examples
 from simulations.scenario import Group, Scenario
 

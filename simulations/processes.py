@@ -92,9 +92,27 @@ def answering(handler: Any, *numbers: int) -> Iterator[None]:
             signal.signal(number, was)
 
 
+class Ended(BaseException):
+    """A signal has come. Not a `SystemExit`, which an owner's app takes for one of its own failures."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.code = 128 + number
+
+
 def leave(number: int, _frame: object) -> None:
     """Answer a signal by leaving, so that whatever is open is closed on the way out."""
-    raise SystemExit(128 + number)
+    raise Ended(number)
+
+
+@contextmanager
+def ended_by(*numbers: int) -> Iterator[None]:
+    """Inside `with` these signals end what goes on, and then the process, by a `SystemExit`."""
+    with answering(leave, *numbers):
+        try:
+            yield
+        except Ended as ended:
+            raise SystemExit(ended.code) from None
 
 
 def clear_up(folder: Path) -> None:

@@ -8,11 +8,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from mycroft_fl.config import suggestion
 from mycroft_fl.data.cues import CUES
 from mycroft_fl.data.spec import DatasetSpec, read_spec
 from mycroft_fl.data.transforms import TRANSFORMS
-from mycroft_fl.errors import ScenarioError
+from mycroft_fl.errors import ScenarioError, suggestion
 from mycroft_fl.strict_toml import Table
 from simulations.owners import BEHAVIOURS, Corruption, Owner, read_counts, read_owners
 

@@ -15,10 +15,10 @@ from clients.owner_file import load_owner_file, owner_file_text
 from clients.owner_log import owner_log
 from clients.policy import Policy
 from clients.vault import Books, Marks, Vault
-from mycroft_fl.config import RunConfig, SettingValue
-from mycroft_fl.data.spec import DatasetSpec, spec_from_setting
+from mycroft_fl.config import RunConfig
+from mycroft_fl.data.spec import DatasetSpec
 from mycroft_fl.device import torch_device
-from mycroft_fl.errors import DataError, ScenarioError, SettingError
+from mycroft_fl.errors import DataError, ScenarioError
 from mycroft_fl.models.catalogue import build_model, check_eyes
 from mycroft_fl.privacy.noise import Noise, simulated
 from mycroft_fl.represent.embeddings import embeddings_of
@@ -26,9 +26,10 @@ from mycroft_fl.represent.names import encoder_within, from_folder, is_encoder
 from mycroft_fl.represent.spaces import check_input
 from mycroft_fl.seeds import derived_seed
 from mycroft_fl.selection import METHODS, method_named
+from mycroft_fl.setting import SettingValue
 from mycroft_fl.task import Task
 from simulations.attackers import Misbehaving, StaysOut
-from simulations.owners import spoiled
+from simulations.overrides import OVERRIDES, TABLES, check_attack, overridden
 from simulations.scenario import Owner, Scenario, load_scenario
 from simulations.sharing import world_of
 from simulations.world import World
@@ -43,10 +44,6 @@ log = logging.getLogger(__name__)
 OF_OWNERS = ("label-noise", "corruption.")
 PATIENCE = 5.0
 """Seconds. Flower's engine has all its nodes at once: a plain `flwr run .` has only two."""
-
-OVERRIDES = {"owners": int, "model": str, "dataset": (str, dict), "label-noise": (float, int)}
-TABLES = ("policy.", "corruption.")
-"""What may be laid over a scenario beside run settings; of these, whatever the key ends with."""
 
 
 @dataclass(frozen=True)
@@ -69,12 +66,12 @@ class Simulation:
     ) -> Simulation:
         """Read a scenario and lay `settings` over it.
 
-        Besides run settings these may be `owners`, `model`, `dataset`, `policy.*`, and, of all
-        owners, `label-noise` and `corruption.*`. Raises `InputError` for whatever is wrong.
+        Besides run settings these may be `owners`, `model`, `dataset`, `attack`, `policy.*`, and,
+        of all owners, `label-noise` and `corruption.*`. Raises `InputError` for whatever is wrong.
         """
         overrides = {k: v for k, v in settings.items() if k in OVERRIDES or k.startswith(TABLES)}
         run = {k: v for k, v in settings.items() if k not in overrides}
-        scenario = _overridden(load_scenario(asked_for), overrides)
+        scenario = overridden(load_scenario(asked_for), overrides)
         config = RunConfig.from_settings(scenario.run, run)
         config = replace(
             config,
@@ -119,7 +116,13 @@ class Simulation:
             "owners": len(self.scenario.owners),
             **{f"policy.{key}": value for key, value in self.scenario.policy.items()},
             **{key: value for key, value in self.given.items() if key.startswith(OF_OWNERS)},
+            **({"attack": self.attack} if "attack" in self.given else {}),
         }
+
+    @property
+    def attack(self) -> str:
+        """What is tried on the model that the run ends with, once it has ended."""
+        return str(self.given.get("attack", "none"))
 
     def check(self) -> None:
         """Raise now what would else only come to light once the run has started.
@@ -132,6 +135,7 @@ class Simulation:
         build_model(task.model, task.shape, task.num_classes, seed=0)
         check_eyes(task.model, self.config, method.looks_through)
         check_publishing(self.config)
+        check_attack(self.attack, self.config.mode, self.scenario.model)
         if is_encoder(self.config.feature_space):
             embeddings_of(self.config.feature_space).of(self.world.trainer("train").x[:1])
         else:
@@ -229,25 +233,3 @@ class Simulation:
     def _encoders(self) -> tuple[str, ...]:
         names = (self.config.feature_space, self.config.proxy, self.scenario.model)
         return tuple(filter(None, (encoder_within(name) for name in names)))
-
-
-def _overridden(scenario: Scenario, overrides: Mapping[str, Any]) -> Scenario:
-    for key, kind in OVERRIDES.items():
-        kinds = kind if isinstance(kind, tuple) else (kind,)
-        if key in overrides and type(overrides[key]) not in kinds:
-            names = " or ".join(each.__name__ for each in kinds)
-            raise SettingError(f"{key} is {overrides[key]!r}; give a value of type {names}")
-    if "owners" in overrides:
-        scenario = scenario.with_owners(overrides["owners"])
-    policy = {k.removeprefix("policy."): v for k, v in overrides.items() if k.startswith("policy.")}
-    return replace(
-        scenario,
-        owners=spoiled(scenario.owners, overrides),
-        model=from_folder(overrides.get("model", scenario.model), scenario.base),
-        dataset=(
-            spec_from_setting(overrides["dataset"], SettingError)
-            if "dataset" in overrides
-            else scenario.dataset
-        ),
-        policy={**scenario.policy, **policy},
-    )

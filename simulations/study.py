@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TextIO
 
 from simulations.cells import planned
+from simulations.engine import ENDINGS
+from simulations.processes import ended_by
 from simulations.study_file import load_study
 from simulations.study_progress import StudyProgress
 from simulations.study_store import StudyStore
@@ -33,9 +35,11 @@ def run_study(
         progress = StudyProgress(len(missing) + store.finished(), store.finished(), stream)
         progress.begin()
         try:
-            for cell, outcome in computed(missing, force, store.scratch):
-                store.add(cell, outcome)
-                progress.on(outcome)
+            # Here too: a signal may come while a finished cell is written, outside of its worker.
+            with ended_by(*ENDINGS):
+                for cell, outcome in computed(missing, force, store.scratch):
+                    store.add(cell, outcome)
+                    progress.on(outcome)
         except (KeyboardInterrupt, SystemExit):
             progress.stopped()
             raise

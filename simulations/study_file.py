@@ -10,12 +10,12 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from mycroft_fl.config import RunConfig, check_setting, suggestion
-from mycroft_fl.errors import SettingError, StudyError
+from mycroft_fl.config import RunConfig, check_setting
+from mycroft_fl.errors import SettingError, StudyError, suggestion
 from mycroft_fl.strict_toml import Table
 from mycroft_fl.study_folder import PART, Axis
+from simulations.overrides import OVERRIDES, TABLES
 from simulations.scenario import packaged_scenarios
-from simulations.simulation import OVERRIDES, TABLES
 
 STUDY_KEYS = ("title", "seeds", "run", "grid")
 ENGINES = ("in-process", "flower")

@@ -18,7 +18,7 @@ from mycroft_fl.study_folder import FAILED
 from simulations.cell_runner import CellRunner, Outcome
 from simulations.cells import Cell
 from simulations.engine import ENDINGS, THREADS, private_folder
-from simulations.processes import MARKER, answering, leave, watched
+from simulations.processes import MARKER, answering, ended_by, watched
 from strategies.flower_commands import ENVIRONMENT
 
 TRIES = 2  # of a cell whose worker died: the machine may have been short of memory for a moment
@@ -51,7 +51,7 @@ def computed(cells: Iterable[Cell], force: Force, scratch: Path) -> Finished:
     cells = list(cells)
     inside = [cell for cell in cells if cell.engine == "in-process"]
     alone = [cell for cell in cells if cell.engine != "in-process"]
-    with answering(leave, *ENDINGS):
+    with ended_by(*ENDINGS):
         if force.is_one_process or len(inside) == 0:
             yield from _one_by_one(inside, scratch)
         else:

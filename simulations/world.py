@@ -10,11 +10,10 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Int64
 
-from mycroft_fl.config import suggestion
 from mycroft_fl.data.corrupt import FOR_VECTORS, corrupt, redraw_labels
 from mycroft_fl.data.fitted import Records, task_records
 from mycroft_fl.data.partition import Draws, Want, marked, partition, skewed_draw
-from mycroft_fl.errors import DataError, ScenarioError
+from mycroft_fl.errors import DataError, ScenarioError, suggestion
 from mycroft_fl.examples import Examples
 from mycroft_fl.seeds import derived_seed
 from mycroft_fl.task import Task

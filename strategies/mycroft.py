@@ -87,6 +87,7 @@ class MycroftStrategy(Strategy):
         self.continuity = continuity or Continuity()
         self.progress = Progress(trainer, trainer.improved(None), target=target)
         self.rounds: list[RoundRecord] = []
+        self.heard: list[Answers] = []  # of each round since this process began
         self._nodes: dict[str, int] = {}
         self._asking = Asking(0, {}, self.post, {})
         self._since = time.monotonic()
@@ -186,7 +187,8 @@ class MycroftStrategy(Strategy):
         # Only the first round can be too thin: later ones ask the few that earned it.
         if server_round == 1:
             self.books.require_enough(len(answered), self.config)
-        plan.learn(self.progress, Answers(answered, statistics))
+        self.heard.append(Answers(answered, statistics))
+        plan.learn(self.progress, self.heard[-1])
         record = RoundRecord(
             server_round, len(counts), len(answered), dict(sorted(failed.items())),
             self.books.disclosed - before, round(time.monotonic() - self._since, 3),

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mycroft_fl.config import RunConfig, suggestion
-from mycroft_fl.errors import SettingError
+from mycroft_fl.config import RunConfig
+from mycroft_fl.errors import SettingError, suggestion
 from mycroft_fl.examples import Examples
 from mycroft_fl.hard_set import HardSet, Splits, find_hard_set, split_validation
 from mycroft_fl.models.catalogue import build_model
@@ -137,10 +137,14 @@ class Trainer:
         table = self.task.table
         return table is None or bool(table.could_hold(answer.x).all())
 
-    def improved(self, acquired: Examples | None) -> AnyModel:
-        """The baseline fine-tuned with all that was acquired, and with the hard set if so set."""
+    def improved(self, acquired: Examples | None, repeat: int = 0) -> AnyModel:
+        """The baseline fine-tuned with all that was acquired, and with the hard set if so set.
+
+        Another `repeat` draws other batches.
+        """
         share = self._chosen_share(acquired) if acquired is not None else None
-        return self._fine_tuned(acquired, hard=self.config.train_on_hard_set, share=share)
+        hard = self.config.train_on_hard_set
+        return self._fine_tuned(acquired, hard=hard, repeat=repeat, share=share)
 
     def scores(self, subsets: Mapping[str, Examples]) -> dict[str, Score]:
         """Each owner's worth: the gain on the scoring split from fine-tuning with its subset."""

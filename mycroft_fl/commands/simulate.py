@@ -31,7 +31,7 @@ from mycroft_fl.commands.common import (
 )
 @click.option(
     "--set", "assignments", multiple=True, metavar="KEY=VALUE",
-    help="A run setting, or owners, model, dataset, policy.*; VALUE is TOML, else a string.",
+    help="A run setting, or owners, model, dataset, attack, policy.*; VALUE is TOML, else a string.",
 )  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), help="The run's folder, new or empty.")
 @click.option("--force", is_flag=True, help="Replace an earlier run in the folder.")

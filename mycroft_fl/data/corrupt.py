@@ -10,9 +10,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from mycroft_fl.config import suggestion
 from mycroft_fl.data.transforms import blur, fit_to, jitter
-from mycroft_fl.errors import DataError
+from mycroft_fl.errors import DataError, suggestion
 from mycroft_fl.examples import Examples, Images, Vectors
 
 NOISE = (0.08, 0.12, 0.18, 0.26, 0.38)  # standard deviation; of an image's range, or a column's own

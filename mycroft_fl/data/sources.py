@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Int, Int64
 
-from mycroft_fl.config import suggestion
 from mycroft_fl.data.cache import cache_folder, fingerprint
 from mycroft_fl.data.files import Rows, named_labels, read_mapped, read_npz
 from mycroft_fl.data.images import read_images, read_listed_images
@@ -22,7 +21,7 @@ from mycroft_fl.data.marks import shareable_of, units_of, with_units
 from mycroft_fl.data.spec import DatasetSpec
 from mycroft_fl.data.tables import Table, concatenated, is_table, read_table, text_of
 from mycroft_fl.data.transforms import fit_to
-from mycroft_fl.errors import DataError
+from mycroft_fl.errors import DataError, suggestion
 from mycroft_fl.examples import Examples
 
 FORMS = (

@@ -129,7 +129,8 @@ class Search:
             if not useless.all():
                 index = self._bench.index[seats]
                 scores = np.where(useless, -np.inf, self._scores(cosines, pivots, index))
-                tied = scores + TIE * np.abs(scores) >= scores.max()
+                best = scores.max()
+                tied = scores >= best - TIE * abs(best)
                 return int(index[tied].min())
             leading = self._correlations.leading(self._floor, widely=True)
         return None

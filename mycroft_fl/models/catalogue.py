@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from mycroft_fl.config import RunConfig, suggestion
-from mycroft_fl.errors import SettingError
+from mycroft_fl.config import RunConfig
+from mycroft_fl.errors import SettingError, suggestion
 from mycroft_fl.models.estimators import ESTIMATORS, build_estimator, is_estimator
 from mycroft_fl.models.fitting import AnyModel
 from mycroft_fl.models.networks import NETWORKS, InputShape, build, is_network

@@ -12,8 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from mycroft_fl.config import suggestion
-from mycroft_fl.errors import SettingError
+from mycroft_fl.errors import SettingError, suggestion
 from mycroft_fl.models.classifier import Classifier, InputShape
 from mycroft_fl.models.frozen import FrozenBody
 from mycroft_fl.models.vision import resnet, vit

@@ -129,7 +129,7 @@ class Filter:
         return epsilon_at(self.spent(spends), self.order, self.delta)
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=8 * len(ORDERS))  # of fewer, a pass over all orders would keep none
 def sgd_renyi(run: SgdRun, order: float) -> float:
     """The Rényi divergence of a run of DP-SGD, as Opacus accounts for it (Mironov et al. 2019)."""
     from opacus.accountants.analysis.rdp import compute_rdp

@@ -61,14 +61,22 @@ def compared(panels: Sequence[Panel]) -> list[Comparison]:
 
 
 def _of_panel(panel: Panel) -> Iterator[Comparison]:
-    for place in panel.places():
+    for place in panel.everywhere():
         where = panel.where(place)
-        reached = {_name(kind): _by_seed(panel.at(kind, place), "hard") for kind in panel.kinds()}
         for kind in panel.kinds():
-            own = _by_seed(panel.at(kind, place), "own_hard_set_hard")
-            yield from _one(where, _name(kind), reached[_name(kind)], OWN, own)
-        for (first, one), (second, other) in itertools.combinations(reached.items(), 2):
-            yield from _one(where, first, one, second, other)
+            mine = panel.at(kind, place)
+            own = _by_seed(mine, "own_hard_set_hard")
+            yield from _one(where, _name(kind), _by_seed(mine, "hard"), OWN, own)
+        for first, second in itertools.combinations(panel.kinds(), 2):
+            if place is not None and panel.is_aside(first) and panel.is_aside(second):
+                continue  # once is enough: no place along changes either
+            one, other = (
+                _by_seed(panel.at(kind, None if panel.is_aside(kind) else place), "hard")
+                for kind in (first, second)
+            )
+            if place is None and panel.along is not None and not (one and other):
+                continue
+            yield from _one(where, _name(first), one, _name(second), other)
 
 
 def _one(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +30,7 @@ IN_PAGE = {
     INK: "ink", MUTED: "muted", LINE: "line", PAPER: "paper",
     **{colour: f"series-{place}" for place, colour in enumerate(SERIES, start=1)},
 }  # fmt: skip
+HANDLE, LETTER = 0.62, 0.068  # inches in a legend: a line with its gaps, and a letter
 WIDTH = 4.2  # inches: so narrow that the letters stay legible on a phone
 LOOK: dict[Any, Any] = {
     "svg.fonttype": "path",
@@ -119,10 +120,24 @@ def style(place: int) -> dict[str, Any]:
 
 
 def legend_below(figure: Figure, columns: int = 2) -> None:
-    """All series named once, under the plot, where they hide nothing."""
-    handles, labels = figure.axes[0].get_legend_handles_labels()
-    if handles:
-        figure.legend(handles, labels, loc="outside lower left", ncols=columns, handlelength=2.6)
+    """All series named once, under the plot, where they hide nothing, in as many columns as fit."""
+    named: dict[str, Any] = {}
+    for axes in figure.axes:
+        named |= {label: h for h, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    if named:
+        labels = list(named)
+        while columns > 1 and _width(labels, columns) > figure.get_figwidth():
+            columns -= 1
+        figure.legend(
+            list(named.values()), labels, loc="outside lower left", ncols=columns, handlelength=2.6
+        )
+
+
+def _width(labels: Sequence[str], columns: int) -> float:
+    """About how wide a legend is, in inches; matplotlib fills its columns one after the other."""
+    rows = -(-len(labels) // columns)
+    longest = [max(map(len, labels[at : at + rows])) for at in range(0, len(labels), rows)]
+    return sum(HANDLE + LETTER * each for each in longest)
 
 
 def shortened(text: str, most: int = 22) -> str:

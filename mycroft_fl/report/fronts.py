@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -123,10 +122,7 @@ def _epsilon_front(points: Sequence[Point], place: str, number: int, kinds: Sequ
     axes.set_xlabel("epsilon per unit")
     axes.set_ylabel("accuracy on the failures, %")
     axes.set_title(shortened(f"Utility for epsilon: {place}".strip(": "), 44))
-    handles: dict[str, Any] = {}
-    for each in (axes, strip):
-        handles |= {label: h for h, label in zip(*each.get_legend_handles_labels(), strict=True)}
-    figure.legend(list(handles.values()), list(handles), loc="outside lower left", ncols=2)
+    legend_below(figure)
     said = "; ".join(f"{utility:.1f} % at epsilon {cost:g}" for cost, utility in best)
     caption = (
         "Each mark is one combination of settings, its mean over seeds. Right of the gap: answers without "
@@ -178,7 +174,10 @@ def _points(study: Study, rows: Sequence[Row]) -> list[Point]:
                     max(epsilons, default=None),
                 )
             )
-    own = reference(rows, "own_hard_set_hard")
-    if own is not None and found:
-        found.append(Point(OWN, OWN, own, 0.0, None))
-    return found
+    # Of each part by itself: another hard set is another rival.
+    parts = dict.fromkeys(row.get("part", "") for row in rows)
+    own = [
+        reference([row for row in rows if row.get("part", "") == part], "own_hard_set_hard")
+        for part in parts
+    ]
+    return found + [Point(OWN, OWN, each, 0.0, None) for each in own if each is not None and found]

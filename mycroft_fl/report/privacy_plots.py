@@ -6,13 +6,11 @@ and never as an epsilon without bounds.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
-from scipy import stats
 
 from mycroft_fl.report.drawing import (
     GREY,
@@ -43,7 +41,7 @@ from mycroft_fl.study_folder import DONE, Row, Study
 
 @dataclass(frozen=True)
 class Measured:
-    """One quantity along epsilon: its column, what it is called, and what it is multiplied by."""
+    """One quantity along epsilon: its column, what it is called, what it is multiplied by, its ends."""
 
     name: str
     label: str
@@ -51,11 +49,14 @@ class Measured:
     factor: float
     level: float | None
     level_label: str
+    within: tuple[float, float] = (0, 1)
 
 
 ALONG_EPSILON = (
     Measured("hard", "accuracy on the failures, %", "Utility", 100, None, ""),
-    Measured("tau", "Kendall's tau of the ranking", "Ranking", 1, 0, "a ranking by chance"),
+    Measured(
+        "tau", "Kendall's tau of the ranking", "Ranking", 1, 0, "a ranking by chance", (-1, 1)
+    ),
     Measured("auc", "AUC of the attack", "Attack", 1, 0.5, "guessing"),
 )
 
@@ -76,11 +77,6 @@ def privacy_plots(study: Study) -> list[Plot]:
     return plots
 
 
-def ceiling(mu: float) -> float:
-    """The largest AUC of any attack on a mu-GDP release: Phi(mu / sqrt 2) (Dong et al. 2022)."""
-    return float(stats.norm.cdf(mu / math.sqrt(2)))
-
-
 def _along_epsilon(study: Study, rows: Sequence[Row], measured: Measured) -> list[Plot]:
     plots: list[Plot] = []
     for place in places_of(study, rows):
@@ -96,7 +92,7 @@ def _along_epsilon(study: Study, rows: Sequence[Row], measured: Measured) -> lis
         figure, axes = canvas(3.6)
         _curves(study, axes, mine, epsilons, measured)
         if measured.name == "auc":
-            _draw_ceiling(axes, noised, epsilons)
+            _draw_ceilings(study, axes, noised, epsilons)
         if measured.level is not None:
             axes.axhline(
                 measured.level,
@@ -117,7 +113,11 @@ def _along_epsilon(study: Study, rows: Sequence[Row], measured: Measured) -> lis
                 f"epsilon-{measured.name}-{len(plots) + 1}",
                 f"{measured.title} against epsilon; mean and 95 % band over seeds. What is answered without "
                 "noise has no epsilon and is a line of its own."
-                + (" No attack can do better than the ceiling." if measured.name == "auc" else ""),
+                + (
+                    " No attack can do better than the ceiling of its mode."
+                    if measured.name == "auc"
+                    else ""
+                ),
                 f"{measured.label} by epsilon: " + _in_words(study, mine, epsilons, measured),
             )
         )
@@ -142,13 +142,16 @@ def _curves(
                 )
                 for epsilon in epsilons
             ]
-            draw_band(axes, points, style(number), shortened(kind), measured.factor)
+            draw_band(
+                axes, points, style(number), shortened(kind), measured.factor, measured.within
+            )
             continue
         found = estimate(a_seed_each(own), measure(measured.name))
         if found is not None:
             flat = [(epsilon, found) for epsilon in epsilons]
             look_of = style(number) | {"marker": "none", "linestyle": WITHOUT_NOISE}
-            draw_band(axes, flat, look_of, f"{shortened(kind)}: no epsilon", measured.factor)
+            name = f"{shortened(kind)}: no epsilon"
+            draw_band(axes, flat, look_of, name, measured.factor, measured.within)
     if measured.name == "hard":
         found = reference(rows, "own_hard_set_hard")
         if found is not None:
@@ -157,19 +160,32 @@ def _curves(
             draw_band(axes, flat, look_of, "own hard set", measured.factor)
 
 
-def _draw_ceiling(axes: Axes, rows: Sequence[Row], epsilons: list[float]) -> None:
-    tops = []
-    for epsilon in epsilons:
-        mus = [
-            row["mu"] for row in rows if epsilon_of(row) == epsilon and row.get("mu") is not None
-        ]
-        if mus:
-            tops.append((epsilon, ceiling(max(mus))))
-    if tops:
-        axes.plot(
-            [at for at, _ in tops], [top for _, top in tops],
-            color=INK, linewidth=1.4, label="ceiling, Phi(mu / sqrt 2)",
-        )  # fmt: skip
+def _draw_ceilings(
+    study: Study, axes: Axes, rows: Sequence[Row], epsilons: Sequence[float]
+) -> None:
+    """The best AUC of any attack, of each kind by itself: at one epsilon mechanisms allow different ones."""
+    kinds = kinds_of(study, study.rows)
+    there = [kind for kind in kinds if any(kind_of(study, row) == kind for row in rows)]
+    for kind in there:
+        mine = [row for row in rows if kind_of(study, row) == kind]
+        tops = [(epsilon, _highest(mine, epsilon)) for epsilon in epsilons]
+        known = [(epsilon, top) for epsilon, top in tops if top is not None]
+        if known:
+            axes.plot(
+                [at for at, _ in known], [top for _, top in known],
+                color=INK if len(there) == 1 else style(kinds.index(kind))["color"], linewidth=1.4,
+                label="ceiling" if len(there) == 1 else f"ceiling of {shortened(kind)}",
+            )  # fmt: skip
+
+
+def _highest(rows: Sequence[Row], epsilon: float) -> float | None:
+    """Over seeds the highest: what was spent, and so what is allowed, differs a little."""
+    tops = [
+        row["auc_ceiling"]
+        for row in rows
+        if epsilon_of(row) == epsilon and row.get("auc_ceiling") is not None
+    ]
+    return max(tops, default=None)
 
 
 def _in_words(

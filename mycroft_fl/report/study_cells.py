@@ -10,8 +10,14 @@ from typing import Any
 from mycroft_fl.report.statistics import Estimate, over_seeds
 from mycroft_fl.study_folder import DONE, Axis, Part, Row, Study, as_field
 
-FIRST_TOLD_APART = ("method", "mode", "engine")
+FIRST_TOLD_APART = ("mode, method", "method", "mode", "engine")
 """Which axis gets a line each, where several could."""
+MODE, METHOD = "mode", "method"
+KIND = "mode, method"
+"""Both in one, where both vary and are not too many for one plot."""
+MOST_KINDS = 8
+BY_METHOD = ("raw", "score-then-raw")
+"""The modes in which a method chooses; in all others relevance does."""
 FIRST_ALONG = ("budget", "policy.epsilon")
 """Which axis runs from left to right, where several could."""
 POLICY_EPSILON = "policy.epsilon"
@@ -35,7 +41,7 @@ class Panel:
     def fixed_in_words(self) -> str:
         """What stays fixed; empty where nothing does."""
         return ", ".join(
-            as_field(value) if key == "scenario" else f"{key} {as_field(value)}"
+            as_field(value) if key == "scenario" else said_of(key, value)
             for key, value in self.fixed.items()
         )
 
@@ -46,7 +52,7 @@ class Panel:
 
     def where(self, place: Any) -> str:
         """One place of the panel, in words that no other panel of the study has."""
-        along = "" if self.along is None else f"{self.along.key} {as_field(place)}"
+        along = "" if self.along is None else said_of(self.along.key, place)
         said = ", ".join(filter(None, (self.fixed_in_words, along)))
         return ": ".join(filter(None, (self.part.name, said))) or self.part.title
 
@@ -64,13 +70,22 @@ class Panel:
         there = {row[self.along.key] for row in self.rows}
         return sorted(value for value in self.along.values if value in there)
 
+    def everywhere(self) -> list[Any]:
+        """The places, and None where rows lie at none of them: plain answers beside noised ones."""
+        aside = self.along is not None and any(self.is_aside(kind) for kind in self.kinds())
+        return [*self.places(), *([None] if aside else [])]
+
+    def is_aside(self, kind: Any) -> bool:
+        """Whether a kind lies at no place along, since what runs along is nothing to it."""
+        return self.along is not None and bool(self.at(kind, None))
+
     def at(self, kind: Any, place: Any) -> list[Row]:
-        """The rows of one kind at one place, a row a seed."""
+        """The rows of one kind at one place, a row a seed; with None those at no place along."""
         return [
             row
             for row in self.rows
             if (self.apart is None or row[self.apart.key] == kind)
-            and (self.along is None or row[self.along.key] == place)
+            and (self.along is None or _value(self.along, row) == place)
         ]
 
 
@@ -82,14 +97,37 @@ def panels(study: Study) -> list[Panel]:
 def _panels_of(study: Study, part: Part) -> Iterator[Panel]:
     rows = [row for row in study.rows if row["status"] == DONE and row.get("part", "") == part.name]
     varying = [axis for axis in part.axes if len(axis.values) > 1]
+    rows, varying = _with_kinds(study, rows, varying)
     along = _first([axis for axis in varying if is_numeric(axis)], FIRST_ALONG)
     apart = _first([axis for axis in varying if axis is not along], FIRST_TOLD_APART)
     rest = [axis for axis in varying if axis is not along and axis is not apart]
-    for values in itertools.product(*(axis.values for axis in rest)):
+    for values in itertools.product(*((*axis.values, None) for axis in rest)):
         fixed = dict(zip((axis.key for axis in rest), values, strict=True))
-        chosen = tuple(row for row in rows if all(row[key] == v for key, v in fixed.items()))
+        chosen = tuple(
+            row for row in rows if all(_value(axis, row) == fixed[axis.key] for axis in rest)
+        )
         if chosen:
             yield Panel(part, along, apart, fixed, chosen)
+
+
+def _with_kinds(study: Study, rows: list[Row], varying: list[Axis]) -> tuple[list[Row], list[Axis]]:
+    """Mode and method as one axis, where both vary: a method is one of a mode, and not of all."""
+    kinds = kinds_of(study, rows)
+    if not {MODE, METHOD} <= {axis.key for axis in varying} or len(kinds) > MOST_KINDS:
+        return rows, varying
+    others = [axis for axis in varying if axis.key not in (MODE, METHOD)]
+    named = [{**row, KIND: kind_of(study, row)} for row in rows]
+    return named, [*others, Axis(KIND, tuple(kinds))]
+
+
+def _value(axis: Axis, row: Row) -> Any:
+    """A row's value on an axis; None where it has none, or one that is not on it."""
+    return row[axis.key] if row[axis.key] in axis.values else None
+
+
+def said_of(key: str, value: Any) -> str:
+    """A key with its value, in words."""
+    return f"no {key}" if value is None else f"{key} {as_field(value)}"
 
 
 def is_numeric(axis: Axis) -> bool:
@@ -145,9 +183,11 @@ def epsilon_of(row: Row) -> float:
 
 
 def kind_of(study: Study, row: Row) -> str:
-    """Mode and method of a row, as far as the study varies them."""
+    """Mode and method of a row, as far as the study varies them and the mode has one."""
     keys = {axis.key for axis in study.axes if len(axis.values) > 1}
-    said = [as_field(row[key]) for key in ("mode", "method") if key in keys]
+    said = [as_field(row[key]) for key in (MODE, METHOD) if key in keys]
+    if MODE in keys and row[MODE] not in BY_METHOD:
+        said = said[:1]
     return ", ".join(said) or "all cells"
 
 
@@ -157,10 +197,10 @@ def kinds_of(study: Study, rows: Sequence[Row]) -> list[str]:
     there = {kind_of(study, row): row for row in rows}
 
     def key(kind: str) -> tuple[int, ...]:
-        said = (as_field(there[kind].get(name)) for name in ("mode", "method"))
+        said = (as_field(there[kind].get(name)) for name in (MODE, METHOD))
         return tuple(
             order.get(name, []).index(value) if value in order.get(name, []) else -1
-            for name, value in zip(("mode", "method"), said, strict=True)
+            for name, value in zip((MODE, METHOD), said, strict=True)
         )
 
     return sorted(there, key=key)

@@ -23,7 +23,13 @@ MOST_SHOWN = 60
 HEAD = (
     "seeds", "failures, %", "over own hard set", "over random, same counts", "whole test, %", "records",
 )  # fmt: skip
-WHERE_KNOWN = (("epsilon", "epsilon", 1, 2), ("tau", "tau", 1, 2), ("auc", "attack's AUC", 1, 3))
+WHERE_KNOWN = (
+    ("epsilon", "epsilon", 1, 2),
+    ("epsilon_minus", "epsilon-minus", 1, 3),
+    ("tau", "tau", 1, 2),
+    ("auc", "attack's AUC", 1, 3),
+    ("auc_ceiling", "its ceiling", 1, 3),
+)
 Table = dict[str, Any]
 
 
@@ -83,7 +89,7 @@ def _finding(panel: Panel, comparisons: Sequence[Comparison]) -> str | None:
     told = [
         f"{written(each.difference, sign=True)} points over {each.second} ({_verdict(each)})"
         for each in (_turned(c, name) for c in comparisons if c.where == where)
-        if each is not None and each.second in (OWN, "random")
+        if each is not None and (each.second == OWN or each.second.endswith("random"))
     ]
     return f"{text}; {', '.join(told)}." if told else f"{text}."
 
@@ -108,10 +114,13 @@ def _part_table(found: Sequence[Panel]) -> Table:
     keys = [*fixed, *sorted(along), *sorted(apart)]
     rows = []
     for panel in found:
-        for place in panel.places():
+        for place in panel.everywhere():
             for kind in panel.kinds():
                 if mine := panel.at(kind, place):
-                    settings = [as_field(mine[0][key]) for key in keys]
+                    nowhere = along if panel.is_aside(kind) else set()
+                    settings = [
+                        "-" if key in nowhere else as_field(mine[0][key]) or "-" for key in keys
+                    ]
                     rows.append([*settings, *_measured(mine)])
     head = [*keys, *HEAD, *(label for _, label, _, _ in WHERE_KNOWN)]
     kept = [at for at in range(len(head)) if any(row[at] != "-" for row in rows)]

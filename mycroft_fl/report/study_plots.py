@@ -21,10 +21,12 @@ from mycroft_fl.report.drawing import (
     style,
 )
 from mycroft_fl.report.statistics import Estimate, over_seeds
-from mycroft_fl.report.study_cells import POLICY_EPSILON, Panel, estimate, measure, written
+from mycroft_fl.report.study_cells import KIND, POLICY_EPSILON, Panel, estimate, measure, written
 from mycroft_fl.study_folder import Row, as_field
 
 WITHOUT_NOISE = (0, (6, 1.5, 1.5, 1.5))
+FLAT = {"marker": "none", "linestyle": WITHOUT_NOISE}
+"""How a line looks that what runs along is nothing to."""
 WIDE = 8
 """From this ratio of most to least on, an axis is logarithmic."""
 REFERENCES: tuple[tuple[str, str, str, Any], ...] = (
@@ -55,10 +57,16 @@ def _lines(panel: Panel, number: int) -> Plot:
         draw_band(axes, points, {"color": colour, "linestyle": dash, "linewidth": 1.2}, label)
     for kind in panel.kinds():
         points = [(place, estimate(panel.at(kind, place), measure("hard"))) for place in places]
+        if panel.is_aside(kind):
+            found = estimate(panel.at(kind, None), measure("hard"))
+            points = [(place, found) for place in places]
         draw_band(axes, points, *_look_of(panel, kind))
     scale_along(axes, places)
     axes.set_xlabel(panel.along.key)
     axes.set_ylabel("accuracy on the failures, %")
+    # With few seeds an interval can reach beyond what an accuracy can be: it is cut there.
+    low, high = axes.get_ylim()
+    axes.set_ylim(max(low, 0), min(high, 100))
     axes.yaxis.set_major_locator(MaxNLocator(6))
     axes.set_title(shortened(panel.fixed_in_words, 44))
     legend_below(figure)
@@ -97,12 +105,15 @@ def _dots(panel: Panel, number: int) -> Plot:
 def _look_of(panel: Panel, kind: Any) -> tuple[dict[str, Any], str]:
     """How a line looks and what it is called; one without noise does not move along epsilon."""
     look_of, name = style(_place_of(panel, kind)), shortened(_name(panel, kind))
+    if panel.is_aside(kind):
+        plain = panel.along is not None and panel.along.key == POLICY_EPSILON
+        return look_of | FLAT, f"{name}: no epsilon" if plain else name
     if panel.along is None or panel.along.key != POLICY_EPSILON:
         return look_of, name
     mine = [row for place in panel.places() for row in panel.at(kind, place)]
     if any(row.get("epsilon") is not None for row in mine):
         return look_of, name
-    return look_of | {"marker": "none", "linestyle": WITHOUT_NOISE}, f"{name}: no epsilon"
+    return look_of | FLAT, f"{name}: no epsilon"
 
 
 def draw_band(
@@ -111,8 +122,12 @@ def draw_band(
     look_of: dict[str, Any],
     label: str,
     factor: float = 100,
+    within: tuple[float, float] = (0, 1),
 ) -> None:
-    """A line through means, with its band where there are several seeds; nothing without values."""
+    """A line through means, with its band where there are several seeds; nothing without values.
+
+    A band ends where the quantity does, at `within`: of few seeds an interval is wider.
+    """
     known = [(place, found) for place, found in points if found is not None]
     if not known:
         return
@@ -121,8 +136,9 @@ def draw_band(
     axes.plot(places, means, label=label, **look_of)
     halves = [factor * found.half_width for _, found in known]
     if all(math.isfinite(half) for half in halves):
-        low = [mean - half for mean, half in zip(means, halves, strict=True)]
-        high = [mean + half for mean, half in zip(means, halves, strict=True)]
+        least, most = (factor * end for end in within)
+        low = [max(mean - half, least) for mean, half in zip(means, halves, strict=True)]
+        high = [min(mean + half, most) for mean, half in zip(means, halves, strict=True)]
         axes.fill_between(places, low, high, color=look_of["color"], alpha=0.15, linewidth=0)
 
 
@@ -157,7 +173,7 @@ def _place_of(panel: Panel, kind: Any) -> int:
 def _name(panel: Panel, kind: Any) -> str:
     if panel.apart is None:
         return "all that was acquired"
-    if panel.apart.key in ("method", "scenario"):
+    if panel.apart.key in ("method", "scenario", KIND):
         return as_field(kind)
     return f"{panel.apart.key} {as_field(kind)}"
 
@@ -166,7 +182,8 @@ def _in_words(panel: Panel) -> str:
     said = []
     for kind in panel.kinds():
         reached = [
-            (place, estimate(panel.at(kind, place), measure("hard"))) for place in panel.places()
+            (place, estimate(panel.at(kind, place), measure("hard")))
+            for place in panel.everywhere()
         ]
         figures = ", ".join(
             f"{written(found)} %" + ("" if place is None else f" at {as_field(place)}")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mycroft_fl.config import RunConfig, setting_rows, suggestion
-from mycroft_fl.errors import SettingError
+from mycroft_fl.config import RunConfig, setting_rows
+from mycroft_fl.errors import SettingError, suggestion
 
 FIELDS = dataclasses.fields(RunConfig)
 KEYS = [each.metadata["key"] for each in FIELDS]

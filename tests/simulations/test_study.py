@@ -6,6 +6,8 @@ import csv
 import io
 import json
 import multiprocessing
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -303,3 +305,34 @@ def test_no_process_is_started_for_one_job(study, out):
     go(study, out)
     assert "ray" not in sys.modules or not sys.modules["ray"].is_initialized()
     assert multiprocessing.active_children() == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_comes_while_an_owner_answers_ends_the_study_and_not_the_owner(
+    study, out, tmp_path, monkeypatch, number
+):
+    """Else the owner had failed, its cell counted as finished, and the study went on."""
+    (tmp_path / f"signalled_{int(number)}.py").write_text(
+        "import os\n\n\ndef pick(candidates, query, k):\n"
+        f"    os.kill(os.getpid(), {int(number)})\n    return list(range(k))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    study.write_text(STUDY.replace('"random"]', f'"signalled_{int(number)}:pick"]'))
+    with pytest.raises(SystemExit) as ended:
+        go(study, out)
+    assert ended.value.code == 128 + number
+    assert {row["method"] for row in table(out)} == {"features"}
+
+
+def test_a_signal_that_comes_while_a_cell_is_kept_ends_the_study_too(study, out, monkeypatch):
+    add = StudyStore.add
+
+    def signalled(store, cell, outcome):
+        add(store, cell, outcome)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(StudyStore, "add", signalled)
+    with pytest.raises(SystemExit) as ended:
+        go(study, out)
+    assert ended.value.code == 128 + signal.SIGTERM
+    assert len(table(out)) == 1

@@ -42,7 +42,23 @@ def shadows(fine_tune: FineTune, pool: Examples, count: int, *, seed: int) -> Sh
     """
     rng = np.random.default_rng(seed)
     order = rng.random((count, len(pool))).argsort(axis=0)
-    member = order < count // 2
+    return _trained(fine_tune, pool, order < count // 2, seed)
+
+
+def paired_shadows(fine_tune: FineTune, pool: Examples, pairs: int, *, seed: int) -> Shadows:
+    """Two models a pair, one trained with what the other is not: a coin for each record.
+
+    Without a pair, as many of the other models had a record as had not: what is made of them
+    leans to neither side, and an attack on nothing comes to 0.5.
+    """
+    first = np.random.default_rng(seed).random((pairs, len(pool))) < 0.5
+    both = np.stack([first, ~first], axis=1).reshape(2 * pairs, len(pool))
+    return _trained(fine_tune, pool, both, seed)
+
+
+def _trained(
+    fine_tune: FineTune, pool: Examples, member: Bool[np.ndarray, "N m"], seed: int
+) -> Shadows:
     confidence = [
         confidences(fine_tune(pool[np.flatnonzero(inside)], seed + place), pool)
         for place, inside in enumerate(member)
@@ -59,19 +75,22 @@ def confidences(model: nn.Module, examples: Examples) -> Float64[np.ndarray, " m
     return found
 
 
-def likelihood_ratios(found: Shadows) -> Float64[np.ndarray, "N m"]:
+def likelihood_ratios(found: Shadows, together: int = 1) -> Float64[np.ndarray, "N m"]:
     """For each model as the one under attack: how much likelier its view is if it had the record.
 
     Gaussians are fitted to the other models alone, with a mean for each record and one variance for
-    all, as the authors advise where shadow models are few.
+    all, as the authors advise where shadow models are few. `together` models are left out at once: 2
+    of `paired_shadows`.
     """
     ratios = []
-    for place, seen in enumerate(found.confidence):
-        member = np.delete(found.member, place, axis=0)
-        others = np.delete(found.confidence, place, axis=0)
+    for first in range(0, len(found.member), together):
+        left_out = slice(first, first + together)
+        member = np.delete(found.member, left_out, axis=0)
+        others = np.delete(found.confidence, left_out, axis=0)
+        seen = found.confidence[left_out]
         inside, outside = (_gaussians(others, where) for where in (member, ~member))
         ratios.append(stats.norm.logpdf(seen, *inside) - stats.norm.logpdf(seen, *outside))
-    return np.stack(ratios)
+    return np.concatenate(ratios)
 
 
 def membership_auc(found: Shadows) -> Estimate:
@@ -81,6 +100,29 @@ def membership_auc(found: Shadows) -> Estimate:
     ratios = likelihood_ratios(found)
     pairs = zip(found.member, ratios, strict=True)
     return over_seeds([float(roc_auc_score(truth, told)) for truth, told in pairs])
+
+
+def auc_between_models(found: Shadows) -> float:
+    """The AUC of LiRA against `paired_shadows`, over pairs of views that come from different models.
+
+    A record that one model had, against any that another had not. What bounds the AUC bounds two
+    independent releases; within one model two records share their noise, and an attack could do
+    better by their difference.
+    """
+    from sklearn.metrics import roc_auc_score
+
+    ratios = likelihood_ratios(found, together=2)
+    mixed = (found.member.any(axis=1)) & (~found.member).any(axis=1)
+    weights = found.member.sum(axis=1) * (~found.member).sum(axis=1)
+    within = sum(
+        weight * float(roc_auc_score(truth, told))
+        for weight, truth, told in zip(
+            weights[mixed], found.member[mixed], ratios[mixed], strict=True
+        )
+    )
+    total = found.member.sum() * (~found.member).sum()
+    pooled = total * float(roc_auc_score(found.member.ravel(), ratios.ravel()))
+    return float((pooled - within) / (total - weights.sum()))
 
 
 def auc_ceiling(epsilons: Float64[np.ndarray, " e"], deltas: Float64[np.ndarray, " e"]) -> float:

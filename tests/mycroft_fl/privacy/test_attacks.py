@@ -16,10 +16,12 @@ from mycroft_fl.models.networks import build
 from mycroft_fl.privacy.attacks import findings
 from mycroft_fl.privacy.attacks.membership import (
     Shadows,
+    auc_between_models,
     auc_ceiling,
     confidences,
     likelihood_ratios,
     membership_auc,
+    paired_shadows,
     shadows,
 )
 from mycroft_fl.privacy.attacks.probing import (
@@ -78,6 +80,56 @@ def test_every_record_is_in_half_of_the_models_and_no_model_sees_another_record(
     assert found.member.sum(axis=0).tolist() == [4] * 12
     assert [set(np.flatnonzero(row).tolist()) for row in found.member] == seen
     assert found.confidence.shape == (8, 12)
+
+
+def paired(mu: float, pairs: int, records: int, seed: int = 0) -> Shadows:
+    """As `ideal_shadows`, in pairs of which one has what the other has not."""
+    rng = np.random.default_rng(seed)
+    first = rng.random((pairs, records)) < 0.5
+    member = np.stack([first, ~first], axis=1).reshape(2 * pairs, records)
+    return Shadows(member, rng.normal(size=member.shape) + mu * member + rng.normal(size=records))
+
+
+def test_of_a_pair_each_record_is_in_one_model_and_a_coin_says_in_which() -> None:
+    pool = Examples(np.arange(500, dtype=np.float32)[:, None], np.zeros(500, np.int64))
+    seen: list[set[float]] = []
+
+    def fine_tune(acquired: Examples, seed: int) -> torch.nn.Module:
+        seen.append(set(acquired.x[:, 0].tolist()))
+        return build("linear", (1,), 2, seed=seed)
+
+    found = paired_shadows(fine_tune, pool, 3, seed=0)
+    assert [set(np.flatnonzero(row).tolist()) for row in found.member] == seen
+    for first in (0, 2, 4):
+        assert seen[first] | seen[first + 1] == set(range(500))
+        assert not seen[first] & seen[first + 1]
+        assert stats.binomtest(len(seen[first]), 500).pvalue > 1e-6
+
+
+def test_pairs_of_different_models_are_what_is_counted() -> None:
+    """Beside a count of every pair, one by one; a model with all records, or none, is among them."""
+    found = paired(1.0, 3, 12)
+    found.member[0], found.member[1] = True, False
+    ratios = likelihood_ratios(found, together=2)
+    n, m = found.member.shape
+    better = [
+        float(ratios[a, i] > ratios[b, j]) + 0.5 * float(ratios[a, i] == ratios[b, j])
+        for a, i, b, j in itertools.product(range(n), range(m), range(n), range(m))
+        if a != b and found.member[a, i] and not found.member[b, j]
+    ]
+    assert auc_between_models(found) == pytest.approx(np.mean(better), rel=1e-12)
+
+
+@pytest.mark.parametrize("mu", [0.0, 1.0, 2.5])
+def test_between_models_too_the_ceiling_is_met_where_all_is_gaussian(mu: float) -> None:
+    assert auc_between_models(paired(mu, 32, 300)) == pytest.approx(
+        membership_ceiling(mu), abs=0.02
+    )
+
+
+def test_an_attack_on_nothing_comes_to_a_half_with_few_models_too() -> None:
+    found = [auc_between_models(paired(0.0, 4, 400, seed)) for seed in range(60)]
+    assert np.mean(found) == pytest.approx(0.5, abs=4 * np.std(found) / math.sqrt(60))
 
 
 def test_confidence_is_the_logit_of_the_probability_however_near_to_one() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import math
@@ -14,14 +15,18 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 from scipy import stats
-from sklearn.metrics import roc_auc_score
 
 from mycroft_fl.report import copying
+from mycroft_fl.report.comparisons import compared
+from mycroft_fl.report.drawing import canvas, legend_below, look
 from mycroft_fl.report.fronts import front, fronts
-from mycroft_fl.report.privacy_plots import ceiling, privacy_plots
+from mycroft_fl.report.privacy_plots import _draw_ceilings, privacy_plots
+from mycroft_fl.report.statistics import over_seeds
 from mycroft_fl.report.study_cells import Panel, is_numeric, panels
-from mycroft_fl.report.study_page import study_page
+from mycroft_fl.report.study_page import _part_table, study_page
+from mycroft_fl.report.study_plots import _look_of, draw_band
 from mycroft_fl.report.writing import write_report
 from mycroft_fl.study_folder import Axis, Part, Study, csv_text
 
@@ -77,6 +82,7 @@ def private_rows() -> list[dict]:
             "epsilon": row["policy.epsilon"] if noised else None,
             "mu": 0.2 * row["policy.epsilon"] if noised else None,
             "auc": 0.5 + 0.01 * row["seed"] if noised else None,
+            "auc_ceiling": 0.6 + 0.1 * row["policy.epsilon"] if noised else None,
             "tau": 0.9 if noised else 0.1,
             "disclosed": 0.0 if noised else 50.0,
             "hard": row["hard"] if noised else 0.9 + 0.001 * row["seed"],
@@ -198,13 +204,111 @@ def test_a_study_without_noise_draws_nothing_along_epsilon():
     assert not any("epsilon" in name for name in plotted(study_of(PLAIN, grid(PLAIN))))
 
 
-@pytest.mark.parametrize("mu", [0.1, 0.5, 1.0, 2.0])
-def test_the_ceiling_is_the_auc_of_the_best_attack_on_gaussian_noise(mu):
-    rng = np.random.default_rng(0)
-    n = 100_000
-    scores = np.concatenate([rng.normal(0, 1, n), rng.normal(mu, 1, n)])
-    truth = roc_auc_score(np.repeat([0, 1], n), scores)
-    assert ceiling(mu) == pytest.approx(truth, abs=0.005)
+MIXED = {"mode": ("gradient", "dp-sgd", "raw"), "policy.epsilon": (0.5, 8.0)}
+
+
+def mixed() -> Study:
+    """Noised modes along epsilon, and in the same part plain examples by two methods, at no epsilon."""
+    noised = grid({"mode": ("gradient", "dp-sgd"), "policy.epsilon": (0.5, 8.0)}, method="omp")
+    for row in noised:
+        by_sgd = row["mode"] == "dp-sgd"
+        row |= {
+            "epsilon": row["policy.epsilon"], "auc": 0.55, "tau": 0.5,
+            "auc_ceiling": (0.95 if by_sgd else 0.75) - 0.01 * row["seed"],
+        }  # fmt: skip
+    plain = grid({"mode": ("raw",), "method": ("omp", "random")})
+    for row in plain:
+        row["policy.epsilon"] = ""  # as an empty field is read
+    return study_of({**MIXED, "method": ("omp", "random")}, [*noised, *plain])
+
+
+def test_modes_and_the_methods_of_those_that_have_one_share_a_plot():
+    (panel,) = panels(mixed())
+    assert panel.kinds() == ["gradient", "dp-sgd", "raw, omp", "raw, random"]
+    assert panel.places() == [0.5, 8.0]
+    assert panel.everywhere() == [0.5, 8.0, None]
+    assert [panel.is_aside(kind) for kind in panel.kinds()] == [False, False, True, True]
+    assert len(panel.at("raw, random", None)) == len(panel.at("gradient", 8.0)) == 5
+
+
+def test_plain_examples_beside_noised_ones_are_drawn_and_told_without_an_epsilon():
+    study = mixed()
+    _, plots = study_page(study, "0" * 64)
+    (utility,) = [plot for plot in plots if plot.name.startswith("utility")]
+    (panel,) = panels(study)
+    assert _look_of(panel, "raw, omp")[1] == "raw, omp: no epsilon"
+    assert _look_of(panel, "gradient")[1] == "gradient"
+    reached = np.mean([r["hard"] for r in study.rows if (r["mode"], r["method"]) == ("raw", "omp")])
+    assert f"raw, omp: {100 * reached:.1f}" in utility.alt
+    assert "at -" not in utility.alt
+
+
+def test_plain_examples_are_compared_with_what_each_epsilon_leaves_and_with_each_other_once():
+    said = [(each.where, each.first, each.second) for each in compared(panels(mixed()))]
+    assert len(said) == len(set(said))
+    assert ("policy.epsilon 8.0", "gradient", "raw, omp") in said
+    between = [where for where, *two in said if two == ["raw, omp", "raw, random"]]
+    assert between == ["no policy.epsilon"]
+
+
+def test_an_axis_that_is_nothing_to_a_row_has_no_value_there_even_where_a_setting_has_a_default():
+    study = mixed()
+    for row in study.rows:
+        if row["mode"] == "raw":
+            row["policy.epsilon"] = "1.0"  # a default, and on no axis
+    (panel,) = panels(study)
+    table = _part_table([panel])
+    at = table["head"].index("policy.epsilon")
+    assert [row[at] for row in table["rows"]] == ["0.5", "0.5", "8.0", "8.0", "-", "-"]
+
+
+def test_bands_of_few_seeds_end_where_the_quantity_does():
+    with look():
+        axes = Figure().subplots()
+        found = over_seeds([0.1, 0.9])
+        assert found.half_width > 1
+        draw_band(axes, [(1, found), (2, found)], {"color": "k"}, "x")
+        draw_band(axes, [(1, found), (2, found)], {"color": "k"}, "y", 1, (-1, 1))
+    ends = [band.get_paths()[0].vertices[:, 1] for band in axes.collections]
+    assert [(end.min(), end.max()) for end in ends] == [(0, 100), (-1, 1)]
+
+
+@pytest.mark.parametrize(
+    "names", [["a"], ["omp", "random"], ["raw, hard-features: no epsilon"] * 7]
+)
+@pytest.mark.parametrize("columns", [2, 3])
+def test_a_legend_stays_within_its_plot(names, columns):
+    with look():
+        figure, axes = canvas(3.6)
+        for number, name in enumerate(names):
+            axes.plot([0, 1], [0, number], label=f"{name}{number}")
+        legend_below(figure, columns)
+        figure.savefig(io.BytesIO(), format="svg")
+        drawn = figure.legends[0].get_window_extent()
+    assert drawn.x0 >= 0
+    assert drawn.x1 <= figure.bbox.x1
+
+
+def ceilings(study: Study) -> dict[str, list[float]]:
+    with look():
+        axes = Figure().subplots()
+        rows = [row for row in study.rows if row.get("epsilon") is not None]
+        epsilons = sorted({row["policy.epsilon"] for row in rows})
+        _draw_ceilings(study, axes, rows, epsilons)
+    return {str(line.get_label()): list(line.get_ydata()) for line in axes.get_lines()}
+
+
+def test_every_mode_has_the_ceiling_that_its_own_noise_allows():
+    assert ceilings(mixed()) == {
+        "ceiling of gradient": [0.75, 0.75], "ceiling of dp-sgd": [0.95, 0.95],
+    }  # fmt: skip
+    assert "epsilon-auc-1" in plotted(mixed())
+
+
+def test_a_mode_alone_has_one_ceiling():
+    assert ceilings(study_of(PRIVATE, private_rows())) == {
+        "ceiling": pytest.approx([0.625, 0.65, 0.7])
+    }
 
 
 points = st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)), min_size=1, max_size=30)
