@@ -32,8 +32,8 @@ def target(task: str, seed: int) -> dict[str, float]:
     One owner of 8,000 examples, 15 % of the failing group, hands over fifty. Epsilons are per hard
     example at delta 1e-5, for the whole run.
     """
-    world, trainer = world_of(task, {"big": (HOLDS - USEFUL, USEFUL)}, seed)
-    trainer = Trainer(trainer.task, trainer.data, replace(trainer.config, hard_set_sent=SENT))
+    counts = {"big": (HOLDS - USEFUL, USEFUL)}
+    world, trainer = world_of(task, counts, seed, hard_set_sent=SENT)
     held, test = world.owner("big"), world.trainer("test")
     hard = ~correct(trainer.baseline, test)
 

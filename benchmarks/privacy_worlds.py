@@ -89,14 +89,14 @@ def scenario_text(setting: Setting, owners: Counts) -> str:
     return "\n".join(lines) + "\n"
 
 
-def world_of(task: str, owners: Counts, seed: int) -> tuple[World, Trainer]:
-    """A world and its trainer; the seed draws all of both."""
+def world_of(task: str, owners: Counts, seed: int, **changed: Any) -> tuple[World, Trainer]:
+    """A world and its trainer, with some settings changed; the seed draws all of both."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{task}.toml"
         path.write_text(scenario_text(SETTINGS[task], owners))
         world = World(load_scenario(path), seed)
     data = TrainerData(world.trainer("train"), world.trainer("validation"))
-    config = RunConfig(seed=seed, scoring_repeats=1, method="omp")
+    config = RunConfig(seed=seed, scoring_repeats=1, method="omp", **changed)
     return world, Trainer(world.task, data, config)
 
 
