@@ -319,8 +319,14 @@ def test_a_signal_that_comes_while_an_owner_answers_ends_the_study_and_not_the_o
     )
     monkeypatch.syspath_prepend(tmp_path)
     study.write_text(STUDY.replace('"random"]', f'"signalled_{int(number)}:pick"]'))
-    with pytest.raises(SystemExit) as ended:
-        go(study, out)
+    before = signal.signal(
+        number, signal.SIG_DFL
+    )  # nohup has tests ignore SIGHUP, as studies then do
+    try:
+        with pytest.raises(SystemExit) as ended:
+            go(study, out)
+    finally:
+        signal.signal(number, before)
     assert ended.value.code == 128 + number
     assert {row["method"] for row in table(out)} == {"features"}
 
