@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import copy
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import torch
 from privacy_drawing import HOLDS, USEFUL
-from privacy_worlds import DELTA, NO_NOISE, request_of, statistic_of, vault_of, world_of
+from privacy_worlds import DELTA, NO_NOISE, alike, request_of, statistic_of, vault_of, world_of
 
 from clients.policy import Policy
+from clients.vault import Vault
 from mycroft_fl.examples import Examples
 from mycroft_fl.exchange import Statistic
 from mycroft_fl.models.fitting import accuracy, as_input, correct
@@ -27,94 +29,111 @@ STEPS, CLIP = 40, 5.0
 PICKS = (25, 50, 100)
 BLIND_SHARES = (0.1, 0.25, 0.5)
 """Shares of a step for gradients without a target: the best on the tuning split counts."""
+Model = torch.nn.Module
+Reached = dict[str, float]
 
 
-def gradient(task: str, seed: int) -> dict[str, float]:
-    """Accuracy on the failures and on the whole test, way by way.
+def gradient(task: str, seed: int) -> Reached:
+    """Accuracy on the failures, on the whole test and on its failing group, way by way.
 
     One owner of 8,000 examples, 15 % of the group. Epsilons are per record, add/remove, at delta
     1e-5, of the score and all that follows it.
     """
+    trainer, held, test = _world(task, seed)
+    reached = _raw_ways(trainer, held, test, seed)
+    for epsilon in (*EPSILONS, NO_NOISE):
+        way = f"without a target, epsilon {epsilon:g}"
+        reached |= _reached(way, blind(trainer, held, epsilon, seed), trainer, test)
+    told = by_noised_answers(trainer, held, ("score", "gradient"), seed, _stepped)
+    for epsilon, model in told.items():
+        reached |= _reached(f"gradient, epsilon {epsilon:g}", model, trainer, test)
+    return reached
+
+
+def dp_sgd(task: str, seed: int) -> Reached:
+    """The same by one run of DP-SGD at the owner, in the same worlds."""
+    trainer, held, test = _world(task, seed)
+    reached = _by_itself(trainer, test)
+    told = by_noised_answers(trainer, held, ("score", "dp-sgd"), seed, _trained)
+    for epsilon, model in told.items():
+        reached |= _reached(f"dp-sgd, epsilon {epsilon:g}", model, trainer, test)
+    return reached
+
+
+def _world(task: str, seed: int) -> tuple[Trainer, Examples, Examples]:
     world, trainer = world_of(task, {"big": (HOLDS - USEFUL, USEFUL)}, seed)
-    test, held = world.trainer("test"), world.owner("big")
+    return trainer, world.owner("big"), world.trainer("test")
+
+
+def _reached(way: str, model: Model | None, trainer: Trainer, test: Examples) -> Reached:
     hard = ~correct(trainer.baseline, test)
-    reached: dict[str, tuple[float, float]] = {}
+    # Where no score earns a step, there is what the trainer has by itself.
+    right = correct(trainer.own_hard_set if model is None else model, test)
+    return {
+        f"{way}: failures": float(right[hard].mean()),
+        f"{way}: whole test": float(right.mean()),
+    }
 
-    def note(way: str, model: torch.nn.Module | None) -> None:
-        right = correct(trainer.control if model is None else model, test)
-        reached[way] = (float(right[hard].mean()), float(right.mean()))
 
-    note("control", trainer.control)
-    note("own-hard-set", trainer.own_hard_set)
+def _by_itself(trainer: Trainer, test: Examples) -> Reached:
+    reached = _reached("control", trainer.control, trainer, test)
+    return reached | _reached("own hard set", trainer.own_hard_set, trainer, test)
+
+
+def _raw_ways(trainer: Trainer, held: Examples, test: Examples, seed: int) -> Reached:
+    reached = _by_itself(trainer, test)
     for k in PICKS:
         with tempfile.TemporaryDirectory() as folder:
             vault = vault_of("big", held, Policy(), seed, folder)
             picked = vault.answer(request_of(trainer, "raw", k=k)).disclosed
-        note(f"raw, {k} OMP picks", trainer.improved(picked))
+        reached |= _reached(f"raw, {k} OMP picks", trainer.improved(picked), trainer, test)
         drawn = np.random.default_rng(derived_seed(seed, k)).choice(len(held), k, replace=False)
-        note(f"raw, {k} at random", trainer.improved(held[drawn]))
-    for epsilon in (*EPSILONS, NO_NOISE):
-        note(f"without a target, epsilon {epsilon:g}", blind(trainer, held, epsilon, seed))
-    for epsilon in EPSILONS:
-        note(f"gradient, epsilon {epsilon:g}", by_gradients(trainer, held, epsilon, seed))
-    return by_part(reached)
+        at_random = trainer.improved(held[drawn])
+        reached |= _reached(f"raw, {k} at random", at_random, trainer, test)
+    return reached
 
 
-def dp_sgd(task: str, seed: int) -> dict[str, float]:
-    """The same by one run of DP-SGD at the owner: same worlds, same baselines."""
-    world, trainer = world_of(task, {"big": (HOLDS - USEFUL, USEFUL)}, seed)
-    test, held = world.trainer("test"), world.owner("big")
-    hard = ~correct(trainer.baseline, test)
-    reached: dict[str, tuple[float, float]] = {}
-
-    def note(way: str, model: torch.nn.Module | None) -> None:
-        right = correct(trainer.control if model is None else model, test)
-        reached[way] = (float(right[hard].mean()), float(right.mean()))
-
-    note("control", trainer.control)
-    for epsilon in EPSILONS:
-        note(f"dp-sgd, epsilon {epsilon:g}", by_dp_sgd(trainer, held, epsilon, seed))
-    return by_part(reached)
+Answered = Callable[[Trainer, NoisedSteps, Vault], Model]
 
 
-def by_part(reached: dict[str, tuple[float, float]]) -> dict[str, float]:
-    """Each way's accuracy on the failures, then on the whole test."""
-    return {f"{way}: failures": hard for way, (hard, _) in reached.items()} | {
-        f"{way}: whole test": whole for way, (_, whole) in reached.items()
-    }
+def by_noised_answers(
+    trainer: Trainer, held: Examples, modes: tuple[str, ...], seed: int, answered: Answered
+) -> dict[float, Model | None]:
+    """The model after a score and what follows it, epsilon by epsilon."""
+    with tempfile.TemporaryDirectory() as folder:
+        vaults = {}
+        for epsilon in EPSILONS:
+            policy = Policy(
+                modes=modes, epsilon=epsilon, delta=DELTA, clip=CLIP,
+                answers=STEPS + 1 if "gradient" in modes else 1,
+            )  # fmt: skip
+            vaults[epsilon] = vault_of("big", held, policy, seed, f"{folder}/{epsilon}", epsilon)
+        alike(list(vaults.values()))
+        told = {e: statistic_of(vault, request_of(trainer, "score")) for e, vault in vaults.items()}
+        models: dict[float, Model | None] = {}
+        for epsilon, vault in vaults.items():
+            score = relevance_score(told[epsilon], 0.95)
+            steps = NoisedSteps.begun(trainer, {"big": told[epsilon]}, {"big": score})
+            models[epsilon] = answered(trainer, steps, vault) if steps else None
+    return models
 
 
-def by_gradients(
-    trainer: Trainer, held: Examples, epsilon: float, seed: int
-) -> torch.nn.Module | None:
-    """The model after a score and `STEPS` noised steps, as mode = gradient goes."""
-    policy = Policy(
-        modes=("score", "gradient"), epsilon=epsilon, delta=DELTA, answers=STEPS + 1, clip=CLIP
+def _stepped(trainer: Trainer, steps: NoisedSteps, vault: Vault) -> Model:
+    """`STEPS` noised steps, as mode = gradient goes."""
+    for step in range(STEPS):
+        asked = request_of(
+            trainer, "gradient", server_round=step + 2, head=steps.head, weights=steps.weights
+        )
+        steps.step({"big": statistic_of(vault, asked)})
+    return steps.best()
+
+
+def _trained(trainer: Trainer, steps: NoisedSteps, vault: Vault) -> Model:
+    """One run of DP-SGD at the owner, as mode = dp-sgd goes."""
+    asked = request_of(
+        trainer, "dp-sgd", server_round=2, rate=steps.rate, head=steps.head, weights=steps.weights
     )
-    with tempfile.TemporaryDirectory() as folder:
-        vault = vault_of("big", held, policy, seed, folder, epsilon)
-        told = {"big": statistic_of(vault, request_of(trainer, "score"))}
-        steps = NoisedSteps.begun(trainer, told, {"big": relevance_score(told["big"], 0.95)})
-        for step in range(STEPS if steps else 0):
-            assert steps is not None
-            asked = request_of(trainer, "gradient", server_round=step + 2, head=steps.head)
-            steps.step({"big": statistic_of(vault, asked)})
-    return steps.best() if steps else None
-
-
-def by_dp_sgd(
-    trainer: Trainer, held: Examples, epsilon: float, seed: int
-) -> torch.nn.Module | None:
-    """The model after a score and one run of DP-SGD at the owner, as mode = dp-sgd goes."""
-    policy = Policy(modes=("score", "dp-sgd"), epsilon=epsilon, delta=DELTA, clip=CLIP)
-    with tempfile.TemporaryDirectory() as folder:
-        vault = vault_of("big", held, policy, seed, folder, epsilon)
-        told = {"big": statistic_of(vault, request_of(trainer, "score"))}
-        steps = NoisedSteps.begun(trainer, told, {"big": relevance_score(told["big"], 0.95)})
-        if steps is None:
-            return None
-        asked = request_of(trainer, "dp-sgd", server_round=2, rate=steps.rate)
-        return steps.moved({"big": statistic_of(vault, asked)})
+    return steps.moved({"big": statistic_of(vault, asked)})
 
 
 def blind(trainer: Trainer, held: Examples, epsilon: float, seed: int) -> Classifier:
@@ -124,15 +143,15 @@ def blind(trainer: Trainer, held: Examples, epsilon: float, seed: int) -> Classi
     """
     multiplier = multiplier_for(Filter.of(min(epsilon, 1e5), DELTA).rho / STEPS)
     tried = []
+    y = torch.from_numpy(held.y)
     for share in BLIND_SHARES:
         rng = np.random.default_rng(derived_seed(seed, "blind", str(epsilon)))
         changed = copy.copy(trainer)
         changed.config = replace(trainer.config, gradient_share=share)
         steps = NoisedSteps(changed, {"big": float(len(held))})
-        model = copy.deepcopy(trainer.eyes)
-        inputs = last_layer_gradients(model, as_input(held.x), torch.from_numpy(held.y)).inputs
+        inputs = last_layer_gradients(steps.best(), as_input(held.x), y).inputs
         for _ in range(STEPS):
-            total = clipped_sum(steps.head, inputs, torch.from_numpy(held.y))
+            total = clipped_sum(steps.head, inputs, y)
             total += rng.normal(scale=multiplier * CLIP, size=total.shape)
             steps.step({"big": Statistic(total, multiplier * CLIP)})
         tried.append(steps.best())

@@ -69,7 +69,7 @@ class Policy:
     epsilon_minus: float | None = None
     noise_multiplier: float = 0.0
     answers: int = 1
-    clip: float = 1.0
+    clip: float = 5.0
     sample_rate: float = 0.05
     sgd_steps: int = 100
     sgd_share: float = 0.8

@@ -36,14 +36,14 @@ class RunConfig:
     )
     gradient_share: float = setting(
         "gradient.share",
-        0.5,
+        0.25,
         "share of each step that owners' noised gradients get, where mode = gradient",
         above=0,
         most=1,
     )
     gradient_learning_rate: float = setting(
         "gradient.learning-rate",
-        0.5,
+        0.15,
         "length of each step along noised gradients, where mode = gradient",
         above=0,
     )
@@ -56,7 +56,7 @@ class RunConfig:
     )
     dp_sgd_learning_rate: float = setting(
         "dp-sgd.learning-rate",
-        0.1,
+        0.02,
         "length of each step of DP-SGD along the mean gradient of useful records, where mode = dp-sgd",
         above=0,
     )

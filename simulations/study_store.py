@@ -7,11 +7,12 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from mycroft_fl.config import RunConfig
 from mycroft_fl.errors import StudyError
 from mycroft_fl.study_folder import (
     CELLS,
@@ -166,6 +167,7 @@ class StudyStore:
 
     def _describe(self) -> None:
         known = _json(self.path / STUDY) or {}
+        self._check_defaults(known.get("defaults", {}))
         now = {**environment(), "code": code_version()}
         before = [each for each in known.get("environments", []) if each != now]
         if before and self._ended:
@@ -180,8 +182,20 @@ class StudyStore:
             "axes": _as_json(self._study.axes),
             "parts": [self._part(*each) for each in self._study.parts.items()],
             "environments": [*before, now],
+            "defaults": RunConfig().settings(),
         }
         _write(self.path / STUDY, json.dumps(content, indent=2) + "\n")
+
+    def _check_defaults(self, before: Mapping[str, Any]) -> None:
+        """A cell's name leaves out what stands at its default, which must be the same then as now."""
+        now = RunConfig().settings()
+        changed = [key for key in before if key in now and before[key] != now[key]]
+        if changed and self._ended:
+            told = ", ".join(f"{key} from {before[key]} to {now[key]}" for key in changed[:SHOWN])
+            raise StudyError(
+                f"{self.path} holds {len(self._ended)} cells of a version with other defaults ({told}); "
+                "give another folder with --out"
+            )
 
     def _part(self, name: str, grids: tuple[Grid, ...]) -> dict[str, Any]:
         return {

@@ -15,7 +15,8 @@ def summary_rows(rows: Sequence[Row], axes: Sequence[Axis]) -> tuple[list[str], 
     varying = {part: _varying(rows, axes, part) for part in dict.fromkeys(r[PART] for r in rows)}
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
-        told = [f"{key} {as_field(row[key])}" for key in varying[row[PART]]]
+        # A key that is nothing to a cell, as epsilon to plain examples, is left out.
+        told = [f"{key} {said}" for key in varying[row[PART]] if (said := as_field(row[key]))]
         groups.setdefault((row[PART], ", ".join(told)), []).append(row)
     places = {part: place for place, part in enumerate(varying)}
     table = []

@@ -6,6 +6,7 @@ import contextlib
 import math
 import os
 import signal
+import socket
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,10 +19,11 @@ from mycroft_fl.study_folder import FAILED
 from simulations.cell_runner import CellRunner, Outcome
 from simulations.cells import Cell
 from simulations.engine import ENDINGS, THREADS, private_folder
-from simulations.processes import MARKER, answering, ended_by, watched
+from simulations.processes import MARKER, answering, ended_by, leave, watched
 from strategies.flower_commands import ENVIRONMENT
 
 TRIES = 2  # of a cell whose worker died: the machine may have been short of memory for a moment
+ANSWERS_WITHIN = 30.0  # seconds, of a cluster that is called
 OBJECT_STORE = 80_000_000  # bytes; only cells and their results pass through it
 # Ray would say at every start that a later version leaves a card visible to who asks for none, and its
 # workers would give way to whatever else runs.
@@ -144,7 +146,10 @@ def _ray(force: Force) -> Iterator[Any]:
                         # Ray gives its processes 30 seconds, which a busy machine can exceed.
                         ray.shutdown()
                         _connect(ray, force, folder)
-                    yield _workers(ray, force)
+                    # Again: Ray has put a handler of its own in front of SIGTERM's, which prints a trace
+                    # and aborts the process three seconds later, in the middle of clearing up.
+                    with answering(leave, *ENDINGS):
+                        yield _workers(ray, force)
                 finally:
                     with answering(signal.SIG_IGN, signal.SIGINT, *ENDINGS):
                         ray.shutdown()
@@ -154,6 +159,7 @@ def _connect(ray: Any, force: Force, folder: Path) -> None:
     quiet = {"log_to_driver": False, "configure_logging": False}
     try:
         if force.ray is not None:
+            _call(force.ray)
             ray.init(address=force.ray, **quiet)
             return
         ray.init(
@@ -167,6 +173,13 @@ def _connect(ray: Any, force: Force, folder: Path) -> None:
         at = f"at {force.ray}" if force.ray else "here"
         why = " ".join(str(error).split())[:300]
         raise EngineFailed(f"Ray does not start or answer {at}: {why}") from error
+
+
+def _call(address: str) -> None:
+    """`OSError` where nobody listens at a host and port; Ray would try for minutes to find that out."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():  # not `auto`, which Ray looks up
+        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWERS_WITHIN).close()
 
 
 def _workers(ray: Any, force: Force) -> Any:

@@ -183,20 +183,23 @@ def _taken_apart(checkpoint: Checkpoint) -> tuple[dict[str, Any], dict[str, np.n
         arrays[f"answer/{owner}"] = np.frombuffer(answer, np.uint8)
     steps = checkpoint.steps
     if steps is not None:
-        arrays["steps"] = np.stack(steps.tried)
+        arrays["steps"], arrays["noised"] = np.stack(steps.tried), steps.noised
     return {
         "round": checkpoint.round,
         "rounds": [each.as_json() for each in checkpoint.rounds],
         "standings": {name: _told(each) for name, each in checkpoint.standings.items()},
         "answers": list(checkpoint.answers),
         "useful": None if steps is None else dict(steps.useful),
+        "variance": 0.0 if steps is None else steps.variance,
     }, arrays
 
 
 def _put_together(
     state: dict[str, Any], arrays: dict[str, np.ndarray], model: AnyModel
 ) -> Checkpoint:
-    useful = state["useful"]
+    useful, steps = state["useful"], None
+    if useful is not None:
+        steps = StepsTaken(useful, tuple(arrays["steps"]), arrays["noised"], state["variance"])
     return Checkpoint(
         round=state["round"],
         rounds=tuple(RoundRecord(**each) for each in state["rounds"]),
@@ -204,7 +207,7 @@ def _put_together(
             name: _standing(name, told, arrays) for name, told in state["standings"].items()
         },
         model=model,
-        steps=None if useful is None else StepsTaken(useful, tuple(arrays["steps"])),
+        steps=steps,
         answers={owner: arrays[f"answer/{owner}"].tobytes() for owner in state["answers"]},
     )
 

@@ -11,19 +11,23 @@ import torch
 from jaxtyping import Float32, Float64
 from scipy import stats
 
+from mycroft_fl.errors import BadMessage
+from mycroft_fl.examples import Examples
 from mycroft_fl.exchange import COUNT_WEIGHT, Statistic
-from mycroft_fl.models.fitting import accuracy, as_input
+from mycroft_fl.models.fitting import as_input
 from mycroft_fl.models.networks import Classifier
-from mycroft_fl.models.weights import flat_head, load_head
+from mycroft_fl.models.weights import flat_head, flat_weights, load_head
+from mycroft_fl.privacy.relevance import Target
 from mycroft_fl.represent.factors import GradientFactors
 from mycroft_fl.represent.gradients import last_layer_gradients
 from mycroft_fl.scoring import Score
+from strategies.denoising import Shrinkage
 from strategies.trainer import Trainer
 
 FARTHER = (0.25, 0.5, 1.0, 2.0, 4.0)
 """Of the way that owners' own training went; none of it is always tried too."""
-SETTLING = 20
-"""Steps along the trainer's own gradient after that."""
+WALKING, SETTLING = 20, 20
+"""Steps that lead there, each along the trainer's own gradient too, and steps along that alone after them."""
 
 
 def relevance_score(statistic: Statistic, confidence: float) -> Score:
@@ -40,30 +44,40 @@ def relevance_score(statistic: Statistic, confidence: float) -> Score:
 
 @dataclass(frozen=True, eq=False)
 class StepsTaken:
-    """All that steps are made of: how many useful records each owner counted, every last layer so far."""
+    """All that steps are made of: how many useful records each owner counted, every last layer so far.
+
+    And the noised gradients so far, the latest counting most, with the variance of their noise.
+    """
 
     useful: Mapping[str, float]
     tried: tuple[Float32[np.ndarray, " h"], ...]
+    noised: Float64[np.ndarray, " h"]
+    variance: float
 
 
 class NoisedSteps:
     """Gradient steps of the last layer, along the trainer's own gradient and owners' noised ones.
 
     `owners` are those whose score's lower bound is above zero; their sums are divided by how many
-    useful records their noised scores counted. All that is done here is done to noised answers, and
-    costs no privacy.
+    useful records their noised scores counted. They begin at `start`: unless given, the trainer's
+    model after the fine-tune with its own hard set, which is free. All that is done here is done to
+    noised answers, and costs no privacy.
     """
 
-    def __init__(self, trainer: Trainer, useful: Mapping[str, float]) -> None:
+    def __init__(
+        self, trainer: Trainer, useful: Mapping[str, float], start: Classifier | None = None
+    ) -> None:
         self.owners = sorted(useful)
         self._trainer = trainer
         self._useful = dict(useful)
-        self._model: Classifier = copy.deepcopy(trainer.eyes)
-        self._own = self._atoms(trainer.train.x, trainer.train.y)
-        hard = trainer.hard_set.sent
-        self._hard = self._atoms(hard.x, hard.y)
+        self._model: Classifier = copy.deepcopy(start or _beginning(trainer))
+        self.weights = flat_weights(_with_first_head(self._model, trainer))
+        self._own = self._atoms(trainer.train)
+        self._hard = self._atoms(trainer.hard_set.sent)
+        self._shrunk = self._shrinkage()
         self._tried: list[Float32[np.ndarray, " h"]] = [self.head]
-        self._before = self.head
+        self._velocity = np.zeros(self.head.size)
+        self._noised, self._variance = np.zeros(self.head.size), 0.0
 
     @classmethod
     def begun(
@@ -81,15 +95,19 @@ class NoisedSteps:
     def resumed(cls, trainer: Trainer, taken: StepsTaken) -> NoisedSteps:
         """Steps that go on where they stood."""
         steps = cls(trainer, taken.useful)
+        # The same sums in the same order: the velocity comes out to the last bit.
+        for head in taken.tried[:-1]:
+            load_head(steps._model, head)
+            steps._speed_up()
+        load_head(steps._model, taken.tried[-1])
         steps._tried = list(taken.tried)
-        load_head(steps._model, steps._tried[-1])
-        steps._before = steps._tried[-2:][0]
+        steps._noised, steps._variance = taken.noised, taken.variance
         return steps
 
     @property
     def taken(self) -> StepsTaken:
         """What `resumed` makes the same steps of."""
-        return StepsTaken(self._useful, tuple(self._tried))
+        return StepsTaken(self._useful, tuple(self._tried), self._noised, self._variance)
 
     @property
     def head(self) -> Float32[np.ndarray, " h"]:
@@ -99,13 +117,17 @@ class NoisedSteps:
     def step(self, statistics: Mapping[str, Statistic]) -> None:
         """One step; owners that did not answer in this round are left out of it."""
         config = self._trainer.config
-        direction = self._own_direction()
+        self._noised = config.gradient_momentum * self._noised
+        self._variance *= config.gradient_momentum**2
         if statistics:
+            useful = sum(self._useful[owner] for owner in statistics)
             total = np.sum([each.values for each in statistics.values()], axis=0)
-            along = total / sum(self._useful[owner] for owner in statistics)
-            share = config.gradient_share
-            direction = (1 - share) * direction + share * along
-        self._go(direction)
+            self._noised = self._noised + total / useful
+            self._variance += sum(each.sigma**2 for each in statistics.values()) / useful**2
+        share = config.gradient_share if statistics or self._variance else 0.0
+        self._speed_up()
+        along = self._shrunk(self._noised, self._variance)
+        self._move((1 - share) * self._velocity + share * along)
 
     @property
     def rate(self) -> float:
@@ -116,48 +138,68 @@ class NoisedSteps:
     def moved(self, deltas: Mapping[str, Statistic]) -> Classifier:
         """The last layer moved by the owners' mean, each counting by its useful records.
 
-        From wherever that leads, a few steps along the trainer's own gradient bring back what the
-        owners' records alone undid. How far, and how many steps, serves the tuning split best: how far
-        is among `FARTHER`.
+        Step by step, each along the trainer's own gradient as well, and a few more along that alone
+        bring back what the owners' records alone undid. How far, and how many steps, serves the tuning
+        split best: how far is among `FARTHER`.
         """
         useful = sum(self._useful[owner] for owner in deltas)
         start = self.head.astype(np.float64)
+        shares = {owner: self._useful[owner] / useful for owner in deltas}
+        variance = sum((shares[owner] * each.sigma) ** 2 for owner, each in deltas.items())
         for farther in FARTHER if deltas else ():
-            parts = [self._useful[owner] / useful * each.values for owner, each in deltas.items()]
-            self._begin_at(start + farther * np.sum(parts, axis=0))
-            for _ in range(SETTLING):
-                self._go(self._own_direction())
+            mean = np.sum([shares[owner] * each.values for owner, each in deltas.items()], axis=0)
+            along = farther * self._shrunk(mean, variance) / WALKING
+            self._begin_at(start)
+            for step in range(WALKING + SETTLING):
+                self._speed_up()
+                self._move(self._velocity, along if step < WALKING else 0.0)
         return self.best()
 
     def best(self) -> Classifier:
         """The model after the step that serves the tuning split best (of equals the last)."""
         tuning = self._trainer.splits.tuning
+        inputs = self._atoms(tuning)[0]
         model = copy.deepcopy(self._model)
         reached = []
         for head in self._tried:
             load_head(model, head)
-            reached.append(accuracy(model, tuning))
+            with torch.no_grad():
+                guessed = model.head(inputs).argmax(1).numpy()
+            reached.append(float((guessed == tuning.y).mean()))
         best = len(reached) - 1 - int(np.argmax(reached[::-1]))
         load_head(model, self._tried[best])
         return model
 
     def _begin_at(self, head: Float64[np.ndarray, " h"]) -> None:
         load_head(self._model, head.astype(np.float32))
-        self._before = self.head
+        self._velocity = np.zeros(head.size)
         self._tried.append(self.head)
 
-    def _go(self, direction: Float64[np.ndarray, " h"]) -> None:
-        """One step with momentum, which is taken from the last layers alone: they are all that is kept."""
-        config, head = self._trainer.config, self.head.astype(np.float64)
-        repeated = config.gradient_momentum * (head - self._before)
-        self._before = self.head
-        stepped = head + repeated - config.gradient_learning_rate * direction
+    def _speed_up(self) -> None:
+        """The velocity takes in the trainer's own gradient at the last layer as it is."""
+        momentum = self._trainer.config.gradient_momentum
+        self._velocity = momentum * self._velocity + self._own_direction()
+
+    def _move(
+        self, direction: Float64[np.ndarray, " h"], beside: Float64[np.ndarray, " h"] | float = 0.0
+    ) -> None:
+        stepped = self.head - self._trainer.config.gradient_learning_rate * direction + beside
         load_head(self._model, stepped.astype(np.float32))
         self._tried.append(self.head)
 
-    def _atoms(self, x: np.ndarray, y: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-        inputs = last_layer_gradients(self._model, as_input(x), torch.from_numpy(y)).inputs
-        return inputs, torch.from_numpy(y)
+    def _atoms(self, examples: Examples) -> tuple[torch.Tensor, torch.Tensor]:
+        y = torch.from_numpy(examples.y)
+        return last_layer_gradients(self._model, as_input(examples.x), y).inputs, y
+
+    def _shrinkage(self) -> Shrinkage:
+        trainer, classes = self._trainer, self._model.head.out_features
+        if not trainer.shows_hard_set:  # the last layer that is sent must know nothing of it
+            return Shrinkage([self._own[0].numpy()], np.ones(classes, bool))
+        held = [self._own, self._hard]
+        held += [self._atoms(each) for each in (trainer.splits.selection, trainer.splits.tuning)]
+        labels = np.concatenate([y.numpy() for _, y in held])
+        own = np.concatenate([inputs.numpy() for inputs, _ in held])
+        return Shrinkage([own, self._hard[0].numpy()], np.isin(np.arange(classes), labels))
 
     def _own_direction(self) -> np.ndarray:
         weight = self._trainer.config.hard_set_weight
@@ -174,3 +216,27 @@ class NoisedSteps:
             delta[torch.arange(len(y)), y] -= 1
         flat: np.ndarray = GradientFactors(delta, inputs).mean().flatten().double().numpy()
         return flat
+
+
+def _beginning(trainer: Trainer) -> Classifier:
+    """The model after the fine-tune with the own hard set; the eyes where that would not do.
+
+    Owners see a trace of it, and look through its body with the first last layer: where the hard set
+    says nothing there, nothing would be relevant to it.
+    """
+    own = trainer.own_hard_set
+    tuned = trainer.shows_hard_set and trainer.config.fine_tune_from == "baseline"
+    if not tuned or not isinstance(own, Classifier):
+        return trainer.eyes
+    try:
+        Target.of(_with_first_head(own, trainer), trainer.hard_set.sent)
+    except BadMessage:
+        return trainer.eyes
+    return own
+
+
+def _with_first_head(model: Classifier, trainer: Trainer) -> Classifier:
+    """`model` with the last layer that fails on the hard set, by which records are told relevant."""
+    through = copy.deepcopy(model)
+    load_head(through, flat_head(trainer.eyes))
+    return through

@@ -169,7 +169,7 @@ def _at_head(progress: Progress) -> dict[str, Any]:
 
 
 def _at_rate(progress: Progress) -> dict[str, Any]:
-    return {"rate": progress.steps.rate} if progress.steps else {}
+    return {"rate": progress.steps.rate, "head": progress.steps.head} if progress.steps else {}
 
 
 PLANS: dict[str, tuple[Plan, Plan]] = {

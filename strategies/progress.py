@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+from jaxtyping import Float32
+
 from mycroft_fl.config import RunConfig
 from mycroft_fl.exchange import NoisedTarget, Request, Statistic
 from mycroft_fl.models.fitting import AnyModel
@@ -56,7 +59,7 @@ class Progress:
             hard=trainer.hard_set.sent if self.target is None else trainer.hard_set.sent[:0],
             num_classes=trainer.task.num_classes,
             model=trainer.eyes_name,
-            weights=flat_weights(trainer.eyes) if through_trainer else None,
+            weights=self._weights if through_trainer else None,
             feature_space=config.feature_space,
             owner_epochs=config.owner_epochs,
             seed=config.seed,
@@ -66,6 +69,11 @@ class Progress:
             target=self.target,
             **brings,
         )
+
+    @property
+    def _weights(self) -> Float32[np.ndarray, " w"]:
+        """What owners look through: the eyes, or what steps that have begun look through."""
+        return self.steps.weights if self.steps else flat_weights(self.trainer.eyes)
 
 
 @dataclass(frozen=True)

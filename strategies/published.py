@@ -173,7 +173,7 @@ class Publisher:
         told = self._released("model", "model", Spend(sgd=sgd), draw)
         card = self._card("model", "model", "acquired example")
         self.releases.append({"what": "model", "card": card.as_json()})
-        steps = NoisedSteps(trainer, {"acquired": 1.0})
+        steps = NoisedSteps(trainer, {"acquired": 1.0}, start=model)
         return steps.moved({"acquired": Statistic(told, run.sigma)})
 
     def _released(

@@ -17,8 +17,9 @@ import pytest
 from click.testing import CliRunner
 
 from mycroft_fl.cli import cli
-from mycroft_fl.errors import MycroftError
+from mycroft_fl.errors import EngineFailed, MycroftError
 from simulations.study_file import packaged_studies
+from simulations.workers import FOR_RAY
 
 SCENARIO = (Path(__file__).parents[0] / "scenarios" / "small.toml").read_text()
 STUDY = """
@@ -201,10 +202,12 @@ def test_a_worker_that_dies_costs_one_cell_and_not_the_study(study, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_cluster_s_workers_give_the_same_table(study, tmp_path):
+def test_a_cluster_s_workers_give_the_same_table(study, tmp_path, monkeypatch):
     """A cluster of one node, found by its address."""
     import ray
 
+    for name, value in FOR_RAY.items():
+        monkeypatch.setenv(name, value)
     told(study, "--jobs", 1, "--out", tmp_path / "whole")
     cluster = ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     try:
@@ -217,12 +220,13 @@ def test_a_cluster_s_workers_give_the_same_table(study, tmp_path):
     assert table(tmp_path / "out") == table(tmp_path / "whole")
 
 
-@pytest.mark.slow
-def test_an_address_at_which_nobody_answers_is_said(study, tmp_path):
-    process = begun(study, tmp_path / "out", "--jobs", "2", "--ray", "127.0.0.1:9")
-    errors = process.communicate(timeout=PATIENCE)[1]
-    assert process.returncode == 1
-    assert "Ray does not start or answer at 127.0.0.1:9" in errors
+@pytest.mark.parametrize("address", ["127.0.0.1:9", "ray://127.0.0.1:9", "[::1]:9"])
+def test_an_address_at_which_nobody_answers_is_said(study, tmp_path, address):
+    out = tmp_path / "out"
+    error = told(study, "--out", out, "--jobs", 2, "--ray", address, code=1).exception
+    assert isinstance(error, EngineFailed)
+    assert f"Ray does not start or answer at {address}" in str(error)
+    assert not list((out / "cells").iterdir())
 
 
 @pytest.mark.slow

@@ -70,15 +70,16 @@ def quantised(rows: Float[np.ndarray, "n d"], bound_squared: Fraction) -> Int64[
     if not 0 < bound_squared <= LARGEST_BOUND:
         raise ValueError(f"the squared bound is {bound_squared}; it must be in (0, 2**30]")
     bound = math.sqrt(bound_squared)
-    # Of the row over its largest value, or the squares of huge values would overflow.
-    largest = np.maximum(np.abs(rows).max(axis=1, initial=0.0), np.finfo(np.float64).tiny)[:, None]
-    relative = rows / largest
-    room = bound / np.maximum(np.linalg.norm(relative, axis=1), 1.0)[:, None]
-    too_long = largest > room * (1 + 1e-9)
-    scaled = np.where(too_long, relative * room, np.where(too_long, 0, rows)) * UNITS
+    with np.errstate(over="ignore"):
+        too_long = ~(np.sqrt(np.einsum("ij,ij->i", rows, rows)) <= bound * (1 + 1e-9))
+        scaled = rows * UNITS
+    if too_long.any():
+        # Of the row over its largest value, or the squares of huge values would overflow.
+        relative = rows[too_long] / np.abs(rows[too_long]).max(axis=1)[:, None]
+        scaled[too_long] = relative * (bound / np.linalg.norm(relative, axis=1)[:, None]) * UNITS
     whole: np.ndarray = np.trunc(scaled).astype(np.int64)
     allowed = math.floor(bound_squared * UNITS**2)
-    while len(over := np.flatnonzero((whole**2).sum(axis=1) > allowed)):
+    while len(over := np.flatnonzero(np.einsum("ij,ij->i", whole, whole) > allowed)):
         scaled[over] *= SHRINK
         whole[over] = np.trunc(scaled[over]).astype(np.int64)
     return whole
@@ -113,7 +114,9 @@ def exact_sum(
     step = max(1, BLOCK // max(1, size))
     for start in range(0, records, step):
         block = rows[start : start + step]
-        total += quantised(block[finite(block)], bound_squared).sum(axis=0)
+        usable = finite(block)
+        block = block if usable.all() else block[usable]
+        total += quantised(block, bound_squared).sum(axis=0)
     return total
 
 

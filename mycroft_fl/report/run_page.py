@@ -17,6 +17,7 @@ from mycroft_fl.report.run_plots import run_plots
 from mycroft_fl.report.summary import (
     Rows,
     accuracy_rows,
+    attack_line,
     owner_rows,
     privacy_rows,
     promises,
@@ -61,6 +62,7 @@ def run_page(files: RunFiles) -> tuple[str, list[Plot]]:
         "classes": files.classes,
         "failures": _failures(result),
         "privacy": _table(*privacy_rows(result)),
+        "attack": attack_line(result),
         "promises": _promises(result),
         "changed": _changed(result),
         "settings": [[key, _written(value)] for key, value in result["settings"].items()],

@@ -93,6 +93,21 @@ def promises(result: Mapping[str, Any]) -> dict[str, int]:
     return texts
 
 
+def attack_line(result: Mapping[str, Any]) -> str:
+    """What an attack on the final model came to, in a sentence; empty where none was made."""
+    found = result.get("attack")
+    if found is None:
+        return ""
+    ceiling = found["ceiling"]
+    bound = (
+        "nothing bounds it" if ceiling is None else f"at most {ceiling:.3f} by what was promised"
+    )
+    return (
+        f"Membership inference told {found['records']} records of {found['owner']} with an AUC of "
+        f"{found['auc']:.3f}, by {found['models']} models ({bound}; 0.5 is guessing)."
+    )
+
+
 def headline(result: Mapping[str, Any]) -> str:
     """The run in one sentence."""
     final, own, lucky = (result[key]["hard"] for key in ("final", "own_hard_set", "random"))
@@ -116,6 +131,7 @@ def summary(result: Mapping[str, Any]) -> str:
     lines += ["", "## Owners", "", *_markdown(*owner_rows(result))]
     lines += ["", "## Privacy", "", *_markdown(*privacy_rows(result)), ""]
     lines += [f"- {text} ({count} answers)" for text, count in promises(result).items()]
+    lines += [f"- {text}" for text in [attack_line(result)] if text]
     lines += ["", "## Rounds", "", *_markdown(*round_rows(result))]
     return "\n".join(lines) + "\n"
 
@@ -132,6 +148,8 @@ def show(result: Mapping[str, Any], console: Console) -> None:
         console.print(f"... and {len(rows) - SHOWN_OWNERS} more owners in summary.md")
     for text in result["warnings"]:
         console.print(f"warning: {text}", style="yellow", markup=False)
+    if text := attack_line(result):
+        console.print(text, markup=False)
     console.print(headline(result), style="bold", markup=False)
 
 

@@ -18,6 +18,7 @@ from mycroft_fl.represent.atoms import (
     scaled,
     squared_row_norms,
 )
+from mycroft_fl.represent.low_rank import low_rank
 
 _LOGITS = 2**18  # numbers of a temporary, about as many as stay in a processor's cache
 
@@ -70,14 +71,18 @@ class GradientFactors:
         return squared_row_norms(self.delta) * (squared_row_norms(self.inputs) + self.bias)
 
     def correlate(self, direction: Float[Tensor, "C p_and_bias"]) -> Float[Tensor, " n"]:
-        classes, features = self.delta.shape[1], self.inputs.shape[1]
         require_shape(direction, self.shape)
-        weight, bias = direction.to(self.delta).tensor_split([features], dim=1)
-        # As logits of a layer with this weight: an n x C temporary where delta @ weight has n x p.
+        direction = direction.to(self.delta)
+        thin = low_rank(direction, len(self))
+        left, right = thin or (None, direction)
+        weight, bias = right.tensor_split([self.inputs.shape[1]], dim=1)
         parts = []
-        for block in blocks(len(self), classes, _LOGITS if self.device.type == "cpu" else None):
-            logits = weight @ self.inputs[block].T
-            parts.append(((logits + bias if self.bias else logits) * self.delta[block].T).sum(0))
+        # As logits of a layer with this weight: an n x C temporary where delta @ weight has n x p.
+        for block in blocks(len(self), len(weight), _LOGITS if self.device.type == "cpu" else None):
+            logits, delta = weight @ self.inputs[block].T, self.delta[block].T
+            if self.bias:
+                logits.add_(bias)
+            parts.append(logits.mul_(delta if left is None else left.T @ delta).sum(0))
         return torch.cat(parts) if parts else self.delta.new_empty(0)
 
     def gram(

@@ -11,6 +11,7 @@ from itertools import accumulate
 import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.nn.functional import unfold
 
 from mycroft_fl.errors import DataError
@@ -36,14 +37,13 @@ def all_layer_gradients(
     where = next(model.parameters())
     if not len(x):
         return SummedAtoms((DenseAtoms(where.new_zeros(0, _width(model, projection))),))
-    taps = [_Tap(layer) for layer in _factored(model, x[:1].to(where.device))]
-    rest = _remaining(model, taps)
+    taps = [_Tap(layer) for layer in _factored(model)]
     batches: list[list[Atoms]] = []
     for start in range(0, len(x), batch_size):
         batch = slice(start, start + batch_size)
         some, labels = x[batch].to(where.device), y[batch].to(where.device)
         parts = _layer_parts(model, taps, some, labels)
-        if rest:
+        if rest := _remaining(model, taps):
             rows = projected_rows(model, rest, some, labels, projection, seed)
             parts.append(DenseAtoms(rows))
         batches.append(parts)
@@ -68,14 +68,16 @@ class _Tap:
 
     layer: nn.Linear | nn.Conv2d
     inputs: Tensor = field(default_factory=lambda: torch.empty(0))
-    probe: Tensor = field(default_factory=lambda: torch.empty(0))
+    edge: GradientEdge | None = None
+    calls: int = 0
 
     def __call__(self, _: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        self.inputs = inputs[0].detach()
-        # Added to the output, whose derivative is then the probe's, also where a later layer
-        # works in place, and where nothing before this layer is trained.
-        self.probe = torch.zeros_like(output, requires_grad=True)
-        return output + self.probe
+        self.inputs, self.calls = inputs[0].detach(), self.calls + 1
+        # Where the output comes into the graph: its derivative is had there, also where a later
+        # layer works in place. But in place on a view is on what it is a view of: so no view.
+        whole = output.clone() if output._is_view() else output
+        self.edge = get_gradient_edge(whole)
+        return whole
 
     def atoms(self, delta: Tensor) -> Atoms:
         """The layer's gradients from the derivatives by its outputs."""
@@ -99,35 +101,18 @@ def _patches(layer: nn.Conv2d, inputs: Tensor) -> Float[Tensor, "b P p"]:
     return unfold(inputs, kernel, dilation, padding, stride).mT
 
 
-def _factored(model: nn.Module, one: Tensor) -> list[nn.Linear | nn.Conv2d]:
-    """The layers whose gradients are sums of outer products: trained, whole, used once."""
+def _factored(model: nn.Module) -> list[nn.Linear | nn.Conv2d]:
+    """The layers whose gradients are sums of outer products if they are used once: trained, whole."""
     owners = Counter(
         id(parameter)
         for module in model.modules()
         for parameter in module.parameters(recurse=False)
     )
-    calls: Counter[nn.Module] = Counter()
-    hooks = [
-        module.register_forward_hook(lambda module, *_: calls.update([module]))
-        for module in model.modules()
-    ]
-    try:
-        with torch.no_grad():
-            logits = model(one)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    if logits.ndim != 2 or len(logits) != 1:
-        raise DataError(
-            f"model(x) has shape {tuple(logits.shape)} for one example; give a model whose outputs "
-            "are logits, one row per example"
-        )
     return [
         module
         for module in model.modules()
         if isinstance(module, nn.Linear | nn.Conv2d)
         and _is_outer(module)
-        and calls[module] == 1
         and all(
             owners[id(parameter)] == 1 and parameter.requires_grad
             for parameter in module.parameters()
@@ -144,8 +129,9 @@ def _is_outer(module: nn.Module) -> bool:
 
 
 def _remaining(model: nn.Module, taps: list[_Tap]) -> list[str]:
-    """The names of all trained parameters that no tapped layer owns."""
-    owned = {id(parameter) for tap in taps for parameter in tap.layer.parameters()}
+    """The names of all trained parameters but those of tapped layers that were used once."""
+    used = [tap for tap in taps if tap.calls == 1]
+    owned = {id(parameter) for tap in used for parameter in tap.layer.parameters()}
     return [
         name
         for name, parameter in model.named_parameters()
@@ -156,18 +142,26 @@ def _remaining(model: nn.Module, taps: list[_Tap]) -> list[str]:
 def _layer_parts(
     model: nn.Module, taps: list[_Tap], x: Tensor, y: Int[Tensor, " b"]
 ) -> list[Atoms]:
+    for tap in taps:
+        tap.calls = 0
     hooks = [tap.layer.register_forward_hook(tap) for tap in taps]
     try:
         with torch.enable_grad():
             logits = model(x)
-            _require_known(y, logits.shape[1])
-            delta = cross_entropy_delta(logits.detach(), y)
-            probes = [tap.probe for tap in taps]
-            deltas = torch.autograd.grad(logits, probes, delta) if taps else ()
     finally:
         for hook in hooks:
             hook.remove()
-    return [tap.atoms(delta) for tap, delta in zip(taps, deltas, strict=True)]
+    if logits.ndim != 2 or len(logits) != len(x):
+        raise DataError(
+            f"model(x) has shape {tuple(logits.shape)} for {len(x)} examples; give a model whose "
+            "outputs are logits, one row per example"
+        )
+    _require_known(y, logits.shape[1])
+    delta = cross_entropy_delta(logits.detach(), y)
+    used = [tap for tap in taps if tap.calls == 1]
+    edges = [tap.edge for tap in used if tap.edge]
+    deltas = torch.autograd.grad(logits, edges, delta) if used else ()
+    return [tap.atoms(each) for tap, each in zip(used, deltas, strict=True)]
 
 
 def cross_entropy_delta(logits: Float[Tensor, "b C"], y: Int[Tensor, " b"]) -> Float[Tensor, "b C"]:
@@ -181,6 +175,8 @@ def cross_entropy_delta(logits: Float[Tensor, "b C"], y: Int[Tensor, " b"]) -> F
 def _joined(parts: list[Atoms]) -> Atoms:
     """Batches of one layer, which all have the same form."""
     first = parts[0]
+    if len(parts) == 1:
+        return first
     if isinstance(first, DenseAtoms):
         return DenseAtoms(torch.cat([part.rows for part in parts]))  # type: ignore[attr-defined]
     assert isinstance(first, GradientFactors | PositionFactors)

@@ -227,7 +227,7 @@ def test_a_record_of_any_content_adds_no_more_than_another(
     other = values(vault_of(poisoned, tmp_path / "b").answer(asked))
     assert np.isfinite(other).all()
     # The same noise in both, since it is simulated from the request.
-    assert ((plain - other) ** 2).sum() <= (1.25 if mode == "score" else 1)
+    assert ((plain - other) ** 2).sum() <= (1.25 if mode == "score" else NOISED.clip**2)
 
 
 def test_a_label_that_the_trainer_does_not_know_is_left_out_and_seen_by_nobody(

@@ -13,6 +13,7 @@ from mycroft_fl.errors import SettingError
 from mycroft_fl.models.weights import flat_weights
 from mycroft_fl.privacy.accounting import SgdRun, Spend
 from mycroft_fl.privacy.attacks.membership import auc_ceiling
+from mycroft_fl.report.summary import summary
 from simulations import evaluation, membership
 from simulations.measures import measures
 from simulations.membership import DELTAS, PAIRS, best_possible
@@ -85,6 +86,9 @@ def test_a_model_that_learnt_what_it_was_handed_by_heart_gives_it_away(result_of
     assert found["models"] == 2 * PAIRS
     assert found["auc"] > 0.7
     assert found["ceiling"] is None
+    told = f"records of {found['owner']} with an AUC of {found['auc']:.3f}"
+    assert told in summary(result)
+    assert "nothing bounds it" in summary(result)
     assert measures(result)["auc"] == found["auc"]
     assert measures(result)["auc_ceiling"] is None
 
@@ -103,6 +107,7 @@ def test_behind_much_noise_it_guesses_and_its_ceiling_is_near(result_of, mode):
     row = measures(result)
     assert (row["auc"], row["auc_ceiling"]) == (found["auc"], found["ceiling"])
     assert (row["mu"] is None) == (mode == "dp-sgd")
+    assert f"at most {found['ceiling']:.3f} by what was promised" in summary(result)
 
 
 def test_the_same_run_is_attacked_with_the_same_outcome(result_of):
@@ -114,6 +119,7 @@ def test_a_run_that_nobody_asked_to_attack_says_nothing_of_it(result_of):
     result = result_of()
     assert "attack" not in result
     assert "attack" not in result["settings"]
+    assert "Membership inference" not in summary(result)
     assert measures(result)["auc"] is None
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from mycroft_fl.errors import StudyError
-from mycroft_fl.study_folder import read_study
+from mycroft_fl.study_folder import Axis, read_study
 from simulations import cell_runner, workers
 from simulations.cells import planned
 from simulations.run import run
@@ -23,6 +23,7 @@ from simulations.simulation import Simulation
 from simulations.study import run_study
 from simulations.study_file import load_study
 from simulations.study_store import StudyStore
+from simulations.study_summary import summary_rows
 from simulations.workers import Force
 from strategies.run_folder import RunFolder
 
@@ -336,3 +337,32 @@ def test_a_signal_that_comes_while_a_cell_is_kept_ends_the_study_too(study, out,
         go(study, out)
     assert ended.value.code == 128 + signal.SIGTERM
     assert len(table(out)) == 1
+
+
+def test_cells_of_a_version_with_another_default_are_not_taken_for_those_of_this_one(study, out):
+    go(study, out)
+    described = json.loads((out / "study.json").read_text())
+    described["defaults"]["subset-weight"] = 0.5
+    described["defaults"]["long-gone"] = 1
+    (out / "study.json").write_text(json.dumps(described))
+    before = table(out)
+    with pytest.raises(StudyError, match=r"8 cells .* \(subset-weight from 0.5 to 0.25\).*--out"):
+        go(study, out)
+    assert table(out) == before
+    del described["defaults"]["subset-weight"]
+    (out / "study.json").write_text(json.dumps(described))
+    go(study, out)
+
+
+def test_a_summary_says_of_a_cell_only_what_it_has():
+    axes = (Axis("mode", ("score", "raw")), Axis("policy.epsilon", (1.0, 2.0)))
+    rows = [
+        {"part": "", "mode": mode, "policy.epsilon": epsilon, "status": "done", "disclosed": 0,
+         "hard": 0.5, "own_hard_set_hard": 0.25, "test": 0.75, "seed": 0}
+        for mode, epsilon in (("score", 1.0), ("score", 2.0), ("raw", None))
+    ]  # fmt: skip
+    _, table = summary_rows(rows, axes)
+    assert [row[0] for row in table] == [
+        "mode score, policy.epsilon 1.0", "mode score, policy.epsilon 2.0", "mode raw",
+    ]  # fmt: skip
+    assert table[2][1:] == ["50.0", "25.0", "75.0", "0", "1", "0"]

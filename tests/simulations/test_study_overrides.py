@@ -14,6 +14,7 @@ from scipy import stats
 from mycroft_fl.models.catalogue import build_model
 from mycroft_fl.models.weights import flat_weights, loaded
 from mycroft_fl.seeds import derived_seed
+from mycroft_fl.study_folder import read_study
 from simulations import cell_runner
 from simulations.scenario import load_scenario
 from simulations.study import run_study
@@ -131,3 +132,21 @@ def test_fine_tunes_begin_where_they_are_told(cells):
         assert np.abs(begun.models[name] - begun.models["baseline"]).max() < 1e-6
         assert np.abs(anew.models[name] - fresh).max() < 1e-6
     assert begun.test == begun.baseline > anew.test
+
+
+def test_an_attack_is_a_measure_of_a_study(tmp_path):
+    (tmp_path / "small.toml").write_text(SCENARIO)
+    file = tmp_path / "mine.toml"
+    file.write_text(
+        'seeds = 1\n[grid]\nscenario = "small.toml"\nmethod = "random"\npilot-per-owner = 10\n'
+        'attack = ["none", "membership"]\n'
+    )
+    run_study(file, tmp_path / "out", Force(jobs=1), stream=io.StringIO())
+    found = {row["attack"]: row for row in read_study(tmp_path / "out").rows}
+    assert found["none"]["auc"] is None
+    assert 0 <= found["membership"]["auc"] <= 1
+    kept = tmp_path / "out" / "cells" / found["membership"]["digest"] / "result.json"
+    assert found["membership"]["auc"] == json.loads(kept.read_text())["attack"]["auc"]
+    # It looks at the run, and changes nothing of it.
+    for measure in ("hard", "test", "disclosed", "tau"):
+        assert found["membership"][measure] == found["none"][measure]

@@ -8,7 +8,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
@@ -40,6 +40,8 @@ rows_of_any_size = arrays(
 )
 
 
+# A bound whose root is a whole number as a float, and is not.
+@example(np.array([[5.0], [1.0]]), 1 - Fraction(1, 10**30))
 @given(rows_of_any_size, st.fractions(Fraction(1, 1000), 1000))
 def test_no_row_is_longer_than_the_bound_in_whole_numbers(
     rows: np.ndarray, bound_squared: Fraction

@@ -47,6 +47,13 @@ def cnn() -> nn.Module:
     )  # fmt: skip
 
 
+def viewed() -> nn.Module:
+    """Positions, and work in place on a view of what a layer gave."""
+    model = nn.Sequential(nn.Linear(8, 40), nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(320, 5))
+    model[0].register_forward_hook(lambda _, __, output: output.view_as(output))
+    return model
+
+
 def frozen() -> nn.Module:
     model = cnn()
     for parameter in model[3].parameters():
@@ -54,7 +61,7 @@ def frozen() -> nn.Module:
     return model
 
 
-MODELS = {"mlp": mlp, "cnn": cnn, "frozen": frozen, "sequence": Sequence}
+MODELS = {"mlp": mlp, "cnn": cnn, "frozen": frozen, "viewed": viewed, "sequence": Sequence}
 
 
 def setting(name: str) -> tuple[nn.Module, Tensor, Tensor]:
@@ -170,7 +177,7 @@ def test_bad_requests_are_one_clear_line() -> None:
         gradients(model, x, y[:8], layers="all")
     with pytest.raises(DataError, match="labels go from 0 to 5, but the model knows 0 to 4"):
         gradients(model, x, torch.arange(9) % 6, layers="all")
-    with pytest.raises(DataError, match=r"model\(x\) has shape \(1, 1, 8, 5\) for one example"):
+    with pytest.raises(DataError, match=r"model\(x\) has shape \(9, 1, 8, 5\) for 9 examples"):
         gradients(nn.Linear(8, 5).double(), x, y, layers="all")
     with pytest.raises(DataError, match=r"parts of \[2, 3\] atoms"):
         SummedAtoms((DenseAtoms(torch.ones(2, 1)), DenseAtoms(torch.ones(3, 1))))
