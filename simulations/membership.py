@@ -43,7 +43,7 @@ DELTAS = np.concatenate([np.geomspace(1e-9, 0.05, 24), np.linspace(0.06, 0.6, 28
 
 
 @dataclass(frozen=True, eq=False)
-class Target:
+class Victim:
     """An owner under attack: records of it that moved the model, and how others would have."""
 
     owner: str
@@ -59,17 +59,17 @@ def attacked(simulation: Simulation, strategy: MycroftStrategy) -> dict[str, Any
     handed over. By record: nothing is attacked where an owner hides persons.
     """
     hands_over = any(plan.hands_over for plan in PLANS[simulation.config.mode])
-    target = _handed_over(strategy) if hands_over else _noised(simulation, strategy)
-    if target is None or len(target.pool) < FEWEST:
+    victim = _handed_over(strategy) if hands_over else _noised(simulation, strategy)
+    if victim is None or len(victim.pool) < FEWEST:
         return None
     seed = derived_seed(simulation.config.seed, "membership")
-    found = paired_shadows(target.improved, target.pool, PAIRS, seed=seed)
+    found = paired_shadows(victim.improved, victim.pool, PAIRS, seed=seed)
     return {
-        "owner": target.owner,
-        "records": len(target.pool),
+        "owner": victim.owner,
+        "records": len(victim.pool),
         "models": 2 * PAIRS,
         "auc": auc_between_models(found),
-        "ceiling": target.ceiling,
+        "ceiling": victim.ceiling,
     }
 
 
@@ -86,7 +86,7 @@ def best_possible(spends: Sequence[Spend]) -> float:
     return auc_ceiling(np.array(epsilons), DELTAS)
 
 
-def _handed_over(strategy: MycroftStrategy) -> Target | None:
+def _handed_over(strategy: MycroftStrategy) -> Victim | None:
     """The records that an owner handed over, and the fine-tune on those and all others'."""
     giving = {
         standing.owner: standing.subset()
@@ -102,10 +102,10 @@ def _handed_over(strategy: MycroftStrategy) -> Target | None:
         acquired = Examples.concatenate([*others, members])
         return _network(strategy.trainer.improved(acquired, repeat=seed))
 
-    return Target(owner, giving[owner], improved, None)
+    return Victim(owner, giving[owner], improved, None)
 
 
-def _noised(simulation: Simulation, strategy: MycroftStrategy) -> Target | None:
+def _noised(simulation: Simulation, strategy: MycroftStrategy) -> Victim | None:
     """The records of an owner whose noised answers moved the model, and the run with other noise."""
     stepped = {owner for heard in strategy.heard[1:] for owner in heard.statistics}
     ranked = [standing.owner for standing, _ in strategy.books.ranking()]
@@ -136,7 +136,7 @@ def _noised(simulation: Simulation, strategy: MycroftStrategy) -> Target | None:
     request = strategy.progress.request(1, plan.answer, 1)
     pool = held.examples[in_range(request, held.examples)]
     rows = PrivacyLedger(simulation.folder.owner(name) / "ledger.sqlite").rows()
-    return Target(name, pool, improved, best_possible([row.spend for row in rows]))
+    return Victim(name, pool, improved, best_possible([row.spend for row in rows]))
 
 
 def _network(model: AnyModel) -> Classifier:

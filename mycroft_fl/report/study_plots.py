@@ -64,9 +64,6 @@ def _lines(panel: Panel, number: int) -> Plot:
     scale_along(axes, places)
     axes.set_xlabel(panel.along.key)
     axes.set_ylabel("accuracy on the failures, %")
-    # With few seeds an interval can reach beyond what an accuracy can be: it is cut there.
-    low, high = axes.get_ylim()
-    axes.set_ylim(max(low, 0), min(high, 100))
     axes.yaxis.set_major_locator(MaxNLocator(6))
     axes.set_title(shortened(panel.fixed_in_words, 44))
     legend_below(figure)

@@ -39,17 +39,10 @@ from strategies.run_folder import RunFolder
 pytestmark = pytest.mark.slow
 
 MOST = 40
-SCENARIO = f"""
-title = "Small digits"
-dataset = "digits"
-[groups.upright]
-[groups.rotated]
-classes = [2, 3, 4, 5, 7]
-transform = "rotate-180"
-[trainer]
-train = {{ upright = 200 }}
-validation = {{ upright = 80, rotated = 80 }}
-test = {{ upright = 60, rotated = 60 }}
+DIGITS = (Path(__file__).parents[1] / "scenarios" / "digits.toml").read_text()
+SCENARIO = (
+    DIGITS
+    + f"""
 [[owners]]
 name = "a"
 holds = {{ rotated = 60, upright = 40 }}
@@ -71,6 +64,7 @@ timeout = 75.0
 [policy]
 max-records = {MOST}
 """
+)
 
 
 @pytest.fixture(scope="module", autouse=True)

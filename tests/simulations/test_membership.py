@@ -21,16 +21,10 @@ from simulations.run import run
 from simulations.simulation import Simulation
 from strategies.run_folder import RunFolder
 
-SCENARIO = """
-dataset = "digits"
-[groups.upright]
-[groups.rotated]
-classes = [2, 3, 4, 5, 7]
-transform = "rotate-180"
-[trainer]
-train = { upright = 200 }
-validation = { upright = 80, rotated = 80 }
-test = { upright = 60, rotated = 60 }
+DIGITS = (Path(__file__).parents[1] / "scenarios" / "digits.toml").read_text()
+SCENARIO = (
+    DIGITS
+    + """
 [[owners]]
 name = "a"
 holds = { rotated = 120, upright = 80 }
@@ -46,6 +40,7 @@ fine-tune.steps = 30
 scoring.repeats = 1
 stop-early = false
 """
+)
 
 
 @pytest.fixture
@@ -136,7 +131,7 @@ def test_what_is_repeated_with_the_answers_of_the_run_is_the_run(result_of, monk
     seen = {}
 
     def replaying(simulation, strategy):
-        target = membership._noised(simulation, strategy)
+        victim = membership._noised(simulation, strategy)
         kept = iter([heard.statistics["a"] for heard in strategy.heard[1:]])
 
         class Kept:
@@ -144,7 +139,7 @@ def test_what_is_repeated_with_the_answers_of_the_run_is_the_run(result_of, monk
                 return next(kept)
 
         monkeypatch.setattr(membership, "release_of", lambda *args, **more: Kept())
-        seen["again"] = flat_weights(target.improved(target.pool[:3], 0))
+        seen["again"] = flat_weights(victim.improved(victim.pool[:3], 0))
         seen["run"] = flat_weights(strategy.model)
 
     monkeypatch.setattr(evaluation, "attacked", replaying)

@@ -16,16 +16,10 @@ from simulations.run import run
 from simulations.simulation import Simulation
 from strategies.run_folder import RunFolder
 
-SCENARIO = """
-dataset = "digits"
-[groups.upright]
-[groups.rotated]
-classes = [2, 3, 4, 5, 7]
-transform = "rotate-180"
-[trainer]
-train = { upright = 200 }
-validation = { upright = 80, rotated = 80 }
-test = { upright = 60, rotated = 60 }
+DIGITS = (Path(__file__).parents[1] / "scenarios" / "digits.toml").read_text()
+SCENARIO = (
+    DIGITS
+    + """
 [[owners]]
 name = "a"
 holds = { rotated = 120, upright = 80 }
@@ -42,6 +36,7 @@ fit.epochs = 8
 fine-tune.steps = 30
 scoring.repeats = 2
 """
+)
 
 
 @pytest.fixture

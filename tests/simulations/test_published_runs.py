@@ -19,16 +19,10 @@ from strategies.published import Publisher
 from strategies.run_folder import RunFolder
 from strategies.trainer import Trainer
 
-SCENARIO = """
-dataset = "digits"
-[groups.upright]
-[groups.rotated]
-classes = [2, 3, 4, 5, 7]
-transform = "rotate-180"
-[trainer]
-train = { upright = 200 }
-validation = { upright = 80, rotated = 80 }
-test = { upright = 60, rotated = 60 }
+DIGITS = (Path(__file__).parents[1] / "scenarios" / "digits.toml").read_text()
+SCENARIO = (
+    DIGITS
+    + """
 [[owners]]
 name = "a"
 holds = { rotated = 120 }
@@ -43,6 +37,7 @@ fine-tune.steps = 30
 scoring.repeats = 1
 num-rounds = 2
 """
+)
 
 
 def result_of(folder: Path, **settings: Any) -> dict[str, Any]:

@@ -26,17 +26,8 @@ from strategies.continuity import Continuity
 from strategies.mycroft import MycroftStrategy
 from strategies.run_folder import RunFolder
 
+DIGITS = (Path(__file__).parents[1] / "scenarios" / "digits.toml").read_text()
 SCENARIO = """
-dataset = "digits"
-model = "{model}"
-[groups.upright]
-[groups.rotated]
-classes = [2, 3, 4, 5, 7]
-transform = "rotate-180"
-[trainer]
-train = {{ upright = 200 }}
-validation = {{ upright = 80, rotated = 80 }}
-test = {{ upright = 60, rotated = 60 }}
 [[owners]]
 name = "a"
 holds = {{ rotated = 120, upright = 80 }}
@@ -82,7 +73,8 @@ def quietly_on_one_thread():
 def of_case(base: Path, name: str, case: str = "raw", *, resume: bool = False) -> Simulation:
     mode, method, model, policy = MODES[case]
     scenario = base / "small.toml"
-    scenario.write_text(SCENARIO.format(mode=mode, method=method, model=model) + policy)
+    with_owners = SCENARIO.format(mode=mode, method=method) + policy
+    scenario.write_text(f'model = "{model}"\n{DIGITS}{with_owners}')
     folder = base / name
     if resume:
         RunFolder.reopened(folder)

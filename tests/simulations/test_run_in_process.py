@@ -26,17 +26,10 @@ from simulations.run import run
 from simulations.simulation import Simulation
 from strategies.run_folder import RunFolder
 
-HEAD = """
-title = "Small digits"
-dataset = "digits"
-[groups.upright]
-[groups.rotated]
-classes = [2, 3, 4, 5, 7]
-transform = "rotate-180"
-[trainer]
-train = { upright = 200 }
-validation = { upright = 80, rotated = 80 }
-test = { upright = 60, rotated = 60 }
+DIGITS = (Path(__file__).parents[1] / "scenarios" / "digits.toml").read_text()
+HEAD = (
+    DIGITS
+    + """
 [run]
 budget = 48
 pilot-per-owner = 8
@@ -44,6 +37,7 @@ fit.epochs = 8
 fine-tune.steps = 30
 scoring.repeats = 2
 """
+)
 OWNERS = """
 [[owners]]
 name = "a"

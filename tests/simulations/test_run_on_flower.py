@@ -18,17 +18,10 @@ from strategies.run_folder import RunFolder
 
 pytestmark = pytest.mark.slow
 
-SCENARIO = """
-title = "Small digits"
-dataset = "digits"
-[groups.upright]
-[groups.rotated]
-classes = [2, 3, 4, 5, 7]
-transform = "rotate-180"
-[trainer]
-train = { upright = 200 }
-validation = { upright = 80, rotated = 80 }
-test = { upright = 60, rotated = 60 }
+DIGITS = (Path(__file__).parents[1] / "scenarios" / "digits.toml").read_text()
+SCENARIO = (
+    DIGITS
+    + """
 [[owners]]
 name = "a"
 holds = { rotated = 60, upright = 40 }
@@ -55,6 +48,7 @@ fine-tune.steps = 30
 scoring.repeats = 2
 stop-early = false
 """
+)
 DIFFERENT = ("engine", "seconds", "environment")
 QUICK = {
     "fit.epochs": 5, "fine-tune.steps": 20, "scoring.repeats": 1, "num-rounds": 2,

@@ -34,16 +34,10 @@ from strategies.run_folder import RunFolder
 from strategies.server_app import run_trainer
 from strategies.trainer_folder import AdmittedOwner
 
-SCENARIO = """
-dataset = "digits"
-[groups.upright]
-[groups.rotated]
-classes = [2, 3, 4, 5, 7]
-transform = "rotate-180"
-[trainer]
-train = { upright = 200 }
-validation = { upright = 80, rotated = 80 }
-test = { upright = 60, rotated = 60 }
+DIGITS = (Path(__file__).parents[1] / "scenarios" / "digits.toml").read_text()
+SCENARIO = (
+    DIGITS
+    + """
 [[owners]]
 name = "a"
 holds = { rotated = 60, upright = 40 }
@@ -62,6 +56,7 @@ fit.epochs = 6
 fine-tune.steps = 20
 scoring.repeats = 2
 """
+)
 Change = Callable[[str, Message], Message | None]
 
 

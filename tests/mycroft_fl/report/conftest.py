@@ -24,17 +24,10 @@ fit.epochs = 8
 fine-tune.steps = 30
 scoring.repeats = 2
 """
+DIGITS = (Path(__file__).parents[2] / "scenarios" / "digits.toml").read_text()
 IMAGES = (
-    """
-dataset = "digits"
-[groups.upright]
-[groups.rotated]
-classes = [2, 3, 4, 5, 7]
-transform = "rotate-180"
-[trainer]
-train = { upright = 200 }
-validation = { upright = 80, rotated = 80 }
-test = { upright = 60, rotated = 60 }
+    DIGITS
+    + """
 [[owners]]
 name = "a"
 holds = { rotated = 120, upright = 80 }
