@@ -12,18 +12,19 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result, Strategy
 
 from mycroft_fl.config import RunConfig
-from mycroft_fl.errors import BadMessage, SettingError
-from mycroft_fl.exchange import Expected, Failure, NoisedTarget, OwnerReport, Statistic
+from mycroft_fl.errors import SettingError
+from mycroft_fl.exchange import Failure, NoisedTarget, OwnerReport, Statistic
 from mycroft_fl.models.catalogue import check_eyes
 from mycroft_fl.models.fitting import AnyModel
 from mycroft_fl.models.networks import Classifier
 from mycroft_fl.models.weights import flat_weights
 from mycroft_fl.sealed import as_bytes
 from mycroft_fl.selection import method_named
-from mycroft_fl.wire import pack_request, unpack_report
+from mycroft_fl.wire import pack_request
 from strategies.asking import Asking
 from strategies.books import Books
 from strategies.continuity import Continuity
+from strategies.inspection import Inspection
 from strategies.plans import PLANS, Plan
 from strategies.post import OpenPost, Post
 from strategies.progress import Answers, Progress
@@ -73,6 +74,7 @@ class MycroftStrategy(Strategy):
                 "and else none, see Publisher.publish_target"
             )
         check_eyes(trainer.task.model, self.config, self.method.looks_through)
+        self._inspection = Inspection(trainer)
         self._plans = PLANS[self.config.mode]
         steps = any(plan.steps_last_layer for plan in self._plans)
         if steps and not isinstance(trainer.baseline, Classifier):
@@ -172,7 +174,7 @@ class MycroftStrategy(Strategy):
         came: dict[str, bytes] = {}
         counts = self._asking.counts
         for owner, content in self._asking.answers(replies):
-            answer = content if isinstance(content, str) else self._checked(plan, owner, content)
+            answer = content if isinstance(content, str) else self._inspected(plan, owner, content)
             if isinstance(content, str) or isinstance(answer, str):
                 failed[owner] = code = answer if isinstance(answer, str) else "error"
                 self.books.enter_failure(owner, code, counts[owner] if plan.hands_over else 0)
@@ -242,26 +244,9 @@ class MycroftStrategy(Strategy):
     def _plan(self, server_round: int) -> Plan:
         return self._plans[0 if server_round == 1 else 1]
 
-    def _checked(self, plan: Plan, owner: str, content: RecordDict) -> OwnerReport | Failure:
-        """An answer, or the code of what is wrong with it."""
-        task, k = self.trainer.task, self._asking.counts[owner]
-        expected = Expected(
-            task.shape, task.dtype, task.num_classes, k, self.trainer.largest_value,
-            plan.values(self.progress),
-        )  # fmt: skip
-        try:
-            answer = unpack_report(content, expected)
-        except BadMessage as error:
-            log.warning("the answer of %s is malformed: %s", owner, error)
-            return "malformed"
-        if answer.disclosed is None:
-            return answer
-        if not self.trainer.could_be_real(answer.disclosed):
-            log.warning("the answer of %s holds rows that no table of the task can have", owner)
-            return "malformed"
-        sold_again = self.books.standings[owner].holds_again(answer.disclosed)
-        copied = self.trainer.has_copied(answer.disclosed)
-        return "duplicate" if sold_again or copied else answer
+    def _inspected(self, plan: Plan, owner: str, content: RecordDict) -> OwnerReport | Failure:
+        giver, k = self.books.standings[owner], self._asking.counts[owner]
+        return self._inspection.of(content, giver, k=k, values=plan.values(self.progress))
 
     def _wanted(self, plan: Plan, asked: dict[str, int]) -> str:
         if not plan.hands_over:
