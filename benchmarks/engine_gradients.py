@@ -22,6 +22,8 @@ _TIMES, _FACTORS = ("forward", "gradients"), ("delta", "inputs")
 _CHUNK = 1000  # rows of vmap(grad) that are there at once
 _HARD = (16, 64)  # hard examples behind a target: what a trainer sends by default, and many
 
+Runs = dict[str, Callable[[], object]]
+
 
 class Mlp(nn.Module):
     """784-256-10."""
@@ -46,32 +48,7 @@ def gradient_cost(options: argparse.Namespace) -> None:
     model, n = Mlp().eval(), options.candidates or 10_000
     x, y = torch.rand(n, 784), torch.randint(10, (n,))
     targets = [gradients(model, x[:m], y[:m], layers="all").mean() for m in _HARD]
-    chunks = list(zip(x.split(_CHUNK), y.split(_CHUNK), strict=True))
-
-    def forward() -> None:
-        with torch.no_grad():
-            for part in x.split(512):
-                model(part)
-
-    def of_chunk(part: Tensor, labels: Tensor, target: Tensor) -> Tensor:
-        return gradients(model, part, labels, layers="all", batch_size=_CHUNK).correlate(target)
-
-    def products(target: Tensor) -> Tensor:
-        return torch.cat([of_chunk(*each, target) for each in chunks])
-
-    rows, row_products = by_vmap(model, targets[-1])
-    runs: dict[str, Callable[[], object]] = {
-        "forward": forward,
-        "last layer": lambda: gradients(model, x, y),
-        "all layers": lambda: gradients(model, x, y, layers="all"),
-    } | {
-        f"all layers, products with a mean of {m}, in chunks": partial(products, target)
-        for m, target in zip(_HARD, targets, strict=True)
-    }
-    dear: dict[str, Callable[[], object]] = {
-        "all layers by vmap(grad), in chunks": lambda: all(bool(rows(*each)) for each in chunks),
-        "vmap(grad), products, in chunks": lambda: torch.cat([row_products(*e) for e in chunks]),
-    }
+    runs, dear = engine_runs(model, x, y, targets), rival_runs(model, x, y, targets[-1])
     megabytes = {}
     for name, run in (runs | dear).items():
         run()  # what is loaded at first use is no one's cost
@@ -92,6 +69,46 @@ def gradient_cost(options: argparse.Namespace) -> None:
         print(f"{ours}: {ratio:.1f} times as fast as {theirs}")
     here, there = (all_of_them[name].result for name in (names[-1], rivals[-1]))
     print(f"products equal to {float((here - there).abs().max() / there.abs().max()):.0e}")
+
+
+def engine_runs(model: Mlp, x: Tensor, y: Tensor, targets: list[Tensor]) -> Runs:
+    """The forward pass, and what the engine makes of it; products with each target."""
+    chunks = _chunks(x, y)
+
+    def forward() -> None:
+        with torch.no_grad():
+            for part in x.split(512):
+                model(part)
+
+    def of_chunk(part: Tensor, labels: Tensor, target: Tensor) -> Tensor:
+        return gradients(model, part, labels, layers="all", batch_size=_CHUNK).correlate(target)
+
+    def products(target: Tensor) -> Tensor:
+        return torch.cat([of_chunk(*each, target) for each in chunks])
+
+    runs: Runs = {
+        "forward": forward,
+        "last layer": lambda: gradients(model, x, y),
+        "all layers": lambda: gradients(model, x, y, layers="all"),
+    }
+    return runs | {
+        f"all layers, products with a mean of {m}, in chunks": partial(products, target)
+        for m, target in zip(_HARD, targets, strict=True)
+    }
+
+
+def rival_runs(model: Mlp, x: Tensor, y: Tensor, target: Tensor) -> Runs:
+    """The same by explicit gradients."""
+    rows, products = by_vmap(model, target)
+    chunks = _chunks(x, y)
+    return {
+        "all layers by vmap(grad), in chunks": lambda: all(bool(rows(*each)) for each in chunks),
+        "vmap(grad), products, in chunks": lambda: torch.cat([products(*each) for each in chunks]),
+    }
+
+
+def _chunks(x: Tensor, y: Tensor) -> list[tuple[Tensor, Tensor]]:
+    return list(zip(x.split(_CHUNK), y.split(_CHUNK), strict=True))
 
 
 def by_vmap(

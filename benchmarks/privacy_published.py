@@ -33,7 +33,7 @@ def published(task: str, seed: int) -> dict[str, float]:
     owners = twelve_owners(SETTINGS[task])
     world, trainer = world_of(task, owners, seed)
     picked = {name: handed_over(trainer, world.owner(name), name) for name in owners}
-    own = {name: score.gain for name, score in trainer.scores(picked).items()}
+    own = {name: score.gain for name, score in trainer.valuation.scores(picked).items()}
     taus = {}
     for unit in UNITS_OF_SCORES:
         for epsilon in EPSILONS:
@@ -55,7 +55,7 @@ def as_published(trainer: Trainer, unit: str, epsilon: float, draw: int) -> dict
     seed = derived_seed(trainer.config.seed, unit, str(epsilon), str(draw))
     with tempfile.TemporaryDirectory() as folder:
         publisher = Publisher(changed, Path(folder), lambda purpose: simulated(seed))
-        publisher.publish_scores(1, sorted(trainer.gains))
+        publisher.publish_scores(1, sorted(trainer.valuation.gains))
     scores: dict[str, float] = publisher.releases[0]["scores"]
     return scores
 

@@ -69,7 +69,7 @@ def rivals(
             disclosed = vault.answer(request_of(trainer, "raw", k=MOVED)).disclosed
         assert disclosed is not None
         picked[name] = disclosed
-    fine_tuned = {name: score.gain for name, score in trainer.scores(picked).items()}
+    fine_tuned = {name: score.gain for name, score in trainer.valuation.scores(picked).items()}
     return {
         "50 random records, mean relevance": tau(random),
         "50 raw OMP picks, fine-tuned": tau(fine_tuned),

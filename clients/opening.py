@@ -50,7 +50,8 @@ def check_trainers(file: OwnerFile) -> None:
 
 def open_vault(file: OwnerFile) -> Vault:
     """The owner's vault, with its records in memory. `InputError` on what is wrong with the file."""
-    from clients.vault import Books, Marks, Vault
+    from clients.holdings import Marks
+    from clients.vault import Books, Vault
 
     records = records_of(file, task_of(file))
     books = Books(file.folder, file.ledger_head, str(file.ledger))

@@ -9,41 +9,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Shaped
 
+from clients.choosing import Chooser
 from clients.drawing import Terms, drawer
+from clients.holdings import Holdings, Marks
 from clients.noised import Looks, in_range, levels_of, release_of
-from clients.own_models import OwnModels
 from clients.owner_log import owner_log
-from clients.picks import checked_picks, first_of_each, positions
 from clients.policy import Policy
 from clients.statement import card_for
-from mycroft_fl.errors import BadMessage, InputError, Refused
+from mycroft_fl.errors import InputError
 from mycroft_fl.examples import Examples
 from mycroft_fl.exchange import HANDING_OVER, OwnerReport, Request, Statistic
-from mycroft_fl.models.networks import Classifier, build, is_network
-from mycroft_fl.models.weights import load_flat_weights
 from mycroft_fl.privacy.card import Card
 from mycroft_fl.privacy.ledger import Key, PrivacyLedger
 from mycroft_fl.privacy.noise import OS_ENTROPY, Noise
-from mycroft_fl.privacy.relevance import Target
-from mycroft_fl.seeds import derived_seed
-from mycroft_fl.selection import Query, method_named
 
 ANYBODY = "anybody"
 """The trainer's name where whoever runs the vault does not tell trainers apart."""
-
-
-@dataclass(frozen=True, eq=False)
-class Marks:
-    """What an owner's columns say of each record, in order; None: nothing.
-
-    `persons`: whose it is, where privacy is by person. `shareable`: whether it may ever be handed
-    over as it is.
-    """
-
-    persons: Shaped[np.ndarray, " n"] | None = None
-    shareable: Bool[np.ndarray, " n"] | None = None
 
 
 @dataclass(frozen=True)
@@ -76,15 +58,13 @@ class Vault:
         books.folder.mkdir(parents=True, exist_ok=True)
         self.name = name
         self.log = owner_log(name, books.folder / "owner.log")
-        self._examples = examples
-        self._models = OwnModels(examples)
-        self._marks = marks or Marks()
+        self._holdings = Holdings(examples, marks or Marks())
+        self._chooser = Chooser(name, self._holdings, device)
         self._policy = policy
-        self._device = device
         self._noise_for = books.noise_for
         self._looks = Looks()
         self._ledger = PrivacyLedger(books.folder / books.ledger, books.head)
-        self._check_size()
+        self._holdings.check(policy)
         self._note(policy)
 
     def answer(self, request: Request, peer: str = ANYBODY) -> OwnerReport:
@@ -95,7 +75,7 @@ class Vault:
         does not fit the data.
         """
         self._policy.check(request, peer)
-        self._check_fit(request)
+        self._chooser.check(request)
         key = Key(self.name, peer, request_digest(request))
         if request.mode in HANDING_OVER:
             return self._hand_over(request, key)
@@ -109,17 +89,18 @@ class Vault:
             self.log.info("round %d: disclosed %d examples", request.server_round, len(ids))
         # Of an earlier answer, what has left the data since cannot be handed over again, nor what
         # may no longer be.
-        held = ids[np.isin(ids, self._shareable().ids)]
-        disclosed = self._examples[positions(self._examples.ids, held)]
+        disclosed = self._holdings.found(ids)
         return OwnerReport(disclosed, self._card(key))
 
     def _pick(self, request: Request, key: Key) -> np.ndarray:
-        chosen = self._choose(request)
+        disclosed = self._ledger.disclosed()
+        allowed = self._policy.records_left(len(disclosed))
+        chosen = self._chooser.choose(request, disclosed, allowed)
         return self._ledger.disclose(key, chosen, self._policy.limits(key.peer))
 
     def _draw(self, request: Request, key: Key) -> np.ndarray:
         """Examples drawn at random, the relevant ones more often; paid for before they are drawn."""
-        pool = self._shareable()
+        pool = self._holdings.shareable()
         levels = levels_of(request, pool)
         terms = Terms.of(self._policy, request.k, len(self._ledger.disclosed()))
         self._ledger.charge(key, request.mode, terms.spend, self._policy.limits(key.peer))
@@ -131,10 +112,10 @@ class Vault:
         content = self._ledger.recall(key)
         if content is None:
             # All that may fail comes before anything is charged, and fails alike on any data.
-            known = in_range(request, self._examples)
-            whose = self._marks.persons
-            persons = None if whose is None else whose[known]
-            release = release_of(request, self._examples[known], self._policy, persons, self._looks)
+            examples = self._holdings.examples
+            known = in_range(request, examples)
+            persons = self._holdings.persons(known)
+            release = release_of(request, examples[known], self._policy, persons, self._looks)
             self._ledger.charge(key, request.mode, release.spend, self._policy.limits(key.peer))
             told = release.draw(self._noise_for(key.digest))
             content = self._ledger.store(key, np.append(told.values, told.sigma).tobytes())
@@ -157,103 +138,9 @@ class Vault:
         limits = policy.limits("").overall.as_json()
         self._ledger.note_limits(json.dumps({**limits, "noise": noise}))
 
-    def _shareable(self) -> Examples:
-        """The records that may be handed over as they are, each content once."""
-        first = first_of_each(self._examples.ids)
-        allowed = self._marks.shareable
-        return self._examples[first if allowed is None else first[allowed[first]]]
-
-    def _check_size(self) -> None:
-        if "dp-sgd" in self._policy.modes and self._marks.persons is not None:
-            raise InputError("dp-sgd hides records, not persons; leave it out, or unit-id")
-        if "raw-gumbel" not in self._policy.modes:
-            return
-        if self._marks.persons is not None:
-            raise InputError("raw-gumbel hides records, not persons; leave it out, or unit-id")
-        held = len(self._shareable())
-        if held < self._policy.records_at_least:
-            raise InputError(
-                f"policy.records-at-least is {self._policy.records_at_least}, but {held} records may "
-                "be handed over; lower it"
-            )
-
     def _card(self, key: Key) -> Card:
-        by_person = self._marks.persons is not None
-        noise = self._noise_for(key.digest).origin
+        by_person, noise = self._holdings.by_person, self._noise_for(key.digest).origin
         return card_for(self._ledger, self._policy, key, by_person=by_person, noise=noise)
-
-    def _check_fit(self, request: Request) -> None:
-        if (request.hard.x.dtype, request.hard.x.shape[1:]) != (
-            self._examples.x.dtype,
-            self._examples.x.shape[1:],
-        ):
-            raise BadMessage("the hard set is of another shape or type than this owner's examples")
-        if self._needs_model(request) and not is_network(request.model):
-            raise BadMessage(f"unknown architecture '{request.model}'")
-        if request.weights is None and _looks_through(request) == "trainer-model":
-            raise BadMessage(f"method '{request.method}' needs the trainer's weights")
-        if request.target is not None and request.mode == "raw":
-            self._check_target(request)
-
-    @staticmethod
-    def _check_target(request: Request) -> None:
-        if not method_named(request.method).takes_target:
-            raise Refused(
-                f"method '{request.method}' needs hard examples, and a target came instead"
-            )
-        if request.gradient_layers != "last":
-            raise BadMessage("a target is of the last layer; gradient-layers must be 'last'")
-        if request.weights is None and _looks_through(request) != "nothing":
-            raise BadMessage("a target needs the trainer's weights, through which it was seen")
-
-    def _choose(self, request: Request) -> np.ndarray:
-        """The ids of the examples to hand over, most useful first."""
-        disclosed = self._ledger.disclosed()
-        allowed = self._policy.records_left(len(disclosed))
-        held = self._shareable()
-        gone = np.isin(held.ids, disclosed)
-        fresh = held[~gone]
-        if len(fresh) == 0:
-            return fresh.ids
-        model, target = self._model(request), request.target
-        query = Query(
-            hard=request.hard,
-            model=model,
-            feature_space=request.feature_space,
-            seed=derived_seed(request.seed, "select", self.name, request.server_round),
-            disclosed=held[gone] if gone.any() else None,
-            gradient_layers=request.gradient_layers,
-            feature_weight=request.feature_weight,
-            device=self._device,
-            target=Target.told(model, target).direction if model and target else None,
-            stands_for=target.stands_for if target else 0,
-        )
-        method = method_named(request.method)
-        k = min(request.k, allowed, len(fresh))
-        chosen: np.ndarray = fresh.ids[checked_picks(method.select(fresh, query, k), k, len(fresh))]
-        return chosen
-
-    @staticmethod
-    def _needs_model(request: Request) -> bool:
-        return _looks_through(request) != "nothing" or request.feature_space == "model"
-
-    def _model(self, request: Request) -> Classifier | None:
-        """The model that the method looks through: the trainer's, or an early one of the owner's."""
-        if not self._needs_model(request):
-            return None
-        seed = derived_seed(request.seed, "owner-model", self.name)
-        if request.weights is None:
-            return self._models.fitted(
-                request.model, request.num_classes, request.owner_epochs, seed
-            )
-        shape = tuple(self._examples.x.shape[1:])
-        model = build(request.model, shape, request.num_classes, seed=seed)
-        load_flat_weights(model, request.weights)
-        return model
-
-
-def _looks_through(request: Request) -> str:
-    return method_named(request.method).looks_through
 
 
 def request_digest(request: Request) -> str:

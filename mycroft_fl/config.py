@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mycroft_fl.errors import SettingError, suggestion
+from mycroft_fl.errors import SettingError
 from mycroft_fl.represent.names import check_space
-from mycroft_fl.setting import SettingValue, check, converted, setting
+from mycroft_fl.setting import Settings, SettingValue, setting
+from mycroft_fl.training_settings import TrainingSettings
 
 MAX_EXAMPLES = 10_000_000  # asked of one owner, or in all
 MAX_HARD = 4096
@@ -18,8 +17,8 @@ MAX_FEATURE_WEIGHT = 1e6
 
 
 @dataclass(frozen=True)
-class RunConfig:
-    """The settings of one run. Each field's key is what files and the command line call it."""
+class AskingSettings(Settings):
+    """What owners are asked for and how they choose, the hard set that says it, what is published."""
 
     method: str = setting(
         "method",
@@ -199,54 +198,13 @@ class RunConfig:
         least=0,
         most=MAX_FEATURE_WEIGHT,
     )
-    split_selection: float = setting(
-        "split.selection", 0.4, "share of validation that gives the hard set", above=0, most=0.9
-    )
-    split_scoring: float = setting(
-        "split.scoring",
-        0.4,
-        "share of validation that scores owners; the rest tunes",
-        above=0,
-        most=0.9,
-    )
-    fit_epochs: int = setting("fit.epochs", 30, "epochs of the first fit, at most", least=1)
-    fit_batch_size: int = setting("fit.batch-size", 32, "examples a step of the first fit", least=1)
-    fit_learning_rate: float = setting(
-        "fit.learning-rate", 1e-3, "Adam's learning rate in the first fit", above=0
-    )
-    fine_tune_steps: int = setting("fine-tune.steps", 150, "steps of every fine-tune", least=1)
-    fine_tune_batch_size: int = setting(
-        "fine-tune.batch-size", 64, "examples a step of every fine-tune", least=2
-    )
-    fine_tune_learning_rate: float = setting(
-        "fine-tune.learning-rate", 3e-3, "Adam's learning rate in every fine-tune", above=0
-    )
-    fine_tune_from: str = setting(
-        "fine-tune.from",
-        "baseline",
-        "the weights every fine-tune starts from: the baseline's, or fresh ones, which is a retraining "
-        "and takes more steps",
-        choices=("baseline", "scratch"),
-    )
-    subset_weight: float = setting(
-        "subset-weight",
-        0.25,
-        "share of each batch that owners' examples get; 0: chosen on the tuning split",
-        least=0,
-        most=0.9,
-    )
-    scoring_repeats: int = setting(
-        "scoring.repeats", 3, "fine-tunes, each with its own seed, behind a score", least=1
-    )
-    scoring_confidence: float = setting(
-        "scoring.confidence", 0.95, "level of a score's interval", above=0, most=0.999
-    )
-    scoring_at_most: int = setting(
-        "scoring.at-most",
-        24,
-        "owners scored by fine-tuning; of more, the best by a cheap score",
-        least=1,
-    )
+
+
+# Bases from last to first: a dataclass lists the fields of its last base first.
+@dataclass(frozen=True)
+class RunConfig(TrainingSettings, AskingSettings):
+    """The settings of one run: what is asked of owners, how the trainer trains, and where it runs."""
+
     device: str = setting(
         "device",
         "auto",
@@ -262,8 +220,7 @@ class RunConfig:
     )
 
     def __post_init__(self) -> None:
-        for each in dataclasses.fields(self):
-            check(each, getattr(self, each.name))
+        super().__post_init__()
         check_space(self.feature_space)
         if self.split_selection + self.split_scoring > 0.95:
             raise SettingError(
@@ -277,34 +234,12 @@ class RunConfig:
                 "than 5 % of each batch to the trainer's own data; lower one of them"
             )
 
-    @classmethod
-    def from_settings(cls, *layers: Mapping[str, Any]) -> RunConfig:
-        """A config from `{key: value}` layers, the later over the earlier, over the defaults."""
-        by_key = {each.metadata["key"]: each for each in dataclasses.fields(cls)}
-        values: dict[str, Any] = {}
-        for layer in layers:
-            for key, value in layer.items():
-                if key not in by_key:
-                    raise SettingError(f"unknown setting '{key}'{suggestion(key, list(by_key))}")
-                values[by_key[key].name] = converted(by_key[key], value)
-        return cls(**values)
-
-    def settings(self) -> dict[str, SettingValue]:
-        """The settings as `{key: value}`, ready for a TOML or JSON file."""
-        return {each.metadata["key"]: getattr(self, each.name) for each in dataclasses.fields(self)}
-
 
 def setting_rows() -> list[tuple[str, SettingValue, str]]:
     """Key, default and meaning of every setting, in order."""
-    rows = []
-    for each in dataclasses.fields(RunConfig):
-        choices = each.metadata["choices"]
-        meaning = each.metadata["meaning"] + (f" ({' | '.join(choices)})" if choices else "")
-        rows.append((each.metadata["key"], each.default, meaning))
-    return rows  # type: ignore[return-value]
+    return RunConfig.rows()
 
 
 def check_setting(key: str, value: Any) -> None:
     """`SettingError` where no run could have this value, whatever its other settings are."""
-    each = next(each for each in dataclasses.fields(RunConfig) if each.metadata["key"] == key)
-    check(each, converted(each, value))
+    RunConfig.check_one(key, value)

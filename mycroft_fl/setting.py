@@ -1,12 +1,14 @@
-"""One setting of a run: its default, its limits, what it means, and the check of a value."""
+"""A setting: its default, its limits, what it means; and settings that are checked together."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
 
-from mycroft_fl.errors import SettingError
+from mycroft_fl.errors import SettingError, suggestion
 
 SettingValue = bool | int | float | str
 
@@ -26,7 +28,54 @@ def setting(
     return dataclasses.field(default=default, metadata={"key": key, "meaning": meaning, **limits})
 
 
-def converted(each: dataclasses.Field, value: Any) -> Any:
+@dataclass(frozen=True)
+class Settings:
+    """Settings that are checked once, where they enter; each field is a `setting`.
+
+    A field's key is what files and the command line call it.
+    """
+
+    def __post_init__(self) -> None:
+        for each in dataclasses.fields(self):
+            _check(each, getattr(self, each.name))
+
+    @classmethod
+    def from_settings(cls, *layers: Mapping[str, Any]) -> Self:
+        """Settings from `{key: value}` layers, the later over the earlier, over the defaults."""
+        by_key, values = cls._by_key(), dict[str, Any]()
+        for layer in layers:
+            for key, value in layer.items():
+                if key not in by_key:
+                    raise SettingError(f"unknown setting '{key}'{suggestion(key, list(by_key))}")
+                values[by_key[key].name] = _converted(by_key[key], value)
+        return cls(**values)
+
+    def settings(self) -> dict[str, SettingValue]:
+        """The settings as `{key: value}`, ready for a TOML or JSON file."""
+        return {key: getattr(self, each.name) for key, each in self._by_key().items()}
+
+    @classmethod
+    def rows(cls) -> list[tuple[str, SettingValue, str]]:
+        """Key, default and meaning of every setting, in order."""
+        rows: list[tuple[str, Any, str]] = []
+        for key, each in cls._by_key().items():
+            choices = each.metadata["choices"]
+            meaning = each.metadata["meaning"] + (f" ({' | '.join(choices)})" if choices else "")
+            rows.append((key, each.default, meaning))
+        return rows
+
+    @classmethod
+    def check_one(cls, key: str, value: Any) -> None:
+        """`SettingError` where the setting `key` can never have this value, whatever the others are."""
+        each = cls._by_key()[key]
+        _check(each, _converted(each, value))
+
+    @classmethod
+    def _by_key(cls) -> dict[str, dataclasses.Field]:
+        return {each.metadata["key"]: each for each in dataclasses.fields(cls)}
+
+
+def _converted(each: dataclasses.Field, value: Any) -> Any:
     """An int where a float is wanted, and a list of names where a comma-separated text is."""
     kind = type(each.default)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
@@ -36,7 +85,7 @@ def converted(each: dataclasses.Field, value: Any) -> Any:
     return value
 
 
-def check(each: dataclasses.Field, value: Any) -> None:
+def _check(each: dataclasses.Field, value: Any) -> None:
     """`SettingError` unless the value is of the default's type and within the limits."""
     key, kind = each.metadata["key"], type(each.default)
     if type(value) is not kind:

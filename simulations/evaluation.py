@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,17 +14,16 @@ from mycroft_fl.models.weights import loaded, suffix_of
 from mycroft_fl.report.schema import check_result
 from mycroft_fl.report.summary import summary
 from mycroft_fl.seeds import derived_seed
+from simulations.caveats import caveats
 from simulations.environment import environment
 from simulations.held_out import HeldOut
 from simulations.membership import attacked
 from simulations.simulation import Simulation
 from strategies.mycroft import MycroftStrategy
-from strategies.plans import PLANS
 from strategies.standing import Standing
 
 SCHEMA = 1
-TOLERATED_FALL = 0.03
-LEAST_AGREEMENT = 0.1
+MODELS = ("baseline", "control", "own-hard-set", "final")
 
 
 def evaluate(simulation: Simulation, strategy: MycroftStrategy) -> None:
@@ -39,27 +37,20 @@ def evaluate(simulation: Simulation, strategy: MycroftStrategy) -> None:
 def result_of(simulation: Simulation, strategy: MycroftStrategy) -> dict[str, Any]:
     """All that there is to say of a run, as `result.json` holds it."""
     world = simulation.world
-    saved = {
-        name: _saved(simulation, name) for name in ("baseline", "control", "own-hard-set", "final")
-    }
+    saved = {name: _saved(simulation, name) for name in MODELS}
     test = world.trainer("test")
     hard = ~correct(saved["baseline"], test)
     tests = HeldOut(test, world.trainer_groups("test"), hard)
     reached = {name: tests.accuracies(model) for name, model in saved.items()}
-    final, luck = saved["final"], strategy.trainer.improved(_random_instead(simulation, strategy))
+    luck = strategy.trainer.improved(_random_instead(simulation, strategy))
     lucky = tests.accuracies(luck)
-    rounds = []
-    for record in strategy.rounds:
-        after = tests.accuracies(_saved(simulation, f"round-{record.round}"))
-        rounds.append({**record.as_json(), **after})
+
+    def gain(rival: AnyModel) -> dict[str, Any]:
+        return tests.gain(saved["final"], rival, simulation.config)
+
     return {
-        "schema": SCHEMA,
-        "scenario": simulation.scenario.name,
-        "method": simulation.config.method,
-        "engine": simulation.engine,
-        "seed": simulation.config.seed,
-        "settings": simulation.settings(),
-        "warnings": _warnings(simulation, strategy, reached, lucky),
+        **_asked(simulation),
+        "warnings": caveats(simulation, strategy, reached, lucky),
         "baseline": reached["baseline"],
         "control": reached["control"],
         "own_hard_set": reached["own-hard-set"],
@@ -67,14 +58,11 @@ def result_of(simulation: Simulation, strategy: MycroftStrategy) -> dict[str, An
         "final": reached["final"],
         "tested": tests.counts(),
         "gains": {
-            name: tests.gain(final, rival, simulation.config)
-            for name, rival in (
-                ("control", saved["control"]),
-                ("own_hard_set", saved["own-hard-set"]),
-                ("random", luck),
-            )
+            "control": gain(saved["control"]),
+            "own_hard_set": gain(saved["own-hard-set"]),
+            "random": gain(luck),
         },
-        "rounds": rounds,
+        "rounds": _rounds(simulation, strategy, tests),
         "owners": _owners(simulation, strategy),
         "privacy": _privacy(strategy) + _published(simulation),
         "disclosed": strategy.books.disclosed,
@@ -83,6 +71,30 @@ def result_of(simulation: Simulation, strategy: MycroftStrategy) -> dict[str, An
         # After the run's own seconds were read.
         **({"attack": attacked(simulation, strategy)} if simulation.attack != "none" else {}),
     }
+
+
+def _asked(simulation: Simulation) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "scenario": simulation.scenario.name,
+        "method": simulation.config.method,
+        "engine": simulation.engine,
+        "seed": simulation.config.seed,
+        "settings": simulation.settings(),
+    }
+
+
+def _rounds(
+    simulation: Simulation, strategy: MycroftStrategy, tests: HeldOut
+) -> list[dict[str, Any]]:
+    """Every round with what the model reached after it."""
+    return [
+        {
+            **record.as_json(),
+            **tests.accuracies(_saved(simulation, f"round-{record.round}")),
+        }
+        for record in strategy.rounds
+    ]
 
 
 def _saved(simulation: Simulation, name: str) -> AnyModel:
@@ -153,67 +165,6 @@ def _privacy(strategy: MycroftStrategy) -> list[dict[str, Any]]:
         {"owner": name, "answer": answer, **card.as_json()}
         for name, standing in sorted(strategy.books.standings.items())
         for answer, card in enumerate(standing.cards, start=1)
-    ]
-
-
-def _warnings(
-    simulation: Simulation,
-    strategy: MycroftStrategy,
-    reached: Mapping[str, Mapping[str, Any]],
-    lucky: Mapping[str, Any],
-) -> list[str]:
-    """What a reader must know before believing the figures."""
-    config, hard_set, warnings = simulation.config, strategy.trainer.hard_set, []
-    if len(hard_set.sent) < config.hard_set_sent:
-        warnings.append(
-            f"only {len(hard_set.sent)} hard examples were found, {config.hard_set_sent} were to be sent"
-        )
-    agreement = strategy.trainer.hard_set_agreement()
-    if agreement < LEAST_AGREEMENT:
-        warnings.append(
-            f"the hard set does not agree with itself (halves at cosine {agreement:.2f}): it is too "
-            "small or too mixed to say what the model lacks; send more with hard-set.sent"
-        )
-    cards = [card for each in strategy.books.standings.values() for card in each.cards]
-    if any(card.noise == "SIMULATED" for card in cards):
-        warnings.append(
-            "SIMULATED noise: whoever knows the seed can subtract it; nothing is hidden"
-        )
-    if not any(plan.hands_over for plan in PLANS[config.mode]):
-        pass  # nothing to acquire
-    elif not strategy.books.disclosed:
-        warnings.append("nothing was acquired: no owner handed anything over")
-    elif config.method not in ("random", "full"):
-        warnings += _against_luck(config.method, reached["final"]["hard"], lucky["hard"])
-    absent = [
-        each.name
-        for each in simulation.scenario.owners
-        if each.name not in strategy.books.standings
-    ]
-    if absent:
-        warnings.append(f"did not answer the roll and were not asked: {', '.join(absent)}")
-    if strategy.books.buys_nothing:
-        warnings.append("no owner's lower bound is above zero: buy from nobody")
-    for group, after in reached["final"]["groups"].items():
-        before = reached["control"]["groups"][group]
-        if after < before - TOLERATED_FALL:
-            warnings.append(f"accuracy on {group} fell from {before:.3f} (control) to {after:.3f}")
-    if world_duplicates := simulation.world.duplicates:
-        warnings.append(f"{world_duplicates} duplicate examples were dropped before drawing")
-    if overlap := simulation.world.overlap:
-        warnings.append(f"{overlap} rows of the test file stand in the other file too: dropped")
-    if any(owner.reuse for owner in simulation.scenario.owners):
-        warnings.append("owners hold examples that other owners hold too, slightly shifted (reuse)")
-    return warnings
-
-
-def _against_luck(method: str, reached: float | None, lucky: float | None) -> list[str]:
-    if reached is None or lucky is None or reached > lucky:
-        return []
-    how = "equal to" if reached == lucky else "worse than"
-    return [
-        f"method {method} is {how} random picks of the same number ({reached:.3f} against "
-        f"{lucky:.3f} on the failures): look for a broken similarity"
     ]
 
 

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from clients.client_app import Answering
+from clients.holdings import Marks
 from clients.owner_file import load_owner_file, owner_file_text
 from clients.owner_log import owner_log
 from clients.policy import Policy
-from clients.vault import Books, Marks, Vault
+from clients.vault import Books, Vault
 from mycroft_fl.config import RunConfig
 from mycroft_fl.data.spec import DatasetSpec
 from mycroft_fl.device import torch_device

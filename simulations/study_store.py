@@ -7,12 +7,11 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mycroft_fl.config import RunConfig
 from mycroft_fl.errors import StudyError
 from mycroft_fl.study_folder import (
     CELLS,
@@ -21,8 +20,6 @@ from mycroft_fl.study_folder import (
     FAILED,
     JSON,
     PARQUET,
-    PART,
-    SCHEMA,
     STUDY,
     Axis,
     Row,
@@ -30,14 +27,13 @@ from mycroft_fl.study_folder import (
 )
 from simulations.cell_runner import Outcome
 from simulations.cells import Cell, once
-from simulations.environment import code_version, environment
-from simulations.study_file import Grid, StudyFile, united
+from simulations.study_description import SHOWN, check_defaults, described
+from simulations.study_file import StudyFile
 from simulations.study_tables import write_parquet
 
 log = logging.getLogger(__name__)
 LOCK, SCRATCH = ".lock", ".under-way"
 TABLE_EVERY = 5.0  # seconds between two writings of cells.csv
-SHOWN = 3
 
 
 class StudyStore:
@@ -166,45 +162,14 @@ class StudyStore:
             )
 
     def _describe(self) -> None:
-        known = _json(self.path / STUDY) or {}
-        self._check_defaults(known.get("defaults", {}))
-        now = {**environment(), "code": code_version()}
-        before = [each for each in known.get("environments", []) if each != now]
-        if before and self._ended:
+        before = _json(self.path / STUDY) or {}
+        check_defaults(before, self.path, len(self._ended))
+        now = described(self._study, self._cells, before)
+        if self._ended and len(now["environments"]) > 1:
             log.warning(
                 "%d cells were computed by other versions; study.json names them", len(self._ended)
             )
-        content = {
-            "schema": SCHEMA,
-            "name": self._study.name,
-            "title": self._study.title,
-            "seeds": list(self._study.seeds),
-            "axes": _as_json(self._study.axes),
-            "parts": [self._part(*each) for each in self._study.parts.items()],
-            "environments": [*before, now],
-            "defaults": RunConfig().settings(),
-        }
-        _write(self.path / STUDY, json.dumps(content, indent=2) + "\n")
-
-    def _check_defaults(self, before: Mapping[str, Any]) -> None:
-        """A cell's name leaves out what stands at its default, which must be the same then as now."""
-        now = RunConfig().settings()
-        changed = [key for key in before if key in now and before[key] != now[key]]
-        if changed and self._ended:
-            told = ", ".join(f"{key} from {before[key]} to {now[key]}" for key in changed[:SHOWN])
-            raise StudyError(
-                f"{self.path} holds {len(self._ended)} cells of a version with other defaults ({told}); "
-                "give another folder with --out"
-            )
-
-    def _part(self, name: str, grids: tuple[Grid, ...]) -> dict[str, Any]:
-        return {
-            "name": name,
-            "title": grids[0].title,
-            "axes": _as_json(united(grids)),
-            "grids": [{"fixed": dict(each.fixed), "axes": _as_json(each.axes)} for each in grids],
-            "cells": sum(cell.keys[PART] == name for cell in self._cells),
-        }
+        _write(self.path / STUDY, json.dumps(now, indent=2) + "\n")
 
 
 @contextmanager
@@ -242,10 +207,6 @@ def _json(path: Path) -> Any:
         return json.loads(path.read_text())
     except (OSError, ValueError):
         return None
-
-
-def _as_json(axes: Iterable[Axis]) -> list[dict[str, Any]]:
-    return [{"key": axis.key, "values": list(axis.values)} for axis in axes]
 
 
 def _write(path: Path, text: str) -> None:

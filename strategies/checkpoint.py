@@ -14,7 +14,6 @@ before the last, the last round can be finished with the owners that were silent
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import os
 import re
@@ -34,6 +33,7 @@ from mycroft_fl.models.weights import loaded, save_model, suffix_of
 from mycroft_fl.privacy.card import Card
 from mycroft_fl.scoring import Score
 from strategies.books import Books
+from strategies.fingerprint import fingerprint
 from strategies.noised import NoisedSteps, StepsTaken
 from strategies.progress import Progress
 from strategies.standing import RoundRecord, Standing
@@ -41,8 +41,6 @@ from strategies.trainer import Trainer
 
 KEPT = 2
 ASKED = "asked-last"
-FREE_TO_CHANGE = ("timeout", "min-owners")
-"""Settings that may differ when a run is resumed: they change no request and no score."""
 
 
 @dataclass(frozen=True)
@@ -81,17 +79,6 @@ class Checkpoint:
         progress.books, progress.model = Books.of(self.standings), self.model
         if self.steps is not None:
             progress.steps = NoisedSteps.resumed(progress.trainer, self.steps)
-
-
-def fingerprint(trainer: Trainer) -> str:
-    """Names what a run belongs to: its settings, its task, the trainer's data and baseline."""
-    settings = {k: v for k, v in trainer.config.settings().items() if k not in FREE_TO_CHANGE}
-    task, splits = trainer.task, trainer.splits
-    told = [settings, list(task.classes), list(task.shape), str(task.dtype), task.model]
-    hasher = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
-    for part in (trainer.train, splits.selection, splits.scoring, splits.tuning):
-        hasher.update(part.ids.tobytes() + part.y.tobytes())
-    return hasher.hexdigest()
 
 
 class Checkpoints:

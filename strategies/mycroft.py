@@ -12,21 +12,21 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result, Strategy
 
 from mycroft_fl.config import RunConfig
-from mycroft_fl.errors import BadMessage, SettingError
-from mycroft_fl.exchange import Expected, Failure, NoisedTarget, OwnerReport, Statistic
-from mycroft_fl.models.catalogue import check_eyes
+from mycroft_fl.exchange import NoisedTarget
 from mycroft_fl.models.fitting import AnyModel
 from mycroft_fl.models.networks import Classifier
 from mycroft_fl.models.weights import flat_weights
-from mycroft_fl.sealed import as_bytes
 from mycroft_fl.selection import method_named
-from mycroft_fl.wire import pack_request, unpack_report
+from mycroft_fl.wire import pack_request
 from strategies.asking import Asking
 from strategies.books import Books
 from strategies.continuity import Continuity
+from strategies.inspection import Inspection
 from strategies.plans import PLANS, Plan
 from strategies.post import OpenPost, Post
 from strategies.progress import Answers, Progress
+from strategies.receipts import Receipts
+from strategies.requirements import check_requirements
 from strategies.roll_call import roll_call
 from strategies.standing import RoundRecord
 from strategies.traffic import send
@@ -62,24 +62,9 @@ class MycroftStrategy(Strategy):
         self.trainer = trainer
         self.config: RunConfig = trainer.config
         self.method = method_named(self.config.method)
-        if self.method.looks_through == "trainer-model" and self.config.gradients_from == "owner":
-            raise SettingError(
-                f"method '{self.config.method}' looks through the trainer's model, which stays home "
-                'with gradients-from = "owner"; set gradients-from = "trainer", or use omp or features'
-            )
-        if (self.config.request == "target") == (target is None):
-            raise SettingError(
-                f"request is '{self.config.request}'; give the strategy a target where it is 'target' "
-                "and else none, see Publisher.publish_target"
-            )
-        check_eyes(trainer.task.model, self.config, self.method.looks_through)
+        check_requirements(trainer, target)
         self._plans = PLANS[self.config.mode]
-        steps = any(plan.steps_last_layer for plan in self._plans)
-        if steps and not isinstance(trainer.baseline, Classifier):
-            raise SettingError(
-                f"mode '{self.config.mode}' steps the last layer of a network, and model "
-                f"'{trainer.task.model}' has none; use mode 'score-then-raw', or a network"
-            )
+        self._inspection = Inspection(trainer)
         self.expected_owners = expected_owners
         self.patience = patience
         self.on_round = on_round
@@ -128,10 +113,7 @@ class MycroftStrategy(Strategy):
             if not self._asking.counts:
                 log.info("round %d: nothing more is bought", server_round)
                 break
-            self.continuity.note_asking(server_round)
-            sent = time.monotonic()
-            replies = send(grid, messages, timeout=timeout, on_answers=_log_answers)
-            log.info("round %d: answers took %.2f s", server_round, time.monotonic() - sent)
+            replies = self._send(grid, messages, timeout)
             improved, metrics = self.aggregate_train(server_round, replies)
             if improved is not None:
                 result.arrays = arrays = improved
@@ -167,37 +149,22 @@ class MycroftStrategy(Strategy):
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """Check each answer, score who answered, improve the model. `NotEnoughOwners` if too few."""
         before, plan = self.books.disclosed, self._plan(server_round)
-        failed: dict[str, Failure] = {}
-        statistics: dict[str, Statistic] = {}
-        came: dict[str, bytes] = {}
-        counts = self._asking.counts
-        for owner, content in self._asking.answers(replies):
-            answer = content if isinstance(content, str) else self._checked(plan, owner, content)
-            if isinstance(content, str) or isinstance(answer, str):
-                failed[owner] = code = answer if isinstance(answer, str) else "error"
-                self.books.enter_failure(owner, code, counts[owner] if plan.hands_over else 0)
-                continue
-            came[owner] = as_bytes(content)
-            self.books.enter_card(owner, answer.card)
-            if answer.disclosed is not None:
-                self.books.enter_answer(owner, answer.disclosed)
-            if answer.statistic is not None:
-                statistics[owner] = answer.statistic
-        answered = tuple(owner for owner in counts if owner not in failed)
+        receipts = self._received(plan, replies)
+        answers, failed = receipts.answers, receipts.failed
         # Only the first round can be too thin: later ones ask the few that earned it.
         if server_round == 1:
-            self.books.require_enough(len(answered), self.config)
-        self.heard.append(Answers(answered, statistics))
-        plan.learn(self.progress, self.heard[-1])
+            self.books.require_enough(len(answers.owners), self.config)
+        self.heard.append(answers)
+        plan.learn(self.progress, answers)
         record = RoundRecord(
-            server_round, len(counts), len(answered), dict(sorted(failed.items())),
+            server_round, len(self._asking.counts), len(answers.owners), dict(sorted(failed.items())),
             self.books.disclosed - before, round(time.monotonic() - self._since, 3),
         )  # fmt: skip
         self.rounds.append(record)
         self.on_round(record, self.model)
         # Answers are of use only to finish this round with those that were silent.
-        self.continuity.keep(self.rounds, self.progress, came if failed else {})
-        metrics = MetricRecord({"disclosed": self.books.disclosed, "answered": len(answered)})
+        self.continuity.keep(self.rounds, self.progress, receipts.came if failed else {})
+        metrics = MetricRecord({"disclosed": self.books.disclosed, "answered": record.answered})
         return as_arrays(self.model), metrics
 
     def configure_evaluate(
@@ -214,13 +181,10 @@ class MycroftStrategy(Strategy):
 
     def summary(self) -> None:
         """Log what this run is about to do, as a tree."""
-        config, sent = self.config, len(self.trainer.hard_set.sent)
+        config, hard_set = self.config, self.trainer.hard_set
         log.info("mycroft: method %s, seed %d", config.method, config.seed)
-        found, how = (
-            self.trainer.hard_set.found,
-            "sent" if self.progress.target is None else "hidden",
-        )
-        log.info("├── hard set: %d of %d hard examples %s", sent, found, how)
+        sent, how = len(hard_set.sent), "hidden" if self.progress.target else "sent"
+        log.info("├── hard set: %d of %d hard examples %s", sent, hard_set.found, how)
         log.info("├── budget: %s in at most %d rounds", self._budget_text(), config.num_rounds)
         log.info("└── owners: %d expected, %d needed", self.expected_owners, config.min_owners)
 
@@ -242,26 +206,29 @@ class MycroftStrategy(Strategy):
     def _plan(self, server_round: int) -> Plan:
         return self._plans[0 if server_round == 1 else 1]
 
-    def _checked(self, plan: Plan, owner: str, content: RecordDict) -> OwnerReport | Failure:
-        """An answer, or the code of what is wrong with it."""
-        task, k = self.trainer.task, self._asking.counts[owner]
-        expected = Expected(
-            task.shape, task.dtype, task.num_classes, k, self.trainer.largest_value,
-            plan.values(self.progress),
-        )  # fmt: skip
-        try:
-            answer = unpack_report(content, expected)
-        except BadMessage as error:
-            log.warning("the answer of %s is malformed: %s", owner, error)
-            return "malformed"
-        if answer.disclosed is None:
-            return answer
-        if not self.trainer.could_be_real(answer.disclosed):
-            log.warning("the answer of %s holds rows that no table of the task can have", owner)
-            return "malformed"
-        sold_again = self.books.standings[owner].holds_again(answer.disclosed)
-        copied = self.trainer.has_copied(answer.disclosed)
-        return "duplicate" if sold_again or copied else answer
+    def _send(self, grid: Grid, messages: list[Message], timeout: float) -> list[Message]:
+        server_round = self._asking.server_round
+        self.continuity.note_asking(server_round)
+        sent = time.monotonic()
+        replies = send(grid, messages, timeout=timeout, on_answers=_log_answers)
+        log.info("round %d: answers took %.2f s", server_round, time.monotonic() - sent)
+        return replies
+
+    def _received(self, plan: Plan, replies: Iterable[Message]) -> Receipts:
+        """Each answer to this round's asking, inspected."""
+        counts, values = self._asking.counts, plan.values(self.progress)
+        receipts = Receipts(self.books, counts if plan.hands_over else {})
+        for owner, content in self._asking.answers(replies):
+            if isinstance(content, str):
+                receipts.fail(owner, content)
+                continue
+            giver = self.books.standings[owner]
+            report = self._inspection.of(content, giver, k=counts[owner], values=values)
+            if isinstance(report, str):
+                receipts.fail(owner, report)
+            else:
+                receipts.take(owner, content, report)
+        return receipts
 
     def _wanted(self, plan: Plan, asked: dict[str, int]) -> str:
         if not plan.hands_over:

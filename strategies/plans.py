@@ -95,11 +95,11 @@ def by_fine_tuning(progress: Progress, answers: Answers) -> None:
     books, trainer = progress.books, progress.trainer
     subsets = books.subsets(answers.owners)
     if len(subsets) > trainer.config.scoring_at_most:
-        cheap = trainer.alignments(subsets)
+        cheap = trainer.valuation.alignments(subsets)
         books.enter_screening(cheap)
         best_first = sorted(cheap, key=lambda owner: (-cheap[owner], owner))
         subsets = {owner: subsets[owner] for owner in best_first[: trainer.config.scoring_at_most]}
-    books.enter_scores(trainer.scores(subsets))
+    books.enter_scores(trainer.valuation.scores(subsets))
     by_examples(progress, answers)
 
 

@@ -132,7 +132,7 @@ class Publisher:
 
         def draw(noise: Noise) -> np.ndarray:
             nothing = np.zeros(len(self._trainer.splits.scoring))
-            gains = {owner: self._trainer.gains.get(owner, nothing) for owner in owners}
+            gains = {owner: self._trainer.valuation.gains.get(owner, nothing) for owner in owners}
             clip = config.publish_clip if config.publish_unit == "owner-record" else None
             scores, sigma = noised_scores(gains, clip, multiplier, noise)
             return np.array([*(scores[owner] for owner in sorted(owners)), sigma])

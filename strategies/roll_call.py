@@ -7,10 +7,11 @@ import math
 import time
 from collections.abc import Callable
 
-from flwr.app import Message
+from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 
 from mycroft_fl.errors import BadMessage
+from mycroft_fl.exchange import Failure
 from mycroft_fl.wire import INTRODUCE, pack_introduction_request, unpack_introduction
 from strategies.traffic import send, sort_out
 
@@ -31,8 +32,7 @@ def roll_call(
 
     Waits for `expected` nodes until `timeout`, or until none has come for `patience` seconds.
     Node ids are drawn anew for every run, so nothing may depend on them. Of two nodes that claim
-    one name neither is believed; who
-    `knows` does not know, by name and node, is left out before.
+    one name neither is believed; who `knows` does not know, by name and node, is left out before.
     """
     node_ids = _wait_for_nodes(grid, expected, timeout, patience)
     messages = [
@@ -41,24 +41,31 @@ def roll_call(
     ]
     claims: dict[str, list[int]] = {}
     for message, content in sort_out(messages, send(grid, messages, timeout=timeout)):
-        if isinstance(content, str):
-            continue
-        try:
-            name = unpack_introduction(content)
-        except BadMessage as error:
-            log.warning("a node's introduction is malformed: %s", error)
-            continue
         node = message.metadata.dst_node_id
-        if not knows(name, node):
-            log.warning(
-                "a node that was not admitted as '%s' claims to be it; it is not asked", name
-            )
-            continue
-        claims.setdefault(name, []).append(node)
+        name = _claimed(content, node, knows)
+        if name is not None:
+            claims.setdefault(name, []).append(node)
     for name in [name for name, nodes in claims.items() if len(nodes) > 1]:
         log.warning("%d nodes claim to be '%s'; none of them is asked", len(claims.pop(name)), name)
     log.info("%d of %d owners are there", len(claims), expected)
     return {name: nodes[0] for name, nodes in sorted(claims.items())}
+
+
+def _claimed(
+    content: RecordDict | Failure, node: int, knows: Callable[[str, int], bool]
+) -> str | None:
+    """The name that a node introduces itself by; None where it gives none that it may have."""
+    if isinstance(content, str):
+        return None
+    try:
+        name = unpack_introduction(content)
+    except BadMessage as error:
+        log.warning("a node's introduction is malformed: %s", error)
+        return None
+    if not knows(name, node):
+        log.warning("a node that was not admitted as '%s' claims to be it; it is not asked", name)
+        return None
+    return name
 
 
 def _wait_for_nodes(grid: Grid, expected: int, timeout: float, patience: float) -> list[int]:

@@ -77,10 +77,33 @@ def run_trainer(grid: Grid, setup: TrainerSetup) -> MycroftStrategy:
     trainer = Trainer(setup.task, _data(setup), config)
     folder.save_task(setup.task)
     folder.save_model("baseline", trainer.baseline)
+    strategy, publisher = _prepared(setup, trainer)
+    strategy.start(
+        grid,
+        as_arrays(trainer.baseline),
+        num_rounds=config.num_rounds,
+        timeout=config.timeout,
+    )
+    log.info("fine-tuning the references: control, own hard set")
+    folder.save_model("control", trainer.control)
+    folder.save_model("own-hard-set", trainer.own_hard_set)
+    folder.save_model("final", strategy.model)
+    folder.save_acquired(list(strategy.books.standings.values()))
+    # All of it: leaving out who does harm would be a choice by the examples themselves.
+    published = publisher.publish_model(strategy.books.acquired())
+    if published is not None:
+        folder.save_model("published", published)
+    if publisher.releases:
+        folder.save_json("published.json", publisher.releases)
+    return strategy
+
+
+def _prepared(setup: TrainerSetup, trainer: Trainer) -> tuple[MycroftStrategy, Publisher]:
+    """The strategy, which saves every round, and the publisher, which has published its target."""
+    folder = setup.folder
     checkpoints = Checkpoints(folder.path / CHECKPOINTS, trainer)
     continuity = Continuity.on_disk(checkpoints, waits=setup.waits)
     folder.set_rounds(continuity.start.rounds if continuity.start else ())
-
     publisher = Publisher(trainer, folder.path / PUBLISHED, setup.noise_for)
 
     def on_round(record: RoundRecord, model: AnyModel) -> None:
@@ -100,24 +123,7 @@ def run_trainer(grid: Grid, setup: TrainerSetup) -> MycroftStrategy:
         continuity=continuity,
         target=publisher.publish_target(),
     )
-    strategy.start(
-        grid,
-        as_arrays(trainer.baseline),
-        num_rounds=config.num_rounds,
-        timeout=config.timeout,
-    )
-    log.info("fine-tuning the references: control, own hard set")
-    folder.save_model("control", trainer.control)
-    folder.save_model("own-hard-set", trainer.own_hard_set)
-    folder.save_model("final", strategy.model)
-    folder.save_acquired(list(strategy.books.standings.values()))
-    # All of it: leaving out who does harm would be a choice by the examples themselves.
-    published = publisher.publish_model(strategy.books.acquired())
-    if published is not None:
-        folder.save_model("published", published)
-    if publisher.releases:
-        folder.save_json("published.json", publisher.releases)
-    return strategy
+    return strategy, publisher
 
 
 def _data(setup: TrainerSetup) -> TrainerData:

@@ -16,6 +16,7 @@ import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import tomli_w
 
@@ -131,22 +132,7 @@ def make_trainer(path: Path, name: str, host: str, *, port: int, listen: str) ->
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(mode=0o700)
     try:
-        for each in ("certs", "owners", "flower", "superlink", "runs"):
-            (part / each).mkdir()
-        told = {"name": name, "host": host, "port": port, "listen": listen}
-        (part / FILE).write_text(tomli_w.dumps(told), encoding="utf-8")
-        TrainerFolder.load(part)
-        key = KeyPair.generate()
-        key.save(part / KEY)
-        (part / PUBLIC).write_text(key.public.text(name) + "\n", encoding="ascii")
-        make_authority(part / "certs", name)
-        certify(part / "certs", [host])
-        address = {
-            "address": f"{host}:{port}",
-            "root-certificates": str(path / "certs" / CA_CERTIFICATE),
-        }
-        told = {"superlink": {"default": CONNECTION, CONNECTION: address}}
-        (part / "flower" / "config.toml").write_text(tomli_w.dumps(told), encoding="utf-8")
+        _fill(part, path, {"name": name, "host": host, "port": port, "listen": listen})
         if path.exists():
             path.rmdir()
         part.rename(path)
@@ -154,3 +140,22 @@ def make_trainer(path: Path, name: str, host: str, *, port: int, listen: str) ->
         shutil.rmtree(part, ignore_errors=True)
         raise
     return TrainerFolder.load(path)
+
+
+def _fill(part: Path, path: Path, told: dict[str, Any]) -> None:
+    """Write what a trainer's folder holds into `part`, which is going to be `path`."""
+    for each in ("certs", "owners", "flower", "superlink", "runs"):
+        (part / each).mkdir()
+    (part / FILE).write_text(tomli_w.dumps(told), encoding="utf-8")
+    TrainerFolder.load(part)
+    key = KeyPair.generate()
+    key.save(part / KEY)
+    (part / PUBLIC).write_text(key.public.text(told["name"]) + "\n", encoding="ascii")
+    make_authority(part / "certs", told["name"])
+    certify(part / "certs", [told["host"]])
+    address = {
+        "address": f"{told['host']}:{told['port']}",
+        "root-certificates": str(path / "certs" / CA_CERTIFICATE),
+    }
+    connections = {"superlink": {"default": CONNECTION, CONNECTION: address}}
+    (part / "flower" / "config.toml").write_text(tomli_w.dumps(connections), encoding="utf-8")

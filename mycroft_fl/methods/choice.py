@@ -125,3 +125,28 @@ def shares(
         granted[capped] = most[capped]
         full |= capped
     return granted
+
+
+class Chosen:
+    """Picks of one share of k after another."""
+
+    def __init__(self) -> None:
+        self._indices, self._weights = [np.empty(0, np.int64)], [np.empty(0)]
+        self._unexplained: list[float] = []
+
+    def add(
+        self, share: ClassShare, indices: np.ndarray, weights: np.ndarray, unexplained: float
+    ) -> None:
+        """A share's picks with their weights, and how much of its hard examples they leave."""
+        self._indices.append(indices)
+        self._weights.append(weights)
+        self._unexplained += [unexplained] * max(1, len(share.hard))
+
+    def nothing(self, share: ClassShare) -> None:
+        """A share without picks."""
+        self.add(share, np.empty(0, np.int64), np.empty(0), 1.0)
+
+    def selection(self) -> Selection:
+        """Everything, with the mean over hard examples of what is unexplained."""
+        left = float(np.mean(self._unexplained))
+        return Selection(np.concatenate(self._indices), np.concatenate(self._weights), left)

@@ -15,7 +15,15 @@ from mycroft_fl.examples import Examples
 from mycroft_fl.match.alignment import in_turn, most_aligned, nearest_to
 from mycroft_fl.match.covering_pursuit import covering_pursuit
 from mycroft_fl.match.targets import match_targets
-from mycroft_fl.methods.choice import ClassShare, Pool, Selection, by_class, continued, whole
+from mycroft_fl.methods.choice import (
+    Chosen,
+    ClassShare,
+    Pool,
+    Selection,
+    by_class,
+    continued,
+    whole,
+)
 from mycroft_fl.methods.features import covers, distance_to_nearest
 from mycroft_fl.query import Query
 from mycroft_fl.represent.atoms import Atoms
@@ -92,7 +100,7 @@ def omp_each(candidates: Examples, query: Query, k: int) -> Selection:
     the share of the target's length that the pick contributes; where all matches have ended, the
     next gradient neighbours.
     """
-    problem, chosen = _Problem(Pool.of(candidates, query), query), _Chosen()
+    problem, chosen = _Problem(Pool.of(candidates, query), query), Chosen()
     for share in by_class(problem.pool, query, k):
         if share.k == 0:
             chosen.nothing(share)
@@ -111,7 +119,7 @@ def omp_coverage(candidates: Examples, query: Query, k: int) -> Selection:
     `ATOMS_PER_HARD` on each hard example; the cover alone has the rest of k.
     """
     problem = _Problem(Pool.of(candidates, query), query)
-    chosen = _Chosen()
+    chosen = Chosen()
     cover_of = dict(enumerate(covers(problem.pool, query, k)))
     for number, share in enumerate(by_class(problem.pool, query, k)):
         if share.k == 0:
@@ -145,29 +153,6 @@ def gradient_neighbours(candidates: Examples, query: Query, k: int) -> Selection
     return Selection.unweighted(continued(candidates, query, k, order))
 
 
-class _Chosen:
-    """Picks of one share of k after another."""
-
-    def __init__(self) -> None:
-        self._indices, self._weights = [np.empty(0, np.int64)], [np.empty(0)]
-        self._unexplained: list[float] = []
-
-    def add(
-        self, share: ClassShare, indices: np.ndarray, weights: np.ndarray, unexplained: float
-    ) -> None:
-        self._indices.append(indices)
-        self._weights.append(weights)
-        self._unexplained += [unexplained] * max(1, len(share.hard))
-
-    def nothing(self, share: ClassShare) -> None:
-        self.add(share, np.empty(0, np.int64), np.empty(0), 1.0)
-
-    def selection(self) -> Selection:
-        """Everything, with the mean over hard examples of what is unexplained."""
-        left = float(np.mean(self._unexplained))
-        return Selection(np.concatenate(self._indices), np.concatenate(self._weights), left)
-
-
 def _omp(
     candidates: Examples,
     query: Query,
@@ -175,7 +160,7 @@ def _omp(
     divide: Divide,
     penalty: Callable[[_Problem, ClassShare], Tensor] | None = None,
 ) -> Selection:
-    problem, chosen = _Problem(Pool.of(candidates, query), query), _Chosen()
+    problem, chosen = _Problem(Pool.of(candidates, query), query), Chosen()
     for share in divide(problem.pool, query, k):
         if share.k == 0:
             chosen.nothing(share)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from mycroft_fl.report.drawing import (
@@ -23,6 +24,7 @@ from mycroft_fl.report.drawing import (
     shortened,
     style,
 )  # fmt: skip
+from mycroft_fl.report.statistics import Estimate
 from mycroft_fl.report.study_cells import (
     POLICY_EPSILON,
     a_seed_each,
@@ -85,43 +87,41 @@ def _along_epsilon(study: Study, rows: Sequence[Row], measured: Measured) -> lis
             for row in rows
             if place_of(study, row) == place and row.get(measured.name) is not None
         ]
-        noised = [row for row in mine if row.get("epsilon") is not None]
-        epsilons = sorted({epsilon_of(row) for row in noised})
-        if len(epsilons) < 2:
-            continue
-        figure, axes = canvas(3.6)
-        _curves(study, axes, mine, epsilons, measured)
-        if measured.name == "auc":
-            _draw_ceilings(study, axes, noised, epsilons)
-        if measured.level is not None:
-            axes.axhline(
-                measured.level,
-                color=GREY,
-                linewidth=1,
-                linestyle=(0, (1, 2)),
-                label=measured.level_label,
+        epsilons = sorted({epsilon_of(row) for row in mine if row.get("epsilon") is not None})
+        if len(epsilons) > 1:
+            figure = _figure(study, mine, epsilons, measured, place)
+            caption = (
+                f"{measured.title} against epsilon; mean and 95 % band over seeds. What is answered "
+                "without noise has no epsilon and is a line of its own."
             )
-        scale_along(axes, epsilons)
-        axes.set_xlabel("epsilon per unit, at the owner's delta")
-        axes.set_ylabel(measured.label)
-        axes.yaxis.set_major_locator(MaxNLocator(6))
-        axes.set_title(shortened(f"{measured.title}: {place}".strip(": "), 44))
-        legend_below(figure)
-        plots.append(
-            finished(
-                figure,
-                f"epsilon-{measured.name}-{len(plots) + 1}",
-                f"{measured.title} against epsilon; mean and 95 % band over seeds. What is answered without "
-                "noise has no epsilon and is a line of its own."
-                + (
-                    " No attack can do better than the ceiling of its mode."
-                    if measured.name == "auc"
-                    else ""
-                ),
-                f"{measured.label} by epsilon: " + _in_words(study, mine, epsilons, measured),
+            if measured.name == "auc":
+                caption += " No attack can do better than the ceiling of its mode."
+            alt = f"{measured.label} by epsilon: " + _in_words(study, mine, epsilons, measured)
+            plots.append(
+                finished(figure, f"epsilon-{measured.name}-{len(plots) + 1}", caption, alt)
             )
-        )
     return plots
+
+
+def _figure(
+    study: Study, rows: Sequence[Row], epsilons: list[float], measured: Measured, place: str
+) -> Figure:
+    """One quantity along epsilon, at one place of the study's other axes."""
+    figure, axes = canvas(3.6)
+    _curves(study, axes, rows, epsilons, measured)
+    if measured.name == "auc":
+        noised = [row for row in rows if row.get("epsilon") is not None]
+        _draw_ceilings(study, axes, noised, epsilons)
+    if measured.level is not None:
+        dotted, name = (0, (1, 2)), measured.level_label
+        axes.axhline(measured.level, color=GREY, linewidth=1, linestyle=dotted, label=name)
+    scale_along(axes, epsilons)
+    axes.set_xlabel("epsilon per unit, at the owner's delta")
+    axes.set_ylabel(measured.label)
+    axes.yaxis.set_major_locator(MaxNLocator(6))
+    axes.set_title(shortened(f"{measured.title}: {place}".strip(": "), 44))
+    legend_below(figure)
+    return figure
 
 
 def _curves(
@@ -133,15 +133,7 @@ def _curves(
             continue
         noised = [row for row in own if row.get("epsilon") is not None]
         if noised:
-            points = [
-                (
-                    epsilon,
-                    estimate(
-                        [r for r in noised if epsilon_of(r) == epsilon], measure(measured.name)
-                    ),
-                )
-                for epsilon in epsilons
-            ]
+            points = [(epsilon, _at(noised, epsilon, measured)) for epsilon in epsilons]
             draw_band(
                 axes, points, style(number), shortened(kind), measured.factor, measured.within
             )
@@ -158,6 +150,10 @@ def _curves(
             flat = [(epsilon, found) for epsilon in epsilons]
             look_of = {"color": INK, "linestyle": (0, (5, 1.5)), "linewidth": 1.2}
             draw_band(axes, flat, look_of, "own hard set", measured.factor)
+
+
+def _at(rows: Sequence[Row], epsilon: float, measured: Measured) -> Estimate | None:
+    return estimate([row for row in rows if epsilon_of(row) == epsilon], measure(measured.name))
 
 
 def _draw_ceilings(

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clients.choosing import Chooser
 from clients.policy import Policy
 from clients.vault import Vault, request_digest
 from mycroft_fl.errors import BadMessage, MycroftError, Refused, SettingError
@@ -176,14 +177,14 @@ def test_what_the_ledger_returns_leaves_and_nothing_else(
     examples = drawn(20)
     # Another process was faster with the same request: its answer is the one on record.
     faster = vault_of(examples, tmp_path)
-    choose = Vault._choose
+    choose = Chooser.choose
 
-    def overtaken(vault: Vault, asked: Request) -> np.ndarray:
-        monkeypatch.setattr(Vault, "_choose", lambda vault, asked: examples.ids[[19, 2]])
+    def overtaken(chooser: Chooser, asked: Request, *given: Any) -> np.ndarray:
+        monkeypatch.setattr(Chooser, "choose", lambda chooser, *given: examples.ids[[19, 2]])
         faster.answer(asked)
-        return choose(vault, asked)
+        return choose(chooser, asked, *given)
 
-    monkeypatch.setattr(Vault, "_choose", overtaken)
+    monkeypatch.setattr(Chooser, "choose", overtaken)
     answer = vault_of(examples, tmp_path).answer(request()).disclosed
     assert answer.ids.tolist() == examples.ids[[19, 2]].tolist()
 

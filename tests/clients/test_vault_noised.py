@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from clients import noised
+from clients.holdings import Marks
 from clients.policy import Policy
-from clients.vault import Books, Marks, Vault, request_digest
+from clients.vault import Books, Vault, request_digest
 from mycroft_fl.errors import BadMessage, InputError, Refused
 from mycroft_fl.examples import Examples
 from mycroft_fl.exchange import OwnerReport, Request

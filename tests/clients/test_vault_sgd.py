@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import torch
 
+from clients.holdings import Marks
 from clients.policy import Policy
-from clients.vault import Books, Marks, Vault
+from clients.vault import Books, Vault
 from mycroft_fl.errors import BadMessage, InputError, Refused
 from mycroft_fl.examples import Examples
 from mycroft_fl.exchange import OwnerReport, Request

@@ -69,7 +69,7 @@ def test_a_trainer_runs_from_it_and_starts_from_its_weights(folder):
     )
     expected = model.probabilities(task.test.x)
     np.testing.assert_array_equal(trainer.baseline.probabilities(task.test.x), expected)
-    scores = trainer.scores({"a": task.test[np.arange(40)]})
+    scores = trainer.valuation.scores({"a": task.test[np.arange(40)]})
     assert scores["a"].low <= scores["a"].gain <= scores["a"].high
     assert accuracy(trainer.control, task.test) > 0.9
 

@@ -15,7 +15,8 @@ from mycroft_fl.config import RunConfig
 from mycroft_fl.examples import Examples
 from mycroft_fl.scoring import Score
 from simulations import evaluation
-from simulations.evaluation import _owners, _warnings
+from simulations.caveats import caveats
+from simulations.evaluation import _owners
 from simulations.scenario import Owner
 from strategies.standing import Standing, ranked
 
@@ -106,7 +107,7 @@ def warnings(
     final: Any = None, control: Any = None, lucky: Any = None, **changed: Any
 ) -> list[str]:
     models = {"final": final or reached(0.6), "control": control or reached(0.2)}
-    return _warnings(*parts(**changed), models, lucky or reached(0.4))
+    return caveats(*parts(**changed), models, lucky or reached(0.4))
 
 
 def test_a_good_run_gives_no_warning():

@@ -266,9 +266,9 @@ def test_the_tables_hold_the_same_rows(study, out):
 
 def test_study_json_says_with_what_it_was_computed(study, out, monkeypatch):
     go(study, out)
-    from simulations import study_store
+    from simulations import study_description
 
-    monkeypatch.setattr(study_store, "code_version", lambda: "changed")
+    monkeypatch.setattr(study_description, "code_version", lambda: "changed")
     go(study, out)
     told = json.loads((out / "study.json").read_text())
     assert [each["code"] == "changed" for each in told["environments"]] == [False, True]

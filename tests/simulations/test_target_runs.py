@@ -141,12 +141,12 @@ def test_another_hard_example_changes_nothing_that_owners_see_but_the_target(
 ) -> None:
     trainer = trainer_of(tmp_path)
     subset = {"a": trainer.splits.selection}
-    before = trainer.scores(subset)
+    before = trainer.valuation.scores(subset)
     with_less = trainer_of(tmp_path, **{"hard-set.sent": 4})
     assert len(with_less.hard_set.sent) < len(trainer.hard_set.sent)
-    assert with_less.scores(subset) == before
+    assert with_less.valuation.scores(subset) == before
     shown = [trainer_of(tmp_path, request="hard-set", **{"hard-set.sent": n}) for n in (4, 16)]
-    assert shown[0].scores(subset) != shown[1].scores(subset)
+    assert shown[0].valuation.scores(subset) != shown[1].valuation.scores(subset)
 
 
 def test_a_target_stands_for_as_many_as_was_set_and_not_for_as_many_as_there_are(

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from flwr.app import ArrayRecord, ConfigRecord, Error, Message, MetricRecord, RecordDict
 from flwr.serverapp.strategy import Strategy
 from flwr.supercore.task_identity import TaskIdentity
@@ -33,6 +32,7 @@ from mycroft_fl.wire import (
 from strategies.mycroft import MycroftStrategy
 from strategies.standing import RoundRecord, Standing
 from strategies.trainer import Trainer, TrainerData
+from strategies.valuation import Valuation
 
 TASK = Task(tuple("0123456789"), (1, 8, 8), np.dtype(np.uint8), "mlp")
 QUICK = RunConfig(
@@ -41,14 +41,6 @@ QUICK = RunConfig(
 )  # fmt: skip
 Reply = RecordDict | Error | None
 Answer = Callable[[Request], Reply]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +119,9 @@ def scoring(monkeypatch) -> dict[str, Score]:
     fixed: dict[str, Score] = {}
     usual = Score(0.2, 0.1, 0.3)
     monkeypatch.setattr(
-        Trainer, "scores", lambda self, subsets: {name: fixed.get(name, usual) for name in subsets}
+        Valuation,
+        "scores",
+        lambda self, subsets: {name: fixed.get(name, usual) for name in subsets},
     )
     return fixed
 
@@ -464,7 +458,9 @@ def test_of_too_many_owners_the_best_by_a_cheap_score_are_scored(
     strategy_of, scoring, digits, monkeypatch
 ):
     cheap = {"a": 0.1, "b": 0.4, "c": 0.3, "d": 0.4}
-    monkeypatch.setattr(Trainer, "alignments", lambda self, subsets: {n: cheap[n] for n in subsets})
+    monkeypatch.setattr(
+        Valuation, "alignments", lambda self, subsets: {n: cheap[n] for n in subsets}
+    )
     network = Network(**{name: giving(digits[400:500]) for name in cheap})
     strategy = strategy_of({"scoring_at_most": 2, "num_rounds": 1}, owners=4)
     run(strategy, network)

@@ -1,0 +1,95 @@
+"""Choosing the examples to hand over by the method that was asked for."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Int64
+
+from clients.holdings import Holdings
+from clients.own_models import OwnModels
+from clients.picks import checked_picks
+from mycroft_fl.errors import BadMessage, Refused
+from mycroft_fl.exchange import Request
+from mycroft_fl.models.networks import Classifier, build, is_network
+from mycroft_fl.models.weights import load_flat_weights
+from mycroft_fl.privacy.relevance import Target
+from mycroft_fl.seeds import derived_seed
+from mycroft_fl.selection import Query, method_named
+
+Ids = Int64[np.ndarray, " n"]
+
+
+class Chooser:
+    """Chooses among one owner's holdings. `owner` is its name: each draws with seeds of its own."""
+
+    def __init__(self, owner: str, holdings: Holdings, device: str) -> None:
+        self._owner, self._holdings, self._device = owner, holdings, device
+        self._models = OwnModels(holdings.examples)
+
+    def check(self, request: Request) -> None:
+        """`BadMessage` where a request does not fit the data, `Refused` where its method has no use."""
+        x = self._holdings.examples.x
+        if (request.hard.x.dtype, request.hard.x.shape[1:]) != (x.dtype, x.shape[1:]):
+            raise BadMessage("the hard set is of another shape or type than this owner's examples")
+        if _needs_model(request) and not is_network(request.model):
+            raise BadMessage(f"unknown architecture '{request.model}'")
+        if request.weights is None and _looks_through(request) == "trainer-model":
+            raise BadMessage(f"method '{request.method}' needs the trainer's weights")
+        if request.target is not None and request.mode == "raw":
+            _check_target(request)
+
+    def choose(self, request: Request, disclosed: Ids, at_most: int) -> Ids:
+        """The ids of up to `at_most` examples not disclosed before, most useful first."""
+        held = self._holdings.shareable()
+        gone = np.isin(held.ids, disclosed)
+        fresh = held[~gone]
+        if len(fresh) == 0:
+            return fresh.ids
+        model, target = self._model(request), request.target
+        query = Query(
+            hard=request.hard,
+            model=model,
+            feature_space=request.feature_space,
+            seed=derived_seed(request.seed, "select", self._owner, request.server_round),
+            disclosed=held[gone] if gone.any() else None,
+            gradient_layers=request.gradient_layers,
+            feature_weight=request.feature_weight,
+            device=self._device,
+            target=Target.told(model, target).direction if model and target else None,
+            stands_for=target.stands_for if target else 0,
+        )
+        k = min(request.k, at_most, len(fresh))
+        picked = method_named(request.method).select(fresh, query, k)
+        chosen: Ids = fresh.ids[checked_picks(picked, k, len(fresh))]
+        return chosen
+
+    def _model(self, request: Request) -> Classifier | None:
+        """The model that the method looks through: the trainer's, or an early one of the owner's."""
+        if not _needs_model(request):
+            return None
+        seed = derived_seed(request.seed, "owner-model", self._owner)
+        if request.weights is None:
+            return self._models.fitted(
+                request.model, request.num_classes, request.owner_epochs, seed
+            )
+        shape = tuple(self._holdings.examples.x.shape[1:])
+        model = build(request.model, shape, request.num_classes, seed=seed)
+        load_flat_weights(model, request.weights)
+        return model
+
+
+def _check_target(request: Request) -> None:
+    if not method_named(request.method).takes_target:
+        raise Refused(f"method '{request.method}' needs hard examples, and a target came instead")
+    if request.gradient_layers != "last":
+        raise BadMessage("a target is of the last layer; gradient-layers must be 'last'")
+    if request.weights is None and _looks_through(request) != "nothing":
+        raise BadMessage("a target needs the trainer's weights, through which it was seen")
+
+
+def _looks_through(request: Request) -> str:
+    return method_named(request.method).looks_through
+
+
+def _needs_model(request: Request) -> bool:
+    return _looks_through(request) != "nothing" or request.feature_space == "model"
