@@ -122,8 +122,9 @@ def _stepped(trainer: Trainer, steps: NoisedSteps, vault: Vault) -> Model:
     """`STEPS` noised steps, as mode = gradient goes."""
     for step in range(STEPS):
         asked = request_of(
-            trainer, "gradient", server_round=step + 2, head=steps.head, weights=steps.weights
-        )
+            trainer, "gradient", server_round=step + 2, head=steps.head, weights=steps.weights,
+            whitening=steps.whitening.matrix,
+        )  # fmt: skip
         steps.step({"big": statistic_of(vault, asked)})
     return steps.best()
 

@@ -50,20 +50,36 @@ class Looks:
     def __init__(self) -> None:
         self._seen: dict[str, Seen] = {}
         self._relevances: dict[str, Float64[np.ndarray, " n"]] = {}
+        self._whitened: dict[str, Float64[np.ndarray, "n q"]] = {}
 
     def through(
         self, model: Classifier, request: Request, examples: Examples, target: Target
     ) -> tuple[Seen, Float64[np.ndarray, " n"]]:
         """The records whose labels the request knows, through the model it brought, and their relevance."""
-        assert request.weights is not None
-        content = hashlib.sha256(request.weights.tobytes()).hexdigest()
-        name = f"{content} {request.model} {request.num_classes}"
+        name = _looked_through(request)
         if name not in self._seen:
             self._seen = {name: Seen.through(model, examples)}
         seen, towards = self._seen[name], f"{name} {target.digest}"
         if towards not in self._relevances:
             self._relevances = {towards: seen.relevances(model.head, target)}
         return seen, self._relevances[towards]
+
+    def whitened(self, seen: Seen, request: Request) -> Float64[np.ndarray, "n q"]:
+        """What the records' inputs are by which gradients are clipped and summed."""
+        if request.whitening is None:
+            return seen.with_bias()
+        content = hashlib.sha256(request.whitening.tobytes()).hexdigest()
+        name = f"{_looked_through(request)} {request.whitening.shape} {content}"
+        if name not in self._whitened:
+            self._whitened = {name: seen.whitened(request.whitening)}
+        return self._whitened[name]
+
+
+def _looked_through(request: Request) -> str:
+    """Names the model that a request brought, by its content."""
+    assert request.weights is not None
+    content = hashlib.sha256(request.weights.tobytes()).hexdigest()
+    return f"{content} {request.model} {request.num_classes}"
 
 
 def release_of(
@@ -110,9 +126,11 @@ def contributions(
     if request.mode == "score":
         scored = _scored(request, examples, looks or Looks())
         return Contributions(SCORE_BOUND, np.arange(len(examples)), scored)
-    head, seen, values = _looked_at(request, examples, looks or Looks())
+    looks = looks or Looks()
+    head, seen, values = _looked_at(request, examples, looks)
     weighing = np.flatnonzero(~(values <= 0))  # nan too: what to make of it is settled later
-    rows = seen[weighing].gradients(head, values[weighing], clip)
+    inputs = looks.whitened(seen, request)[weighing]
+    rows = seen[weighing].gradients(head, values[weighing], clip, inputs)
     return Contributions(Fraction(clip) ** 2, weighing, rows)
 
 

@@ -184,6 +184,7 @@ def _taken_apart(checkpoint: Checkpoint) -> tuple[dict[str, Any], dict[str, np.n
     steps = checkpoint.steps
     if steps is not None:
         arrays["steps"], arrays["noised"] = np.stack(steps.tried), steps.noised
+        arrays["whitening"] = steps.whitening
     return {
         "round": checkpoint.round,
         "rounds": [each.as_json() for each in checkpoint.rounds],
@@ -199,7 +200,9 @@ def _put_together(
 ) -> Checkpoint:
     useful, steps = state["useful"], None
     if useful is not None:
-        steps = StepsTaken(useful, tuple(arrays["steps"]), arrays["noised"], state["variance"])
+        steps = StepsTaken(
+            useful, tuple(arrays["steps"]), arrays["noised"], state["variance"], arrays["whitening"]
+        )
     return Checkpoint(
         round=state["round"],
         rounds=tuple(RoundRecord(**each) for each in state["rounds"]),

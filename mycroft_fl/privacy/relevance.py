@@ -13,7 +13,7 @@ from fractions import Fraction
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Float, Float32, Float64, Int64
 from torch import Tensor, nn
 
 from mycroft_fl.errors import BadMessage
@@ -170,38 +170,68 @@ class Seen:
         )
 
     def gradients(
-        self, head: nn.Linear, weights: Float64[np.ndarray, " n"], clip: float
+        self,
+        head: nn.Linear,
+        weights: Float64[np.ndarray, " n"],
+        clip: float,
+        inputs: Float64[np.ndarray, "n q"] | None = None,
     ) -> GradientRows:
-        """Each record's last-layer gradient, clipped to length `clip`, times its weight in [0, 1]."""
-        return GradientRows(self, self.deltas(head), np.clip(weights, 0, 1), clip)
+        """Each record's last-layer gradient, clipped to length `clip`, times its weight in [0, 1].
+
+        By `inputs`; left out: those of the last layer with a one at the end.
+        """
+        inputs = self.with_bias() if inputs is None else inputs
+        return GradientRows(self.deltas(head), inputs, np.clip(weights, 0, 1), clip)
+
+    def with_bias(self) -> Float64[np.ndarray, "n p_and_bias"]:
+        """The inputs, each with a one at the end."""
+        return np.concatenate([self.inputs, np.ones((len(self.inputs), 1))], axis=1)
+
+    def whitened(
+        self, whitening: Float32[np.ndarray, "q p_and_bias"]
+    ) -> Float64[np.ndarray, "n q"]:
+        """The inputs, each with a one at the end, in other coordinates. One by one.
+
+        `BadMessage` where `whitening` does not fit, or asks for more numbers than inputs have.
+        """
+        inputs, (rows, columns) = self.with_bias(), whitening.shape
+        if columns != inputs.shape[1] or not 0 < rows <= columns:
+            raise BadMessage(
+                f"a whitening of {rows} x {columns} numbers; the last layer takes 1 to "
+                f"{inputs.shape[1]} rows of {inputs.shape[1]}"
+            )
+        # As in `deltas`: a product of matrices would round a record by its neighbours.
+        coordinates: np.ndarray = np.einsum(
+            "np,qp->nq", inputs, whitening.astype(np.float64), optimize=False
+        )
+        return coordinates
 
 
 @dataclass(frozen=True, eq=False)
 class GradientRows:
-    """Clipped, weighted gradients delta (x) [input; 1], flat, C (p + 1) numbers for each record.
+    """Clipped, weighted gradients delta (x) input, flat, C q numbers for each record.
 
     Thousands of rows of thousands of numbers are not held: a slice is made when it is asked for.
     """
 
-    seen: Seen
     deltas: Float64[np.ndarray, "n C"]
+    inputs: Float64[np.ndarray, "n q"]
     weights: Float64[np.ndarray, " n"]
     clip: float
 
     @property
     def shape(self) -> tuple[int, int]:
         """Records, and numbers in a row."""
-        return len(self.deltas), self.deltas.shape[1] * (self.seen.inputs.shape[1] + 1)
+        return len(self.deltas), self.deltas.shape[1] * self.inputs.shape[1]
 
     def __getitem__(self, some: slice) -> Float64[np.ndarray, "m d"]:
         """Rows as they are added; not finite where a record's gradient is not."""
-        deltas, inputs, clip = self.deltas[some], self.seen.inputs[some], self.clip
+        deltas, inputs = self.deltas[some], self.inputs[some]
         # The exact check is on whole numbers, in `quantised`.
-        lengths = np.sqrt((deltas**2).sum(axis=1) * ((inputs**2).sum(axis=1) + 1))
-        factor = np.minimum(1.0, clip / np.maximum(lengths, 1e-300)) * self.weights[some]
+        lengths = np.sqrt((deltas**2).sum(axis=1) * (inputs**2).sum(axis=1))
+        factor = np.minimum(1.0, self.clip / np.maximum(lengths, 1e-300)) * self.weights[some]
         shortened = deltas * factor[:, None]
-        with_bias = np.concatenate([inputs, np.ones((len(inputs), 1))], axis=1)
-        products = shortened[:, :, None] * with_bias[:, None, :]
+        products = shortened[:, :, None] * inputs[:, None, :]
         rows: np.ndarray = products.reshape(len(deltas), self.shape[1])
         return rows
 
