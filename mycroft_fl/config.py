@@ -36,14 +36,14 @@ class RunConfig:
     )
     gradient_share: float = setting(
         "gradient.share",
-        0.25,
+        0.94,
         "share of each step that owners' noised gradients get, where mode = gradient",
         above=0,
         most=1,
     )
     gradient_learning_rate: float = setting(
         "gradient.learning-rate",
-        0.15,
+        0.6,
         "length of each step along noised gradients, where mode = gradient",
         above=0,
     )

@@ -13,7 +13,7 @@ from fractions import Fraction
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Float64, Int64
+from jaxtyping import Bool, Float, Float32, Float64, Int64
 from torch import Tensor, nn
 
 from mycroft_fl.errors import BadMessage
@@ -37,6 +37,10 @@ failing group, and what is spread cancels. Of 0.5, 0.65, 0.75, 0.8, 1 the best o
 WHOLE = 2 / 3
 """Of the hard set's own median alignment: what counts as 1 in a ranking, and more as no more. With
 1 the noise covers more of it, with 1/2 wrong labels count for more."""
+
+FLOOR = 0.1
+"""What a record that is neither relevant nor failed on weighs in a noised gradient: the many of them
+keep what the model knows."""
 
 SCORE_BOUND = 1 + Fraction(COUNT_WEIGHT) ** 2
 """The squared length of what a record adds to a score, at most."""
@@ -149,6 +153,15 @@ class Seen:
         deltas[every, self.labels] = -wrong
         deltas[~finite] = np.nan
         return deltas
+
+    def failed(self, head: nn.Linear) -> Bool[np.ndarray, " n"]:
+        """Which records the model takes for another class than their label says."""
+        likely, every = self.deltas(head), np.arange(len(self.labels))
+        likely[every, self.labels] += 1
+        own = likely[every, self.labels].copy()
+        likely[every, self.labels] = 0
+        wrong: np.ndarray = likely.max(axis=1, initial=0) > own
+        return wrong
 
     def relevances(self, head: nn.Linear, target: Target) -> Float64[np.ndarray, " n"]:
         """Each record's alignment with the target, 1 for as much as the median hard example has.
@@ -267,6 +280,16 @@ def score_rows(
     # What is in no bin is not finite, and left out with its row.
     missing = np.where(np.isfinite(values), 0.0, np.nan)
     return np.column_stack([np.clip(ranked, -1, 1) + missing, COUNT_WEIGHT * bins])
+
+
+def step_weights(
+    values: Float64[np.ndarray, " n"], failed: Bool[np.ndarray, " n"]
+) -> Float64[np.ndarray, " n"]:
+    """What records weigh in a noised gradient: 1 if the model fails on them, or half a hard example's relevance.
+
+    And none less than `FLOOR`. What is not finite stays so, and is left out.
+    """
+    return np.where(failed & np.isfinite(values), 1.0, np.clip(2 * values, FLOOR, 1))
 
 
 def utility_levels(values: Float64[np.ndarray, " n"], units: int) -> Int64[np.ndarray, " n"]:
