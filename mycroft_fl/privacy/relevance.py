@@ -285,7 +285,7 @@ def score_rows(
 def step_weights(
     values: Float64[np.ndarray, " n"], failed: Bool[np.ndarray, " n"]
 ) -> Float64[np.ndarray, " n"]:
-    """What records weigh in a noised gradient: 1 if the model fails on them, or half a hard example's relevance.
+    """What records weigh in a noised gradient: 1 if failed on, or half as relevant as a hard example.
 
     And none less than `FLOOR`. What is not finite stays so, and is left out.
     """
