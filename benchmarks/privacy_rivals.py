@@ -25,7 +25,7 @@ from mycroft_fl.seeds import derived_seed
 from strategies.noised import NoisedSteps
 from strategies.trainer import Trainer
 
-WEIGHTS = (0.3, 1.0, 3.0, 7.0)
+WEIGHTS = (0.3, 1.0, 2.0, 4.0, 8.0)
 """How far a step goes along the owner's mean gradient, over what it goes as set: the best counts."""
 STEPS, CLIP = 40, 5.0
 

@@ -53,7 +53,7 @@ class StepsTaken:
     tried: tuple[Float32[np.ndarray, " h"], ...]
     noised: Float64[np.ndarray, " C_times_q"]
     variance: float
-    whitening: Float32[np.ndarray, "q p_and_bias"]
+    whitening: Whitening
 
 
 class NoisedSteps:
@@ -95,7 +95,7 @@ class NoisedSteps:
     def resumed(cls, trainer: Trainer, taken: StepsTaken) -> NoisedSteps:
         """Steps that go on where they stood."""
         steps = cls(trainer, taken.useful)
-        steps.whitening = Whitening(taken.whitening)
+        steps.whitening = taken.whitening
         # The same sums in the same order: the velocity comes out to the last bit.
         for head in taken.tried[:-1]:
             load_head(steps._model, head)
@@ -108,8 +108,8 @@ class NoisedSteps:
     @property
     def taken(self) -> StepsTaken:
         """What `resumed` makes the same steps of."""
-        matrix = self.whitening.matrix
-        return StepsTaken(self._useful, tuple(self._tried), self._noised, self._variance, matrix)
+        tried, there = tuple(self._tried), self.whitening
+        return StepsTaken(self._useful, tried, self._noised, self._variance, there)
 
     @property
     def head(self) -> Float32[np.ndarray, " h"]:
@@ -131,10 +131,9 @@ class NoisedSteps:
             total = np.sum([each.values for each in statistics.values()], axis=0)
             self._noised = self._noised + total / useful
             self._variance += sum(each.sigma**2 for each in statistics.values()) / useful**2
-        share = config.gradient_share if statistics or self._variance else 0.0
         self._speed_up(config.gradient_momentum)
         along = shrunk(self._noised, self._variance, self._own.classes)
-        mixed = (1 - share) * self.whitening.coordinates(self._velocity) + share * along
+        mixed = self.whitening.coordinates(self._velocity) + config.gradient_weight * along
         self._move(config.gradient_learning_rate * self.whitening.step(mixed))
 
     @property

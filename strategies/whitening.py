@@ -11,10 +11,11 @@ from numpy.linalg import eigh
 RIDGE = 0.1
 """What is added to each direction's mean square, as a share of the largest one."""
 
-LENGTH = 2.5
-"""The median length of the trainer's own inputs in these coordinates: half of the clip that owners
-have unless they set another. A record that the model takes for another class has a gradient of
-about that length."""
+LENGTH = 200.0
+"""The median length of the trainer's own inputs in these coordinates, forty times the clip that owners
+have unless they set another: only records that the model is all but sure of have a gradient that
+is not clipped. What the others tell is where they pull, not how hard (automatic clipping, Bu et
+al. 2023), so that none is lost in the noise of a clip made for the longest."""
 
 AT_MOST = 256
 """Directions that are kept, the longest first: each costs a number a class in every answer."""
@@ -22,6 +23,9 @@ AT_MOST = 256
 
 class Whitening:
     """A matrix S by which inputs, with a one at the end, become coordinates of nearly one size.
+
+    `largest` is the mean square of inputs along their longest direction. Of softmax regression half of
+    it bounds the curvature, and the ridge adds a tenth: no step below 3.6 / largest goes astray.
 
     Gradients of a last layer lie mostly along what all inputs have in common, which says little:
     clipped as they are, that is what is left of them, and the noise, alike in all directions, covers
@@ -31,11 +35,12 @@ class Whitening:
     costs no privacy.
     """
 
-    def __init__(self, matrix: Float32[np.ndarray, "q p_and_bias"]) -> None:
-        self.matrix = matrix
+    def __init__(self, matrix: Float32[np.ndarray, "q p_and_bias"], largest: float) -> None:
+        self.matrix, self.largest = matrix, largest
         exact = matrix.astype(np.float64)
         # The longest direction is stretched by nothing but the common scale.
-        self._there, self._back = exact.T, exact / np.square(exact).sum(axis=1).min()
+        scale_squared = np.square(exact).sum(axis=1).min()
+        self._there, self._back = exact.T, exact / (scale_squared * largest)
 
     @classmethod
     def of(cls, lots: Sequence[Float[np.ndarray, "m p"]]) -> Whitening:
@@ -43,12 +48,13 @@ class Whitening:
 
         The first lot sets the scale.
         """
-        squares, directions = eigh(second_moments(lots))
+        squares, directions = eigh(second_moments(lots) / len(lots))
         squares, directions = squares[-AT_MOST:], directions[:, -AT_MOST:]
         shares = np.maximum(squares, 0) / squares[-1]
         matrix = (directions * ((shares + RIDGE) / (1 + RIDGE)) ** -0.5).T
         lengths = np.linalg.norm(with_bias(lots[0]) @ matrix.T, axis=1)
-        return cls((matrix * LENGTH / np.median(lengths)).astype(np.float32))
+        scaled = (matrix * LENGTH / np.median(lengths)).astype(np.float32)
+        return cls(scaled, float(squares[-1]))
 
     def coordinates(self, gradient: Float64[np.ndarray, " h"]) -> Float64[np.ndarray, " C_times_q"]:
         """A gradient of the last layer, flat, by these coordinates."""
@@ -56,7 +62,7 @@ class Whitening:
         return there
 
     def step(self, coordinates: Float64[np.ndarray, " C_times_q"]) -> Float64[np.ndarray, " h"]:
-        """The step of the last layer that a gradient in these coordinates is."""
+        """The step of the last layer that a gradient in these coordinates is: one of Newton's kind."""
         back: np.ndarray = (coordinates.reshape(-1, len(self._back)) @ self._back).flatten()
         return back
 

@@ -79,8 +79,25 @@ def test_a_step_there_lowers_what_it_lowers_there_by_its_own_scale() -> None:
     layer = found.step(step).reshape(3, -1)
     logits = with_bias(inputs(20)) @ layer.T
     there = with_bias(inputs(20)) @ found.matrix.T.astype(np.float64)
-    scale = (found.matrix.astype(np.float64) ** 2).sum(axis=1).min()
+    scale = (found.matrix.astype(np.float64) ** 2).sum(axis=1).min() * found.largest
     assert np.allclose(logits, there @ step.reshape(3, -1).T / scale)
+
+
+def test_steps_along_their_own_gradient_come_to_rest_whatever_the_inputs_size() -> None:
+    """A step of 2 / largest along softmax regression's gradient, whose curvature is half of that."""
+    for size in (1e-2, 1.0, 1e2):
+        own, labels = inputs(60) * np.float32(size), torch.arange(60) % 3
+        found, x = Whitening.of([own]), torch.from_numpy(with_bias(own))
+        layer, losses = np.zeros(3 * x.shape[1]), []
+        for _ in range(30):
+            at = torch.from_numpy(layer.reshape(3, -1)).requires_grad_()
+            loss = torch.nn.functional.cross_entropy(x @ at.T, labels)
+            loss.backward()
+            assert at.grad is not None
+            losses.append(loss.item())
+            layer = layer - 2 * found.step(found.coordinates(at.grad.numpy().flatten()))
+        assert losses == sorted(losses, reverse=True)
+        assert losses[-1] < losses[0]
 
 
 @given(st.integers(1, 40), st.integers(1, 8), st.integers(0, 10**6))
@@ -91,5 +108,5 @@ def test_whatever_the_inputs_are_the_matrix_is_finite_and_made_again_from_itself
     own = (rng.normal(size=(n, width)) * rng.integers(0, 2, width)).astype(np.float32)
     found = Whitening.of([own])
     assert np.isfinite(found.matrix).all()
-    again, gradient = Whitening(found.matrix), rng.normal(size=2 * (width + 1))
+    again, gradient = Whitening(found.matrix, found.largest), rng.normal(size=2 * (width + 1))
     assert np.array_equal(again.coordinates(gradient), found.coordinates(gradient))
