@@ -13,7 +13,8 @@ by 50 raw OMP picks (fine-tuned), and by the mean relevance of 50 random records
 `drawing`: one owner of 8,000 examples, 15 % of the group; accuracy on the failures with fifty examples
 drawn at each strength, by OMP, at random, with the own hard set, and the control.
 `gradient`: the same owner; accuracy on the failures and on the whole test by noised gradients at each
-epsilon, by the same gradients without a target, by raw OMP picks, the own hard set and the control.
+epsilon, by the same steps without a target, without knowing of failures and with a perfect target, by
+raw OMP picks, the own hard set and the control.
 `dp-sgd`: the same by one run of DP-SGD at the owner.
 `published`: what twelve owners' published scores (`publish-epsilon`) keep of the trainer's own ranking.
 `target`: fifty picks by a noised target (`request = "target"`) beside fifty by the hard set.

@@ -30,6 +30,7 @@ from mycroft_fl.privacy.relevance import (
     Target,
     relevances,
     score_rows,
+    step_weights,
     utility_levels,
 )
 
@@ -50,20 +51,36 @@ class Looks:
     def __init__(self) -> None:
         self._seen: dict[str, Seen] = {}
         self._relevances: dict[str, Float64[np.ndarray, " n"]] = {}
+        self._whitened: dict[str, Float64[np.ndarray, "n q"]] = {}
 
     def through(
         self, model: Classifier, request: Request, examples: Examples, target: Target
     ) -> tuple[Seen, Float64[np.ndarray, " n"]]:
         """The records whose labels the request knows, through the model it brought, and their relevance."""
-        assert request.weights is not None
-        content = hashlib.sha256(request.weights.tobytes()).hexdigest()
-        name = f"{content} {request.model} {request.num_classes}"
+        name = _looked_through(request)
         if name not in self._seen:
             self._seen = {name: Seen.through(model, examples)}
         seen, towards = self._seen[name], f"{name} {target.digest}"
         if towards not in self._relevances:
             self._relevances = {towards: seen.relevances(model.head, target)}
         return seen, self._relevances[towards]
+
+    def whitened(self, seen: Seen, request: Request) -> Float64[np.ndarray, "n q"]:
+        """What the records' inputs are by which gradients are clipped and summed."""
+        if request.whitening is None:
+            return seen.with_bias()
+        content = hashlib.sha256(request.whitening.tobytes()).hexdigest()
+        name = f"{_looked_through(request)} {request.whitening.shape} {content}"
+        if name not in self._whitened:
+            self._whitened = {name: seen.whitened(request.whitening)}
+        return self._whitened[name]
+
+
+def _looked_through(request: Request) -> str:
+    """Names the model that a request brought, by its content."""
+    assert request.weights is not None
+    content = hashlib.sha256(request.weights.tobytes()).hexdigest()
+    return f"{content} {request.model} {request.num_classes}"
 
 
 def release_of(
@@ -107,13 +124,15 @@ def contributions(
     request: Request, examples: Examples, clip: float, looks: Looks | None = None
 ) -> Contributions:
     """What each record adds to a score or a gradient."""
+    looks = looks or Looks()
     if request.mode == "score":
-        scored = _scored(request, examples, looks or Looks())
+        scored = _scored(request, examples, looks)
         return Contributions(SCORE_BOUND, np.arange(len(examples)), scored)
-    head, seen, values = _looked_at(request, examples, looks or Looks())
-    weighing = np.flatnonzero(~(values <= 0))  # nan too: what to make of it is settled later
-    rows = seen[weighing].gradients(head, values[weighing], clip)
-    return Contributions(Fraction(clip) ** 2, weighing, rows)
+    model, seen, values = _looked_at(request, examples, looks)
+    weights = step_weights(values, seen.failed(model.head))
+    head, inputs = _head_asked_at(model, request), looks.whitened(seen, request)
+    rows = seen.gradients(head, weights, clip, inputs)
+    return Contributions(Fraction(clip) ** 2, np.arange(len(examples)), rows)
 
 
 def _trained_head(request: Request, examples: Examples, policy: Policy, looks: Looks) -> Release:
@@ -122,7 +141,8 @@ def _trained_head(request: Request, examples: Examples, policy: Policy, looks: L
 
     if not request.rate > 0:
         raise BadMessage("mode 'dp-sgd' needs a rate above 0")
-    head, seen, values = _looked_at(request, examples, looks)
+    model, seen, values = _looked_at(request, examples, looks)
+    head = _head_asked_at(model, request)
     records = Weighted(
         torch.from_numpy(seen.inputs).float(),
         torch.from_numpy(seen.labels),
@@ -137,23 +157,26 @@ def _trained_head(request: Request, examples: Examples, policy: Policy, looks: L
 
 
 def _scored(request: Request, examples: Examples, looks: Looks) -> Float64[np.ndarray, "n 4"]:
-    model = trainers_model(request, examples)
+    model, seen, values = _looked_at(request, examples, looks)
     target = Target.asked(model, request)
-    seen, values = looks.through(model, request, examples, target)
     ranking = target.for_ranking(model, request.hard)
     return score_rows(seen.relevances(model.head, ranking), values)
 
 
 def _looked_at(
     request: Request, examples: Examples, looks: Looks
-) -> tuple[nn.Linear, Seen, Float64[np.ndarray, " n"]]:
-    """The last layer asked at, the records before it, and each one's relevance by the weights sent."""
+) -> tuple[Classifier, Seen, Float64[np.ndarray, " n"]]:
+    """The model of the weights sent, the records before its last layer, and each one's relevance by it."""
     model = trainers_model(request, examples)
     target = Target.asked(model, request)
-    seen, values = looks.through(model, request, examples, target)
+    return model, *looks.through(model, request, examples, target)
+
+
+def _head_asked_at(model: Classifier, request: Request) -> nn.Linear:
+    """The last layer that was sent beside the weights, or else that of the weights."""
     if request.head is not None:
         load_head(model, request.head)
-    return model.head, seen, values
+    return model.head
 
 
 def levels_of(request: Request, pool: Examples) -> Int64[np.ndarray, " n"]:

@@ -148,14 +148,15 @@ def request_digest(request: Request) -> str:
     hasher = hashlib.sha256()
     target = request.target
     direction = None if target is None else target.direction
-    for array in (request.hard.x, request.hard.y, request.weights, request.head, direction):
+    sent = (request.weights, request.head, request.whitening, direction)
+    for array in (request.hard.x, request.hard.y, *sent):
         if array is None:
             hasher.update(b"none")
             continue
         # With its shape, or bytes could move from one array to the next.
         hasher.update(f"{array.dtype.str}{array.shape}".encode())
         hasher.update(np.ascontiguousarray(array).tobytes())
-    arrays = ("hard", "weights", "head", "target")
+    arrays = ("hard", "weights", "head", "whitening", "target")
     plain = {key: value for key, value in vars(request).items() if key not in arrays}
     hasher.update(repr(sorted(plain.items())).encode())
     if target is not None:

@@ -33,17 +33,18 @@ class AskingSettings(Settings):
         "trained with noise",
         choices=("raw", "raw-gumbel", "score", "score-then-raw", "gradient", "dp-sgd"),
     )
-    gradient_share: float = setting(
-        "gradient.share",
-        0.25,
-        "share of each step that owners' noised gradients get, where mode = gradient",
+    gradient_weight: float = setting(
+        "gradient.weight",
+        60.0,
+        "how much further a step goes along owners' noised gradients than along the trainer's own, where "
+        "mode = gradient",
         above=0,
-        most=1,
     )
     gradient_learning_rate: float = setting(
         "gradient.learning-rate",
-        0.15,
-        "length of each step along noised gradients, where mode = gradient",
+        2.0,
+        "length of each step along the trainer's own gradient, 1 for the inverse of the largest mean square "
+        "of its inputs, where mode = gradient",
         above=0,
     )
     gradient_momentum: float = setting(

@@ -74,6 +74,9 @@ class Request:
     feature_weight: float = 1.0
     head: Float32[np.ndarray, " h"] | None = None
     """The last layer at which `gradient` is taken; None: that of `weights`."""
+    whitening: Float32[np.ndarray, "q p_and_bias"] | None = None
+    """What the last layer's inputs, with a one at the end, are multiplied by in `gradient`, before
+    records' gradients are clipped; None: nothing. An answer then has C q numbers."""
     rate: float = 0.0
     """How far `dp-sgd` goes by a summed gradient of length 1."""
     target: NoisedTarget | None = None

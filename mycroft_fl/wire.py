@@ -61,6 +61,8 @@ def pack_request(request: Request) -> RecordDict:
         arrays["weights"] = Array(request.weights)
     if request.head is not None:
         arrays["head"] = Array(request.head)
+    if request.whitening is not None:
+        arrays["whitening"] = Array(request.whitening)
     fields = {key: getattr(request, key.replace("-", "_")) for key in _REQUEST_FIELDS}
     content = RecordDict({"request": ConfigRecord(fields)})
     target = request.target
@@ -75,7 +77,7 @@ def pack_request(request: Request) -> RecordDict:
 def unpack_request(content: RecordDict) -> Request:
     """The request in `content`. `BadMessage` on anything that is not one."""
     fields = _fields(content, "request", _REQUEST_FIELDS)
-    arrays = _arrays(content, {"x", "y"}, {"weights", "head", "target"})
+    arrays = _arrays(content, {"x", "y"}, {"weights", "head", "whitening", "target"})
     if not 1 <= fields["k"] <= MAX_EXAMPLES:
         raise BadMessage(f"k is {fields['k']}; it must be from 1 to {MAX_EXAMPLES}")
     if not 1 <= fields["owner-epochs"] <= 1000:
@@ -102,8 +104,13 @@ def unpack_request(content: RecordDict) -> Request:
     for vector in (weights, head):
         if vector is not None and not _is_finite_float32(vector, dimensions=1):
             raise BadMessage("weights must be one vector of finite float32")
+    whitening = arrays.get("whitening")
+    if whitening is not None and not _is_finite_float32(whitening, dimensions=2):
+        raise BadMessage("a whitening must be one matrix of finite float32")
     named = {key.replace("-", "_"): value for key, value in fields.items()}
-    return Request(hard=hard, weights=weights, head=head, target=target, **named)
+    return Request(
+        hard=hard, weights=weights, head=head, whitening=whitening, target=target, **named
+    )
 
 
 def _target(content: RecordDict, arrays: Mapping[str, np.ndarray]) -> NoisedTarget | None:

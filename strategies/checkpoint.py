@@ -38,6 +38,7 @@ from strategies.noised import NoisedSteps, StepsTaken
 from strategies.progress import Progress
 from strategies.standing import RoundRecord, Standing
 from strategies.trainer import Trainer
+from strategies.whitening import Whitening
 
 KEPT = 2
 ASKED = "asked-last"
@@ -171,6 +172,7 @@ def _taken_apart(checkpoint: Checkpoint) -> tuple[dict[str, Any], dict[str, np.n
     steps = checkpoint.steps
     if steps is not None:
         arrays["steps"], arrays["noised"] = np.stack(steps.tried), steps.noised
+        arrays["whitening"] = steps.whitening.matrix
     return {
         "round": checkpoint.round,
         "rounds": [each.as_json() for each in checkpoint.rounds],
@@ -178,6 +180,7 @@ def _taken_apart(checkpoint: Checkpoint) -> tuple[dict[str, Any], dict[str, np.n
         "answers": list(checkpoint.answers),
         "useful": None if steps is None else dict(steps.useful),
         "variance": 0.0 if steps is None else steps.variance,
+        "largest": 1.0 if steps is None else steps.whitening.largest,
     }, arrays
 
 
@@ -186,7 +189,9 @@ def _put_together(
 ) -> Checkpoint:
     useful, steps = state["useful"], None
     if useful is not None:
-        steps = StepsTaken(useful, tuple(arrays["steps"]), arrays["noised"], state["variance"])
+        there = Whitening(arrays["whitening"], state["largest"])
+        tried, variance = tuple(arrays["steps"]), state["variance"]
+        steps = StepsTaken(useful, tried, arrays["noised"], variance, there)
     return Checkpoint(
         round=state["round"],
         rounds=tuple(RoundRecord(**each) for each in state["rounds"]),

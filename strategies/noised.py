@@ -12,20 +12,19 @@ from jaxtyping import Float32, Float64
 from scipy import stats
 
 from mycroft_fl.errors import BadMessage
-from mycroft_fl.examples import Examples
 from mycroft_fl.exchange import COUNT_WEIGHT, Statistic
-from mycroft_fl.models.fitting import as_input
 from mycroft_fl.models.networks import Classifier
 from mycroft_fl.models.weights import flat_head, flat_weights, load_head
 from mycroft_fl.privacy.relevance import Target
-from mycroft_fl.represent.factors import GradientFactors
-from mycroft_fl.represent.gradients import last_layer_gradients
 from mycroft_fl.scoring import Score
-from strategies.denoising import Shrinkage
+from strategies.denoising import Shrinkage, shrunk
+from strategies.own_inputs import OwnInputs
 from strategies.trainer import Trainer
+from strategies.whitening import Whitening
 
 FARTHER = (0.25, 0.5, 1.0, 2.0, 4.0)
 """Of the way that owners' own training went; none of it is always tried too."""
+WALKING_RATE, WALKING_MOMENTUM = 0.15, 0.9
 WALKING, SETTLING = 20, 20
 """Steps that lead there, each along the trainer's own gradient too, and steps along that alone after them."""
 
@@ -46,22 +45,24 @@ def relevance_score(statistic: Statistic, confidence: float) -> Score:
 class StepsTaken:
     """All that steps are made of: how many useful records each owner counted, every last layer so far.
 
-    And the noised gradients so far, the latest counting most, with the variance of their noise.
+    The noised gradients so far, the latest counting most, with the variance of their noise; and the
+    whitening by which they are told: found anew elsewhere, a direction could have another sign.
     """
 
     useful: Mapping[str, float]
     tried: tuple[Float32[np.ndarray, " h"], ...]
-    noised: Float64[np.ndarray, " h"]
+    noised: Float64[np.ndarray, " C_times_q"]
     variance: float
+    whitening: Whitening
 
 
 class NoisedSteps:
     """Gradient steps of the last layer, along the trainer's own gradient and owners' noised ones.
 
     `owners` are those whose score's lower bound is above zero; their sums are divided by how many
-    useful records their noised scores counted. They begin at `start`: unless given, the trainer's
-    model after the fine-tune with its own hard set, which is free. All that is done here is done to
-    noised answers, and costs no privacy.
+    useful records their noised scores counted. Gradients are told by the coordinates of `whitening`.
+    Steps begin at `start`: unless given, the trainer's model after the fine-tune with its own hard
+    set, which is free. All that is done here is done to noised answers, and costs no privacy.
     """
 
     def __init__(
@@ -72,12 +73,11 @@ class NoisedSteps:
         self._useful = dict(useful)
         self._model: Classifier = copy.deepcopy(start or _beginning(trainer))
         self.weights = flat_weights(_with_first_head(self._model, trainer))
-        self._own = self._atoms(trainer.train)
-        self._hard = self._atoms(trainer.hard_set.sent)
-        self._shrunk = self._shrinkage()
+        self._own = OwnInputs(trainer, self._model)
+        self.whitening = Whitening.of(self._own.lots)
         self._tried: list[Float32[np.ndarray, " h"]] = [self.head]
         self._velocity = np.zeros(self.head.size)
-        self._noised, self._variance = np.zeros(self.head.size), 0.0
+        self._noised, self._variance = np.zeros(self.values), 0.0
 
     @classmethod
     def begun(
@@ -95,10 +95,11 @@ class NoisedSteps:
     def resumed(cls, trainer: Trainer, taken: StepsTaken) -> NoisedSteps:
         """Steps that go on where they stood."""
         steps = cls(trainer, taken.useful)
+        steps.whitening = taken.whitening
         # The same sums in the same order: the velocity comes out to the last bit.
         for head in taken.tried[:-1]:
             load_head(steps._model, head)
-            steps._speed_up()
+            steps._speed_up(trainer.config.gradient_momentum)
         load_head(steps._model, taken.tried[-1])
         steps._tried = list(taken.tried)
         steps._noised, steps._variance = taken.noised, taken.variance
@@ -107,12 +108,18 @@ class NoisedSteps:
     @property
     def taken(self) -> StepsTaken:
         """What `resumed` makes the same steps of."""
-        return StepsTaken(self._useful, tuple(self._tried), self._noised, self._variance)
+        tried, there = tuple(self._tried), self.whitening
+        return StepsTaken(self._useful, tried, self._noised, self._variance, there)
 
     @property
     def head(self) -> Float32[np.ndarray, " h"]:
         """The last layer as it is now."""
         return flat_head(self._model)
+
+    @property
+    def values(self) -> int:
+        """How many numbers a noised gradient has: a number a class for each direction."""
+        return self._model.head.out_features * len(self.whitening.matrix)
 
     def step(self, statistics: Mapping[str, Statistic]) -> None:
         """One step; owners that did not answer in this round are left out of it."""
@@ -124,10 +131,10 @@ class NoisedSteps:
             total = np.sum([each.values for each in statistics.values()], axis=0)
             self._noised = self._noised + total / useful
             self._variance += sum(each.sigma**2 for each in statistics.values()) / useful**2
-        share = config.gradient_share if statistics or self._variance else 0.0
-        self._speed_up()
-        along = self._shrunk(self._noised, self._variance)
-        self._move((1 - share) * self._velocity + share * along)
+        self._speed_up(config.gradient_momentum)
+        along = shrunk(self._noised, self._variance, self._own.classes)
+        mixed = self.whitening.coordinates(self._velocity) + config.gradient_weight * along
+        self._move(config.gradient_learning_rate * self.whitening.step(mixed))
 
     @property
     def rate(self) -> float:
@@ -145,20 +152,21 @@ class NoisedSteps:
         useful = sum(self._useful[owner] for owner in deltas)
         start = self.head.astype(np.float64)
         shares = {owner: self._useful[owner] / useful for owner in deltas}
+        denoised = Shrinkage(self._own.lots, self._own.classes)
         variance = sum((shares[owner] * each.sigma) ** 2 for owner, each in deltas.items())
         for farther in FARTHER if deltas else ():
             mean = np.sum([shares[owner] * each.values for owner, each in deltas.items()], axis=0)
-            along = farther * self._shrunk(mean, variance) / WALKING
+            along = farther * denoised(mean, variance) / WALKING
             self._begin_at(start)
             for step in range(WALKING + SETTLING):
-                self._speed_up()
-                self._move(self._velocity, along if step < WALKING else 0.0)
+                self._speed_up(WALKING_MOMENTUM)
+                self._move(WALKING_RATE * self._velocity - (along if step < WALKING else 0.0))
         return self.best()
 
     def best(self) -> Classifier:
         """The model after the step that serves the tuning split best (of equals the last)."""
         tuning = self._trainer.splits.tuning
-        inputs = self._atoms(tuning)[0]
+        inputs = self._own.of(tuning)[0]
         model = copy.deepcopy(self._model)
         reached = []
         for head in self._tried:
@@ -175,47 +183,14 @@ class NoisedSteps:
         self._velocity = np.zeros(head.size)
         self._tried.append(self.head)
 
-    def _speed_up(self) -> None:
+    def _speed_up(self, momentum: float) -> None:
         """The velocity takes in the trainer's own gradient at the last layer as it is."""
-        momentum = self._trainer.config.gradient_momentum
-        self._velocity = momentum * self._velocity + self._own_direction()
+        self._velocity = momentum * self._velocity + self._own.gradient()
 
-    def _move(
-        self, direction: Float64[np.ndarray, " h"], beside: Float64[np.ndarray, " h"] | float = 0.0
-    ) -> None:
-        stepped = self.head - self._trainer.config.gradient_learning_rate * direction + beside
-        load_head(self._model, stepped.astype(np.float32))
+    def _move(self, step: Float64[np.ndarray, " h"]) -> None:
+        """One step against `step`."""
+        load_head(self._model, (self.head - step).astype(np.float32))
         self._tried.append(self.head)
-
-    def _atoms(self, examples: Examples) -> tuple[torch.Tensor, torch.Tensor]:
-        y = torch.from_numpy(examples.y)
-        return last_layer_gradients(self._model, as_input(examples.x), y).inputs, y
-
-    def _shrinkage(self) -> Shrinkage:
-        trainer, classes = self._trainer, self._model.head.out_features
-        if not trainer.shows_hard_set:  # the last layer that is sent must know nothing of it
-            return Shrinkage([self._own[0].numpy()], np.ones(classes, bool))
-        held = [self._own, self._hard]
-        held += [self._atoms(each) for each in (trainer.splits.selection, trainer.splits.tuning)]
-        labels = np.concatenate([y.numpy() for _, y in held])
-        own = np.concatenate([inputs.numpy() for inputs, _ in held])
-        return Shrinkage([own, self._hard[0].numpy()], np.isin(np.arange(classes), labels))
-
-    def _own_direction(self) -> np.ndarray:
-        weight = self._trainer.config.hard_set_weight
-        own = self._mean(*self._own)
-        if not self._trainer.shows_hard_set:
-            return own
-        mixed: np.ndarray = (1 - weight) * own + weight * self._mean(*self._hard)
-        return mixed
-
-    def _mean(self, inputs: torch.Tensor, y: torch.Tensor) -> np.ndarray:
-        """The mean gradient by the last layer, from inputs that no step changes."""
-        with torch.no_grad():
-            delta = self._model.head(inputs).softmax(1)
-            delta[torch.arange(len(y)), y] -= 1
-        flat: np.ndarray = GradientFactors(delta, inputs).mean().flatten().double().numpy()
-        return flat
 
 
 def _beginning(trainer: Trainer) -> Classifier:

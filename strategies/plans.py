@@ -164,8 +164,13 @@ def _head_values(progress: Progress) -> int:
     return progress.steps.head.size if progress.steps else 0
 
 
+def _gradient_values(progress: Progress) -> int:
+    return progress.steps.values if progress.steps else 0
+
+
 def _at_head(progress: Progress) -> dict[str, Any]:
-    return {"head": progress.steps.head} if progress.steps else {}
+    steps = progress.steps
+    return {"head": steps.head, "whitening": steps.whitening.matrix} if steps else {}
 
 
 def _at_rate(progress: Progress) -> dict[str, Any]:
@@ -188,7 +193,7 @@ PLANS: dict[str, tuple[Plan, Plan]] = {
     ),
     "gradient": (
         Plan("score", everybody, beginning_steps, _score_values),
-        Plan("gradient", stepping, by_step, _head_values, _at_head, steps_last_layer=True),
+        Plan("gradient", stepping, by_step, _gradient_values, _at_head, steps_last_layer=True),
     ),
     "dp-sgd": (
         Plan("score", everybody, beginning_steps, _score_values),

@@ -9,8 +9,11 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from mycroft_fl.errors import Refused
+from mycroft_fl.examples import Examples
+from mycroft_fl.models.networks import build
 from mycroft_fl.privacy import ledger, mechanisms, relevance
 from mycroft_fl.privacy.accounting import Filter, Spend
 from mycroft_fl.privacy.audit import (
@@ -83,10 +86,24 @@ def audit_gradient() -> Iterator[Finding]:
     ):
         rows = np.vstack([first, others])
         yield from _gaussian("gradient", name, rows, Fraction(1), 1.0, tight=tight)
+    name = "a record of huge norm, by huge coordinates"
+    yield from _gaussian("gradient", name, _whitened_rows(1e6), Fraction(1), 1.0)
     long = np.full((1, 400), 0.05 + 0.4 / mechanisms.UNITS)
     whole = mechanisms.quantised(long, Fraction(1))
     longest = math.sqrt(int((whole.astype(object) ** 2).sum())) / mechanisms.UNITS
     yield Finding("gradient", "a record that rounding would lengthen", "length", longest, 1.0)
+
+
+def _whitened_rows(huge: float) -> np.ndarray:
+    """Gradients by coordinates that a trainer chose to make one record count for more."""
+    rng = np.random.default_rng(1)
+    x = np.vstack([np.full((1, 2), huge), rng.normal(size=(20, 2))]).astype(np.float32)
+    model = build("linear", (2,), 2, seed=0)
+    with torch.no_grad():
+        failed = 1 - model(torch.from_numpy(x)).argmax(1).numpy()
+    seen = relevance.Seen.through(model, Examples(x, failed))
+    there = seen.whitened(np.full((2, 3), huge, np.float32))
+    return seen.gradients(model.head, np.ones(len(x)), 1.0, there)[:]
 
 
 def audit_fresh_noise() -> Iterator[Finding]:

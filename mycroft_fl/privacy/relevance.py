@@ -13,7 +13,7 @@ from fractions import Fraction
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Bool, Float, Float32, Float64, Int64
 from torch import Tensor, nn
 
 from mycroft_fl.errors import BadMessage
@@ -37,6 +37,10 @@ failing group, and what is spread cancels. Of 0.5, 0.65, 0.75, 0.8, 1 the best o
 WHOLE = 2 / 3
 """Of the hard set's own median alignment: what counts as 1 in a ranking, and more as no more. With
 1 the noise covers more of it, with 1/2 wrong labels count for more."""
+
+FLOOR = 0.1
+"""What a record that is neither relevant nor failed on weighs in a noised gradient: the many of them
+keep what the model knows."""
 
 SCORE_BOUND = 1 + Fraction(COUNT_WEIGHT) ** 2
 """The squared length of what a record adds to a score, at most."""
@@ -150,6 +154,15 @@ class Seen:
         deltas[~finite] = np.nan
         return deltas
 
+    def failed(self, head: nn.Linear) -> Bool[np.ndarray, " n"]:
+        """Which records the model takes for another class than their label says."""
+        likely, every = self.deltas(head), np.arange(len(self.labels))
+        likely[every, self.labels] += 1
+        own = likely[every, self.labels].copy()
+        likely[every, self.labels] = 0
+        wrong: np.ndarray = likely.max(axis=1, initial=0) > own
+        return wrong
+
     def relevances(self, head: nn.Linear, target: Target) -> Float64[np.ndarray, " n"]:
         """Each record's alignment with the target, 1 for as much as the median hard example has.
 
@@ -170,38 +183,68 @@ class Seen:
         )
 
     def gradients(
-        self, head: nn.Linear, weights: Float64[np.ndarray, " n"], clip: float
+        self,
+        head: nn.Linear,
+        weights: Float64[np.ndarray, " n"],
+        clip: float,
+        inputs: Float64[np.ndarray, "n q"] | None = None,
     ) -> GradientRows:
-        """Each record's last-layer gradient, clipped to length `clip`, times its weight in [0, 1]."""
-        return GradientRows(self, self.deltas(head), np.clip(weights, 0, 1), clip)
+        """Each record's last-layer gradient, clipped to length `clip`, times its weight in [0, 1].
+
+        By `inputs`; left out: those of the last layer with a one at the end.
+        """
+        inputs = self.with_bias() if inputs is None else inputs
+        return GradientRows(self.deltas(head), inputs, np.clip(weights, 0, 1), clip)
+
+    def with_bias(self) -> Float64[np.ndarray, "n p_and_bias"]:
+        """The inputs, each with a one at the end."""
+        return np.concatenate([self.inputs, np.ones((len(self.inputs), 1))], axis=1)
+
+    def whitened(
+        self, whitening: Float32[np.ndarray, "q p_and_bias"]
+    ) -> Float64[np.ndarray, "n q"]:
+        """The inputs, each with a one at the end, in other coordinates. One by one.
+
+        `BadMessage` where `whitening` does not fit, or asks for more numbers than inputs have.
+        """
+        inputs, (rows, columns) = self.with_bias(), whitening.shape
+        if columns != inputs.shape[1] or not 0 < rows <= columns:
+            raise BadMessage(
+                f"a whitening of {rows} x {columns} numbers; the last layer takes 1 to "
+                f"{inputs.shape[1]} rows of {inputs.shape[1]}"
+            )
+        # As in `deltas`: a product of matrices would round a record by its neighbours.
+        coordinates: np.ndarray = np.einsum(
+            "np,qp->nq", inputs, whitening.astype(np.float64), optimize=False
+        )
+        return coordinates
 
 
 @dataclass(frozen=True, eq=False)
 class GradientRows:
-    """Clipped, weighted gradients delta (x) [input; 1], flat, C (p + 1) numbers for each record.
+    """Clipped, weighted gradients delta (x) input, flat, C q numbers for each record.
 
     Thousands of rows of thousands of numbers are not held: a slice is made when it is asked for.
     """
 
-    seen: Seen
     deltas: Float64[np.ndarray, "n C"]
+    inputs: Float64[np.ndarray, "n q"]
     weights: Float64[np.ndarray, " n"]
     clip: float
 
     @property
     def shape(self) -> tuple[int, int]:
         """Records, and numbers in a row."""
-        return len(self.deltas), self.deltas.shape[1] * (self.seen.inputs.shape[1] + 1)
+        return len(self.deltas), self.deltas.shape[1] * self.inputs.shape[1]
 
     def __getitem__(self, some: slice) -> Float64[np.ndarray, "m d"]:
         """Rows as they are added; not finite where a record's gradient is not."""
-        deltas, inputs, clip = self.deltas[some], self.seen.inputs[some], self.clip
+        deltas, inputs = self.deltas[some], self.inputs[some]
         # The exact check is on whole numbers, in `quantised`.
-        lengths = np.sqrt((deltas**2).sum(axis=1) * ((inputs**2).sum(axis=1) + 1))
-        factor = np.minimum(1.0, clip / np.maximum(lengths, 1e-300)) * self.weights[some]
+        lengths = np.sqrt((deltas**2).sum(axis=1) * (inputs**2).sum(axis=1))
+        factor = np.minimum(1.0, self.clip / np.maximum(lengths, 1e-300)) * self.weights[some]
         shortened = deltas * factor[:, None]
-        with_bias = np.concatenate([inputs, np.ones((len(inputs), 1))], axis=1)
-        products = shortened[:, :, None] * with_bias[:, None, :]
+        products = shortened[:, :, None] * inputs[:, None, :]
         rows: np.ndarray = products.reshape(len(deltas), self.shape[1])
         return rows
 
@@ -237,6 +280,16 @@ def score_rows(
     # What is in no bin is not finite, and left out with its row.
     missing = np.where(np.isfinite(values), 0.0, np.nan)
     return np.column_stack([np.clip(ranked, -1, 1) + missing, COUNT_WEIGHT * bins])
+
+
+def step_weights(
+    values: Float64[np.ndarray, " n"], failed: Bool[np.ndarray, " n"]
+) -> Float64[np.ndarray, " n"]:
+    """What records weigh in a noised gradient: 1 if failed on, or half as relevant as a hard example.
+
+    And none less than `FLOOR`. What is not finite stays so, and is left out.
+    """
+    return np.where(failed & np.isfinite(values), 1.0, np.clip(2 * values, FLOOR, 1))
 
 
 def utility_levels(values: Float64[np.ndarray, " n"], units: int) -> Int64[np.ndarray, " n"]:

@@ -433,6 +433,7 @@ def test_equal_requests_have_one_digest_and_every_field_counts() -> None:
         "seed": 1,
         "mode": "score",
         "head": np.zeros(3, np.float32),
+        "whitening": np.zeros((1, 3), np.float32),
         "gradient_layers": "all",
         "feature_weight": 2.0,
         "rate": 0.5,

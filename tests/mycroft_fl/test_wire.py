@@ -124,6 +124,17 @@ def test_a_request_arrives_as_it_was_sent(hard, weights, k, seed, method, space)
     assert plain == {key: vars(arrived)[key] for key in plain}
 
 
+def test_the_arrays_of_a_noised_gradient_arrive_as_they_were_sent() -> None:
+    rng = np.random.default_rng(0)
+    sent = {
+        "head": rng.normal(size=6).astype(np.float32),
+        "whitening": rng.normal(size=(2, 3)).astype(np.float32),
+    }
+    arrived = unpack_request(over_the_wire(pack_request(make_request(mode="gradient", **sent))))
+    for name, array in sent.items():
+        assert np.array_equal(getattr(arrived, name), array)
+
+
 @given(example_sets())
 def test_a_report_arrives_as_it_was_sent(disclosed: Examples) -> None:
     expected = Expected(disclosed.x.shape[1:], disclosed.x.dtype, CLASSES, at_most=len(disclosed))
@@ -444,11 +455,15 @@ def test_missing_and_additional_arrays_are_refused() -> None:
 FIELDS = dict(pack_request(make_request())["request"])
 
 
-def request_with(weights: np.ndarray | None = None, **changed: Any) -> RecordDict:
+def request_with(
+    weights: np.ndarray | None = None, whitening: np.ndarray | None = None, **changed: Any
+) -> RecordDict:
     fields = FIELDS | {key.replace("_", "-"): value for key, value in changed.items()}
     arrays = {"x": Array(some_examples().x), "y": Array(some_examples().y)}
     if weights is not None:
         arrays["weights"] = Array(weights)
+    if whitening is not None:
+        arrays["whitening"] = Array(whitening)
     return RecordDict({"arrays": ArrayRecord(arrays), "request": ConfigRecord(fields)})
 
 
@@ -510,6 +525,12 @@ def test_a_text_that_is_far_too_long_is_refused() -> None:
         ({"weights": np.zeros((3, 1), np.float32)}, "weights must be one vector of finite float32"),
         ({"weights": np.float32([np.nan])}, "weights must be one vector of finite float32"),
         ({"weights": np.float32([np.inf])}, "weights must be one vector of finite float32"),
+        ({"whitening": np.zeros((2, 2))}, "a whitening must be one matrix of finite float32"),
+        (
+            {"whitening": np.zeros(4, np.float32)},
+            "a whitening must be one matrix of finite float32",
+        ),
+        ({"whitening": np.float32([[np.nan]])}, "a whitening must be one matrix of finite float32"),
     ],
 )
 def test_a_request_out_of_bounds_is_refused(changed: dict[str, Any], message: str) -> None:

@@ -448,7 +448,7 @@ def test_a_request_holds_the_hard_set_that_is_sent_and_the_runs_settings(strateg
         "server_round": 1, "method": "features", "k": 5, "num_classes": 10, "model": "mlp",
         "feature_space": "pixels", "owner_epochs": 3, "seed": 7, "mode": "raw",
         "gradient_layers": "all", "feature_weight": 3.0, "head": None, "rate": 0.0,
-        "target": None,
+        "whitening": None, "target": None,
     }  # fmt: skip
     kept = [strategy.trainer.splits.scoring, strategy.trainer.splits.tuning]
     assert not any(np.isin(part.ids, request.hard.ids).any() for part in kept)
