@@ -21,6 +21,7 @@ from mycroft_fl.report.statistics import over_seeds
 
 TASKS = {"fashion": "Fashion-MNIST", "rotated": "rotated", "intrusion": "NSL-KDD"}
 RIVAL, FAILURES, WHOLE = "raw, 50 OMP picks", ": failures", ": whole test"
+RIVALS = ("without a target", "knowing of no failure", "with a perfect target")
 CURVES = {"gradient": "C0", "dp-sgd": "C2", "without a target": "C1"}
 LEVELS = {
     "own hard set": ":",
@@ -62,14 +63,18 @@ def table(found: list[Cell], task: str) -> list[str]:
     return lines
 
 
-def gaps(found: list[Cell]) -> str:
-    """How far steps with a target are above the same without one, in points, paired."""
-    told = []
-    for epsilon in EPSILONS:
-        ways = (f"gradient, epsilon {epsilon:g}", f"without a target, epsilon {epsilon:g}")
-        values = ([each[way + FAILURES] for each in found] for way in ways)
-        told.append(f"{points(paired(*values))} at {epsilon:g}")
-    return f"with a target over without one: {', '.join(told)}"
+def gaps(found: list[Cell]) -> list[str]:
+    """How far noised steps are above the same steps told less, or told all, in points, paired."""
+    lines = []
+    for rival in RIVALS:
+        told = []
+        for epsilon in EPSILONS:
+            ways = (f"gradient, epsilon {epsilon:g}", f"{rival}, epsilon {epsilon:g}")
+            if all(way + FAILURES in each for way in ways for each in found):
+                values = ([each[way + FAILURES] for each in found] for way in ways)
+                told.append(f"{points(paired(*values))} at {epsilon:g}")
+        lines.append(f"gradient over the same steps {rival}: {', '.join(told)}")
+    return lines
 
 
 def draw(by_task: dict[str, list[Cell]], path: Path) -> None:
@@ -129,7 +134,7 @@ def main() -> None:
     mpl.use("Agg")
     by_task = {task: found for task in TASKS if (found := cells(given.out, task))}
     for task, found in by_task.items():
-        print(*table(found, task), gaps(found), "", sep="\n")
+        print(*table(found, task), *gaps(found), "", sep="\n")
     if given.draw and by_task:
         draw(by_task, given.draw)
 
