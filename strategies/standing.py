@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
@@ -38,7 +39,8 @@ class Standing:
     `lost` counts what it may have disclosed without the trainer seeing it: answers that came too
     late or in no usable form. `screening` is the cheap score, which orders those that were not
     scored by fine-tuning;
-    `exhausted` once it had nothing more to give. `cards` are what it stated about its answers.
+    `exhausted` once it had nothing more to give. `cards` are what it stated about its answers,
+    `by_class` its scores class by class, where score.by = class.
     """
 
     owner: str
@@ -49,6 +51,7 @@ class Standing:
     lost: int = 0
     exhausted: bool = False
     cards: tuple[Card, ...] = ()
+    by_class: Mapping[str, Score] = field(default_factory=dict)
 
     @property
     def status(self) -> Status:
