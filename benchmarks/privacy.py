@@ -12,8 +12,8 @@
 the ranking against the true shares, by the score at each epsilon (per record, add/remove, delta 1e-5),
 by 50 raw OMP picks (fine-tuned), and by the mean relevance of 50 random records.
 `by-class`: the same ranking by scores by class (`score.by = "class"`) beside those by the hard set;
-and of the scores of classes the mean tau-b, over the failing group's classes, against how many records
-of the class and the group each owner holds.
+and of single classes' sums the mean tau-b, over the classes that most owners hold failing records of,
+against how many of them each owner holds.
 `drawing`: one owner of 8,000 examples, 15 % of the group; accuracy on the failures with fifty examples
 drawn at each strength, by OMP, at random, with the own hard set, and the control.
 `gradient`: the same owner; accuracy on the failures and on the whole test by noised gradients at each
