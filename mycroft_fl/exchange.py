@@ -31,7 +31,7 @@ SCORED_BY = ("hard-set", "class")
 COUNT_WEIGHT = 0.5
 """What a record counts for in those three numbers.
 
-All of an answer's get the same noise, which grows with the length of a record's row: counted half, records
+All numbers get the same noise, which grows with the length of a record's row: counted half, records
 cost the sum that owners are ranked by a fifth less of it.
 """
 
