@@ -1,6 +1,7 @@
 """Noised answers against raw picks: ranking owners, drawing examples, training on noised gradients.
 
     python benchmarks/privacy.py ranking  --task fashion|rotated|noisy|intrusion [--seeds 10]
+    python benchmarks/privacy.py by-class --task fashion|rotated|noisy|intrusion
     python benchmarks/privacy.py drawing  --task fashion|rotated|intrusion
     python benchmarks/privacy.py gradient --task fashion|rotated|intrusion
     python benchmarks/privacy.py dp-sgd   --task fashion|rotated|intrusion
@@ -10,6 +11,9 @@
 `ranking`: twelve owners of distinct shares of the group that the trainer fails on; Kendall's tau-b of
 the ranking against the true shares, by the score at each epsilon (per record, add/remove, delta 1e-5),
 by 50 raw OMP picks (fine-tuned), and by the mean relevance of 50 random records.
+`by-class`: the same ranking by scores by class (`score.by = "class"`) beside those by the hard set;
+and of single classes' sums the mean tau-b, over the classes that most owners hold failing records of,
+against how many of them each owner holds.
 `drawing`: one owner of 8,000 examples, 15 % of the group; accuracy on the failures with fifty examples
 drawn at each strength, by OMP, at random, with the own hard set, and the control.
 `gradient`: the same owner; accuracy on the failures and on the whole test by noised gradients at each
@@ -32,7 +36,7 @@ import torch
 from privacy_drawing import drawing, shares_of_gain
 from privacy_gradient import dp_sgd, gradient
 from privacy_published import published
-from privacy_ranking import ranking
+from privacy_ranking import by_class, ranking
 from privacy_target import target
 from privacy_worlds import SETTINGS
 from tables import keep, paired, points, row, rule, stored
@@ -41,6 +45,7 @@ from mycroft_fl.report.statistics import over_seeds
 
 TABLES: dict[str, Callable[[str, int], dict[str, float]]] = {
     "ranking": ranking,
+    "by-class": by_class,
     "drawing": drawing,
     "gradient": gradient,
     "dp-sgd": dp_sgd,

@@ -1,14 +1,17 @@
-"""Ranking twelve owners by a noised score, and by rivals that move fifty records of each."""
+"""Ranking twelve owners by a noised score, by class too, and by rivals that move fifty records of each."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import numpy as np
 from privacy_worlds import (
     NO_NOISE,
     SETTINGS,
+    Counts,
+    alike,
     noised_policy,
     request_of,
     statistic_of,
@@ -20,8 +23,11 @@ from scipy.stats import kendalltau
 
 from clients.policy import Policy
 from mycroft_fl.examples import Examples
+from mycroft_fl.exchange import SCORED_BY, Statistic, hard_classes
 from mycroft_fl.privacy.relevance import Target, relevances
 from mycroft_fl.seeds import derived_seed
+from simulations.world import World
+from strategies.class_scores import score_by_class
 from strategies.noised import relevance_score
 from strategies.trainer import Trainer
 
@@ -50,6 +56,59 @@ def ranking(task: str, seed: int) -> dict[str, float]:
             scores[name] = relevance_score(told, 0.95).gain
         taus[f"score, epsilon {epsilon:g}"] = tau(scores)
     return taus | rivals(trainer, held, tau)
+
+
+def by_class(task: str, seed: int) -> dict[str, float]:
+    """Kendall's tau-b of scores by the hard set and by class, and of the scores of single classes."""
+    owners = twelve_owners(SETTINGS[task])
+    world, trainer = world_of(task, owners, seed)
+    shares = [failing / (rest + failing) for rest, failing in owners.values()]
+    by_hard_set, by_classes = noised_scores(world, trainer, owners, seed)
+    labels = {name: world.owner(name).y[world.owner_groups(name) == "failing"] for name in owners}
+    hard, taus = hard_classes(trainer.hard_set.sent), {}
+    for epsilon in EPSILONS:
+        taus[f"score, epsilon {epsilon:g}"] = _tau(
+            shares, [relevance_score(each, 0.95).gain for each in by_hard_set[epsilon]]
+        )
+        told = by_classes[epsilon]
+        taus[f"by class, epsilon {epsilon:g}"] = _tau(
+            shares, [score_by_class(each, trainer.hard_set, 0.95).gain for each in told]
+        )
+        sums = np.array([each.relevance() / each.counted().sum() for each in told])
+        held = np.array([[(labels[name] == label).sum() for label in hard] for name in owners])
+        # The group's own classes: random labels bring a few owners some of every other.
+        some = np.flatnonzero((held > 0).mean(axis=0) > 0.5)
+        single = [_tau(list(held[:, place]), list(sums[:, place])) for place in some]
+        taus[f"single classes, epsilon {epsilon:g}"] = float(np.mean(single))
+    return taus
+
+
+def noised_scores(
+    world: World, trainer: Trainer, owners: Counts, seed: int
+) -> tuple[dict[float, list[Statistic]], dict[float, list[Statistic]]]:
+    """Epsilon -> the answer of each owner, by the hard set and by class; each pays for one answer."""
+    by_hard_set: dict[float, list[Statistic]] = {epsilon: [] for epsilon in EPSILONS}
+    by_classes: dict[float, list[Statistic]] = {epsilon: [] for epsilon in EPSILONS}
+    for name in owners:
+        with ExitStack() as folders:
+            vaults = [
+                vault_of(
+                    name, world.owner(name), noised_policy(epsilon, 1), seed,
+                    folders.enter_context(tempfile.TemporaryDirectory()), epsilon,
+                )
+                for epsilon in EPSILONS
+                for _ in SCORED_BY
+            ]  # fmt: skip
+            alike(vaults)
+            for place, vault in enumerate(vaults):
+                epsilon, by = EPSILONS[place // 2], SCORED_BY[place % 2]
+                told = statistic_of(vault, request_of(trainer, "score", score_by=by))
+                (by_hard_set if by == "hard-set" else by_classes)[epsilon].append(told)
+    return by_hard_set, by_classes
+
+
+def _tau(one: list[float], other: list[float]) -> float:
+    return float(kendalltau(one, other).statistic)
 
 
 def rivals(

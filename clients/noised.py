@@ -22,6 +22,7 @@ from mycroft_fl.exchange import Request, Statistic
 from mycroft_fl.models.networks import Classifier, build
 from mycroft_fl.models.weights import load_flat_weights, load_head
 from mycroft_fl.privacy.accounting import Spend
+from mycroft_fl.privacy.by_class import ClassTargets
 from mycroft_fl.privacy.mechanisms import UNITS, Rows, noised_sum, price
 from mycroft_fl.privacy.noise import Noise
 from mycroft_fl.privacy.relevance import (
@@ -156,8 +157,10 @@ def _trained_head(request: Request, examples: Examples, policy: Policy, looks: L
     return Release(Spend(sgd=run.sgd), draw)
 
 
-def _scored(request: Request, examples: Examples, looks: Looks) -> Float64[np.ndarray, "n 4"]:
+def _scored(request: Request, examples: Examples, looks: Looks) -> Float64[np.ndarray, "n d"]:
     model, seen, values = _looked_at(request, examples, looks)
+    if request.score_by == "class":
+        return score_rows(ClassTargets.asked(model, request).relevances(model.head, seen), values)
     target = Target.asked(model, request)
     ranking = target.for_ranking(model, request.hard)
     return score_rows(seen.relevances(model.head, ranking), values)

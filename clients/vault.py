@@ -158,6 +158,9 @@ def request_digest(request: Request) -> str:
         hasher.update(np.ascontiguousarray(array).tobytes())
     arrays = ("hard", "weights", "head", "whitening", "target")
     plain = {key: value for key, value in vars(request).items() if key not in arrays}
+    if request.score_by == "hard-set":
+        # As before there was a choice: what was paid for then is not to be paid again.
+        del plain["score_by"]
     hasher.update(repr(sorted(plain.items())).encode())
     if target is not None:
         hasher.update(repr((target.scale, target.clip, target.stands_for)).encode())

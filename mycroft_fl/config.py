@@ -33,6 +33,13 @@ class AskingSettings(Settings):
         "trained with noise",
         choices=("raw", "raw-gumbel", "score", "score-then-raw", "gradient", "dp-sgd"),
     )
+    score_by: str = setting(
+        "score.by",
+        "hard-set",
+        "what a noised score says of an owner: how like the whole hard set its records are, or, in a "
+        "number for each class, how like the hard examples of their own class",
+        choices=("hard-set", "class"),
+    )
     gradient_weight: float = setting(
         "gradient.weight",
         60.0,
@@ -229,6 +236,11 @@ class RunConfig(TrainingSettings, AskingSettings):
                 "less than 5 % of validation for tuning; lower one of them"
             )
 
+        if self.score_by == "class" and self.request == "target":
+            raise SettingError(
+                'score.by = "class" needs hard examples, and request = "target" sends none; set '
+                'score.by = "hard-set", or request = "hard-set"'
+            )
         if self.train_on_hard_set and self.subset_weight + self.hard_set_weight > 0.95:
             raise SettingError(
                 f"subset-weight {self.subset_weight} and hard-set.weight {self.hard_set_weight} leave less "

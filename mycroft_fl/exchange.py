@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float32, Float64
+from jaxtyping import Float32, Float64, Int64
 
 from mycroft_fl.examples import Examples
 from mycroft_fl.privacy.card import Card
@@ -21,13 +21,17 @@ NOISED = frozenset({"score", "gradient", "dp-sgd"})
 HANDING_OVER = frozenset({"raw", "raw-gumbel"})
 """The modes in which examples leave."""
 
-SCORE_VALUES = 4
-"""A score's numbers: the sum of relevances, and how many records are against, of little use, useful."""
+COUNTS = 3
+"""A score's last numbers: how many records are against, of little use, useful. Before them sums of
+relevances: one, or by class one for each class that hard examples have."""
+
+SCORED_BY = ("hard-set", "class")
+"""What a score's relevances are to: the whole hard set, or the hard examples of a record's own class."""
 
 COUNT_WEIGHT = 0.5
 """What a record counts for in those three numbers.
 
-All four get the same noise, which grows with the length of a record's row: counted half, records
+All numbers get the same noise, which grows with the length of a record's row: counted half, records
 cost the sum that owners are ranked by a fifth less of it.
 """
 
@@ -80,6 +84,14 @@ class Request:
     rate: float = 0.0
     """How far `dp-sgd` goes by a summed gradient of length 1."""
     target: NoisedTarget | None = None
+    score_by: str = "hard-set"
+    """To what a `score` adds up relevances, see `SCORED_BY`."""
+
+
+def hard_classes(hard: Examples) -> Int64[np.ndarray, " K"]:
+    """The classes that hard examples have, ascending: in this order stand the sums of a score by class."""
+    classes: np.ndarray = np.unique(hard.y)
+    return classes
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,8 +106,12 @@ class Statistic:
 
         With noise of standard deviation sigma / `COUNT_WEIGHT`.
         """
-        counts: np.ndarray = self.values[1:] / COUNT_WEIGHT
+        counts: np.ndarray = self.values[-COUNTS:] / COUNT_WEIGHT
         return counts
+
+    def relevance(self) -> Float64[np.ndarray, " s"]:
+        """Of a score: the sum of relevances, or by class one for each of the `hard_classes`."""
+        return self.values[:-COUNTS]
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Int64
+from jaxtyping import Bool, Float, Float64, Int, Int64
 
 from mycroft_fl.errors import DataError
 from mycroft_fl.examples import Examples
+from mycroft_fl.exchange import hard_classes
 
 
 @dataclass(frozen=True)
@@ -26,10 +27,26 @@ class Splits:
 
 @dataclass(frozen=True)
 class HardSet:
-    """Hard examples: `sent` to the owners, and `found`, how many the selection split had."""
+    """Hard examples: `sent` to the owners, and the labels of all that the selection split had."""
 
     sent: Examples
-    found: int
+    labels: Int64[np.ndarray, " f"]
+    """Of all that were found, sent or not."""
+
+    @property
+    def found(self) -> int:
+        """How many the selection split had."""
+        return len(self.labels)
+
+    @property
+    def shares(self) -> Float64[np.ndarray, " K"]:
+        """Each class's share of those found, over the classes sent, ascending; they add up to 1.
+
+        What is sent is balanced over classes and says nothing of it.
+        """
+        counts = [np.count_nonzero(self.labels == label) for label in hard_classes(self.sent)]
+        shares: np.ndarray = np.array(counts) / sum(counts)
+        return shares
 
 
 def split_validation(
@@ -79,7 +96,8 @@ def find_hard_set(
             f"the model gets none of {int(eligible.sum())} eligible validation examples wrong, so there "
             'is no hard set; give harder validation examples or set hard-set.rule = "highest-loss"'
         )
-    return HardSet(selection[_balanced(hardest_first, selection.y, sent)], found=len(hardest_first))
+    chosen = _balanced(hardest_first, selection.y, sent)
+    return HardSet(selection[chosen], labels=selection.y[hardest_first])
 
 
 def _balanced(

@@ -20,7 +20,15 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 from mycroft_fl.config import MAX_EXAMPLES, MAX_FEATURE_WEIGHT, MAX_HARD
 from mycroft_fl.errors import BadMessage, SettingError
 from mycroft_fl.examples import Examples
-from mycroft_fl.exchange import MODES, Expected, NoisedTarget, OwnerReport, Request, Statistic
+from mycroft_fl.exchange import (
+    MODES,
+    SCORED_BY,
+    Expected,
+    NoisedTarget,
+    OwnerReport,
+    Request,
+    Statistic,
+)
 from mycroft_fl.privacy.card import FLOAT_NOISE, Card
 from mycroft_fl.represent.names import check_space
 
@@ -44,6 +52,7 @@ _REQUEST_FIELDS: dict[str, type] = {
     "gradient-layers": str,
     "feature-weight": float,
     "rate": float,
+    "score-by": str,
 }
 
 _TARGET_FIELDS: dict[str, type] = {"scale": float, "clip": float, "stands-for": int}
@@ -94,12 +103,18 @@ def unpack_request(content: RecordDict) -> Request:
         raise BadMessage(f"feature-weight must be from 0 to {MAX_FEATURE_WEIGHT:g}")
     if not 0 <= fields["rate"] <= MAX_RATE:  # nor is NaN
         raise BadMessage(f"rate must be from 0 to {MAX_RATE:g}")
+    if fields["score-by"] not in SCORED_BY:
+        raise BadMessage("score-by must be 'hard-set' or 'class'")
+    if fields["score-by"] == "class" and fields["mode"] != "score":
+        raise BadMessage("only a score can be by class")
     hard = _examples(arrays, fields["num-classes"], at_most=MAX_HARD)
     target = _target(content, arrays)
     if len(hard) == 0 and target is None:
         raise BadMessage("the hard set is empty")
     if len(hard) and target is not None:
         raise BadMessage("a request brings hard examples or a target, and not both")
+    if target is not None and fields["score-by"] == "class":
+        raise BadMessage("a score by class needs hard examples, and a target came instead")
     weights, head = arrays.get("weights"), arrays.get("head")
     for vector in (weights, head):
         if vector is not None and not _is_finite_float32(vector, dimensions=1):

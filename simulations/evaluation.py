@@ -143,6 +143,7 @@ def _owner(simulation: Simulation, standing: Standing, rank: int | None) -> dict
         "score": score.gain if score else None,
         "low": score.low if score else None,
         "high": score.high if score else None,
+        "by_class": standing.by_class_as_json(),
         "disclosed": standing.disclosed,
         "disclosed_groups": groups,
         "holds": world.holds(standing.owner),

@@ -130,6 +130,10 @@ class Books:
         for owner, score in scores.items():
             self.standings[owner] = replace(self.standings[owner], score=score)
 
+    def enter_class_scores(self, owner: str, score: Score, classes: Mapping[str, Score]) -> None:
+        """What an owner says of itself under noise: its score, and one for each class."""
+        self.standings[owner] = replace(self.standings[owner], score=score, by_class=classes)
+
     def enter_screening(self, alignments: Mapping[str, float]) -> None:
         """What the cheap score says of these owners."""
         for owner, alignment in alignments.items():

@@ -214,6 +214,7 @@ def _told(standing: Standing) -> dict[str, Any]:
         "lost": standing.lost,
         "exhausted": standing.exhausted,
         "cards": [dataclasses.asdict(card) for card in standing.cards],
+        "by_class": {name: dataclasses.asdict(each) for name, each in standing.by_class.items()},
     }
 
 
@@ -225,6 +226,7 @@ def _standing(name: str, told: dict[str, Any], arrays: dict[str, np.ndarray]) ->
         acquired=tuple(Examples(arrays[f"{each}/x"], arrays[f"{each}/y"]) for each in places),
         score=None if told["score"] is None else Score(**told["score"]),
         cards=tuple(Card(**card) for card in told["cards"]),
+        by_class={label: Score(**each) for label, each in told["by_class"].items()},
         **rest,
     )
 

@@ -29,15 +29,20 @@ WALKING, SETTLING = 20, 20
 """Steps that lead there, each along the trainer's own gradient too, and steps along that alone after them."""
 
 
-def relevance_score(statistic: Statistic, confidence: float) -> Score:
+def relevance_score(
+    statistic: Statistic, confidence: float, weights: Float64[np.ndarray, " s"] | None = None
+) -> Score:
     """An owner's mean relevance per record, 1 for as much as a hard example has, with its interval.
 
     The interval is the noise's alone: the sum is over all the owner holds, not over a sample.
-    Divided by the noised count, since the true one is private.
+    Divided by the noised count, since the true one is private. Of a score by class `weights` say
+    what each class's sum counts for.
     """
-    total = float(statistic.values[0])
+    sums = statistic.relevance()
+    weights = np.ones(len(sums)) if weights is None else weights
+    total, sigma = float(sums @ weights), statistic.sigma * float(np.linalg.norm(weights))
     records = max(float(statistic.counted().sum()), statistic.sigma, 1.0)
-    half = float(stats.norm.ppf((1 + confidence) / 2)) * statistic.sigma
+    half = float(stats.norm.ppf((1 + confidence) / 2)) * sigma
     return Score(total / records, (total - half) / records, (total + half) / records)
 
 

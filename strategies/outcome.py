@@ -11,6 +11,7 @@ from typing import Any
 from mycroft_fl.models.catalogue import build_model
 from mycroft_fl.models.fitting import AnyModel, correct
 from mycroft_fl.models.weights import loaded
+from mycroft_fl.report.by_class import class_lines
 from mycroft_fl.task import Task
 from mycroft_fl.task_file import TaskFile
 from strategies.mycroft import MycroftStrategy
@@ -84,6 +85,8 @@ def outcome_text(outcome: dict[str, Any]) -> str:
             f"| {each['rank'] or '-'} | {each['owner']} | {status} | {score} | {interval} | "
             f"{each['disclosed']} |"
         )
+    if by_class := class_lines(outcome):
+        lines += ["", *by_class]
     lines += ["", "| round | asked | answered | failed | disclosed |", "|---|---|---|---|---|"]
     for each in outcome["rounds"]:
         failed = ", ".join(f"{owner}: {code}" for owner, code in each["failed"].items()) or "-"
@@ -106,6 +109,7 @@ def _owner(standing: Standing, rank: int | None) -> dict[str, Any]:
         "score": score.gain if score else None,
         "low": score.low if score else None,
         "high": score.high if score else None,
+        "by_class": standing.by_class_as_json(),
         "disclosed": standing.disclosed,
         "lost": standing.lost,
         "cards": [card.as_json() for card in standing.cards],

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from mycroft_fl.config import MAX_EXAMPLES
-from mycroft_fl.exchange import HANDING_OVER, SCORE_VALUES
+from mycroft_fl.exchange import COUNTS, HANDING_OVER, hard_classes
 from strategies import allocation
+from strategies.class_scores import score_by_class, scores_of_classes
 from strategies.noised import NoisedSteps, relevance_score
 from strategies.progress import Answers, Progress
 
@@ -110,10 +111,15 @@ def by_examples(progress: Progress, answers: Answers) -> None:
 
 def by_noised_scores(progress: Progress, answers: Answers) -> None:
     """Rank owners by what they say of themselves, under noise."""
-    confidence = progress.config.scoring_confidence
-    progress.books.enter_scores(
-        {owner: relevance_score(told, confidence) for owner, told in answers.statistics.items()}
-    )
+    trainer, confidence = progress.trainer, progress.config.scoring_confidence
+    if progress.config.score_by == "class":
+        for owner, told in answers.statistics.items():
+            score = score_by_class(told, trainer.hard_set, confidence)
+            progress.books.enter_class_scores(owner, score, scores_of_classes(told, trainer))
+    else:
+        progress.books.enter_scores(
+            {owner: relevance_score(told, confidence) for owner, told in answers.statistics.items()}
+        )
     progress.model = progress.trainer.improved(progress.books.worth_having())
 
 
@@ -157,7 +163,13 @@ def _split(progress: Progress, candidates: set[str], spend: int) -> dict[str, in
 
 
 def _score_values(progress: Progress) -> int:
-    return SCORE_VALUES
+    if progress.config.score_by == "class":
+        return len(hard_classes(progress.trainer.hard_set.sent)) + COUNTS
+    return 1 + COUNTS
+
+
+def _scored_by(progress: Progress) -> dict[str, Any]:
+    return {"score_by": progress.config.score_by}
 
 
 def _head_values(progress: Progress) -> int:
@@ -184,19 +196,19 @@ PLANS: dict[str, tuple[Plan, Plan]] = {
         Plan("raw-gumbel", more, by_fine_tuning),
     ),
     "score": (
-        Plan("score", everybody, by_noised_scores, _score_values),
-        Plan("score", nobody, by_noised_scores, _score_values),
+        Plan("score", everybody, by_noised_scores, _score_values, _scored_by),
+        Plan("score", nobody, by_noised_scores, _score_values, _scored_by),
     ),
     "score-then-raw": (
-        Plan("score", everybody, by_noised_scores, _score_values),
+        Plan("score", everybody, by_noised_scores, _score_values, _scored_by),
         Plan("raw", best, by_examples),
     ),
     "gradient": (
-        Plan("score", everybody, beginning_steps, _score_values),
+        Plan("score", everybody, beginning_steps, _score_values, _scored_by),
         Plan("gradient", stepping, by_step, _gradient_values, _at_head, steps_last_layer=True),
     ),
     "dp-sgd": (
-        Plan("score", everybody, beginning_steps, _score_values),
+        Plan("score", everybody, beginning_steps, _score_values, _scored_by),
         Plan("dp-sgd", training, by_trained_heads, _head_values, _at_rate, steps_last_layer=True),
     ),
 }

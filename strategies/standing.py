@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
@@ -38,7 +39,8 @@ class Standing:
     `lost` counts what it may have disclosed without the trainer seeing it: answers that came too
     late or in no usable form. `screening` is the cheap score, which orders those that were not
     scored by fine-tuning;
-    `exhausted` once it had nothing more to give. `cards` are what it stated about its answers.
+    `exhausted` once it had nothing more to give. `cards` are what it stated about its answers,
+    `by_class` its scores class by class, where score.by = class.
     """
 
     owner: str
@@ -49,6 +51,7 @@ class Standing:
     lost: int = 0
     exhausted: bool = False
     cards: tuple[Card, ...] = ()
+    by_class: Mapping[str, Score] = field(default_factory=dict)
 
     @property
     def status(self) -> Status:
@@ -73,6 +76,13 @@ class Standing:
     def spent(self) -> int:
         """What this owner has cost the budget, seen or not."""
         return self.disclosed + self.lost
+
+    def by_class_as_json(self) -> dict[str, dict[str, float]]:
+        """Its scores class by class, as result files hold them; empty where none was by class."""
+        return {
+            name: {"score": each.gain, "low": each.low, "high": each.high}
+            for name, each in self.by_class.items()
+        }
 
     def holds_again(self, answer: Examples) -> bool:
         """Whether any of an answer was handed over before: nobody pays twice for one example."""

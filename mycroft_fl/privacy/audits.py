@@ -26,6 +26,7 @@ from mycroft_fl.privacy.audit import (
     mu_of,
 )
 from mycroft_fl.privacy.budget import Budget, Limits
+from mycroft_fl.privacy.by_class import ClassTargets
 from mycroft_fl.privacy.canaries import audit_dp_sgd, audit_published, audit_target
 from mycroft_fl.privacy.noise import OS_ENTROPY
 
@@ -74,6 +75,27 @@ def audit_score() -> Iterator[Finding]:
     persons = np.array([0] * 50 + list(range(1, 21)))
     name, bound = "one person with 50 records", relevance.SCORE_BOUND
     yield from _gaussian("score", name, rows, bound, 1.0, persons, 50)
+
+
+def audit_score_by_class() -> Iterator[Finding]:
+    """A score by class: a record like its class's hard examples, and a person with such in every class."""
+    classes, rng = 3, np.random.default_rng(0)
+    model = build("linear", (4,), classes, seed=0)
+    hard = Examples(rng.normal(size=(6, 4)).astype(np.float32), np.arange(6) % classes)
+    others = Examples(rng.normal(size=(20, 4)).astype(np.float32), np.arange(20) % classes)
+    plain, by_class = relevance.Target.of(model, hard), ClassTargets.of(model, hard)
+
+    def rows_of(examples: Examples) -> np.ndarray:
+        seen = relevance.Seen.through(model, examples)
+        ranked = by_class.relevances(model.head, seen)
+        return relevance.score_rows(ranked, seen.relevances(model.head, plain))
+
+    rest, bound = rows_of(others), relevance.SCORE_BOUND
+    like = rows_of(hard[np.repeat(np.arange(classes), 17)])
+    yield from _gaussian("score", "by class, one record", np.vstack([like[:1], rest]), bound, 1.0)
+    persons = np.array([0] * len(like) + list(range(1, 21)))
+    name, rows = "by class, one person with records of all classes", np.vstack([like, rest])
+    yield from _gaussian("score", name, rows, bound, 1.0, persons, len(like))
 
 
 def audit_gradient() -> Iterator[Finding]:
@@ -165,7 +187,7 @@ def audit_ledger() -> Iterator[Finding]:
 
 
 AUDITS: dict[str, tuple[Callable[[], Iterator[Finding]], ...]] = {
-    "score": (audit_score, audit_fresh_noise, audit_ledger),
+    "score": (audit_score, audit_score_by_class, audit_fresh_noise, audit_ledger),
     "gradient": (audit_gradient, audit_fresh_noise, audit_ledger),
     "dp-sgd": (audit_dp_sgd, audit_ledger),
     "target": (audit_target, audit_ledger),

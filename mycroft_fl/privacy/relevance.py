@@ -264,14 +264,14 @@ def relevances(model: Classifier, examples: Examples, target: Target) -> Float64
 
 
 def score_rows(
-    ranked: Float64[np.ndarray, " n"], values: Float64[np.ndarray, " n"] | None = None
-) -> Float64[np.ndarray, "n 4"]:
+    ranked: Float64[np.ndarray, "n ..."], values: Float64[np.ndarray, " n"] | None = None
+) -> Float64[np.ndarray, "n s_and_3"]:
     """What each record adds to a score: its relevance within [-1, 1], and which bin it is in.
 
-    `ranked` are relevances as `Target.for_ranking` sees them, `values` those by which records are
-    drawn and weighted, and counted here (left out: the same). The bins are public: below 0, below
-    `USEFUL`, and above, each counted by `COUNT_WEIGHT`. A row's squared length is at most
-    `SCORE_BOUND`.
+    `ranked` are relevances as `Target.for_ranking` sees them, or a row for each record in which no
+    more than one is not 0, see `ClassTargets`. By `values` records are drawn and weighted, and
+    counted here (left out: the same). The bins are public: below 0, below `USEFUL`, and above, each
+    counted by `COUNT_WEIGHT`. A row's squared length is at most `SCORE_BOUND`.
     """
     values = ranked if values is None else values
     bins = np.column_stack(
@@ -279,7 +279,7 @@ def score_rows(
     ).astype(np.float64)
     # What is in no bin is not finite, and left out with its row.
     missing = np.where(np.isfinite(values), 0.0, np.nan)
-    return np.column_stack([np.clip(ranked, -1, 1) + missing, COUNT_WEIGHT * bins])
+    return np.column_stack([np.clip(ranked, -1, 1), COUNT_WEIGHT * bins]) + missing[:, None]
 
 
 def step_weights(

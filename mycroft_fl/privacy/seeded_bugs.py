@@ -148,6 +148,16 @@ def _person_not_clipped() -> Any:
     return patch.object(mechanisms, "exact_sum", by_record)
 
 
+def _person_clipped_by_class() -> Any:
+    """A person's sum clipped class by class: whoever has records of all classes counts in each."""
+
+    def by_column(rows: np.ndarray, bound_squared: Fraction, **rest: Any) -> np.ndarray:
+        columns = [rows[:, [place]] for place in range(rows.shape[1])]
+        return np.concatenate([_exact_sum(each, bound_squared, **rest) for each in columns])
+
+    return patch.object(mechanisms, "exact_sum", by_column)
+
+
 def _rounded_to_nearest() -> Any:
     """Whole numbers by rounding, not toward zero, and their length not checked."""
 
@@ -193,6 +203,7 @@ BUGS: dict[str, Planted] = {
     "utilities scaled by the data's own maximum": (_utilities_scaled, audits.audit_gumbel),
     "a record that is not finite kept": (_not_finite_kept, audits.audit_gradient),
     "persons clipped by record": (_person_not_clipped, audits.audit_score),
+    "persons clipped class by class": (_person_clipped_by_class, audits.audit_score_by_class),
     "rounded to the nearest": (_rounded_to_nearest, audits.audit_gradient),
     **canary_bugs.BUGS,
 }

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mycroft_fl.report.by_class import clearest
 from mycroft_fl.report.summary import scores_are_gains
 
 Result = Mapping[str, Any]
@@ -106,7 +107,7 @@ def _by_gain(result: Result, gain: Gain) -> tuple[str, list[str]]:
 
 def _why(result: Result, sure: Sequence[Mapping[str, Any]]) -> str:
     if not scores_are_gains(result):
-        said = [f"{each['owner']} {_interval(each)} %" for each in sure[:NAMED]]
+        said = [f"{each['owner']} {_interval(each)} %{_most(each)}" for each in sure[:NAMED]]
         return (
             "What they hold is clearly like your failures. The relevance of an average record, where a "
             f"hard example has 100 %: {'; '.join(said)}{_more(sure)}."
@@ -119,6 +120,11 @@ def _why(result: Result, sure: Sequence[Mapping[str, Any]]) -> str:
         "By itself each of these clearly raises accuracy on your scoring examples above what your "
         f"own hard set gives, in points: {'; '.join(said)}{_more(sure)}."
     )
+
+
+def _most(owner: Mapping[str, Any]) -> str:
+    clear = clearest(owner.get("by_class", {}))
+    return f", most of class {clear[0]}" if clear else ""
 
 
 def _by_relevance(result: Result) -> tuple[str, list[str]]:

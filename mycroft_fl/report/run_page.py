@@ -9,13 +9,13 @@ from typing import Any
 
 from mycroft_fl.config import setting_rows
 from mycroft_fl.report.answer import answer, gain_over, worth_it
+from mycroft_fl.report.by_class import MEANING, Rows, class_rows
 from mycroft_fl.report.disclosed import Shown, disclosed
 from mycroft_fl.report.drawing import Plot
 from mycroft_fl.report.page import numeric_columns, rendered
 from mycroft_fl.report.run_files import RunFiles
 from mycroft_fl.report.run_plots import run_plots
 from mycroft_fl.report.summary import (
-    Rows,
     accuracy_rows,
     attack_line,
     owner_rows,
@@ -54,6 +54,7 @@ def run_page(files: RunFiles) -> tuple[str, list[Plot]]:
         "plots": dict.fromkeys(("ranking", "disclosed", "rounds", "groups"))
         | {p.name: p for p in plots},
         "owners": _owners(result),
+        "by_class": {**_table(*class_rows(result)), "caption": MEANING},
         "accuracy": _table(*accuracy_rows(result)),
         "gains": _gains(result),
         "rounds": _table(*round_rows(result)),

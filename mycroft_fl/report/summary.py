@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from mycroft_fl.report.by_class import Rows, class_lines, class_rows
+
 SHOWN_OWNERS = 20
 WIDTH_OFF_TERMINAL = 130
 COLUMNS_WHERE_NARROW = 5
@@ -20,7 +22,6 @@ REFERENCES = (
     ("random", "random picks, same counts"),
     ("final", "final"),
 )
-Rows = list[list[str]]
 
 
 def accuracy_rows(result: Mapping[str, Any]) -> tuple[list[str], Rows]:
@@ -129,6 +130,8 @@ def summary(result: Mapping[str, Any]) -> str:
     lines += ["", *(f"- Warning: {text}" for text in result["warnings"])]
     lines += ["", "## Accuracy", "", *_markdown(*accuracy_rows(result))]
     lines += ["", "## Owners", "", *_markdown(*owner_rows(result))]
+    if by_class := class_lines(result):
+        lines += ["", "## By class", "", *by_class]
     lines += ["", "## Privacy", "", *_markdown(*privacy_rows(result)), ""]
     lines += [f"- {text} ({count} answers)" for text, count in promises(result).items()]
     lines += [f"- {text}" for text in [attack_line(result)] if text]
@@ -146,6 +149,9 @@ def show(result: Mapping[str, Any], console: Console) -> None:
     console.print(_table("Owners", head[:columns], shown))
     if len(rows) > SHOWN_OWNERS:
         console.print(f"... and {len(rows) - SHOWN_OWNERS} more owners in summary.md")
+    head, rows = class_rows(result)
+    if rows:
+        console.print(_table("By class", head, rows[:SHOWN_OWNERS]))
     for text in result["warnings"]:
         console.print(f"warning: {text}", style="yellow", markup=False)
     if text := attack_line(result):

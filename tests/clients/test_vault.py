@@ -438,6 +438,7 @@ def test_equal_requests_have_one_digest_and_every_field_counts() -> None:
         "feature_weight": 2.0,
         "rate": 0.5,
         "target": NoisedTarget(np.ones(3, np.float32), 1.0, 1.0, 6),
+        "score_by": "class",
     }
     assert set(changes) == set(vars(plain))
     digests = {request_digest(replace(plain, **{key: value})) for key, value in changes.items()}

@@ -139,6 +139,11 @@ def test_splits_that_leave_nothing_to_tune_on_are_refused() -> None:
         RunConfig(split_selection=0.5, split_scoring=0.5)
 
 
+def test_a_score_by_class_needs_hard_examples() -> None:
+    with pytest.raises(SettingError, match=r'score\.by = "class" needs hard examples'):
+        RunConfig(score_by="class", request="target")
+
+
 def test_an_int_does_for_a_float_and_a_list_for_names() -> None:
     config = RunConfig.from_settings({"timeout": 5, "hard-set.classes": ["shirt", "coat", 3]})
     assert config.timeout == 5.0

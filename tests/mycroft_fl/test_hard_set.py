@@ -140,3 +140,16 @@ def test_the_split_hangs_on_the_seed_alone() -> None:
 def test_too_few_validation_examples_are_an_error_that_counts_them(n: int) -> None:
     with pytest.raises(DataError, match=rf"{n} validation examples are too few for shares 0\.4"):
         split_validation(numbered([0] * n), selection=0.4, scoring=0.4, seed=0)
+
+
+def test_shares_are_of_all_that_was_found_and_not_of_what_is_sent() -> None:
+    found = find_hard_set(
+        numbered([3] * 6 + [1] * 2 + [2]),
+        correct=np.zeros(9, bool),
+        loss=np.array([9.0] * 8 + [0.0]),
+        rule="misclassified",
+        sent=2,
+    )
+    assert sorted(found.sent.y) == [1, 3]  # class 2 is not sent, and has no share
+    assert found.shares.tolist() == [2 / 8, 6 / 8]
+    assert found.found == 9

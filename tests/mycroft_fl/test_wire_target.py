@@ -103,3 +103,27 @@ def test_hard_examples_and_a_target_come_never_both_and_never_neither(
 ) -> None:
     with pytest.raises(BadMessage, match=said):
         unpack_request(pack_request(make_request(**changed)))
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"score_by": "class"}, "by class needs hard examples, and a target came instead"),
+        (
+            {"score_by": "class", "mode": "gradient", "hard": SOMEBODY, "target": None},
+            "only a score",
+        ),
+        ({"score_by": "record"}, "score-by must be 'hard-set' or 'class'"),
+    ],
+    ids=["a target", "a gradient", "no such"],
+)
+def test_by_class_there_is_a_score_of_hard_examples_and_nothing_else(
+    changed: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(BadMessage, match=said):
+        unpack_request(pack_request(make_request(**({"mode": "score"} | changed))))
+
+
+def test_that_a_score_is_by_class_arrives() -> None:
+    asked = make_request(mode="score", hard=SOMEBODY, target=None, score_by="class")
+    assert unpack_request(from_bytes(as_bytes(pack_request(asked)))).score_by == "class"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from clients.owner_file import load_owner_file
-from mycroft_fl.errors import InputError
+from mycroft_fl.errors import InputError, SettingError
 from mycroft_fl.privacy.ledger import PrivacyLedger
 from mycroft_fl.report.summary import summary
 from simulations.run import run
@@ -75,6 +75,38 @@ def test_a_score_ranks_owners_and_no_record_moves(result_of, tmp_path: Path) -> 
     text = summary(result)
     assert "relevance, %" in text
     assert "(epsilon 4, delta 1e-05) per record, add or remove one unit" in text
+
+
+def test_a_score_by_class_says_of_each_owner_which_class_it_helps_with(
+    result_of, tmp_path: Path
+) -> None:
+    result = result_of("score", score__by="class", policy__epsilon=4.0, policy__delta=1e-5)
+    assert [each["owner"] for each in result["owners"]] == ["a", "b", "c"]
+    classes = {tuple(each["by_class"]) for each in result["owners"]}
+    assert len(classes) == 1  # a question of the hard set, and the same for all
+    for each in result["owners"]:
+        for told in each["by_class"].values():
+            assert told["low"] < told["score"] < told["high"]
+    for owner in "abc":
+        (spend,) = spends(tmp_path, owner)
+        assert spend.mode == "score"
+    best = max(result["owners"][0]["by_class"].items(), key=lambda each: each[1]["low"])
+    text = summary(result)
+    assert f"- a: {best[0]} {100 * best[1]['score']:+.1f} [" in text
+    assert "by_class" in result_of("score", "plain", policy__epsilon=4.0)["owners"][0]
+
+
+@pytest.mark.parametrize("mode", ["gradient", "score-then-raw"])
+def test_whatever_follows_a_score_follows_one_by_class(mode: str, result_of) -> None:
+    result = result_of(mode, score__by="class", policy__epsilon=1e6, num_rounds=2)
+    assert [each["answered"] for each in result["rounds"]] == [3, 3]
+    assert result["owners"][0]["owner"] == "a"
+    assert result["owners"][0]["by_class"]
+
+
+def test_a_score_by_class_of_a_target_is_refused_in_one_line(result_of) -> None:
+    with pytest.raises(SettingError, match=r"set score\.by"):
+        result_of("score", score__by="class", request="target", policy__epsilon=4.0)
 
 
 def test_the_same_seed_gives_the_same_noise_and_another_seed_other_noise(result_of) -> None:

@@ -49,9 +49,11 @@ fine-tune.steps = 20
 scoring.repeats = 2
 [policy]
 """
+BY_CLASS = 'epsilon = 5.0\ndelta = 1e-5\n[run.score]\nby = "class"\n'
 MODES = {
     "raw": ("raw", "hard-features", "mlp", ""),
     "score-then-raw": ("score-then-raw", "hard-features", "mlp", "epsilon = 5.0\ndelta = 1e-5\n"),
+    "by-class": ("score-then-raw", "hard-features", "mlp", BY_CLASS),
     "gradient": ("gradient", "hard-features", "mlp", "epsilon = 1e6\ndelta = 1e-5\n"),
     "estimator": ("raw", "features", "random-forest", ""),
 }
@@ -153,6 +155,7 @@ CASES = [("raw", place) for place in PLACES] + [
     for case in ("score-then-raw", "gradient", "estimator")
     for place in ("after the first round", "with the second round's answers on their way")
 ]
+CASES += [("by-class", "after the first round")]
 
 
 @pytest.mark.parametrize(("case", "place"), CASES)

@@ -446,7 +446,7 @@ def test_a_request_holds_the_hard_set_that_is_sent_and_the_runs_settings(strateg
     plain = {k: v for k, v in vars(request).items() if k not in ("hard", "weights")}
     assert plain == {
         "server_round": 1, "method": "features", "k": 5, "num_classes": 10, "model": "mlp",
-        "feature_space": "pixels", "owner_epochs": 3, "seed": 7, "mode": "raw",
+        "feature_space": "pixels", "owner_epochs": 3, "seed": 7, "mode": "raw", "score_by": "hard-set",
         "gradient_layers": "all", "feature_weight": 3.0, "head": None, "rate": 0.0,
         "whitening": None, "target": None,
     }  # fmt: skip

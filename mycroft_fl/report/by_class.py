@@ -1,0 +1,52 @@
+"""Scores by class, for people: which classes an owner helps with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+Rows = list[list[str]]
+Classes = Mapping[str, Mapping[str, float]]
+"""Class -> score, low and high; as `by_class` in a result file, empty where a score was not by class."""
+
+SHOWN_CLASSES = 5
+MEANING = (
+    "Relevance of an average record of the owner to the hard examples of a class, %, by noised sums: "
+    "the classes whose whole interval lies above zero. In the score each counts by its share of the "
+    "failures. Nearly every record of a class is a little like its hard examples: compare owners with "
+    "each other, not with zero."
+)
+
+
+def clearest(classes: Classes) -> list[str]:
+    """The classes whose whole interval lies above zero, by their lower bound."""
+    clear = [name for name, each in classes.items() if each["low"] > 0]
+    return sorted(clear, key=lambda name: (-classes[name]["low"], name))
+
+
+def classes_text(classes: Classes) -> str:
+    """The clearest classes with their intervals, in per cent; `-` where there is none."""
+    names = clearest(classes)
+    told = [f"{name} {_percent(classes[name])}" for name in names[:SHOWN_CLASSES]]
+    if len(names) > SHOWN_CLASSES:
+        told.append(f"and {len(names) - SHOWN_CLASSES} more")
+    return "; ".join(told) or "-"
+
+
+def class_rows(result: Mapping[str, Any]) -> tuple[list[str], Rows]:
+    """Head and rows: what each owner helps with. No rows where no score was by class."""
+    asked = [each for each in result["owners"] if each.get("by_class")]
+    return ["owner", "helps with"], [
+        [each["owner"], classes_text(each["by_class"])] for each in asked
+    ]
+
+
+def class_lines(result: Mapping[str, Any]) -> list[str]:
+    """The same in Markdown, a line for each owner; empty where no score was by class."""
+    told = [f"- {owner}: {classes}" for owner, classes in class_rows(result)[1]]
+    return [MEANING, "", *told] if told else []
+
+
+def _percent(each: Mapping[str, float]) -> str:
+    score, low, high = (100 * each[key] for key in ("score", "low", "high"))
+    return f"{score:+.1f} [{low:+.1f}, {high:+.1f}]"
