@@ -19,7 +19,7 @@ from mycroft_fl.exchange import Statistic
 from mycroft_fl.models.fitting import accuracy, as_input
 from mycroft_fl.models.networks import Classifier
 from mycroft_fl.privacy.accounting import Filter, multiplier_for
-from mycroft_fl.privacy.relevance import FLOOR
+from mycroft_fl.privacy.step_rows import FLOOR
 from mycroft_fl.represent.gradients import last_layer_gradients
 from mycroft_fl.seeds import derived_seed
 from strategies.noised import NoisedSteps

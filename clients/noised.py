@@ -31,9 +31,9 @@ from mycroft_fl.privacy.relevance import (
     Target,
     relevances,
     score_rows,
-    step_weights,
     utility_levels,
 )
+from mycroft_fl.privacy.step_rows import step_weights
 
 Persons = Shaped[np.ndarray, " n"]
 

@@ -21,6 +21,7 @@ from mycroft_fl.examples import Examples
 from mycroft_fl.exchange import COUNT_WEIGHT, NoisedTarget, Request
 from mycroft_fl.models.fitting import as_input
 from mycroft_fl.models.networks import Classifier
+from mycroft_fl.privacy.step_rows import GradientRows
 from mycroft_fl.represent.gradients import last_layer_gradients
 
 USEFUL = 0.6
@@ -37,10 +38,6 @@ failing group, and what is spread cancels. Of 0.5, 0.65, 0.75, 0.8, 1 the best o
 WHOLE = 2 / 3
 """Of the hard set's own median alignment: what counts as 1 in a ranking, and more as no more. With
 1 the noise covers more of it, with 1/2 wrong labels count for more."""
-
-FLOOR = 0.1
-"""What a record that is neither relevant nor failed on weighs in a noised gradient: the many of them
-keep what the model knows."""
 
 SCORE_BOUND = 1 + Fraction(COUNT_WEIGHT) ** 2
 """The squared length of what a record adds to a score, at most."""
@@ -220,35 +217,6 @@ class Seen:
         return coordinates
 
 
-@dataclass(frozen=True, eq=False)
-class GradientRows:
-    """Clipped, weighted gradients delta (x) input, flat, C q numbers for each record.
-
-    Thousands of rows of thousands of numbers are not held: a slice is made when it is asked for.
-    """
-
-    deltas: Float64[np.ndarray, "n C"]
-    inputs: Float64[np.ndarray, "n q"]
-    weights: Float64[np.ndarray, " n"]
-    clip: float
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Records, and numbers in a row."""
-        return len(self.deltas), self.deltas.shape[1] * self.inputs.shape[1]
-
-    def __getitem__(self, some: slice) -> Float64[np.ndarray, "m d"]:
-        """Rows as they are added; not finite where a record's gradient is not."""
-        deltas, inputs = self.deltas[some], self.inputs[some]
-        # The exact check is on whole numbers, in `quantised`.
-        lengths = np.sqrt((deltas**2).sum(axis=1) * (inputs**2).sum(axis=1))
-        factor = np.minimum(1.0, self.clip / np.maximum(lengths, 1e-300)) * self.weights[some]
-        shortened = deltas * factor[:, None]
-        products = shortened[:, :, None] * inputs[:, None, :]
-        rows: np.ndarray = products.reshape(len(deltas), self.shape[1])
-        return rows
-
-
 def _shortened(delta: np.ndarray, hidden: np.ndarray, clip: float) -> float:
     """What clipping leaves of a record's gradient, delta (x) [hidden; 1]: a share of its length."""
     return 1.0 if clip == np.inf else min(1.0, clip / max(_length(delta, hidden), 1e-300))
@@ -280,16 +248,6 @@ def score_rows(
     # What is in no bin is not finite, and left out with its row.
     missing = np.where(np.isfinite(values), 0.0, np.nan)
     return np.column_stack([np.clip(ranked, -1, 1), COUNT_WEIGHT * bins]) + missing[:, None]
-
-
-def step_weights(
-    values: Float64[np.ndarray, " n"], failed: Bool[np.ndarray, " n"]
-) -> Float64[np.ndarray, " n"]:
-    """What records weigh in a noised gradient: 1 if failed on, or half as relevant as a hard example.
-
-    And none less than `FLOOR`. What is not finite stays so, and is left out.
-    """
-    return np.where(failed & np.isfinite(values), 1.0, np.clip(2 * values, FLOOR, 1))
 
 
 def utility_levels(values: Float64[np.ndarray, " n"], units: int) -> Int64[np.ndarray, " n"]:
