@@ -148,7 +148,11 @@ def request_digest(request: Request) -> str:
     hasher = hashlib.sha256()
     target = request.target
     direction = None if target is None else target.direction
-    sent = (request.weights, request.head, request.whitening, direction)
+    sent = [request.weights, request.head, direction]
+    # What stands aside here where it says nothing new was not there at first: what was paid for
+    # then is not to be paid again.
+    if request.whitening is not None:
+        sent.append(request.whitening)
     for array in (request.hard.x, request.hard.y, *sent):
         if array is None:
             hasher.update(b"none")
@@ -159,7 +163,6 @@ def request_digest(request: Request) -> str:
     arrays = ("hard", "weights", "head", "whitening", "target")
     plain = {key: value for key, value in vars(request).items() if key not in arrays}
     if request.score_by == "hard-set":
-        # As before there was a choice: what was paid for then is not to be paid again.
         del plain["score_by"]
     hasher.update(repr(sorted(plain.items())).encode())
     if target is not None:

@@ -131,13 +131,13 @@ def test_the_two_scores_are_two_requests_and_each_is_charged(tmp_path: Path) -> 
     assert len(vault._ledger.rows()) == 2
 
 
-def test_a_plain_request_has_the_name_it_had_before_there_were_scores_by_class() -> None:
+def test_a_plain_request_has_the_name_it_had_before_there_were_more_fields() -> None:
     asked = replace(request(score_by="hard-set"), weights=None)
     hasher = hashlib.sha256()
     for array in (asked.hard.x, asked.hard.y):
         hasher.update(f"{array.dtype.str}{array.shape}".encode() + array.tobytes())
     hasher.update(b"none" * 3)
-    apart = ("hard", "weights", "head", "target", "score_by")
+    apart = ("hard", "weights", "head", "whitening", "target", "score_by")
     rest = {key: value for key, value in vars(asked).items() if key not in apart}
     hasher.update(repr(sorted(rest.items())).encode())
     assert request_digest(asked) == hasher.hexdigest()
