@@ -100,7 +100,6 @@ def release_of(
         return _trained_head(request, examples, policy, looks)
     added = contributions(request, examples, policy.clip, looks)
     multiplier = policy.multiplier()
-    persons = None if persons is None else persons[added.records]
 
     def draw(noise: Noise) -> Statistic:
         told = noised_sum(added.rows, added.bound_squared, multiplier, noise, persons=persons)
@@ -111,13 +110,9 @@ def release_of(
 
 @dataclass(frozen=True, eq=False)
 class Contributions:
-    """What records add to a sum: a row for each of `records`, whose squared length is bounded.
-
-    The other records add nothing.
-    """
+    """What records add to a sum: a row for each, whose squared length is bounded."""
 
     bound_squared: Fraction
-    records: Int64[np.ndarray, " m"]
     rows: Rows
 
 
@@ -128,12 +123,12 @@ def contributions(
     looks = looks or Looks()
     if request.mode == "score":
         scored = _scored(request, examples, looks)
-        return Contributions(SCORE_BOUND, np.arange(len(examples)), scored)
+        return Contributions(SCORE_BOUND, scored)
     model, seen, values = _looked_at(request, examples, looks)
     weights = step_weights(values, seen.failed(model.head))
     head, inputs = _head_asked_at(model, request), looks.whitened(seen, request)
     rows = seen.gradients(head, weights, clip, inputs)
-    return Contributions(Fraction(clip) ** 2, np.arange(len(examples)), rows)
+    return Contributions(Fraction(clip) ** 2, rows)
 
 
 def _trained_head(request: Request, examples: Examples, policy: Policy, looks: Looks) -> Release:

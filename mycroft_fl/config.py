@@ -43,8 +43,8 @@ class AskingSettings(Settings):
     gradient_weight: float = setting(
         "gradient.weight",
         60.0,
-        "how much further a step goes along owners' noised gradients than along the trainer's own, where "
-        "mode = gradient",
+        "factor of owners' mean noised gradient beside the trainer's own, of which clipping leaves about a "
+        "fortieth, where mode = gradient",
         above=0,
     )
     gradient_learning_rate: float = setting(

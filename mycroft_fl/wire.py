@@ -120,6 +120,8 @@ def unpack_request(content: RecordDict) -> Request:
         if vector is not None and not _is_finite_float32(vector, dimensions=1):
             raise BadMessage("weights must be one vector of finite float32")
     whitening = arrays.get("whitening")
+    if whitening is not None and fields["mode"] != "gradient":
+        raise BadMessage("only a gradient can be by a whitening")
     if whitening is not None and not _is_finite_float32(whitening, dimensions=2):
         raise BadMessage("a whitening must be one matrix of finite float32")
     named = {key.replace("-", "_"): value for key, value in fields.items()}

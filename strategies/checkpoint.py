@@ -2,7 +2,7 @@
 
     checkpoints/round-2/
     ├── state.json           round records, standings, what was asked, what the run belongs to
-    ├── arrays.npz           acquired examples, heads of noised steps, answers as they came; no pickle
+    ├── arrays.npz           acquired examples, noised steps and their coordinates, answers; no pickle
     └── model.safetensors    the trainer's model (of an estimator .skops)
 
     checkpoints/asked-last      the last round whose requests may have been sent

@@ -41,10 +41,11 @@ class OwnInputs:
     @property
     def classes(self) -> Bool[np.ndarray, " C"]:
         """Which classes there are examples of; all, where the hard set may not tell."""
-        every = np.arange(self._model.head.out_features)
+        every, splits = np.arange(self._model.head.out_features), self._trainer.splits
         if self._hard is None:
             return np.ones(len(every), bool)
-        return np.isin(every, np.concatenate([y.numpy() for _, y in self._held()]))
+        held = (self._trainer.train, splits.selection, splits.tuning)
+        return np.isin(every, np.concatenate([each.y for each in held]))
 
     def gradient(self) -> Float64[np.ndarray, " h"]:
         """The mean gradient at the model's last layer as it is, the hard set's weighing as it does there."""

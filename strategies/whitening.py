@@ -24,8 +24,8 @@ AT_MOST = 256
 class Whitening:
     """A matrix S by which inputs, with a one at the end, become coordinates of nearly one size.
 
-    `largest` is the mean square of inputs along their longest direction. Of softmax regression half of
-    it bounds the curvature, and the ridge adds a tenth: no step below 3.6 / largest goes astray.
+    `largest` is the mean square of inputs along their longest direction. Half of it bounds the
+    curvature of softmax regression on the same inputs, so that steps of about 1 / largest are sound.
 
     Gradients of a last layer lie mostly along what all inputs have in common, which says little:
     clipped as they are, that is what is left of them, and the noise, alike in all directions, covers

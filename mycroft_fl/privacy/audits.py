@@ -83,7 +83,7 @@ def audit_score_by_class() -> Iterator[Finding]:
     model = build("linear", (4,), classes, seed=0)
     hard = Examples(rng.normal(size=(6, 4)).astype(np.float32), np.arange(6) % classes)
     others = Examples(rng.normal(size=(20, 4)).astype(np.float32), np.arange(20) % classes)
-    plain, by_class = relevance.Target.of(model, hard), ClassTargets.of(model, hard)
+    plain, by_class = relevance.Target.of(model, hard), ClassTargets(model, hard)
 
     def rows_of(examples: Examples) -> np.ndarray:
         seen = relevance.Seen.through(model, examples)

@@ -14,31 +14,48 @@ from mycroft_fl.exchange import Request, hard_classes
 from mycroft_fl.models.networks import Classifier
 from mycroft_fl.privacy.relevance import Seen, Target
 
+MAX_CLASSES = 256
+"""Classes that a score may be by: each record has a number for each of them in memory."""
+
 
 @dataclass(frozen=True, eq=False)
 class ClassTargets:
     """For each class that hard examples have, what a ranking aligns the records of that class with.
 
-    None where the hard examples of a class do not agree: nothing is relevant to them. All of it
-    comes from the request; how many there are is never a question of the owner's data.
+    All of it comes from the request; how many there are is never a question of the owner's data.
     """
 
-    classes: Int64[np.ndarray, " K"]
-    targets: tuple[Target | None, ...]
+    model: Classifier
+    hard: Examples
 
     @classmethod
     def asked(cls, model: Classifier, request: Request) -> ClassTargets:
-        """Those of a request. `BadMessage` where it brings a target, which stands for all classes."""
+        """Those of a request.
+
+        `BadMessage` where it brings a target, which stands for all classes, or more than `MAX_CLASSES`.
+        """
         if request.target is not None:
             raise BadMessage("a score by class needs hard examples, and a target came instead")
-        return cls.of(model, request.hard)
+        found = cls(model, request.hard)
+        if len(found.classes) > MAX_CLASSES:
+            raise BadMessage(f"a score by {len(found.classes)} classes; at most {MAX_CLASSES}")
+        return found
 
-    @classmethod
-    def of(cls, model: Classifier, hard: Examples) -> ClassTargets:
-        """The targets of hard examples, class by class."""
-        classes = hard_classes(hard)
-        each = (hard[np.flatnonzero(hard.y == label)] for label in classes)
-        return cls(classes, tuple(_target(model, some) for some in each))
+    @property
+    def classes(self) -> Int64[np.ndarray, " K"]:
+        """The classes that hard examples have."""
+        return hard_classes(self.hard)
+
+    def target(self, label: int) -> Target | None:
+        """What records of a class are aligned with.
+
+        None where its hard examples do not agree: nothing is relevant to them.
+        """
+        hard = self.hard[np.flatnonzero(self.hard.y == label)]
+        try:
+            return Target.of(self.model, hard).for_ranking(self.model, hard)
+        except BadMessage:
+            return None
 
     def relevances(self, head: nn.Linear, seen: Seen) -> Float64[np.ndarray, "n K"]:
         """Each record's relevance in the column of its class, as `Target.for_ranking` sees it; else 0.
@@ -47,15 +64,9 @@ class ClassTargets:
         is not.
         """
         found = np.zeros((len(seen.labels), len(self.classes)))
-        for place, (label, target) in enumerate(zip(self.classes, self.targets, strict=True)):
+        for place, label in enumerate(self.classes.tolist()):
             of_class = np.flatnonzero(seen.labels == label)
-            if target is not None:
+            # One target at a time: a stranger says how many there are, and how large.
+            if (target := self.target(label)) is not None:
                 found[of_class, place] = seen[of_class].relevances(head, target)
         return found
-
-
-def _target(model: Classifier, hard: Examples) -> Target | None:
-    try:
-        return Target.of(model, hard).for_ranking(model, hard)
-    except BadMessage:
-        return None

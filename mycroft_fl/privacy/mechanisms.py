@@ -28,14 +28,14 @@ BLOCK = 2**16
 
 
 class Rows(Protocol):
-    """What records add, a row for each, made when a slice is asked for; an array is one too."""
+    """What records add, a row for each, made when some are asked for; an array is one too."""
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Records, and numbers in a row."""
         ...
 
-    def __getitem__(self, some: slice, /) -> Float[np.ndarray, "m d"]:
+    def __getitem__(self, some: slice | Int64[np.ndarray, " m"], /) -> Float[np.ndarray, "m d"]:
         """The rows of some records, each the same whoever else is asked for."""
         ...
 
@@ -109,7 +109,7 @@ def exact_sum(
     """The sum of the clipped records, or persons, in whole 65536ths. Never leaves the owner."""
     records, size = rows.shape
     if persons is not None:
-        return _sum_by_person(rows[:], bound_squared, persons)
+        return _sum_by_person(rows, bound_squared, persons)
     total = np.zeros(size, np.int64)
     step = max(1, BLOCK // max(1, size))
     for start in range(0, records, step):
@@ -121,16 +121,26 @@ def exact_sum(
 
 
 def _sum_by_person(
-    rows: Float[np.ndarray, "n d"], bound_squared: Fraction, persons: Shaped[np.ndarray, " n"]
+    rows: Rows, bound_squared: Fraction, persons: Shaped[np.ndarray, " n"]
 ) -> Int64[np.ndarray, " d"]:
-    usable = finite(rows)
-    whole = quantised(rows[usable], bound_squared)
-    if len(whole):
-        _, place = np.unique(persons[usable], return_inverse=True)
-        together = np.zeros((place.max() + 1, whole.shape[1]), np.int64)
-        np.add.at(together, place, whole)
-        whole = quantised(together / UNITS, bound_squared)
-    total: np.ndarray = whole.sum(axis=0)
+    """Some persons at a time, each of them whole: what all add by themselves would fill the memory."""
+    size = rows.shape[1]
+    step = max(1, BLOCK // max(1, size))
+    _, person = np.unique(persons, return_inverse=True)
+    in_order = np.argsort(person, kind="stable")
+    ordered = person[in_order]
+    total = np.zeros(size, np.int64)
+    for first in range(0, int(person.max(initial=-1)) + 1, step):
+        start, end = np.searchsorted(ordered, [first, first + step])
+        together = np.zeros((step, size), np.int64)
+        for at in range(start, end, step):
+            some = in_order[at : min(at + step, end)]
+            block = rows[some]
+            usable = finite(block)
+            np.add.at(
+                together, person[some[usable]] - first, quantised(block[usable], bound_squared)
+            )
+        total += quantised(together / UNITS, bound_squared).sum(axis=0)
     return total
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float64
+from jaxtyping import Bool, Float64, Int64
 
 FLOOR = 0.1
 """What a record that is neither relevant nor failed on weighs in a noised gradient: the many of them
@@ -39,7 +39,7 @@ class GradientRows:
         """Records, and numbers in a row."""
         return len(self.deltas), self.deltas.shape[1] * self.inputs.shape[1]
 
-    def __getitem__(self, some: slice) -> Float64[np.ndarray, "m d"]:
+    def __getitem__(self, some: slice | Int64[np.ndarray, " m"]) -> Float64[np.ndarray, "m d"]:
         """Rows as they are added; not finite where a record's gradient is not."""
         deltas, inputs = self.deltas[some], self.inputs[some]
         # The exact check is on whole numbers, in `quantised`.

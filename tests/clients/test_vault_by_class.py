@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from mycroft_fl.examples import Examples
 from mycroft_fl.exchange import NoisedTarget, Request, Statistic
 from mycroft_fl.models.networks import build
 from mycroft_fl.models.weights import flat_weights
+from mycroft_fl.privacy import by_class
 from mycroft_fl.privacy.by_class import ClassTargets
 from mycroft_fl.privacy.noise import simulated
 from mycroft_fl.privacy.relevance import Seen, Target, score_rows
@@ -61,7 +63,7 @@ def test_a_score_by_class_is_a_sum_for_each_hard_class_and_the_counts_of_a_plain
     examples = drawn(300)
     told = told_by(vault_of(examples, tmp_path / "a"), request())
     seen = Seen.through(MODEL, examples)
-    ranked = ClassTargets.of(MODEL, HARD).relevances(MODEL.head, seen)
+    ranked = ClassTargets(MODEL, HARD).relevances(MODEL.head, seen)
     exact = score_rows(ranked, seen.relevances(MODEL.head, Target.of(MODEL, HARD))).sum(axis=0)
     assert exact.shape == told.values.shape == (3 + 3,)
     assert np.abs(told.values - exact).max() < 5 * told.sigma
@@ -121,6 +123,18 @@ def test_what_stands_for_all_classes_says_nothing_of_one_and_nothing_is_charged(
     vault = vault_of(drawn(20), tmp_path)
     with pytest.raises(BadMessage, match="by class needs hard examples, and a target came"):
         vault.answer(request(hard=HARD[:0], target=target))
+    assert vault._ledger.rows() == []
+
+
+def test_more_classes_than_memory_is_for_are_refused_and_nothing_is_charged(
+    tmp_path: Path,
+) -> None:
+    vault = vault_of(drawn(20), tmp_path)
+    with (
+        patch.object(by_class, "MAX_CLASSES", 1),
+        pytest.raises(BadMessage, match=r"^a score by 3 classes; at most 1$"),
+    ):
+        vault.answer(request())
     assert vault._ledger.rows() == []
 
 

@@ -458,7 +458,8 @@ FIELDS = dict(pack_request(make_request())["request"])
 def request_with(
     weights: np.ndarray | None = None, whitening: np.ndarray | None = None, **changed: Any
 ) -> RecordDict:
-    fields = FIELDS | {key.replace("_", "-"): value for key, value in changed.items()}
+    mode = {} if whitening is None else {"mode": "gradient"}
+    fields = FIELDS | mode | {key.replace("_", "-"): value for key, value in changed.items()}
     arrays = {"x": Array(some_examples().x), "y": Array(some_examples().y)}
     if weights is not None:
         arrays["weights"] = Array(weights)
@@ -525,6 +526,10 @@ def test_a_text_that_is_far_too_long_is_refused() -> None:
         ({"weights": np.zeros((3, 1), np.float32)}, "weights must be one vector of finite float32"),
         ({"weights": np.float32([np.nan])}, "weights must be one vector of finite float32"),
         ({"weights": np.float32([np.inf])}, "weights must be one vector of finite float32"),
+        (
+            {"whitening": np.zeros((2, 2), np.float32), "mode": "raw"},
+            "only a gradient can be by a whitening",
+        ),
         ({"whitening": np.zeros((2, 2))}, "a whitening must be one matrix of finite float32"),
         (
             {"whitening": np.zeros(4, np.float32)},

@@ -74,7 +74,7 @@ def test_nothing_that_is_sent_knows_the_hard_set_where_a_target_stands_for_it() 
         assert np.array_equal(steps.weights, flat_weights(each.eyes))
         for seed in range(3):
             steps.step(told(steps, seed))
-        heads.append(steps.head)
+        heads.append(np.concatenate([steps.head, steps.whitening.matrix.flatten()]))
     assert len(told_less.hard_set.sent) != len(other.hard_set.sent)
     assert np.array_equal(*heads)
 

@@ -57,7 +57,7 @@ def relevance_by_hand(x: np.ndarray, label: int) -> float:
 
 
 def relevances_of(examples: Examples) -> np.ndarray:
-    targets = ClassTargets.of(MODEL, HARD)
+    targets = ClassTargets(MODEL, HARD)
     return targets.relevances(MODEL.head, Seen.through(MODEL, examples))
 
 
@@ -74,7 +74,7 @@ def test_a_record_is_aligned_with_the_hard_examples_of_its_own_class_alone() -> 
 def test_other_hard_examples_of_other_classes_change_nothing_for_a_class() -> None:
     examples = drawn([0] * 10)
     fewer = HARD[np.flatnonzero(HARD.y != 3)]
-    alone = ClassTargets.of(MODEL, fewer).relevances(MODEL.head, Seen.through(MODEL, examples))
+    alone = ClassTargets(MODEL, fewer).relevances(MODEL.head, Seen.through(MODEL, examples))
     assert np.array_equal(alone[:, 0], relevances_of(examples)[:, 0])
 
 
@@ -109,9 +109,9 @@ def test_a_class_whose_hard_examples_point_nowhere_adds_nothing_and_has_its_sum_
     with torch.no_grad():
         sure.head.bias[0] = 1e4  # of class 0, whatever it sees: nothing to learn of its examples
     hard = Examples(HARD.x[:4], np.array([0, 0, 1, 1]))
-    targets = ClassTargets.of(sure, hard)
+    targets = ClassTargets(sure, hard)
     assert hard_classes(hard).tolist() == [0, 1]
-    assert [each is None for each in targets.targets] == [True, False]
+    assert [targets.target(label) is None for label in targets.classes.tolist()] == [True, False]
     found = targets.relevances(sure.head, Seen.through(sure, drawn([0, 0, 1])))
     assert found.shape == (3, 2)
     assert found[:2].tolist() == [[0, 0], [0, 0]]

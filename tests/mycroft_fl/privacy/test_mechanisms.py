@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from fractions import Fraction
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
+from mycroft_fl.privacy import mechanisms
 from mycroft_fl.privacy.attacks.probing import inclusion_of_the_only_useful
 from mycroft_fl.privacy.mechanisms import (
     BLOCK,
@@ -114,6 +116,22 @@ def test_all_records_of_one_person_move_the_sum_by_no_more_than_the_bound() -> N
     assert np.linalg.norm(by_person - only_b) <= 1.0
     by_record = noised_sum(rows, ONE, 1.0, simulated(7)).values
     assert np.linalg.norm(by_record - only_b) > 40
+
+
+@given(st.lists(st.integers(0, 9), max_size=60), st.integers(1, 8), st.integers(0, 10**6))
+def test_persons_summed_a_few_at_a_time_add_what_each_adds_alone(
+    persons: list[int], block: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    rows = rng.normal(size=(len(persons), 3)) * rng.choice([0.1, 3, np.nan], len(persons))[:, None]
+    whose = np.array(persons, np.int64)
+    expected = np.zeros(3, np.int64)
+    for person in set(persons):
+        own = rows[(whose == person) & np.isfinite(rows).all(axis=1)]
+        together = quantised(own, ONE).sum(axis=0) / UNITS
+        expected += quantised(together[None], ONE)[0]
+    with patch.object(mechanisms, "BLOCK", block):
+        assert np.array_equal(exact_sum(rows, ONE, persons=whose), expected)
 
 
 def test_an_owner_without_records_answers_with_noise_all_the_same() -> None:
