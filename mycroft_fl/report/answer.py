@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mycroft_fl.report.by_class import clearest
+from mycroft_fl.report.by_class import clear_of_the_last, clearest, how_like, yardstick
 from mycroft_fl.report.summary import scores_are_gains
 
 Result = Mapping[str, Any]
@@ -63,8 +63,12 @@ def gain_over(result: Result, rival: str) -> Gain | None:
 
 
 def worth_it(result: Result) -> list[Mapping[str, Any]]:
-    """The owners whose whole interval lies above zero, from the first rank on."""
-    return [each for each in result["owners"] if each["low"] is not None and each["low"] > 0]
+    """The owners whose whole interval lies above zero, from the first rank on.
+
+    By class nearly everybody's does: there, above that of whoever is ranked last.
+    """
+    sure = [each for each in result["owners"] if each["low"] is not None and each["low"] > 0]
+    return clear_of_the_last(sure, result["owners"])
 
 
 def answer(result: Result) -> Answer:
@@ -109,7 +113,7 @@ def _why(result: Result, sure: Sequence[Mapping[str, Any]]) -> str:
     if not scores_are_gains(result):
         said = [f"{each['owner']} {_interval(each)} %{_most(each)}" for each in sure[:NAMED]]
         return (
-            "What they hold is clearly like your failures. The relevance of an average record, where a "
+            f"What they hold is clearly {how_like(sure)} your failures. The relevance of an average record, where a "
             f"hard example has 100 %: {'; '.join(said)}{_more(sure)}."
         )
     said = [
@@ -132,8 +136,8 @@ def _by_relevance(result: Result) -> tuple[str, list[str]]:
     moved = "No example moved, so this run says whom to ask and not yet what it brings."
     if not sure:
         return "Ask nobody on this evidence", [
-            "Of no owner is the relevance clearly above zero at this noise: the noise hides what there is, "
-            "or there is nothing. A larger policy.epsilon tells the two apart.",
+            f"Of no owner is the relevance clearly above {yardstick(result['owners'])} at this noise: the "
+            "noise hides what there is, or there is nothing. A larger policy.epsilon tells the two apart.",
             moved,
         ]
     names = _listed([each["owner"] for each in sure])

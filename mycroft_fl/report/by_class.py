@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 Rows = list[list[str]]
@@ -50,3 +50,31 @@ def class_lines(result: Mapping[str, Any]) -> list[str]:
 def _percent(each: Mapping[str, float]) -> str:
     score, low, high = (100 * each[key] for key in ("score", "low", "high"))
     return f"{score:+.1f} [{low:+.1f}, {high:+.1f}]"
+
+
+def clear_of_the_last(
+    sure: Sequence[Mapping[str, Any]], owners: Sequence[Mapping[str, Any]]
+) -> list[Mapping[str, Any]]:
+    """Of `sure`, those whose interval lies above that of the last of `owners`; all, but for scores by class.
+
+    By class nearly every record is a little like the hard examples, so that zero tells nobody apart.
+    """
+    highs = [each["high"] for each in owners if each["high"] is not None]
+    if len(highs) < 2 or not _by_class(owners):
+        return list(sure)
+    least = min(highs)
+    return [each for each in sure if each["low"] > least]
+
+
+def how_like(owners: Sequence[Mapping[str, Any]]) -> str:
+    """How owners that are sure to help are like the failures."""
+    return "more than the last in the ranking like" if _by_class(owners) else "like"
+
+
+def yardstick(owners: Sequence[Mapping[str, Any]]) -> str:
+    """What an owner's relevance is held against."""
+    return "that of the last in the ranking" if _by_class(owners) else "zero"
+
+
+def _by_class(owners: Sequence[Mapping[str, Any]]) -> bool:
+    return any(each.get("by_class") for each in owners)

@@ -105,7 +105,8 @@ def _owners(result: Result) -> dict[str, Any]:
     return {
         **_table(head, rows),
         "best": [place for place, row in enumerate(rows) if row[0] in sure],
-        "caption": f"{what} Shaded: the whole interval lies above zero. What an owner holds is "
+        "caption": f"{what} Shaded: the whole interval lies above zero, "
+        "by class above that of the last in the ranking. What an owner holds is "
         "known to the simulator alone.",
     }
 

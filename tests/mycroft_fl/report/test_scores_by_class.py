@@ -61,6 +61,28 @@ def test_summary_terminal_page_and_answer_say_which_class(copied) -> None:
     assert "+20.0 [+10.0, +30.0] %, most of class shirt" in " ".join(answer(files.result).reasons)
 
 
+def test_by_class_only_who_is_clear_of_the_last_in_the_ranking_is_to_be_asked(copied) -> None:
+    result = read_run(copied("score", by_class)).result
+    first, *others = result["owners"]
+    first.update(score=0.4, low=0.35, high=0.45)
+    for each in others:
+        each.update(score=0.15, low=0.1, high=0.2)
+    told_by_class = answer(result)
+    assert told_by_class.verdict == f"Ask {first['owner']}"
+    assert (
+        "clearly more than the last in the ranking like your failures" in told_by_class.reasons[0]
+    )
+    first.update(score=0.15, low=0.1, high=0.2)
+    nobody = answer(result)
+    assert nobody.verdict == "Ask nobody on this evidence"
+    assert "clearly above that of the last in the ranking" in nobody.reasons[0]
+    # Alone there is nobody to be compared with; and a plain score is held against zero.
+    del result["owners"][1:]
+    assert answer(result).verdict == f"Ask {first['owner']}"
+    first["by_class"] = {}
+    assert "What they hold is clearly like your failures" in answer(result).reasons[0]
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
