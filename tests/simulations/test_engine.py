@@ -239,6 +239,8 @@ def test_a_trainer_that_raises_fails_the_run_with_its_words(toy: Path, tmp_path:
 def test_an_interrupted_run_leaves_nothing(toy: Path, number: signal.Signals) -> None:
     settings = {**SETTINGS, "sleep": 600.0}
     code = (
+        # A shell that runs tests in the background has them ignore SIGINT.
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from functools import partial; from simulations.engine import run_on_flower\n"
         f"say = partial(print, flush=True)\nrun_on_flower({settings}, owners=3, on_line=say, "
         f"apps={APPS})"
@@ -258,7 +260,7 @@ def test_an_interrupted_run_leaves_nothing(toy: Path, number: signal.Signals) ->
             if line.startswith("CLIENT"):
                 process.send_signal(number)
                 break
-        process.communicate()
+        process.communicate(timeout=300)
     assert process.returncode in (-number, 128 + number)
     # Of a killed run the watcher ends the rest, soon after.
     patience = 60 if number == signal.SIGKILL else 0
