@@ -71,7 +71,11 @@ class NoisedSteps:
     """
 
     def __init__(
-        self, trainer: Trainer, useful: Mapping[str, float], start: Classifier | None = None
+        self,
+        trainer: Trainer,
+        useful: Mapping[str, float],
+        start: Classifier | None = None,
+        whitening: Whitening | None = None,
     ) -> None:
         self.owners = sorted(useful)
         self._trainer = trainer
@@ -79,7 +83,7 @@ class NoisedSteps:
         self._model: Classifier = copy.deepcopy(start or _beginning(trainer))
         self.weights = flat_weights(_with_first_head(self._model, trainer))
         self._own = OwnInputs(trainer, self._model)
-        self.whitening = Whitening.of(self._own.lots)
+        self.whitening = whitening or Whitening.of(self._own.lots)
         self._tried: list[Float32[np.ndarray, " h"]] = [self.head]
         self._velocity = np.zeros(self.head.size)
         self._noised, self._variance = np.zeros(self.values), 0.0
@@ -99,8 +103,7 @@ class NoisedSteps:
     @classmethod
     def resumed(cls, trainer: Trainer, taken: StepsTaken) -> NoisedSteps:
         """Steps that go on where they stood."""
-        steps = cls(trainer, taken.useful)
-        steps.whitening = taken.whitening
+        steps = cls(trainer, taken.useful, whitening=taken.whitening)
         # The same sums in the same order: the velocity comes out to the last bit.
         for head in taken.tried[:-1]:
             load_head(steps._model, head)
