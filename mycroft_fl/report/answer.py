@@ -113,8 +113,8 @@ def _why(result: Result, sure: Sequence[Mapping[str, Any]]) -> str:
     if not scores_are_gains(result):
         said = [f"{each['owner']} {_interval(each)} %{_most(each)}" for each in sure[:NAMED]]
         return (
-            f"What they hold is clearly {how_like(sure)} your failures. The relevance of an average "
-            f"record, where a hard example has 100 %: {'; '.join(said)}{_more(sure)}."
+            f"What they hold is clearly {how_like(sure)}. The relevance of an average record, "
+            f"where a hard example has 100 %: {'; '.join(said)}{_more(sure)}."
         )
     said = [
         f"{each['owner']} {_interval(each)} for {_count(each['disclosed'], 'example')}"

@@ -68,7 +68,9 @@ def clear_of_the_last(
 
 def how_like(owners: Sequence[Mapping[str, Any]]) -> str:
     """How owners that are sure to help are like the failures."""
-    return "more than the last in the ranking like" if _by_class(owners) else "like"
+    if not _by_class(owners):
+        return "like your failures"
+    return "more like your failures than what the last in the ranking holds"
 
 
 def yardstick(owners: Sequence[Mapping[str, Any]]) -> str:

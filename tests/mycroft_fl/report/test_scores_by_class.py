@@ -70,7 +70,8 @@ def test_by_class_only_who_is_clear_of_the_last_in_the_ranking_is_to_be_asked(co
     told_by_class = answer(result)
     assert told_by_class.verdict == f"Ask {first['owner']}"
     assert (
-        "clearly more than the last in the ranking like your failures" in told_by_class.reasons[0]
+        "clearly more like your failures than what the last in the ranking"
+        in told_by_class.reasons[0]
     )
     first.update(score=0.15, low=0.1, high=0.2)
     nobody = answer(result)
