@@ -203,20 +203,23 @@ def test_a_worker_that_dies_costs_one_cell_and_not_the_study(study, tmp_path):
 
 @pytest.mark.slow
 def test_a_cluster_s_workers_give_the_same_table(study, tmp_path, monkeypatch):
-    """A cluster of one node, found by its address."""
-    import ray
-
+    """A cluster of one node, found by its address, in a process of its own: Ray leaves files open."""
     for name, value in FOR_RAY.items():
         monkeypatch.setenv(name, value)
     told(study, "--jobs", 1, "--out", tmp_path / "whole")
-    cluster = ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
-    try:
-        address = cluster.address_info["gcs_address"]
+    code = (
+        "import ray, sys; cluster = ray.init(num_cpus=2, include_dashboard=False)\n"
+        "print(cluster.address_info['gcs_address'], flush=True); sys.stdin.read(); ray.shutdown()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as cluster:
+        assert cluster.stdout is not None
+        address = cluster.stdout.readline().strip()
         process = begun(study, tmp_path / "out", "--jobs", "2", "--ray", address)
         errors = process.communicate(timeout=PATIENCE)[1]
-        assert process.returncode == 0, errors
-    finally:
-        ray.shutdown()
+        cluster.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, errors
     assert table(tmp_path / "out") == table(tmp_path / "whole")
 
 
