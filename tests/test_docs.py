@@ -186,8 +186,8 @@ def made(name: str, folder: Path) -> None:
     """A file of the kind that a reader of the documents has."""
     rng = np.random.default_rng(0)
     if name.endswith(".npz"):
-        labels = rng.integers(0, 3, 60)
-        pixels = rng.integers(0, 256, (60, 1, 8, 8), dtype=np.uint8)
+        labels = rng.integers(0, 3, 150)
+        pixels = rng.integers(0, 256, (150, 1, 8, 8), dtype=np.uint8)
         np.savez(folder / name, x=pixels, y=labels)
     elif name.endswith(".safetensors"):
         from mycroft_fl.models.networks import build
@@ -196,7 +196,7 @@ def made(name: str, folder: Path) -> None:
         save_weights(build("mlp", (1, 8, 8), 3, seed=0), folder / name)
     elif name == "flows.csv":
         lines = ["host,bytes,seconds,protocol,difficulty,attack"]
-        for number in range(6000):
+        for number in range(9000):
             hard = number % 3 == 0
             attack = "yes" if number % 2 else "no"
             size = rng.normal(5 if attack == "yes" else 0, 2) + (8 if hard else 0)
