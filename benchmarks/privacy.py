@@ -72,14 +72,15 @@ def main() -> None:
             print(f"seed {seed} of {given.seeds}", flush=True)
     found = [stored(store)[str(seed)] for seed in range(given.seeds)]
     shares = shares_of_gain(found) if given.table == "drawing" else {}
-    more = ["over random, points", "share of OMP's gain"] if shares else []
+    beside = all("random" in each for each in found)
+    more = ["over random, points"] * beside + ["share of OMP's gain"] * bool(shares)
     print(row([given.task, "mean", "±", *more]))
     print(rule(3 + len(more)))
     for way in dict.fromkeys(way for each in found for way in each):
         told = over_seeds([each[way] for each in found if way in each])
-        if shares:
+        if beside:
             gain = paired([each[way] for each in found], [each["random"] for each in found])
-            more = [points(gain), f"{shares[way]:.2f}"]
+            more = [points(gain), *([f"{shares[way]:.2f}"] if shares else [])]
         print(row([way, f"{told.mean:.3f}", f"{told.half_width:.3f}", *more]))
 
 

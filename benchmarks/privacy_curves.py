@@ -15,13 +15,20 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 from privacy_gradient import EPSILONS
+from privacy_worlds import NO_NOISE
 from tables import paired, points, row, rule, share, stored
 
 from mycroft_fl.report.statistics import over_seeds
 
 TASKS = {"fashion": "Fashion-MNIST", "rotated": "rotated", "intrusion": "NSL-KDD"}
 RIVAL, FAILURES, WHOLE = "raw, 50 OMP picks", ": failures", ": whole test"
-RIVALS = ("without a target", "knowing of no failure", "with a perfect target")
+COMPARED = (
+    ("gradient", "own hard set"),
+    ("gradient", "without a target"),
+    ("gradient", "knowing of no failure"),
+    ("with a perfect target", "without a target"),
+    ("dp-sgd", "own hard set"),
+)
 CURVES = {"gradient": "C0", "dp-sgd": "C2", "without a target": "C1"}
 LEVELS = {
     "own hard set": ":",
@@ -64,16 +71,17 @@ def table(found: list[Cell], task: str) -> list[str]:
 
 
 def gaps(found: list[Cell]) -> list[str]:
-    """How far noised steps are above the same steps told less, or told all, in points, paired."""
+    """How far noised steps are above what is free, and the same steps told less or all; paired points."""
     lines = []
-    for rival in RIVALS:
+    for way, rival in COMPARED:
         told = []
-        for epsilon in EPSILONS:
-            ways = (f"gradient, epsilon {epsilon:g}", f"{rival}, epsilon {epsilon:g}")
-            if all(way + FAILURES in each for way in ways for each in found):
-                values = ([each[way + FAILURES] for each in found] for way in ways)
+        for epsilon in (*EPSILONS, NO_NOISE):
+            at = f", epsilon {epsilon:g}"
+            ways = (way + at, rival if rival in LEVELS else rival + at)
+            if all(each_way + FAILURES in each for each_way in ways for each in found):
+                values = ([each[each_way + FAILURES] for each in found] for each_way in ways)
                 told.append(f"{points(paired(*values))} at {epsilon:g}")
-        lines.append(f"gradient over the same steps {rival}: {', '.join(told)}")
+        lines.append(f"{way} over {rival}: {', '.join(told)}")
     return lines
 
 

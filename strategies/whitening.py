@@ -30,9 +30,8 @@ class Whitening:
     Gradients of a last layer lie mostly along what all inputs have in common, which says little:
     clipped as they are, that is what is left of them, and the noise, alike in all directions, covers
     the rest. Clipped by these coordinates, rare directions count for more, and a step along
-    g S^T S is one of Newton's kind. Whitening by public data before DP training: Nasr et al. 2023,
-    Sun et al. 2024 (preprocessing of features); the directions are the trainer's own, so that it
-    costs no privacy.
+    g S^T S is one of Newton's kind. On features preprocessed before private optimization see Sun,
+    Suresh & Menon 2024; the directions here are the trainer's own, so that they cost no privacy.
     """
 
     def __init__(self, matrix: Float32[np.ndarray, "q p_and_bias"], largest: float) -> None:
@@ -70,7 +69,7 @@ class Whitening:
 def second_moments(
     lots: Sequence[Float[np.ndarray, "m p"]],
 ) -> Float64[np.ndarray, "p_and_bias p_and_bias"]:
-    """The mean square of inputs with a one at the end; each lot counts alike, however many it holds."""
+    """The sum over lots of the mean square of inputs with a one at the end, however many a lot holds."""
     moments: np.ndarray = np.sum([a.T @ a / len(a) for a in map(with_bias, lots)], axis=0)
     return moments
 
