@@ -14,7 +14,11 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 PACKAGES = ("mycroft_fl", "strategies", "clients", "simulations")
-PITFALLS = tomllib.loads(Path(__file__).with_name("pitfalls.toml").read_text())["pitfall"]
+PITFALLS = [
+    each
+    for path in sorted(Path(__file__).with_name("pitfalls").glob("*.toml"))
+    for each in tomllib.loads(path.read_text())["pitfall"]
+]
 
 
 def test_nothing_is_unpickled_anywhere() -> None:
