@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Int64
 
+from clients.bounds import needs_model
 from clients.holdings import Holdings
 from clients.own_models import OwnModels
 from clients.picks import checked_picks
 from mycroft_fl.errors import BadMessage, Refused
 from mycroft_fl.exchange import Request
-from mycroft_fl.models.networks import Classifier, build, is_network
+from mycroft_fl.models.networks import Classifier, build
 from mycroft_fl.models.weights import load_flat_weights
 from mycroft_fl.privacy.relevance import Target
 from mycroft_fl.seeds import derived_seed
@@ -27,25 +28,41 @@ class Chooser:
         self._models = OwnModels(holdings.examples)
 
     def check(self, request: Request) -> None:
-        """`BadMessage` where a request does not fit the data, `Refused` where its method has no use."""
-        x = self._holdings.examples.x
-        if (request.hard.x.dtype, request.hard.x.shape[1:]) != (x.dtype, x.shape[1:]):
-            raise BadMessage("the hard set is of another shape or type than this owner's examples")
-        if _needs_model(request) and not is_network(request.model):
-            raise BadMessage(f"unknown architecture '{request.model}'")
+        """Raise `BadMessage` where a request contradicts itself, `Refused` where its method has no use."""
         if request.weights is None and _looks_through(request) == "trainer-model":
             raise BadMessage(f"method '{request.method}' needs the trainer's weights")
         if request.target is not None and request.mode == "raw":
             _check_target(request)
 
-    def choose(self, request: Request, disclosed: Ids, at_most: int) -> Ids:
-        """The ids of up to `at_most` examples not disclosed before, most useful first."""
+    def model_sent(self, request: Request) -> Classifier | None:
+        """Build the model that came with a request; None where none did. Reads no record.
+
+        Raises `BadMessage` where its weights, or a target beside them, do not fit.
+        """
+        if request.weights is None or not needs_model(request):
+            return None
+        shape = tuple(self._holdings.examples.x.shape[1:])
+        model = build(request.model, shape, request.num_classes, seed=0)
+        load_flat_weights(model, request.weights)
+        if request.target is not None:
+            Target.told(model, request.target)
+        return model
+
+    def choose(
+        self, request: Request, model: Classifier | None, disclosed: Ids, at_most: int
+    ) -> Ids:
+        """The ids of up to `at_most` examples not disclosed before, most useful first.
+
+        `model` is the one that was sent; the method looks through the owner's own where none was.
+        """
         held = self._holdings.shareable()
         gone = np.isin(held.ids, disclosed)
         fresh = held[~gone]
         if len(fresh) == 0:
             return fresh.ids
-        model, target = self._model(request), request.target
+        if model is None and needs_model(request):
+            model = self._own_model(request)
+        target = request.target
         query = Query(
             hard=request.hard,
             model=model,
@@ -63,19 +80,9 @@ class Chooser:
         chosen: Ids = fresh.ids[checked_picks(picked, k, len(fresh))]
         return chosen
 
-    def _model(self, request: Request) -> Classifier | None:
-        """The model that the method looks through: the trainer's, or an early one of the owner's."""
-        if not _needs_model(request):
-            return None
+    def _own_model(self, request: Request) -> Classifier:
         seed = derived_seed(request.seed, "owner-model", self._owner)
-        if request.weights is None:
-            return self._models.fitted(
-                request.model, request.num_classes, request.owner_epochs, seed
-            )
-        shape = tuple(self._holdings.examples.x.shape[1:])
-        model = build(request.model, shape, request.num_classes, seed=seed)
-        load_flat_weights(model, request.weights)
-        return model
+        return self._models.fitted(request.model, request.num_classes, request.owner_epochs, seed)
 
 
 def _check_target(request: Request) -> None:
@@ -89,7 +96,3 @@ def _check_target(request: Request) -> None:
 
 def _looks_through(request: Request) -> str:
     return method_named(request.method).looks_through
-
-
-def _needs_model(request: Request) -> bool:
-    return _looks_through(request) != "nothing" or request.feature_space == "model"

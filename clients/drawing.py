@@ -39,13 +39,13 @@ class Terms:
     crowd: Crowd | None
 
     @classmethod
-    def of(cls, policy: Policy, wanted: int, gone: int) -> Terms:
-        """Those for up to `wanted` examples after `gone` were handed over.
+    def of(cls, policy: Policy, k: int, gone: int) -> Terms:
+        """Those for `k` examples after `gone` were handed over.
 
         `Refused` where there are too few to hide among; a refusal must not tell how many records
         there are, so the number that the owner makes public is what counts.
         """
-        k, least = min(wanted, policy.records_left(gone)), policy.records_at_least - gone
+        least = policy.records_at_least - gone
         if least < RECORDS_PER_PICK * k:
             raise Refused(
                 f"{k} records would be drawn from {least} that are surely there, fewer than "

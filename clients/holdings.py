@@ -47,6 +47,17 @@ class Holdings:
         allowed = self.marks.shareable
         return self.examples[first if allowed is None else first[allowed[first]]]
 
+    def drawable(self) -> Examples:
+        """The records that may be drawn at random: shareable, and of no content with two labels.
+
+        Where one content has two labels, taking away the first would let the second in, and one
+        record's absence would count for two.
+        """
+        pool = self.shareable()
+        by_label = np.column_stack([self.examples.ids, self.examples.y])
+        contents, labels = np.unique(np.unique(by_label, axis=0)[:, 0], return_counts=True)
+        return pool[np.isin(pool.ids, contents[labels == 1])]
+
     def found(self, ids: np.ndarray) -> Examples:
         """The examples of these ids, in this order, that are still here and may be handed over."""
         held = ids[np.isin(ids, self.shareable().ids)]
@@ -60,7 +71,7 @@ class Holdings:
             return
         if self.by_person:
             raise InputError("raw-gumbel hides records, not persons; leave it out, or unit-id")
-        held = len(self.shareable())
+        held = len(self.drawable())
         if held < policy.records_at_least:
             raise InputError(
                 f"policy.records-at-least is {policy.records_at_least}, but {held} records may "

@@ -53,7 +53,8 @@ def open_vault(file: OwnerFile) -> Vault:
     from clients.holdings import Marks
     from clients.vault import Books, Vault
 
-    records = records_of(file, task_of(file))
+    task = task_of(file)
+    records = records_of(file, task)
     books = Books(file.folder, file.ledger_head, str(file.ledger))
     marks = Marks(persons=records.units, shareable=records.shareable)
-    return Vault(file.name, records.examples, file.policy, books, file.vault.device, marks)
+    return Vault(file.name, records.examples, file.policy, books, file.vault.device, marks, task)

@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mycroft_fl.config import MAX_EXAMPLES
 from mycroft_fl.errors import InputError, Refused, suggestion
 from mycroft_fl.exchange import MODES, NOISED, Request
 from mycroft_fl.keys import PublicKey
-from mycroft_fl.privacy.accounting import Filter, SgdRun, multiplier_for, sgd_run_within
+from mycroft_fl.privacy.accounting import Filter, SgdRun, Spend, multiplier_for, sgd_run_within
 from mycroft_fl.privacy.budget import Budget, Limits
+from mycroft_fl.privacy.mechanisms import price
 from mycroft_fl.represent.names import encoder_within
 
 
@@ -27,6 +27,7 @@ class TrainerLimits:
 
     name: str
     max_records: int | None = None
+    max_requests: int | None = None
     epsilon: float | None = None
     epsilon_minus: float | None = None
     key: PublicKey | None = None
@@ -39,13 +40,16 @@ class TrainerLimits:
     def __post_init__(self) -> None:
         for name in ("epsilon", "epsilon_minus"):
             _positive(self, name, f"trainers '{self.name}': ")
+        for name in ("max_records", "max_requests"):
+            _at_least(self, name, 0, f"trainers '{self.name}': ")
 
 
 @dataclass(frozen=True)
 class Policy:
     """`modes` that may leave at all, and budgets that hold over all requests, for ever.
 
-    `max_records` raw examples; `epsilon` at `delta` for what is noised; `epsilon_minus` for the
+    `max_records` raw examples, an answer that finds none counting as one; `max_requests` answers of
+    any kind; `epsilon` at `delta` for what is noised; `epsilon_minus` for the
     choice of `raw-gumbel`, made with `strength` (0: the most that epsilon-minus, divided among
     `answers`, pays for) among at least `records_at_least` records, a number
     the owner makes public, and by utility only where a noised count, paid from epsilon, finds
@@ -53,6 +57,8 @@ class Policy:
     `dp-sgd` is among the modes, a run of it may have `sgd_share` of epsilon's budget and the answers
     what is left. Such a run has `sgd_steps`, each taking every record with `sample_rate`. `clip` bounds
     a gradient. All of these are public constants, never from the data.
+    One request may ask for `max_per_request` examples, for `max_epochs` of an owner's own early model,
+    and for a model of `max_model` numbers.
     `models` are the architectures that are built (empty: all known). `trainers` who may ask (empty:
     whoever asks), `expires` the last day on which anybody may.
     `own_methods` are import paths of methods that this owner trusts beside the built-in ones: a
@@ -62,6 +68,10 @@ class Policy:
 
     modes: tuple[str, ...] = ("raw",)
     max_records: int | None = None
+    max_requests: int | None = None
+    max_per_request: int = 10_000
+    max_epochs: int = 100
+    max_model: int = 100_000_000
     own_methods: tuple[str, ...] = ()
     encoders: tuple[str, ...] = ()
     epsilon: float | None = None
@@ -85,6 +95,9 @@ class Policy:
         if not set(self.modes) <= set(MODES):
             raise InputError(f"policy.modes is {list(self.modes)}; choose from {list(MODES)}")
         _at_least(self, "max_records", 0)
+        _at_least(self, "max_requests", 0)
+        for name in ("max_per_request", "max_epochs", "max_model"):
+            _at_least(self, name, 1)
         _at_least(self, "records_at_least", 0)
         _at_least(self, "useful_at_least", 0)
         _at_least(self, "answers", 1)
@@ -147,10 +160,17 @@ class Policy:
                 raise Refused(f"encoder '{encoder}' is not one that this owner opens")
         if self.models and request.model not in self.models:
             raise Refused(f"model '{request.model}' is not one of {list(self.models)}")
+        if request.k > self.max_per_request:
+            raise Refused(f"{request.k} examples at once; at most {self.max_per_request}")
+        if request.owner_epochs > self.max_epochs:
+            raise Refused(f"{request.owner_epochs} epochs of an own model; at most {self.max_epochs}")
 
     def limits(self, peer: str) -> Limits:
         """The budgets over all trainers and for `peer`."""
-        overall = Budget.of(self.max_records, self.epsilon, self.delta, self.epsilon_minus)
+        overall = Budget.of(
+            self.max_records, self.epsilon, self.delta, self.epsilon_minus,
+            requests=self.max_requests,
+        )  # fmt: skip
         own = next((each for each in self.trainers if each.peer == peer), None)
         if own is None:
             return Limits(overall)
@@ -161,8 +181,15 @@ class Policy:
                 self.epsilon if own.epsilon is None else own.epsilon,
                 self.delta,
                 self.epsilon_minus if own.epsilon_minus is None else own.epsilon_minus,
+                requests=own.max_requests,
             ),
         )
+
+    def price(self, mode: str) -> Spend:
+        """What an answer in a noised mode costs: public, so it is paid before any record is read."""
+        if mode == "dp-sgd":
+            return Spend(sgd=self.sgd_run())
+        return Spend(rho=price(self.multiplier()))
 
     def multiplier(self) -> float:
         """The noise multiplier of a noised sum: as set, or what epsilon pays for `answers` times."""
@@ -181,18 +208,14 @@ class Policy:
         limit = self.sgd_share * budget.limit
         return sgd_run_within(limit, budget.order, self.sample_rate, self.sgd_steps)
 
-    def records_left(self, disclosed: int) -> int:
-        """How many more raw examples may leave; `Refused` once there are none."""
-        if self.max_records is None:
-            return MAX_EXAMPLES
-        if disclosed >= self.max_records:
-            raise Refused(f"all {self.max_records} records that may leave have left")
-        return self.max_records - disclosed
-
 
 _KINDS: dict[str, type] = {
     "modes": list,
     "max_records": int,
+    "max_requests": int,
+    "max_per_request": int,
+    "max_epochs": int,
+    "max_model": int,
     "encoders": list,
     "own_methods": list,
     "epsilon": float,
@@ -230,10 +253,12 @@ def _converted(key: str, value: Any, kind: type) -> Any:
     return tuple(map(str, value)) if isinstance(value, list) else value
 
 
-def _at_least(policy: Policy, name: str, least: int) -> None:
-    value = getattr(policy, name)
+def _at_least(
+    limits: Policy | TrainerLimits, name: str, least: int, of: str = "policy."
+) -> None:
+    value = getattr(limits, name)
     if value is not None and value < least:
-        raise InputError(f"policy.{name.replace('_', '-')} is {value}; it must be at least {least}")
+        raise InputError(f"{of}{name.replace('_', '-')} is {value}; it must be at least {least}")
 
 
 def _positive(limits: Policy | TrainerLimits, name: str, of: str = "policy.") -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from clients.policy import Policy
 from mycroft_fl.exchange import HANDING_OVER
 from mycroft_fl.privacy.accounting import epsilon_of
@@ -9,20 +11,30 @@ from mycroft_fl.privacy.card import FLOAT_NOISE, Card
 from mycroft_fl.privacy.ledger import Key, PrivacyLedger
 
 
-def card_for(
-    ledger: PrivacyLedger, policy: Policy, key: Key, *, by_person: bool, noise: str
-) -> Card:
-    """The card of the answer to a charged request, with totals of all that its trainer was given."""
-    rows = ledger.rows()
+@dataclass(frozen=True)
+class Given:
+    """What an answer hands over: how many records, per which unit, with noise from where."""
+
+    records: int
+    unit: str
+    noise: str
+
+
+def card_for(ledger: PrivacyLedger, policy: Policy, key: Key, given: Given) -> Card:
+    """State what an answer to a charged request promises, with totals of all its trainer was given.
+
+    Other trainers' answers play no part: a card must not tell one trainer what another got.
+    """
     row = ledger.row(key)
     assert row is not None  # whoever states something has charged it
-    spends = [each.spend for each in rows if each.peer == key.peer]
+    rows = [each for each in ledger.rows() if each.peer == key.peer]
+    spends = [each.spend for each in rows]
     hands_over, delta = row.mode in HANDING_OVER, policy.delta
     return Card(
         mode=row.mode,
-        unit="person" if by_person and not hands_over else "record",
-        records=row.records,
-        records_total=sum(each.records for each in spends),
+        unit="record" if hands_over else given.unit,
+        records=given.records,
+        records_total=ledger.handed_over(key.peer),
         delta=delta,
         epsilon=epsilon_of([row.spend], delta),
         epsilon_total=epsilon_of(spends, delta),
@@ -30,7 +42,7 @@ def card_for(
         rho=row.rho,
         rho_total=sum(each.rho for each in spends),
         epsilon_minus_total=sum(each.epsilon_minus for each in spends),
-        noise=_origin(row.mode, noise),
+        noise=_origin(row.mode, given.noise),
         # An empty answer too: that nothing was chosen is known of every record.
         raw=any(each.mode == "raw" for each in rows),
     )

@@ -10,20 +10,25 @@ from pathlib import Path
 
 import numpy as np
 
+from clients.bounds import Bounds
 from clients.choosing import Chooser
 from clients.drawing import Terms, drawer
 from clients.holdings import Holdings, Marks
 from clients.noised import Looks, in_range, levels_of, release_of
 from clients.owner_log import owner_log
 from clients.policy import Policy
-from clients.statement import card_for
-from mycroft_fl.errors import InputError
+from clients.statement import Given, card_for
+from mycroft_fl.config import MAX_EXAMPLES
+from mycroft_fl.errors import InputError, Refused
 from mycroft_fl.examples import Examples
 from mycroft_fl.exchange import HANDING_OVER, OwnerReport, Request, Statistic
+from mycroft_fl.privacy.accounting import Spend
 from mycroft_fl.privacy.card import Card
-from mycroft_fl.privacy.ledger import Key, PrivacyLedger
+from mycroft_fl.privacy.ledger import NOTHING_FOUND, Key, PrivacyLedger
 from mycroft_fl.privacy.noise import OS_ENTROPY, Noise
+from mycroft_fl.task import Task
 
+NOBODY = np.empty(0, np.int64)
 ANYBODY = "anybody"
 """The trainer's name where whoever runs the vault does not tell trainers apart."""
 
@@ -42,7 +47,7 @@ class Vault:
     """One owner's private examples, what it allows, and what it has handed over.
 
     The folder is the owner's own: it holds the ledger and a log that nobody else reads. `device`
-    is where gradients are computed; no request has a say in it.
+    is where gradients are computed; no request has a say in it. `task` bounds what a request may ask.
     """
 
     def __init__(
@@ -53,12 +58,14 @@ class Vault:
         books: Path | Books,
         device: str = "cpu",
         marks: Marks | None = None,
+        task: Task | None = None,
     ) -> None:
         books = books if isinstance(books, Books) else Books(books)
         books.folder.mkdir(parents=True, exist_ok=True)
         self.name = name
         self.log = owner_log(name, books.folder / "owner.log")
         self._holdings = Holdings(examples, marks or Marks())
+        self._bounds = Bounds.of(examples, task, policy.max_model)
         self._chooser = Chooser(name, self._holdings, device)
         self._policy = policy
         self._noise_for = books.noise_for
@@ -75,6 +82,7 @@ class Vault:
         does not fit the data.
         """
         self._policy.check(request, peer)
+        self._bounds.check(request)
         self._chooser.check(request)
         key = Key(self.name, peer, request_digest(request))
         if request.mode in HANDING_OVER:
@@ -90,39 +98,66 @@ class Vault:
         # Of an earlier answer, what has left the data since cannot be handed over again, nor what
         # may no longer be.
         disclosed = self._holdings.found(ids)
-        return OwnerReport(disclosed, self._card(key))
+        return OwnerReport(disclosed, self._card(key, len(disclosed)))
 
     def _pick(self, request: Request, key: Key) -> np.ndarray:
-        disclosed = self._ledger.disclosed()
-        allowed = self._policy.records_left(len(disclosed))
-        chosen = self._chooser.choose(request, disclosed, allowed)
-        return self._ledger.disclose(key, chosen, self._policy.limits(key.peer))
+        """Examples chosen by the method. A choice that fails once it has looked costs as none found."""
+        limits = self._policy.limits(key.peer)
+        left = self._ledger.records_left(key.peer, limits)
+        self._ledger.require(key, Spend(records=NOTHING_FOUND), limits)
+        model = self._chooser.model_sent(request)
+        at_most = MAX_EXAMPLES if left is None else left
+        try:
+            chosen = self._chooser.choose(request, model, self._ledger.disclosed(), at_most)
+        except Exception:
+            self._ledger.disclose(key, NOBODY, limits)
+            raise
+        return self._ledger.disclose(key, chosen, limits)
 
     def _draw(self, request: Request, key: Key) -> np.ndarray:
-        """Examples drawn at random, the relevant ones more often; paid for before they are drawn."""
-        pool = self._holdings.shareable()
+        """Examples drawn at random, the relevant ones more often; paid for before they are looked at."""
+        limits = self._policy.limits(key.peer)
+        left = self._ledger.records_left(key.peer, limits)
+        k = request.k if left is None else min(request.k, left)
+        terms = Terms.of(self._policy, k, len(self._ledger.disclosed()))
+        self._ledger.require(key, terms.spend, limits)
+        levels_of(request, self._nothing)
+        self._ledger.charge(key, request.mode, terms.spend, limits)
+        pool = self._holdings.drawable()
         levels = levels_of(request, pool)
-        terms = Terms.of(self._policy, request.k, len(self._ledger.disclosed()))
-        self._ledger.charge(key, request.mode, terms.spend, self._policy.limits(key.peer))
         noise = self._noise_for(key.digest)
         return self._ledger.draw(key, drawer(terms, self._policy, pool.ids, levels, noise))
 
     def _noised(self, request: Request, key: Key) -> OwnerReport:
-        """A statistic with noise: charged, then drawn, then kept; asked again, the same bytes."""
+        """A statistic with noise: charged, then computed, then kept; asked again, the same bytes."""
         content = self._ledger.recall(key)
         if content is None:
-            # All that may fail comes before anything is charged, and fails alike on any data.
-            examples = self._holdings.examples
-            known = in_range(request, examples)
-            persons = self._holdings.persons(known)
-            release = release_of(request, examples[known], self._policy, persons, self._looks)
-            self._ledger.charge(key, request.mode, release.spend, self._policy.limits(key.peer))
-            told = release.draw(self._noise_for(key.digest))
-            content = self._ledger.store(key, np.append(told.values, told.sigma).tobytes())
+            content = self._computed(request, key)
             self.log.info("round %d: a noised %s", request.server_round, request.mode)
         numbers = np.frombuffer(content, np.float64)
         statistic = Statistic(numbers[:-1].copy(), float(numbers[-1]))
         return OwnerReport(card=self._card(key), statistic=statistic)
+
+    def _computed(self, request: Request, key: Key) -> bytes:
+        spend, limits = self._policy.price(request.mode), self._policy.limits(key.peer)
+        self._ledger.require(key, spend, limits)
+        # All that a request can be wrong in fails here, on no record at all, and costs nothing.
+        release_of(request, self._nothing, self._policy)
+        # Paid before a record is read: the time that reading takes says something of them.
+        self._ledger.charge(key, request.mode, spend, limits)
+        examples = self._holdings.examples
+        known = in_range(request, examples)
+        persons = self._holdings.persons(known)
+        release = release_of(request, examples[known], self._policy, persons, self._looks)
+        if release.spend != spend:
+            raise Refused("the answer would cost something else than was paid")
+        told = release.draw(self._noise_for(key.digest))
+        return self._ledger.store(key, np.append(told.values, told.sigma).tobytes())
+
+    @property
+    def _nothing(self) -> Examples:
+        """No record, of the form that records have."""
+        return self._holdings.examples[:0]
 
     def _note(self, policy: Policy) -> None:
         """Leave the limits in the ledger, and what its noise is worth, which must not change.
@@ -138,9 +173,10 @@ class Vault:
         limits = policy.limits("").overall.as_json()
         self._ledger.note_limits(json.dumps({**limits, "noise": noise}))
 
-    def _card(self, key: Key) -> Card:
-        by_person, noise = self._holdings.by_person, self._noise_for(key.digest).origin
-        return card_for(self._ledger, self._policy, key, by_person=by_person, noise=noise)
+    def _card(self, key: Key, records: int = 0) -> Card:
+        unit = "person" if self._holdings.by_person else "record"
+        given = Given(records, unit, self._noise_for(key.digest).origin)
+        return card_for(self._ledger, self._policy, key, given)
 
 
 def request_digest(request: Request) -> str:

@@ -16,7 +16,7 @@ from clients.owner_file import load_owner_file, owner_file_text
 from clients.owner_log import owner_log
 from clients.policy import Policy
 from clients.vault import Books, Vault
-from mycroft_fl.config import RunConfig
+from mycroft_fl.config import MAX_EXAMPLES, RunConfig
 from mycroft_fl.data.spec import DatasetSpec
 from mycroft_fl.device import torch_device
 from mycroft_fl.errors import DataError, ScenarioError
@@ -182,7 +182,8 @@ class Simulation:
             return StaysOut(owner_log(owner.name, folder / "owner.log"), str(error))
         books = Books(folder, noise_for=self._noise_of(owner.name))
         marks = Marks(persons=held.units, shareable=held.shareable)
-        vault = Vault(owner.name, held.examples, policy, books, self.config.device, marks)
+        device, task = self.config.device, self.task
+        vault = Vault(owner.name, held.examples, policy, books, device, marks, task)
         if owner.behaviour is None:
             return vault
         return Misbehaving(vault, owner.behaviour, self.config.timeout, self.world.num_classes)
@@ -196,6 +197,8 @@ class Simulation:
         table = dict(self.scenario.policy)
         modes = answer_modes(self.config.mode)
         table.setdefault("modes", modes)
+        table.setdefault("max-per-request", MAX_EXAMPLES)
+        table.setdefault("max-epochs", 1000)
         several = {"gradient", "raw-gumbel"} & set(modes)
         table.setdefault("answers", self.config.num_rounds if several else 1)
         if "raw-gumbel" in table["modes"]:

@@ -26,10 +26,15 @@ def flat_weights(model: nn.Module) -> Float32[np.ndarray, " w"]:
         return parameters_to_vector(values).cpu().numpy().astype(np.float32)
 
 
+def size_of(model: nn.Module) -> int:
+    """How many numbers `flat_weights` has."""
+    return sum(value.numel() for value in (*model.parameters(), *_statistics(model)))
+
+
 def load_flat_weights(model: nn.Module, flat: Float32[np.ndarray, " w"]) -> None:
     """Put a flat vector into `model`. `BadMessage` when it does not fit."""
     values = [*model.parameters(), *_statistics(model)]
-    wanted = sum(value.numel() for value in values)
+    wanted = size_of(model)
     if flat.shape != (wanted,):
         raise BadMessage(f"weights of shape {flat.shape}; this model has {wanted} of them")
     vector_to_parameters(torch.from_numpy(flat.copy()), values)

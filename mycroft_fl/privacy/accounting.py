@@ -38,13 +38,14 @@ class Spend:
     """What one answer costs, per unit of privacy.
 
     `records` are handed over as they are; `rho` is of zCDP; `epsilon_minus` is for the choice of
-    `raw-gumbel` alone; `sgd` is a run of DP-SGD.
+    `raw-gumbel` alone; `sgd` is a run of DP-SGD. `requests` counts the answers that it stands for.
     """
 
     records: int = 0
     rho: float = 0.0
     epsilon_minus: float = 0.0
     sgd: SgdRun | None = None
+    requests: int = 1
 
     def __post_init__(self) -> None:
         # A price below zero would be a refund, and nan passes any comparison.

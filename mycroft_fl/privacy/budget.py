@@ -10,13 +10,20 @@ from mycroft_fl.errors import Refused
 from mycroft_fl.privacy.accounting import Filter, Spend
 
 
+OVER_ALL, FOR_PEER = "over all trainers", "for this trainer"
+
+
 @dataclass(frozen=True)
 class Budget:
-    """Limits that hold for ever. `records` None: no limit; the others None: nothing may be spent."""
+    """Limits that hold for ever. `records` and `requests` None: no limit; others None: nothing.
+
+    `requests` bounds how many answers leave, of whatever kind: one that finds nothing is one too.
+    """
 
     records: int | None = None
     privacy: Filter | None = None
     epsilon_minus: float | None = None
+    requests: int | None = None
 
     @classmethod
     def of(
@@ -25,13 +32,19 @@ class Budget:
         epsilon: float | None = None,
         delta: float = 1e-6,
         epsilon_minus: float | None = None,
+        *,
+        requests: int | None = None,
     ) -> Budget:
         """A budget from the numbers of an owner's file."""
         privacy = None if epsilon is None else Filter.of(epsilon, delta)
-        return cls(records, privacy, epsilon_minus)
+        return cls(records, privacy, epsilon_minus, requests)
 
     def check(self, earlier: Sequence[Spend], spend: Spend, whose: str) -> None:
         """`Refused` where `spend` on top of `earlier` would pass a limit; data plays no part."""
+        if self.requests is not None:
+            answered = sum(each.requests for each in earlier)
+            if answered + spend.requests > self.requests:
+                raise Refused(f"all {self.requests} requests that are answered {whose} were answered")
         records = sum(each.records for each in earlier) + spend.records
         if self.records is not None and spend.records and records > self.records:
             raise Refused(
@@ -47,6 +60,18 @@ class Budget:
                     f"{spend.epsilon_minus:.4g} more would pass the epsilon-minus of {limit:g} {whose} "
                     f"(spent: {spent:.4g})"
                 )
+
+    def records_left(self, earlier: Sequence[Spend], whose: str) -> int | None:
+        """Return how many more records may leave; None where any number may.
+
+        Raises `Refused` once there are none.
+        """
+        if self.records is None:
+            return None
+        left = self.records - sum(each.records for each in earlier)
+        if left <= 0:
+            raise Refused(f"all {self.records} records that may leave {whose} have left")
+        return left
 
     def _check_privacy(self, earlier: Sequence[Spend], spend: Spend, whose: str) -> None:
         if self.privacy is None:
@@ -67,6 +92,7 @@ class Budget:
             "epsilon": self.privacy.epsilon if self.privacy else None,
             "delta": self.privacy.delta if self.privacy else None,
             "epsilon-minus": self.epsilon_minus,
+            "requests": self.requests,
         }
 
     @classmethod
@@ -77,6 +103,7 @@ class Budget:
             content["epsilon"],
             content["delta"] or 1e-6,
             content["epsilon-minus"],
+            requests=content.get("requests"),  # older ledgers noted none
         )
 
 
@@ -86,3 +113,16 @@ class Limits:
 
     overall: Budget
     peer: Budget | None = None
+
+    def check(self, by_all: Sequence[Spend], by_peer: Sequence[Spend], spend: Spend) -> None:
+        """Raise `Refused` where `spend` would pass either budget."""
+        self.overall.check(by_all, spend, OVER_ALL)
+        if self.peer is not None:
+            self.peer.check(by_peer, spend, FOR_PEER)
+
+    def records_left(self, by_all: Sequence[Spend], by_peer: Sequence[Spend]) -> int | None:
+        """Return how many more records both budgets allow; None: any number. Raises `Refused` at none."""
+        left = [self.overall.records_left(by_all, OVER_ALL)]
+        if self.peer is not None:
+            left.append(self.peer.records_left(by_peer, FOR_PEER))
+        return min((each for each in left if each is not None), default=None)

@@ -22,8 +22,9 @@ class Card:
     `..._total` of all noised answers to this trainer together; `epsilon_limit` is what the ledger
     enforces over all trainers. Where nothing is promised they are 0 here, and null in a result file:
     an epsilon of 0 would be the strongest promise of all.
+    `records` were handed over in this answer, `records_total` to this trainer in all.
     `epsilon_minus_total` is for the choice of drawn examples. `noise` is where the randomness came
-    from; `raw` that examples were handed over by a choice without noise, now or before.
+    from; `raw` that this trainer was given examples by a choice without noise, now or before.
     """
 
     mode: str
@@ -79,6 +80,8 @@ class Card:
             if self.noise != "SIMULATED"
             else "none: simulated noise promises nothing",
             f"copies of one {self.unit} under other names count as a group: of m, rho grows by m^2",
+            "what other trainers were given is not counted here; trainers that put their answers together "
+            "know the sum, which the owner's limits bound",
         ]
 
     def promise(self) -> str:
@@ -115,6 +118,27 @@ class Card:
             f"delta is the chance that is left out of the promise."
         )
 
+    def together(self) -> str:
+        """Sum up, in one statement, all answers of all modes that this trainer was given so far.
+
+        A noised number and a drawn choice both tell of a record that was not handed over, so epsilon
+        and epsilon-minus add up (basic composition; the count's epsilon is part of the first).
+        """
+        if self.mode.startswith("publish-"):
+            return ""
+        given = f"In all, this trainer was given {self.records_total} records in full."
+        if self.raw:
+            return (
+                f"{given} Some were chosen without noise, so no number bounds what it knows of the others."
+            )
+        total = self.epsilon_total + self.epsilon_minus_total
+        return (
+            f"{given} Of any other {self.unit}, all its answers together tell at most epsilon {total:.3g} "
+            f"at delta {self.delta:g}: {self.epsilon_total:.3g} by noised numbers, "
+            f"{self.epsilon_minus_total:.3g} by the choice of drawn examples. That it was itself among "
+            f"those drawn had a chance of at most {-math.expm1(-self.epsilon_minus_total):.3g}."
+        )
+
     def _of_the_count(self) -> str:
         return (
             f" The noised count of useful records, on which the choice hangs, costs epsilon "
@@ -130,6 +154,7 @@ class Card:
             **promised,
             "adjacency": ADJACENCY,
             "promise": self.promise(),
+            "together": self.together(),
             "taints": self.taints(),
             "assumptions": self.assumptions(),
         }

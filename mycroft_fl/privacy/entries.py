@@ -12,7 +12,7 @@ from jaxtyping import Int64
 from mycroft_fl.errors import Refused
 from mycroft_fl.privacy.accounting import Spend
 from mycroft_fl.privacy.budget import Limits
-from mycroft_fl.privacy.chain import Links, Row, answer_hash, sgd_of, spend_of
+from mycroft_fl.privacy.chain import Links, Row, answer_hash, sgd_of
 
 Ids = Int64[np.ndarray, " n"]
 
@@ -59,9 +59,7 @@ def enter(
     connection: sqlite3.Connection, key: Key, mode: str, spend: Spend, limits: Limits
 ) -> None:
     """Check every budget and enter the spend; `Refused` where one would be passed."""
-    limits.overall.check(earlier_spends(connection), spend, "over all trainers")
-    if limits.peer is not None:
-        limits.peer.check(earlier_spends(connection, key.peer), spend, "for this trainer")
+    limits.check(earlier_spends(connection), earlier_spends(connection, key.peer), spend)
     last = connection.execute("SELECT seq, hash FROM spend ORDER BY seq DESC LIMIT 1").fetchone()
     at = connection.execute("SELECT strftime('%Y-%m-%dT%H:%M:%fZ')").fetchone()[0]
     row = Row.after(last, (at, key.dataset, key.peer, key.digest, mode), spend)
@@ -72,14 +70,16 @@ def enter(
 def earlier_spends(connection: sqlite3.Connection, peer: str | None = None) -> Sequence[Spend]:
     """What was spent so far, by one peer or by all: a total, and each run of DP-SGD."""
     where, values = ("peer = ?", (peer,)) if peer is not None else ("TRUE", ())
-    records, rho, epsilon_minus = connection.execute(
-        f"SELECT total(records), total(rho), total(epsilon_minus) FROM spend WHERE {where}", values
+    requests, records, rho, epsilon_minus = connection.execute(
+        "SELECT count(*), total(records), total(rho), total(epsilon_minus) FROM spend "
+        f"WHERE {where}",
+        values,
     ).fetchone()
     runs = connection.execute(
         f"SELECT sgd FROM spend WHERE {where} AND sgd != ''", values
     ).fetchall()
-    total = spend_of(int(records), rho, epsilon_minus, "")
-    return [total, *(Spend(sgd=sgd_of(run)) for (run,) in runs)]
+    total = Spend(int(records), rho, epsilon_minus, requests=requests)
+    return [total, *(Spend(sgd=sgd_of(run), requests=0) for (run,) in runs)]
 
 
 def hand_over(connection: sqlite3.Connection, key: Key, listed: list[int]) -> Ids:
@@ -101,6 +101,15 @@ def keep(connection: sqlite3.Connection, key: Key, content: bytes) -> bytes:
     row = (last.answers + 1, seq, content, last.answer_hash, hash_)
     connection.execute("INSERT INTO answer VALUES (?, ?, ?, ?, ?)", row)
     return content
+
+
+def handed_over_to(connection: sqlite3.Connection, peer: str) -> int:
+    """How many examples were handed over to one trainer."""
+    counted = connection.execute(
+        "SELECT count(*) FROM disclosure JOIN spend ON spend.seq = disclosure.spend WHERE peer = ?",
+        (peer,),
+    ).fetchone()
+    return int(counted[0])
 
 
 def disclosed_ids(connection: sqlite3.Connection) -> Ids:

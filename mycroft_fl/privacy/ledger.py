@@ -23,8 +23,10 @@ from mycroft_fl.privacy.entries import (
     answer_of,
     charged,
     disclosed_ids,
+    earlier_spends,
     enter,
     hand_over,
+    handed_over_to,
     ids_of,
     keep,
     row_of,
@@ -33,6 +35,9 @@ from mycroft_fl.privacy.entries import (
 from mycroft_fl.privacy.tables import SCHEMA, VERSION
 
 __all__ = ["Ids", "Key", "PrivacyLedger"]
+
+NOTHING_FOUND = 1
+"""Records that an answer without examples is charged: that nothing was chosen says something of all."""
 
 
 class PrivacyLedger:
@@ -74,6 +79,28 @@ class PrivacyLedger:
         content = self.recall(key)
         return None if content is None else ids_of(content)
 
+    def require(self, key: Key, spend: Spend, limits: Limits) -> None:
+        """Raise `Refused` where `spend` would pass a limit now; enters nothing.
+
+        For whoever is about to compute: a refusal must come before any look at the data.
+        """
+        with self._reading() as connection:
+            if seq_of(connection, key) is None:
+                by_peer = earlier_spends(connection, key.peer)
+                limits.check(earlier_spends(connection), by_peer, spend)
+
+    def records_left(self, peer: str, limits: Limits) -> int | None:
+        """How many more records this trainer may be given; None: any number. `Refused` at none."""
+        with self._reading() as connection:
+            return limits.records_left(
+                earlier_spends(connection), earlier_spends(connection, peer)
+            )
+
+    def handed_over(self, peer: str) -> int:
+        """How many examples this trainer was given in all."""
+        with self._reading() as connection:
+            return handed_over_to(connection, peer)
+
     def charge(self, key: Key, mode: str, spend: Spend, limits: Limits) -> None:
         """Enter what an answer costs, once for each key; durable when this returns.
 
@@ -101,14 +128,15 @@ class PrivacyLedger:
         """Charge examples that were already chosen; what this returns may leave, and nothing else.
 
         If another process answered the same request first, its answer is returned and nothing is
-        charged. `Refused` above a limit, or for an example that was handed over before.
+        charged. `Refused` above a limit, or for an example that was handed over before. An answer
+        without examples costs `NOTHING_FOUND`.
         """
         with self._writing() as connection:
             earlier = answer_of(connection, key)
             if earlier is not None:
                 return ids_of(earlier)
             listed = [int(each) for each in ids]
-            enter(connection, key, mode, Spend(records=len(listed)), limits)
+            enter(connection, key, mode, Spend(records=len(listed) or NOTHING_FOUND), limits)
             return hand_over(connection, key, listed)
 
     def draw(self, key: Key, choose: Callable[[Ids], Ids]) -> Ids:

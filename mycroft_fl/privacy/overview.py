@@ -44,8 +44,11 @@ def left(ledger: PrivacyLedger) -> list[str]:
     spends = [row.spend for row in ledger.rows()]
     noted = ledger.limits()
     limits = Budget() if noted is None else Budget.from_json(json.loads(noted))
-    records = sum(each.records for each in spends)
-    lines = [f"records handed over: {records} of {_of(limits.records)}"]
+    charged = sum(each.records for each in spends)
+    lines = [
+        f"records charged: {charged} of {_of(limits.records)} ({len(ledger.disclosed())} handed over)",
+        f"requests answered: {len(spends)} of {_of(limits.requests)}",
+    ]
     if limits.privacy is None:
         lines.append("epsilon: none was set, so nothing noised may leave")
     else:

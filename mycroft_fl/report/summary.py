@@ -89,7 +89,8 @@ def promises(result: Mapping[str, Any]) -> dict[str, int]:
     """What the cards say, each sentence once, with how many answers say it."""
     texts: dict[str, int] = {}
     for each in result["privacy"]:
-        for text in (each["promise"], *each["taints"], *each["assumptions"]):
+        together = filter(None, [each.get("together")])  # older results have none
+        for text in (each["promise"], *together, *each["taints"], *each["assumptions"]):
             texts[text] = texts.get(text, 0) + 1
     return texts
 
