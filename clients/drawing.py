@@ -45,7 +45,9 @@ class Terms:
         `Refused` where there are too few to hide among; a refusal must not tell how many records
         there are, so the number that the owner makes public is what counts.
         """
-        least = policy.records_at_least - gone
+        # As if all that may ever leave had left: the price must not tell what others were given.
+        limit = policy.max_records
+        least = policy.records_at_least - (gone if limit is None else max(limit, gone))
         if least < RECORDS_PER_PICK * k:
             raise Refused(
                 f"{k} records would be drawn from {least} that are surely there, fewer than "

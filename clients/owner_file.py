@@ -12,7 +12,7 @@ from mycroft_fl.keys import PublicKey
 from mycroft_fl.strict_toml import Table
 
 KEYS = ("name", "dataset", "task", "policy", "trainers", "ledger", "ledger-head", "vault")
-TRAINER_KEYS = ("name", "key", "max-records", "epsilon", "epsilon-minus")
+TRAINER_KEYS = ("name", "key", "max-records", "max-requests", "epsilon", "epsilon-minus")
 VAULT_KEYS = ("socket", "group", "key", "max-megabytes", "seconds", "device", "threads")
 
 
@@ -100,11 +100,14 @@ def _vault(table: Table, base: Path) -> VaultSettings:
 
 def _trainer(table: Table, base: Path) -> TrainerLimits:
     table.check_keys(TRAINER_KEYS)
-    records = table.one("max-records", int) if "max-records" in table.values else None
+    records, requests = (
+        table.one(name, int) if name in table.values else None
+        for name in ("max-records", "max-requests")
+    )
     key = PublicKey.load(_below(base, table.one("key", str))) if "key" in table.values else None
     numbers = {
         name.replace("-", "_"): table.one(name, float)
         for name in ("epsilon", "epsilon-minus")
         if name in table.values
     }
-    return TrainerLimits(table.one("name", str), records, **numbers, key=key)
+    return TrainerLimits(table.one("name", str), records, **numbers, key=key, max_requests=requests)

@@ -27,10 +27,10 @@ class TrainerLimits:
 
     name: str
     max_records: int | None = None
-    max_requests: int | None = None
     epsilon: float | None = None
     epsilon_minus: float | None = None
     key: PublicKey | None = None
+    max_requests: int | None = None
 
     @property
     def peer(self) -> str:
@@ -68,10 +68,6 @@ class Policy:
 
     modes: tuple[str, ...] = ("raw",)
     max_records: int | None = None
-    max_requests: int | None = None
-    max_per_request: int = 10_000
-    max_epochs: int = 100
-    max_model: int = 100_000_000
     own_methods: tuple[str, ...] = ()
     encoders: tuple[str, ...] = ()
     epsilon: float | None = None
@@ -90,6 +86,10 @@ class Policy:
     expires: datetime.date | None = None
     trainers: tuple[TrainerLimits, ...] = ()
     approval: bool = False
+    max_requests: int | None = None
+    max_per_request: int = 10_000
+    max_epochs: int = 100
+    max_model: int = 100_000_000
 
     def __post_init__(self) -> None:
         if not set(self.modes) <= set(MODES):
@@ -163,7 +163,9 @@ class Policy:
         if request.k > self.max_per_request:
             raise Refused(f"{request.k} examples at once; at most {self.max_per_request}")
         if request.owner_epochs > self.max_epochs:
-            raise Refused(f"{request.owner_epochs} epochs of an own model; at most {self.max_epochs}")
+            raise Refused(
+                f"{request.owner_epochs} epochs of an own model; at most {self.max_epochs}"
+            )
 
     def limits(self, peer: str) -> Limits:
         """The budgets over all trainers and for `peer`."""
@@ -253,9 +255,7 @@ def _converted(key: str, value: Any, kind: type) -> Any:
     return tuple(map(str, value)) if isinstance(value, list) else value
 
 
-def _at_least(
-    limits: Policy | TrainerLimits, name: str, least: int, of: str = "policy."
-) -> None:
+def _at_least(limits: Policy | TrainerLimits, name: str, least: int, of: str = "policy.") -> None:
     value = getattr(limits, name)
     if value is not None and value < least:
         raise InputError(f"{of}{name.replace('_', '-')} is {value}; it must be at least {least}")

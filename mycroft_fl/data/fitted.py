@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Int64, Shaped
 
+from mycroft_fl.data.columns import Categories
 from mycroft_fl.data.sources import Dataset, load_dataset
 from mycroft_fl.data.spec import DatasetSpec
+from mycroft_fl.data.tables import known_as
 from mycroft_fl.data.transforms import fit_to
 from mycroft_fl.errors import DataError
 from mycroft_fl.examples import Examples
@@ -46,11 +48,13 @@ def task_examples(spec: DatasetSpec, base: Path, task: Task) -> Examples:
 
 
 def task_records(spec: DatasetSpec, base: Path, task: Task) -> Records:
-    """An owner's data set likewise, with its marks; rows are distinct within a unit.
+    """An owner's data set likewise, with its marks; a record is a content, a label and a unit.
 
     Raises `DataError`, also where a row has no unit, or its consent is neither yes nor no.
     """
-    return _fitted(load_dataset(spec, base, by_unit=True), spec, task)
+    columns = task.table.columns if task.table else ()
+    names = [column.name for column in columns if isinstance(column, Categories)]
+    return _fitted(load_dataset(spec, base, {*names, spec.label}), spec, task)
 
 
 def _fitted(dataset: Dataset, spec: DatasetSpec, task: Task) -> Records:
@@ -92,7 +96,10 @@ def task_labels(
 ) -> Int64[np.ndarray, " n"]:
     """Each example's label in the task; -1 where it has none and such are dropped."""
     place = {name: label for label, name in enumerate(classes)}
-    unknown = [name for name in dataset.classes if name not in place]
+    meant = [known_as(name, place) for name in dataset.classes]
+    unknown = [
+        name for name, as_known in zip(dataset.classes, meant, strict=True) if as_known not in place
+    ]
     if unknown and spec.unknown_labels == "refuse":
         first = int(np.flatnonzero(dataset.y == dataset.classes.index(unknown[0]))[0])
         where = dataset.columns.place(first) if dataset.columns else spec.describe()
@@ -101,5 +108,5 @@ def task_labels(
             + (f", nor are {len(unknown) - 1} others" if len(unknown) > 1 else "")
             + '; rename it with labels = { ... }, or set unknown-labels = "drop"'
         )
-    renamed = np.array([place.get(name, -1) for name in dataset.classes])
+    renamed = np.array([place.get(name, -1) for name in meant])
     return np.asarray(renamed[dataset.y], dtype=np.int64)

@@ -39,7 +39,16 @@ def shareable_of(table: Table, spec: DatasetSpec) -> Bool[np.ndarray, " n"] | No
     return answers.astype(bool)
 
 
-def with_units(ids: Int64[np.ndarray, " n"], units: np.ndarray) -> Int64[np.ndarray, " n"]:
-    """A number for each pair of content and unit."""
-    both = pd.util.hash_pandas_object(pd.DataFrame({"id": ids, "unit": units}), index=False)
-    return np.asarray(both.to_numpy().view(np.int64))
+def record_ids(
+    ids: Int64[np.ndarray, " n"], y: Int64[np.ndarray, " n"], units: np.ndarray | None = None
+) -> Int64[np.ndarray, " n"]:
+    """A 64-bit digest of each row's content, label and, where there is one, unit.
+
+    Rows of one digest are one record. By content alone, a row that is taken away could let another
+    one of other label or unit in, and one record's absence would count for two.
+    """
+    whole = pd.DataFrame({"id": ids, "label": y})
+    if units is not None:
+        whole["unit"] = units
+    digests = pd.util.hash_pandas_object(whole, index=False)
+    return np.asarray(digests.to_numpy().view(np.int64))

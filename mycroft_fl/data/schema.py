@@ -29,7 +29,7 @@ from mycroft_fl.data.columns import (
     unscaled,
 )
 from mycroft_fl.data.spec import DatasetSpec
-from mycroft_fl.data.tables import Table, text_of
+from mycroft_fl.data.tables import Table, known_as, text_of
 from mycroft_fl.errors import DataError
 
 MOSTLY = 0.9
@@ -63,7 +63,7 @@ class TableSchema:
             if isinstance(column, Numbers):
                 x[:, place.start] = scaled(column, as_numbers(values))
                 continue
-            texts = text_of(values)
+            texts = _names(column, values)
             texts[pd.isna(texts)] = column.fill
             for offset, name in enumerate(column.known):
                 x[:, place.start + offset] = texts == name
@@ -145,7 +145,7 @@ class TableSchema:
             wrong = ~np.isfinite(numbers) & ~empty
             flaws.append((np.flatnonzero(wrong), "is not a finite number, as the task wants it"))
         elif not self.ignores:
-            unseen = ~np.isin(text_of(values).astype(str), column.known) & ~empty
+            unseen = ~np.isin(_names(column, values).astype(str), column.known) & ~empty
             problem = (
                 "is a category that the trainer's rows do not have; "
                 'take such rows out, or set unseen = "ignore"'
@@ -168,6 +168,13 @@ class TableSchema:
             return cls(columns, bool(content["fills"]), bool(content["ignores"]))
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"this is not the description of a table ({error!r})") from error
+
+
+def _names(column: Categories, values: pd.Series) -> np.ndarray:
+    """Values as the column's names, each by itself; missing ones stay missing."""
+    texts, known = text_of(values), frozenset(column.known)
+    meant = {each: known_as(each, known) for each in set(texts) if each is not None}
+    return np.array([None if each is None else meant[each] for each in texts], dtype=object)
 
 
 def fit_schema(table: Table, spec: DatasetSpec) -> TableSchema:

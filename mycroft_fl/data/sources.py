@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -17,9 +17,9 @@ from mycroft_fl.data.files import Rows, named_labels, read_mapped, read_npz
 from mycroft_fl.data.images import read_images, read_listed_images
 from mycroft_fl.data.known import KNOWN, food101
 from mycroft_fl.data.known_tables import KNOWN_TABLES
-from mycroft_fl.data.marks import shareable_of, units_of, with_units
+from mycroft_fl.data.marks import record_ids, shareable_of, units_of
 from mycroft_fl.data.spec import DatasetSpec
-from mycroft_fl.data.tables import Table, concatenated, is_table, read_table, text_of
+from mycroft_fl.data.tables import Table, concatenated, is_table, known_as, read_table, text_of
 from mycroft_fl.data.transforms import fit_to
 from mycroft_fl.errors import DataError, suggestion
 from mycroft_fl.examples import Examples
@@ -89,21 +89,28 @@ class Dataset:
         return chosen
 
 
-def load_dataset(given: str | DatasetSpec, base: Path, *, by_unit: bool = False) -> Dataset:
+def load_dataset(
+    given: str | DatasetSpec, base: Path, records: Collection[str] | None = None
+) -> Dataset:
     """The known data set of that name, else what lies at that path.
 
     A relative path is taken from `base`. Images are uint8 (n c h w), vectors float32 (n d),
-    tables as they stand. Loaded once per process. `by_unit` drops a row as a duplicate only within
-    its unit, so that all that one person adds can be taken away again. Raises `DataError`.
+    tables as they stand. Loaded once per process. Rows of equal content are one example. With
+    `records`, an owner's, they must have one label and one unit too, so that taking a row away
+    takes one record away and lets none in; it names the columns that are text whatever other rows
+    hold. Raises `DataError`.
     """
     spec = DatasetSpec.of(given)
     if spec.path in KNOWN_TABLES:
         spec = _known_table(spec)
     if spec.path in KNOWN:
-        return _load_known(spec, os.environ.get("MYCROFT_DATA"), cache_folder())
+        return _load_known(
+            spec, os.environ.get("MYCROFT_DATA"), cache_folder(), records is not None
+        )
     path, changed = _found(spec.path, base)
     test, test_changed = _found(spec.test_path, base) if spec.test_path else (None, "")
-    return _load_file(spec, path, test, changed + test_changed, by_unit)
+    texts = None if records is None else frozenset(records)
+    return _load_file(spec, path, test, changed + test_changed, texts)
 
 
 def _known_table(spec: DatasetSpec) -> DatasetSpec:
@@ -130,27 +137,29 @@ def _found(name: str, base: Path) -> tuple[Path, str]:
 
 # Environment and time of change belong to the key: another folder or file is another data set.
 @lru_cache(maxsize=8)
-def _load_known(spec: DatasetSpec, data_folder: str | None, cache: Path) -> Dataset:
+def _load_known(spec: DatasetSpec, data_folder: str | None, cache: Path, records: bool) -> Dataset:
     if spec.path == "food-101":
-        return distinct(_relabelled(food101(spec.size), spec))
+        return distinct(_relabelled(food101(spec.size), spec), records=records)
     rows = KNOWN[spec.path]()
     if spec.size:
         x = fit_to(rows.x, rows.x.shape[1], spec.size, spec.size)
         rows = Rows(x, rows.y, rows.classes)
-    return distinct(_relabelled(rows, spec))
+    return distinct(_relabelled(rows, spec), records=records)
 
 
 @lru_cache(maxsize=8)
 def _load_file(
-    spec: DatasetSpec, path: Path, test: Path | None, changed: str, by_unit: bool
+    spec: DatasetSpec, path: Path, test: Path | None, changed: str, texts: frozenset[str] | None
 ) -> Dataset:
     if is_table(path):
-        tables = [read_table(each, spec) for each in (path, test) if each]
-        return _from_tables(tables, spec, [each.parent for each in (path, test) if each], by_unit)
+        tables = [read_table(each, spec, texts or ()) for each in (path, test) if each]
+        folders = [each.parent for each in (path, test) if each]
+        return _from_tables(tables, spec, folders, texts is not None)
+    records = texts is not None
     rows = _relabelled(_read_arrays(path, spec), spec)
     if test is None:
-        return distinct(rows)
-    return distinct(rows, _relabelled(_read_arrays(test, spec), spec))
+        return distinct(rows, records=records)
+    return distinct(rows, _relabelled(_read_arrays(test, spec), spec), records=records)
 
 
 def _read_arrays(path: Path, spec: DatasetSpec) -> Rows:
@@ -168,14 +177,15 @@ def _read_arrays(path: Path, spec: DatasetSpec) -> Rows:
     raise DataError(f"{path} is not a data set; give {FORMS}")
 
 
-def distinct(rows: Rows, test: Rows | None = None) -> Dataset:
-    """Arrays without the rows whose content stood there already; the first are kept."""
+def distinct(rows: Rows, test: Rows | None = None, *, records: bool = False) -> Dataset:
+    """Arrays without the rows that stood there already, see `load_dataset`; the first are kept."""
     from_test = np.zeros(len(rows.y), dtype=bool)
     if test is not None:
         from_test = np.repeat([False, True], [len(rows.y), len(test.y)])
         rows = _joined(rows, test)
     ids = Examples(rows.x, rows.y).ids
-    kept, duplicates, overlap = _first_of_each(ids, from_test)
+    whole = record_ids(ids, rows.y) if records else ids
+    kept, duplicates, overlap = _first_of_each(whole, from_test)
     x, on_disk = rows.x, isinstance(rows.x, np.memmap)
     if not on_disk:
         x = x[kept] if len(kept) < len(x) else x
@@ -187,12 +197,13 @@ def distinct(rows: Rows, test: Rows | None = None) -> Dataset:
 
 
 def _from_tables(
-    tables: list[Table], spec: DatasetSpec, folders: list[Path], by_unit: bool
+    tables: list[Table], spec: DatasetSpec, folders: list[Path], records: bool
 ) -> Dataset:
     joined = tables[0] if len(tables) == 1 else concatenated(*tables)
     from_test = np.repeat([False, True][: len(tables)], [len(each) for each in tables])
     names = text_of(joined.column(spec.label))
-    y, classes = named_labels(np.array([spec.renamed(name) for name in names]))
+    renamed = dict(spec.labels or ())
+    y, classes = named_labels(np.array([spec.renamed(known_as(name, renamed)) for name in names]))
     x, ids = None, joined.ids
     if spec.image:
         x = read_listed_images(
@@ -205,7 +216,7 @@ def _from_tables(
         )
         ids = Examples(x, y).ids
     units, shareable = units_of(joined, spec), shareable_of(joined, spec)
-    whole = ids if units is None or not by_unit else with_units(ids, units)
+    whole = record_ids(ids, y, units) if records else ids
     kept, duplicates, overlap = _first_of_each(whole, from_test)
     if shareable is not None:  # what stands there twice is handed over if both rows allow it
         shareable = ~np.isin(ids, ids[~shareable])[kept]

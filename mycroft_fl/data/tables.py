@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import warnings
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +19,8 @@ from mycroft_fl.errors import DataError, suggestion
 CSV_SUFFIXES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".csv.bz2", ".csv.xz")
 PARQUET_SUFFIXES = (".parquet", ".pq")
 OTHER_DELIMITERS = (";", "\t", "|", ",")
+EXACT = 2**53
+"""Beyond it a float no longer tells whole numbers apart."""
 MISSING_NAMES = ["", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "?"]
 
 
@@ -73,9 +77,13 @@ def is_table(path: Path) -> bool:
     return path.name.lower().endswith(CSV_SUFFIXES + PARQUET_SUFFIXES)
 
 
-def read_table(path: Path, spec: DatasetSpec) -> Table:
-    """The table in a file, split into features and others. Raises `DataError`."""
-    frame = _read(path, spec)
+def read_table(path: Path, spec: DatasetSpec, texts: Collection[str] = ()) -> Table:
+    """The table in a file, split into features and others. Raises `DataError`.
+
+    Columns named in `texts`, and that of units, are read as text, so that no other row has a say in
+    how a value is read: 01 beside a word stays 01, and beside numbers would become 1.
+    """
+    frame = _read(path, spec, {*texts, *filter(None, [spec.unit_id])})
     marks = filter(None, (spec.unit_id, spec.shareable, spec.image))
     named = [spec.label, *spec.drop, *marks]
     _check_columns(path, frame, named, spec)
@@ -114,14 +122,35 @@ def text_of(column: pd.Series) -> np.ndarray:
     return np.array([None if pd.isna(each) else str(each) for each in column], dtype=object)
 
 
-def _read(path: Path, spec: DatasetSpec) -> pd.DataFrame:
+def known_as(text: str, known: Collection[str]) -> str:
+    """The name in `known` that a text stands for, looked at alone; the text itself where none is.
+
+    A number may have been written otherwise where the names were taken from: 1, 01 and 1.0 are one.
+    """
+    if text in known:
+        return text
+    word = text.strip().lower()
+    if word in ("true", "false"):
+        spellings = [word, word.capitalize(), word.upper()]
+    else:
+        try:
+            number = float(word)
+        except ValueError:
+            return text
+        whole = math.isfinite(number) and number.is_integer() and abs(number) < EXACT
+        spellings = [str(int(number))] if whole else []
+        spellings.append(str(number))
+    return next((each for each in spellings if each in known), text)
+
+
+def _read(path: Path, spec: DatasetSpec, texts: Collection[str]) -> pd.DataFrame:
     try:
         if path.stat().st_size == 0:
             raise DataError(f"{path.name} is empty (0 bytes); put the table there")
         if path.name.lower().endswith(PARQUET_SUFFIXES):
             frame = pd.read_parquet(path)
         else:
-            frame = _read_csv(path, spec.delimiter or _usual_delimiter(path))
+            frame = _read_csv(path, spec.delimiter or _usual_delimiter(path), texts)
     except ImportError as error:
         raise DataError(
             f"{path.name}: reading Parquet needs pyarrow; pip install 'mycroft-fl[parquet]', "
@@ -140,16 +169,17 @@ def _read(path: Path, spec: DatasetSpec) -> pd.DataFrame:
     return frame
 
 
-def _read_csv(path: Path, delimiter: str) -> pd.DataFrame:
+def _read_csv(path: Path, delimiter: str, texts: Collection[str]) -> pd.DataFrame:
     """All of it, under the names as they stand: pandas would call a second column 'a' 'a.1'."""
     with warnings.catch_warnings():
         # Where all rows have more fields than the header, pandas cuts them off with a warning.
         warnings.simplefilter("error", pd.errors.ParserWarning)
+        names = pd.read_csv(path, sep=delimiter, header=None, nrows=1, dtype=str).iloc[0]
+        kinds = {name: str for name in map(str, names) if name.strip() in texts}
         frame = pd.read_csv(
             path, sep=delimiter, low_memory=False, keep_default_na=False,
-            na_values=MISSING_NAMES, index_col=False,
+            na_values=MISSING_NAMES, index_col=False, dtype=kinds,
         )  # fmt: skip
-        names = pd.read_csv(path, sep=delimiter, header=None, nrows=1, dtype=str).iloc[0]
     if len(names) == frame.shape[1]:
         frame.columns = [str(name) for name in names]
     return frame

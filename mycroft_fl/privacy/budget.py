@@ -9,7 +9,6 @@ from typing import Any
 from mycroft_fl.errors import Refused
 from mycroft_fl.privacy.accounting import Filter, Spend
 
-
 OVER_ALL, FOR_PEER = "over all trainers", "for this trainer"
 
 
@@ -44,7 +43,9 @@ class Budget:
         if self.requests is not None:
             answered = sum(each.requests for each in earlier)
             if answered + spend.requests > self.requests:
-                raise Refused(f"all {self.requests} requests that are answered {whose} were answered")
+                raise Refused(
+                    f"all {self.requests} requests that are answered {whose} were answered"
+                )
         records = sum(each.records for each in earlier) + spend.records
         if self.records is not None and spend.records and records > self.records:
             raise Refused(

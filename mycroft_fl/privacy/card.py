@@ -128,9 +128,7 @@ class Card:
             return ""
         given = f"In all, this trainer was given {self.records_total} records in full."
         if self.raw:
-            return (
-                f"{given} Some were chosen without noise, so no number bounds what it knows of the others."
-            )
+            return f"{given} Some were chosen without noise, so no number bounds what it knows of the others."
         total = self.epsilon_total + self.epsilon_minus_total
         return (
             f"{given} Of any other {self.unit}, all its answers together tell at most epsilon {total:.3g} "

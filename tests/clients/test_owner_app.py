@@ -200,7 +200,10 @@ def test_a_policy_refuses_through_the_app(tmp_path: Path) -> None:
     vault = Vault("owner", drawn(30), Policy(max_records=0), tmp_path)
     reply = answered(lambda context: vault, pack_request(request()))
     assert report_status(reply.content) == "refused"
-    assert "all 0 records that may leave have left" in (tmp_path / "owner.log").read_text()
+    assert (
+        "all 0 records that may leave over all trainers have left"
+        in (tmp_path / "owner.log").read_text()
+    )
 
 
 @pytest.mark.parametrize("error", [RuntimeError(SECRET), Refused(SECRET)])

@@ -224,9 +224,11 @@ def test_the_ledger_names_the_trainers(make_hospital: Callable[..., Hospital]) -
     peer = hospital.trainer.public.fingerprint
     open_vault(hospital.file).answer(hospital.request(), peer)
     told = invoked("ledger", str(hospital.folder)).output
-    assert "records handed over: 4 of 60" in told
+    assert "records charged: 4 of 60 (4 handed over)" in told
     assert f"trainer {peer} is lab" in told
-    assert "records handed over: 4 of 60" in invoked("check", str(hospital.folder)).output
+    assert (
+        "records charged: 4 of 60 (4 handed over)" in invoked("check", str(hospital.folder)).output
+    )
 
 
 def test_a_trainers_own_limit_is_found_by_its_key(make_hospital: Callable[..., Hospital]) -> None:

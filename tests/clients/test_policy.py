@@ -38,7 +38,7 @@ def request(**changed: Any) -> Request:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_default_allows_every_built_in_method_without_limit(method: str) -> None:
-    Policy().check(request(method=method, k=10_000_000))
+    Policy().check(request(method=method, k=10_000))
 
 
 def test_a_table_gives_a_policy() -> None:
@@ -54,8 +54,9 @@ def test_a_table_gives_a_policy() -> None:
         (
             {"zzz": 3},
             "unknown key 'policy.zzz'; choose from ['answers', 'approval', 'clip', 'delta', 'encoders', "
-            "'epsilon', 'epsilon-minus', 'expires', 'max-records', 'models', 'modes', 'noise-multiplier', "
-            "'own-methods', 'records-at-least', 'sample-rate', 'sgd-share', 'sgd-steps', 'strength', "
+            "'epsilon', 'epsilon-minus', 'expires', 'max-epochs', 'max-model', 'max-per-request', "
+            "'max-records', 'max-requests', 'models', 'modes', 'noise-multiplier', 'own-methods', "
+            "'records-at-least', 'sample-rate', 'sgd-share', 'sgd-steps', 'strength', "
             "'useful-at-least']",
         ),
         ({"max_records": 3}, "unknown key 'policy.max_records'; did you mean 'max-records'?"),
@@ -97,11 +98,26 @@ def test_a_method_that_the_owner_does_not_trust_is_refused() -> None:
         )
 
 
-def test_what_is_left_may_leave_and_after_it_nothing() -> None:
-    policy = Policy(max_records=5)
-    assert [policy.records_left(disclosed) for disclosed in (0, 2, 4)] == [5, 3, 1]
-    with pytest.raises(Refused, match="all 5 records that may leave have left"):
-        policy.records_left(5)
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"k": 6}, "6 examples at once; at most 5"),
+        ({"owner_epochs": 4}, "4 epochs of an own model; at most 3"),
+    ],
+)
+def test_what_one_request_may_ask_for_is_the_owners_to_say(changed: dict, message: str) -> None:
+    policy = Policy(max_per_request=5, max_epochs=3)
+    policy.check(request(k=5, owner_epochs=3))
+    assert refused(policy, **changed) == message
+
+
+def test_a_trainers_limits_are_whole_numbers_from_0() -> None:
+    for name, key in (("max_records", "max-records"), ("max_requests", "max-requests")):
+        with pytest.raises(InputError, match=f"trainers 'lab': {key} is -1; it must be at least 0"):
+            TrainerLimits("lab", **{name: -1})
+    for name in ("max_per_request", "max_epochs", "max_model"):
+        with pytest.raises(InputError, match=f"policy.{name.replace('_', '-')} is 0; it must be"):
+            Policy(**{name: 0})
 
 
 # Budgets, trainers, pins, dates
@@ -117,6 +133,10 @@ def test_every_key_of_an_owners_policy_is_read() -> None:
     table = {
         "modes": ["score", "raw-gumbel", "gradient"],
         "max-records": 200,
+        "max-requests": 30,
+        "max-per-request": 50,
+        "max-epochs": 5,
+        "max-model": 1_000_000,
         "epsilon": 1,
         "delta": 1e-6,
         "epsilon-minus": 0.5,

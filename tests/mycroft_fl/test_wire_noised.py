@@ -138,5 +138,5 @@ def test_a_card_as_json_has_every_number_and_what_it_means() -> None:
     assert {each.name for each in fields(Card)} <= set(told)
     assert told["taints"] == CARD.taints() != []
     assert replace(CARD, raw=False).taints() == []
-    assert len(told["assumptions"]) == 3
+    assert len(told["assumptions"]) == 4
     assert "all records of one person" in replace(CARD, unit="person").assumptions()[0]

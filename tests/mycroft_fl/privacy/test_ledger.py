@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mycroft_fl.errors import Refused
+from mycroft_fl.privacy.accounting import Spend
 from mycroft_fl.privacy.budget import Budget, Limits
 from mycroft_fl.privacy.ledger import Key, PrivacyLedger
 
@@ -76,11 +77,50 @@ def test_asked_again_the_first_answer_returns_and_nothing_is_charged(
 
 
 def test_an_empty_answer_is_remembered_too(ledger: PrivacyLedger) -> None:
-    ledger.disclose(key("a"), ids(), most(0))
+    ledger.disclose(key("a"), ids(), most(1))
     recalled = ledger.recall_ids(key("a"))
     assert recalled is not None
     assert recalled.tolist() == []
     assert ledger.disclose(key("a"), ids(5), most(None)).tolist() == []
+
+
+def test_an_answer_that_finds_nothing_costs_a_record_of_the_budget(ledger: PrivacyLedger) -> None:
+    for digest in "abc":
+        ledger.disclose(key(digest), ids(), most(3))
+    with pytest.raises(Refused, match="1 more records would pass the limit of 3"):
+        ledger.disclose(key("d"), ids(), most(3))
+    assert [row.records for row in ledger.rows()] == [1, 1, 1]
+    assert ledger.handed_over("lab") == len(ledger.disclosed()) == 0
+    assert ledger.problems() == []
+
+
+def test_answers_of_any_kind_are_counted(ledger: PrivacyLedger) -> None:
+    limits = Limits(Budget.of(epsilon=1.0, requests=2))
+    ledger.disclose(key("a"), ids(1, 2), limits)
+    ledger.charge(key("b"), "score", Spend(rho=1e-6), limits)
+    for refused in (
+        lambda: ledger.disclose(key("c"), ids(), limits),
+        lambda: ledger.charge(key("c"), "score", Spend(rho=1e-6), limits),
+        lambda: ledger.require(key("c"), Spend(rho=1e-6), limits),
+    ):
+        with pytest.raises(Refused, match="all 2 requests that are answered over all trainers"):
+            refused()
+    ledger.require(key("b"), Spend(rho=1e-6), limits)  # charged before: nothing more is needed
+
+
+def test_what_is_left_is_the_least_of_both_budgets(ledger: PrivacyLedger) -> None:
+    limits = Limits(Budget(records=5), Budget(records=3))
+    assert ledger.records_left("lab", limits) == 3
+    ledger.disclose(key("a"), ids(1, 2), limits)
+    assert ledger.records_left("lab", limits) == 1
+    assert ledger.records_left("another", limits) == 3
+    assert ledger.records_left("lab", Limits(Budget())) is None
+    ledger.disclose(key("b"), ids(3), limits)
+    with pytest.raises(Refused, match="all 3 records that may leave for this trainer have left"):
+        ledger.records_left("lab", limits)
+    ledger.disclose(Key("data", "another", "c"), ids(4, 5), limits)
+    with pytest.raises(Refused, match="all 5 records that may leave over all trainers have left"):
+        ledger.records_left("another", limits)
 
 
 @pytest.mark.parametrize("again", [ids(3, 1), ids(1), ids(9, 9)])
@@ -115,7 +155,8 @@ def test_a_ledger_behaves_as_a_dict_of_answers_would(tmp_path_factory, asked) ->
     answers: dict[str, list[int]] = {}
     for digest, wanted in asked:
         spent = set().union(*answers.values())
-        allowed = not wanted & spent and len(wanted) + len(spent) <= 6
+        charged = sum(len(each) or 1 for each in answers.values())
+        allowed = not wanted & spent and (len(wanted) or 1) + charged <= 6
         if digest in answers:
             assert ledger.disclose(key(digest), ids(*wanted), most(6)).tolist() == answers[digest]
         elif allowed:

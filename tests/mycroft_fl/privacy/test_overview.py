@@ -52,7 +52,8 @@ def test_the_ledger_says_what_was_released_to_whom_and_what_is_left(
     assert code == 0
     assert "lab" in out
     assert "clinic" in out
-    assert "records handed over: 3 of 10" in out
+    assert "records charged: 3 of 10 (3 handed over)" in out
+    assert "requests answered: 2 of any number" in out
     assert "1 at most, at delta 1e-05, add or remove one unit; 50% of the budget is left" in out
     assert "of the others, too, something is known" in out
     assert "the chain is whole" in out
