@@ -243,8 +243,9 @@ def test_a_trainers_own_limit_is_found_by_its_key(make_hospital: Callable[..., H
     vault = open_vault(load_owner_file(path))
     peer = hospital.trainer.public.fingerprint
     assert len(vault.answer(hospital.request(), peer).disclosed) == 4
-    with pytest.raises(Refused, match="limit of 5 for this trainer"):
-        vault.answer(hospital.request(seed=1), peer)
+    assert len(vault.answer(hospital.request(seed=1), peer).disclosed) == 1
+    with pytest.raises(Refused, match="all 5 records that may leave for this trainer have left"):
+        vault.answer(hospital.request(seed=2), peer)
     for other in ("lab", KeyPair.generate().public.fingerprint):
         with pytest.raises(Refused, match="is not one that this owner answers"):
-            vault.answer(hospital.request(seed=2), other)
+            vault.answer(hospital.request(seed=3), other)
