@@ -5,7 +5,7 @@ from __future__ import annotations
 from clients.policy import Policy
 from mycroft_fl.exchange import HANDING_OVER
 from mycroft_fl.privacy.accounting import epsilon_of
-from mycroft_fl.privacy.card import FLOAT_NOISE, Card
+from mycroft_fl.privacy.card import Card
 from mycroft_fl.privacy.ledger import Key, PrivacyLedger
 
 
@@ -30,14 +30,7 @@ def card_for(
         rho=row.rho,
         rho_total=sum(each.rho for each in spends),
         epsilon_minus_total=sum(each.epsilon_minus for each in spends),
-        noise=_origin(row.mode, noise),
+        noise="none" if row.mode == "raw" else noise,
         # An empty answer too: that nothing was chosen is known of every record.
         raw=any(each.mode == "raw" for each in rows),
     )
-
-
-def _origin(mode: str, noise: str) -> str:
-    """Where an answer's randomness came from; DP-SGD's is never better than a float generator's."""
-    if mode == "raw":
-        return "none"
-    return FLOAT_NOISE if mode == "dp-sgd" and noise != "SIMULATED" else noise

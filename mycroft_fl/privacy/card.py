@@ -8,8 +8,6 @@ from typing import Any
 
 RAW = "raw"
 TARGET = "publish-target"
-FLOAT_NOISE = "float-prng"
-"""Noise of a float generator that is no cryptographic one: that of DP-SGD."""
 PROMISES = ("epsilon", "epsilon_total", "rho", "rho_total")
 ADJACENCY = "add or remove one unit; how many there are is private"
 
@@ -47,8 +45,6 @@ class Card:
             found.append(
                 "SIMULATED: the noise can be repeated by whoever knows the seed; nothing is hidden"
             )
-        if self.mode in ("dp-sgd", "publish-model"):
-            found.append("DP up to float noise, non-cryptographic generator")
         if self.raw:
             found.append(
                 "examples were chosen without noise: of those that were not chosen, too, something is "
