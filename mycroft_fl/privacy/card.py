@@ -114,8 +114,8 @@ class Card:
     def _of_the_count(self) -> str:
         return (
             f" The noised count of useful records, on which the choice hangs, costs epsilon "
-            f"{self.epsilon:.3g} at delta {self.delta:g} per {self.unit}, {ADJACENCY}; that it found "
-            "too many has a chance of no more than delta."
+            f"{self.epsilon:.3g} at delta {self.delta:g} per {self.unit}, {ADJACENCY}; that any of all the "
+            "counts that the budget pays for finds too many has a chance of no more than another delta."
         )
 
     def as_json(self) -> dict[str, Any]:

@@ -249,7 +249,8 @@ def strength_within(epsilon_minus: float, k: int, n: int, useful: int = 0) -> fl
 class Crowd:
     """How many useful records a choice hides among, or it is made without looking at all.
 
-    They are counted with noise; too many are found with probability `delta` at most.
+    They are counted with noise; one count finds too many with probability `delta` at most, which is
+    an equal part of the budget's delta for each count that the budget pays for.
     """
 
     at_least: int
