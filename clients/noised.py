@@ -138,7 +138,9 @@ def _trained_head(
     """The last layer's way by DP-SGD, records weighted by their relevance."""
     run = HeadRun(policy.sgd_run(), policy.clip, request.rate)
     if not (request.rate > 0 and run.sigma < FARTHEST):
-        raise BadMessage("mode 'dp-sgd' needs a rate above 0, and none that leads beyond all numbers")
+        raise BadMessage(
+            "mode 'dp-sgd' needs a rate above 0, and none that leads beyond all numbers"
+        )
     model, seen, values = _looked_at(request, examples, looks)
     head = _head_asked_at(model, request)
     records = Weighted(seen, np.clip(values, 0, 1), persons)

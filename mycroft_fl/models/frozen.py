@@ -54,7 +54,7 @@ class FrozenBody(nn.Module):
 def embedding_alone(model: nn.Module) -> Iterator[None]:
     """Inside `with`, each image goes through the encoder of `model` by itself, as noised answers need it.
 
-    About half again as long on a processor as in batches of 64, and several times on a GPU.
+    Hardly longer on a processor than in batches of 64; longer on a GPU, which batches keep busy.
     """
     bodies = [part for part in model.modules() if isinstance(part, FrozenBody)]
     before = [part.alone for part in bodies]

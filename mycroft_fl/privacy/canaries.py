@@ -8,7 +8,6 @@ Steinke et al. 2023, without their bound, which holds for any mechanism and is l
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 
 import numpy as np

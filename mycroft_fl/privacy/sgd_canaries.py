@@ -1,4 +1,4 @@
-"""Audits of DP-SGD: records and persons as far out as can be, last layers that overflow, how often each is taken."""
+"""Audits of DP-SGD: records and persons as far out as can be, and how often each is taken."""
 
 from __future__ import annotations
 
@@ -110,7 +110,9 @@ def _sampled() -> Iterator[Finding]:
     run = SgdRun(RATE, MULTIPLIER, 1)
     found = audit(*in_and_out(Canary().moved(run), CANARIES, RUNS), delta=DELTA)
     claimed = min(epsilon_at(sgd_renyi(run, order), order, DELTA) for order in range(2, 64))
-    yield Finding("dp-sgd", "a sampled step", "epsilon at least", found.epsilon, claimed, claimed / 5)
+    yield Finding(
+        "dp-sgd", "a sampled step", "epsilon at least", found.epsilon, claimed, claimed / 5
+    )
 
 
 def _entropy() -> Finding:

@@ -308,10 +308,10 @@ def test_what_an_owners_file_asks_for_fails_alike_on_any_data(mode: str, tmp_pat
     data, found = neighbours(FAR, 1, by_person=False), []
     for policy in (replace(POLICY, clip=1e6), replace(POLICY, epsilon=1e-3, delta=0.5)):
         for rows in (np.arange(N), np.arange(0)):
-            examples, persons = data.of(rows)
+            examples, _ = data.of(rows)
 
             def answer(told: Policy = policy, held: Examples = examples) -> np.ndarray:
-                release = release_of(request(mode, "linear"), held, told, persons)
+                release = release_of(request(mode, "linear"), held, told)
                 return release.draw(simulated(0)).values.shape
 
             found.append(outcome(answer))

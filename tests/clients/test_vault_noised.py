@@ -547,7 +547,8 @@ def test_a_probe_that_one_record_answers_to_draws_at_random_where_a_crowd_is_ask
 
 
 @pytest.mark.parametrize(
-    "changed", [{"answers": 1}, {"answers": 60}, {"noise_multiplier": 8.0}, {"noise_multiplier": 4.0}]
+    "changed",
+    [{"answers": 1}, {"answers": 60}, {"noise_multiplier": 8.0}, {"noise_multiplier": 4.0}],
 )
 def test_that_any_count_of_a_crowd_errs_is_no_likelier_than_delta(changed: dict[str, Any]) -> None:
     policy = replace(GUMBEL, epsilon=2.0, delta=1e-5, useful_at_least=20, strength=1.0, **changed)

@@ -216,7 +216,7 @@ def test_torchs_generator_has_no_part_in_it() -> None:
     moved = []
     for _ in range(2):
         torch.manual_seed(0)
-        np.random.seed(0)  # noqa: NPY002
+        np.random.seed(0)
         before = torch.random.get_rng_state()
         moved.append(head_delta(head(), batch, told, OS_ENTROPY))
         assert torch.equal(torch.random.get_rng_state(), before)
