@@ -30,7 +30,7 @@ from privacy_worlds import DELTA, world_of
 from tables import keep, row, rule, stored
 
 from mycroft_fl.examples import Examples
-from mycroft_fl.models.fitting import FineTuneSettings, Source, as_input, fine_tune
+from mycroft_fl.models.fitting import FineTuneSettings, Source, fine_tune
 from mycroft_fl.models.networks import Classifier
 from mycroft_fl.models.weights import flat_head, load_head
 from mycroft_fl.privacy.accounting import Filter, SgdRun, multiplier_for, sgd_run_within
@@ -144,10 +144,7 @@ def noise_for(epsilon: float) -> float:
 def by_dp_sgd(baseline: Classifier, acquired: Examples, multiplier: float, seed: int) -> Classifier:
     """The last layer after the run of DP-SGD that `publish-model-epsilon` makes."""
     trained = copy.deepcopy(baseline)
-    with torch.no_grad():
-        inputs = trained.features(as_input(acquired.x))
-    ones = torch.ones(len(acquired))
-    records = Weighted(inputs, torch.from_numpy(acquired.y), ones)
+    records = Weighted(Seen.through(trained, acquired), np.ones(len(acquired)))
     run = HeadRun(SgdRun(SAMPLE_RATE, multiplier, SGD_STEPS), CLIP, RATE / (POOL // 2))
     moved = head_delta(trained.head, records, run, simulated(derived_seed(seed, "DP-SGD")))
     load_head(trained, (flat_head(trained) + moved).astype(np.float32))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ from jaxtyping import Int64
 
 from clients.policy import Policy
 from mycroft_fl.errors import Refused
-from mycroft_fl.privacy.accounting import Spend
+from mycroft_fl.privacy.accounting import Filter, Spend
 from mycroft_fl.privacy.mechanisms import (
     RECORDS_PER_PICK,
     Crowd,
@@ -55,7 +56,7 @@ class Terms:
             )
         crowd = None
         if policy.useful_at_least:
-            crowd = Crowd(policy.useful_at_least, policy.multiplier(), policy.delta)
+            crowd = _crowd(policy)
         return cls(k, least, policy.strength or _paid_for(policy, k, least), crowd)
 
     @property
@@ -67,6 +68,18 @@ class Terms:
             rho=price(self.crowd.noise_multiplier) if self.crowd else 0.0,
             epsilon_minus=choice_price(self.k, self.strength, self.least, useful),
         )
+
+
+def _crowd(policy: Policy) -> Crowd:
+    """A crowd to be counted, so that of all counts that epsilon pays for none errs but with delta.
+
+    Each may err with an equal part of it: that any of them does is then no likelier than delta.
+    """
+    multiplier = policy.multiplier()
+    budget = Filter.of(policy.epsilon or 0.0, policy.delta)
+    # As many as the ledger may admit, which leaves room for rounding.
+    counts = max(1, math.floor(budget.rho / price(multiplier) * (1 + 1e-6)))
+    return Crowd(policy.useful_at_least, multiplier, policy.delta / counts)
 
 
 def _paid_for(policy: Policy, k: int, least: int) -> float:

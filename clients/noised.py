@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
-import torch
 from jaxtyping import Float64, Int64, Shaped
 from torch import nn
 
@@ -23,7 +22,7 @@ from mycroft_fl.models.networks import Classifier, build
 from mycroft_fl.models.weights import load_flat_weights, load_head
 from mycroft_fl.privacy.accounting import Spend
 from mycroft_fl.privacy.by_class import ClassTargets
-from mycroft_fl.privacy.mechanisms import UNITS, Rows, noised_sum, price
+from mycroft_fl.privacy.mechanisms import UNITS, Rows, noised_sum, price, sigma_units
 from mycroft_fl.privacy.noise import Noise
 from mycroft_fl.privacy.relevance import (
     SCORE_BOUND,
@@ -33,6 +32,7 @@ from mycroft_fl.privacy.relevance import (
     score_rows,
     utility_levels,
 )
+from mycroft_fl.privacy.sgd import FARTHEST, HeadRun, Weighted, head_delta
 from mycroft_fl.privacy.step_rows import step_weights
 
 Persons = Shaped[np.ndarray, " n"]
@@ -97,9 +97,10 @@ def release_of(
     """
     looks = looks or Looks()
     if request.mode == "dp-sgd":
-        return _trained_head(request, examples, policy, looks)
+        return _trained_head(request, examples, policy, looks, persons)
     added = contributions(request, examples, policy.clip, looks)
     multiplier = policy.multiplier()
+    sigma_units(added.bound_squared, multiplier)  # what cannot be drawn is not charged either
 
     def draw(noise: Noise) -> Statistic:
         told = noised_sum(added.rows, added.bound_squared, multiplier, noise, persons=persons)
@@ -131,20 +132,18 @@ def contributions(
     return Contributions(Fraction(clip) ** 2, rows)
 
 
-def _trained_head(request: Request, examples: Examples, policy: Policy, looks: Looks) -> Release:
+def _trained_head(
+    request: Request, examples: Examples, policy: Policy, looks: Looks, persons: Persons | None
+) -> Release:
     """The last layer's way by DP-SGD, records weighted by their relevance."""
-    from mycroft_fl.privacy.sgd import HeadRun, Weighted, head_delta  # loads Opacus
-
-    if not request.rate > 0:
-        raise BadMessage("mode 'dp-sgd' needs a rate above 0")
+    run = HeadRun(policy.sgd_run(), policy.clip, request.rate)
+    if not (request.rate > 0 and run.sigma < FARTHEST):
+        raise BadMessage(
+            "mode 'dp-sgd' needs a rate above 0, and none that leads beyond all numbers"
+        )
     model, seen, values = _looked_at(request, examples, looks)
     head = _head_asked_at(model, request)
-    records = Weighted(
-        torch.from_numpy(seen.inputs).float(),
-        torch.from_numpy(seen.labels),
-        torch.from_numpy(np.clip(values, 0, 1)).float(),
-    )
-    run = HeadRun(policy.sgd_run(), policy.clip, request.rate)
+    records = Weighted(seen, np.clip(values, 0, 1), persons)
 
     def draw(noise: Noise) -> Statistic:
         return Statistic(head_delta(head, records, run, noise), run.sigma)

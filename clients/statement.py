@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from clients.policy import Policy
 from mycroft_fl.exchange import HANDING_OVER
 from mycroft_fl.privacy.accounting import epsilon_of
-from mycroft_fl.privacy.card import FLOAT_NOISE, Card
+from mycroft_fl.privacy.card import Card
 from mycroft_fl.privacy.ledger import Key, PrivacyLedger
 
 
@@ -42,14 +42,7 @@ def card_for(ledger: PrivacyLedger, policy: Policy, key: Key, given: Given) -> C
         rho=row.rho,
         rho_total=sum(each.rho for each in spends),
         epsilon_minus_total=sum(each.epsilon_minus for each in spends),
-        noise=_origin(row.mode, given.noise),
+        noise="none" if row.mode == "raw" else given.noise,
         # An empty answer too: that nothing was chosen is known of every record.
         raw=any(each.mode == "raw" for each in rows),
     )
-
-
-def _origin(mode: str, noise: str) -> str:
-    """Where an answer's randomness came from; DP-SGD's is never better than a float generator's."""
-    if mode == "raw":
-        return "none"
-    return FLOAT_NOISE if mode == "dp-sgd" and noise != "SIMULATED" else noise

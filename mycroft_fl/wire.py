@@ -29,7 +29,7 @@ from mycroft_fl.exchange import (
     Request,
     Statistic,
 )
-from mycroft_fl.privacy.card import FLOAT_NOISE, Card
+from mycroft_fl.privacy.card import Card
 from mycroft_fl.represent.names import check_space
 
 SELECT = "query.select"
@@ -216,7 +216,7 @@ def _card(content: RecordDict) -> Card:
         raise BadMessage("a privacy card with a number that is negative or not finite")
     if fields["mode"] not in MODES or fields["unit"] not in ("record", "person"):
         raise BadMessage("a privacy card of an unknown mode or unit")
-    if fields["noise"] not in ("none", "os-entropy", FLOAT_NOISE, "SIMULATED"):
+    if fields["noise"] not in ("none", "os-entropy", "SIMULATED"):
         raise BadMessage("a privacy card with an unknown source of noise")
     return Card(**fields)
 

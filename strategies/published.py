@@ -23,15 +23,15 @@ from mycroft_fl.config import RunConfig
 from mycroft_fl.errors import SettingError
 from mycroft_fl.examples import Examples
 from mycroft_fl.exchange import NoisedTarget, Statistic
-from mycroft_fl.models.fitting import as_input
 from mycroft_fl.models.networks import Classifier
 from mycroft_fl.privacy.accounting import Filter, Spend, epsilon_of, multiplier_for
 from mycroft_fl.privacy.budget import Budget, Limits
-from mycroft_fl.privacy.card import FLOAT_NOISE, Card
+from mycroft_fl.privacy.card import Card
 from mycroft_fl.privacy.ledger import Key, PrivacyLedger
 from mycroft_fl.privacy.mechanisms import price
 from mycroft_fl.privacy.noise import OS_ENTROPY, Noise
 from mycroft_fl.privacy.publishing import noised_scores
+from mycroft_fl.privacy.relevance import Seen
 from mycroft_fl.privacy.targets import noised_gradient_sum, target_of_sum
 from mycroft_fl.selection import METHODS, method_named
 from strategies.noised import NoisedSteps
@@ -162,13 +162,9 @@ class Publisher:
         model = trainer.baseline
 
         def draw(noise: Noise) -> np.ndarray:
-            import torch
-
-            with torch.no_grad():
-                inputs = model.features(as_input(acquired.x))
-            ones = torch.ones(len(acquired))
-            records = Weighted(inputs, torch.from_numpy(acquired.y), ones)
-            return head_delta(model.head, records, run, noise)
+            # One by one: in a batch, an example's last bits would depend on its neighbours.
+            seen = Seen.through(model, acquired)
+            return head_delta(model.head, Weighted(seen, np.ones(len(acquired))), run, noise)
 
         told = self._released("model", "model", Spend(sgd=sgd), draw)
         card = self._card("model", "model", "acquired example")
@@ -219,5 +215,5 @@ class Publisher:
             epsilon=epsilon_of([row.spend], delta), epsilon_total=epsilon_of(spends, delta),
             rho=row.rho, rho_total=sum(each.rho for each in spends), epsilon_limit=limit,
             epsilon_minus_total=0.0, raw=False,
-            noise=FLOAT_NOISE if book == "model" and origin == "os-entropy" else origin,
+            noise=origin,
         )  # fmt: skip

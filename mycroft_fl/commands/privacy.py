@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,7 +75,16 @@ def _findings(mode: str | None, attacks: bool) -> list[Finding]:
         raise InputError(
             f"mode '{mode}' has no {'attack' if attacks else 'audit'}; choose from {sorted(known)}"
         )
-    return findings.attacked(mode) if attacks else audits.findings(mode)
+    if attacks:
+        return findings.attacked(mode)
+    return [*audits.findings(mode), *(_through_a_file() if mode in (None, "score") else ())]
+
+
+def _through_a_file() -> Iterator[Finding]:
+    """What an owner's file can do to a score is the owner's side's to audit."""
+    from clients.file_audit import audit_score_through_a_file
+
+    return audit_score_through_a_file()
 
 
 def _plant_bugs() -> None:

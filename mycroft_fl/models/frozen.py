@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
@@ -20,6 +23,8 @@ class FrozenBody(nn.Module):
     def __init__(self, encoder: str) -> None:
         super().__init__()
         self.encoder = encoder
+        self.alone = False
+        """Whether each image goes through the encoder by itself, see `Embeddings`."""
 
     def width(self, shape: tuple[int, ...]) -> int:
         """The length of an embedding."""
@@ -38,6 +43,25 @@ class FrozenBody(nn.Module):
         """The same of images that are bytes still."""
         from mycroft_fl.represent.embeddings import embeddings_of
 
-        vectors = embeddings_of(self.encoder).of(images)
-        lengths = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-        return torch.from_numpy(vectors / lengths * np.sqrt(vectors.shape[1], dtype=np.float32))
+        vectors = embeddings_of(self.encoder).of(images, alone=self.alone)
+        with np.errstate(over="ignore", invalid="ignore"):
+            lengths = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+            unit = vectors / lengths
+        return torch.from_numpy(unit * np.sqrt(vectors.shape[1], dtype=np.float32))
+
+
+@contextmanager
+def embedding_alone(model: nn.Module) -> Iterator[None]:
+    """Inside `with`, each image goes through the encoder of `model` by itself, as noised answers need it.
+
+    Hardly longer on a processor than in batches of 64; longer on a GPU, which batches keep busy.
+    """
+    bodies = [part for part in model.modules() if isinstance(part, FrozenBody)]
+    before = [part.alone for part in bodies]
+    try:
+        for part in bodies:
+            part.alone = True
+        yield
+    finally:
+        for part, alone in zip(bodies, before, strict=True):
+            part.alone = alone

@@ -27,8 +27,9 @@ from mycroft_fl.privacy.audit import (
 )
 from mycroft_fl.privacy.budget import Budget, Limits
 from mycroft_fl.privacy.by_class import ClassTargets
-from mycroft_fl.privacy.canaries import audit_dp_sgd, audit_published, audit_target
+from mycroft_fl.privacy.canaries import audit_published, audit_target
 from mycroft_fl.privacy.noise import OS_ENTROPY
+from mycroft_fl.privacy.sgd_canaries import audit_dp_sgd
 
 RUNS = 200_000
 DRAWS = 10_000

@@ -8,18 +8,15 @@ Steinke et al. 2023, without their bound, which holds for any mechanism and is l
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float64
-from torch import nn
 
 from mycroft_fl.examples import Examples
 from mycroft_fl.models.networks import build
-from mycroft_fl.privacy import publishing, relevance, sgd, targets
-from mycroft_fl.privacy.accounting import SgdRun
+from mycroft_fl.privacy import publishing, relevance, targets
 from mycroft_fl.privacy.audit import (
     DELTA,
     TIGHT,
@@ -38,8 +35,6 @@ PUBLISHED_RUNS = 15_000
 """Of published scores, where a scoring example is seen in all owners' at once and shares no run."""
 MULTIPLIER = 0.5
 FAR = 1e6
-ALWAYS = 1 - 1e-9
-"""A sampling rate at which a record is in every batch."""
 Release = Callable[[Bool[np.ndarray, " m"]], Float64[np.ndarray, " m"]]
 """What one run shows along each canary's direction, where these are in."""
 
@@ -55,43 +50,6 @@ def _gaussian(mode: str, name: str, release: Release, multiplier: float) -> Iter
     found, mu = audit(*in_and_out(release, CANARIES, RUNS), delta=DELTA), mu_of(multiplier)
     yield Finding(mode, name, "epsilon at least", found.epsilon, gaussian_epsilon(mu, DELTA))
     yield Finding(mode, name, "mu at least", found.mu, mu, TIGHT * mu)
-
-
-def audit_dp_sgd() -> Iterator[Finding]:
-    """DP-SGD of a last layer: records as far out as can be, and how often they are taken."""
-    yield from _gaussian("dp-sgd", "a record of huge norm", _head_moved(FAR), MULTIPLIER)
-    # Alone: one that came through would spoil the numbers of all the others too.
-    shown = in_and_out(_head_moved(math.nan, canaries=1), 1, RUNS)
-    found, mu = (
-        audit(*(np.nan_to_num(each, nan=1e9) for each in shown), delta=DELTA),
-        1 / MULTIPLIER,
-    )
-    yield Finding("dp-sgd", "a record that is not finite", "mu at least", found.mu, mu)
-    rate = 0.25
-    taken, _ = in_and_out(_head_moved(FAR, multiplier=1e-6, rate=rate), CANARIES, RUNS // 2)
-    share, error = float((taken > 0.5).mean()), 4 * math.sqrt(rate * (1 - rate) / len(taken))
-    yield Finding("dp-sgd", "batches", "share with the record", share, rate + error, rate - error)
-
-
-def _head_moved(
-    value: float, *, canaries: int = CANARIES, multiplier: float = MULTIPLIER, rate: float = ALWAYS
-) -> Release:
-    """One step of DP-SGD from zero; canary i has `value` as its i-th input and else nothing."""
-    head = nn.Linear(canaries, 2)
-    for part in head.parameters():
-        nn.init.zeros_(part)
-    inputs = torch.eye(canaries) * value
-    told = sgd.HeadRun(SgdRun(rate, multiplier, 1), 1.0, rate)
-
-    def release(inside: np.ndarray) -> np.ndarray:
-        taken = inputs[torch.from_numpy(inside)]
-        ones = torch.ones(len(taken))
-        delta = sgd.head_delta(head, sgd.Weighted(taken, ones.long(), ones), told, OS_ENTROPY)
-        first, second = delta.reshape(2, canaries + 1)[:, :-1]
-        along: np.ndarray = (second - first) / math.sqrt(2)
-        return along
-
-    return release
 
 
 def audit_target() -> Iterator[Finding]:

@@ -8,8 +8,6 @@ from typing import Any
 
 RAW = "raw"
 TARGET = "publish-target"
-FLOAT_NOISE = "float-prng"
-"""Noise of a float generator that is no cryptographic one: that of DP-SGD."""
 PROMISES = ("epsilon", "epsilon_total", "rho", "rho_total")
 ADJACENCY = "add or remove one unit; how many there are is private"
 
@@ -48,8 +46,6 @@ class Card:
             found.append(
                 "SIMULATED: the noise can be repeated by whoever knows the seed; nothing is hidden"
             )
-        if self.mode in ("dp-sgd", "publish-model"):
-            found.append("DP up to float noise, non-cryptographic generator")
         if self.raw:
             found.append(
                 "examples were chosen without noise: of those that were not chosen, too, something is "
@@ -140,8 +136,8 @@ class Card:
     def _of_the_count(self) -> str:
         return (
             f" The noised count of useful records, on which the choice hangs, costs epsilon "
-            f"{self.epsilon:.3g} at delta {self.delta:g} per {self.unit}, {ADJACENCY}; that it found "
-            "too many has a chance of no more than delta."
+            f"{self.epsilon:.3g} at delta {self.delta:g} per {self.unit}, {ADJACENCY}; that any of all the "
+            "counts that the budget pays for finds too many has a chance of no more than another delta."
         )
 
     def as_json(self) -> dict[str, Any]:

@@ -15,7 +15,13 @@ from typing import Protocol
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int64, Shaped
 
-from mycroft_fl.privacy.noise import Noise, discrete_gaussian, exp_coins, uniform_below
+from mycroft_fl.privacy.noise import (
+    LARGEST_SIGMA,
+    Noise,
+    discrete_gaussian,
+    exp_coins,
+    uniform_below,
+)
 
 UNITS = 2**16
 """Whole numbers to 1: a value loses less than 1/65536 by being truncated."""
@@ -67,8 +73,7 @@ def quantised(rows: Float[np.ndarray, "n d"], bound_squared: Fraction) -> Int64[
     rows = np.ascontiguousarray(rows, np.float64)  # summed in one order, whatever came
     if not finite(rows).all():
         raise ValueError("a record is not finite; drop such records first, see finite()")
-    if not 0 < bound_squared <= LARGEST_BOUND:
-        raise ValueError(f"the squared bound is {bound_squared}; it must be in (0, 2**30]")
+    check_bound(bound_squared)
     bound = math.sqrt(bound_squared)
     with np.errstate(over="ignore"):
         too_long = ~(np.sqrt(np.einsum("ij,ij->i", rows, rows)) <= bound * (1 + 1e-9))
@@ -83,6 +88,12 @@ def quantised(rows: Float[np.ndarray, "n d"], bound_squared: Fraction) -> Int64[
         scaled[over] *= SHRINK
         whole[over] = np.trunc(scaled[over]).astype(np.int64)
     return whole
+
+
+def check_bound(bound_squared: Fraction) -> None:
+    """`ValueError` where no record could be clipped to it."""
+    if not 0 < bound_squared <= LARGEST_BOUND:
+        raise ValueError(f"the squared bound is {bound_squared}; it must be in (0, 2**30]")
 
 
 def noised_sum(
@@ -107,6 +118,7 @@ def exact_sum(
     rows: Rows, bound_squared: Fraction, *, persons: Shaped[np.ndarray, " n"] | None = None
 ) -> Int64[np.ndarray, " d"]:
     """The sum of the clipped records, or persons, in whole 65536ths. Never leaves the owner."""
+    check_bound(bound_squared)  # here too: where there are no records, nothing else would
     records, size = rows.shape
     if persons is not None:
         return _sum_by_person(rows, bound_squared, persons)
@@ -154,10 +166,13 @@ def noised(
 
 
 def sigma_units(bound_squared: Fraction, noise_multiplier: float) -> int:
-    """The noise's standard deviation in whole 65536ths, rounded up."""
+    """The noise's standard deviation in whole 65536ths, rounded up. `ValueError` beyond 2**40."""
     exact = Fraction(noise_multiplier) ** 2 * bound_squared * UNITS**2
     root = math.isqrt(math.ceil(exact))
-    return root if root**2 >= exact else root + 1
+    root = root if root**2 >= exact else root + 1
+    if root > LARGEST_SIGMA:
+        raise ValueError(f"noise of {root / UNITS:g} is more than is drawn exactly; ask for less")
+    return root
 
 
 def price(noise_multiplier: float) -> float:
@@ -234,7 +249,8 @@ def strength_within(epsilon_minus: float, k: int, n: int, useful: int = 0) -> fl
 class Crowd:
     """How many useful records a choice hides among, or it is made without looking at all.
 
-    They are counted with noise; too many are found with probability `delta` at most.
+    They are counted with noise; one count finds too many with probability `delta` at most, which is
+    an equal part of the budget's delta for each count that the budget pays for.
     """
 
     at_least: int

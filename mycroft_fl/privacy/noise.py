@@ -7,6 +7,7 @@ margin far above their rounding error; the few others are decided with as many d
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -73,6 +74,25 @@ def uniform_below(size: int, n: int, noise: Noise) -> Int64[np.ndarray, " size"]
         words = (_words(2 * (size - len(drawn)) + 8, noise) >> shift).astype(np.int64)
         drawn = np.append(drawn, words[words < n])
     return drawn[:size]
+
+
+def coins(size: int, chance: Fraction, noise: Noise) -> Bool[np.ndarray, " size"]:
+    """`size` independent coins, each true with probability `chance` exactly, from 0 to 1.
+
+    A uniform number's binary digits are compared with the chance's, 64 at a time, until they differ.
+    """
+    if not 0 <= chance <= 1:
+        raise ValueError(f"a chance of {chance}; it must be from 0 to 1")
+    if chance == 1:
+        return np.ones(size, bool)
+    heads, alike, rest = np.zeros(size, bool), np.arange(size), chance
+    while len(alike) and rest:
+        digits = math.floor(rest * 2**64)
+        rest = rest * 2**64 - digits
+        words = _words(len(alike), noise)
+        heads[alike[words < np.uint64(digits)]] = True
+        alike = alike[words == np.uint64(digits)]
+    return heads
 
 
 def exp_coins(

@@ -20,6 +20,7 @@ from mycroft_fl.errors import BadMessage
 from mycroft_fl.examples import Examples
 from mycroft_fl.exchange import COUNT_WEIGHT, NoisedTarget, Request
 from mycroft_fl.models.fitting import as_input
+from mycroft_fl.models.frozen import embedding_alone
 from mycroft_fl.models.networks import Classifier
 from mycroft_fl.privacy.step_rows import GradientRows
 from mycroft_fl.represent.gradients import last_layer_gradients
@@ -85,7 +86,9 @@ class Target:
     @classmethod
     def of(cls, model: Classifier, hard: Examples) -> Target:
         """The target of a hard set. `BadMessage` where it does not agree with itself."""
-        gradients = last_layer_gradients(model, as_input(hard.x), torch.from_numpy(hard.y))
+        # Alone too: an owner may have kept embeddings of these very images, computed beside its own.
+        with embedding_alone(model):
+            gradients = last_layer_gradients(model, as_input(hard.x), torch.from_numpy(hard.y))
         direction = gradients.mean()
         scale = float(gradients.correlate(direction).median())
         if not 0 < scale < np.inf:
@@ -118,9 +121,10 @@ class Seen:
     @classmethod
     def through(cls, model: Classifier, examples: Examples) -> Seen:
         """What `model` makes of each record; its last layer plays no part."""
-        atoms = last_layer_gradients(
-            model, as_input(examples.x), torch.from_numpy(examples.y), batch_size=1
-        )
+        with embedding_alone(model):
+            atoms = last_layer_gradients(
+                model, as_input(examples.x), torch.from_numpy(examples.y), batch_size=1
+            )
         return cls(atoms.inputs.double().cpu().numpy(), examples.y)
 
     def __getitem__(self, index: Int64[np.ndarray, " m"]) -> Seen:

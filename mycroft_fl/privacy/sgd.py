@@ -1,44 +1,56 @@
-"""DP-SGD of a last layer on features that stay frozen, by Opacus: Poisson batches, clipped, noised.
+"""DP-SGD of a last layer on features that stay frozen: Poisson batches, each an exact noised sum.
 
-Sums, never means: a batch is divided by nothing that depends on who is in it, and the sampling
-rate is a public number. Opacus's `PrivacyEngine` would take both from the number of records, which
-is private here. Noise and sampling are floats from a generator that is no cryptographic one:
-Opacus's `secure_mode` needs torchcsprng, which is not to be had.
+A step is what one answer of mode `gradient` is: gradients in closed form, each made whole and
+clipped by itself, summed exactly, with discrete Gaussian noise. Who is in a batch is settled by exact
+coins. Sums, never means: a batch is divided by nothing that depends on who is in it, and the sampling
+rate is a public number. A last layer is a function of the noised sums before it, so that whatever
+becomes of it tells no more than they do.
 """
 
 from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64, Int
-from opacus.grad_sample import GradSampleModule
-from opacus.optimizers import DPOptimizer
-from opacus.utils.uniform_sampler import UniformWithReplacementSampler
-from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from jaxtyping import Float64, Int64, Shaped
+from torch import nn
 
 from mycroft_fl.privacy.accounting import SgdRun
-from mycroft_fl.privacy.noise import Noise
+from mycroft_fl.privacy.mechanisms import UNITS, noised_sum, sigma_units
+from mycroft_fl.privacy.noise import Noise, coins
+from mycroft_fl.privacy.relevance import Seen
+from mycroft_fl.privacy.step_rows import GradientRows
+
+FARTHEST = 1e29
+"""No number of a last layer moves by more, whatever its steps: the sum of many owners' is finite too."""
 
 
 @dataclass(frozen=True, eq=False)
 class Weighted:
-    """Records as the last layer sees them: its inputs, labels, and what each counts for, 0 to 1.
+    """Records as the last layer sees them, what each counts for, 0 to 1, and whose each is.
 
-    A record's weight must be a function of that record and of public things alone.
+    A record's weight must be a function of that record and of public things alone; one whose weight,
+    or gradient, is not finite adds nothing. Without `persons` each record is a unit of its own.
     """
 
-    inputs: Float[Tensor, "n p"]
-    labels: Int[Tensor, " n"]
-    weights: Float[Tensor, " n"]
+    seen: Seen
+    weights: Float64[np.ndarray, " n"]
+    persons: Shaped[np.ndarray, " n"] | None = None
+
+    def units(self) -> tuple[Int64[np.ndarray, " n"], int]:
+        """Which unit each record is of, from 0, and how many units there are."""
+        if self.persons is None:
+            return np.arange(len(self.weights)), len(self.weights)
+        names, unit = np.unique(self.persons, return_inverse=True)
+        return unit, len(names)
 
 
 @dataclass(frozen=True)
 class HeadRun:
-    """How a run goes, all of it public: its price, the clip of a record's gradient, its steps.
+    """How a run goes, all of it public: its price, the clip of a unit's gradient, its steps.
 
     `rate` is what a step moves by a summed gradient of length 1, before it is divided by the
     sampling rate.
@@ -54,10 +66,15 @@ class HeadRun:
         return self.rate / self.sgd.sample_rate
 
     @property
+    def bound_squared(self) -> Fraction:
+        """The squared length of what a unit adds to a batch's sum, at most."""
+        return Fraction(self.clip) ** 2
+
+    @property
     def sigma(self) -> float:
         """The standard deviation that the noise of all steps has in each number of the result."""
-        step = self.step_rate * self.sgd.noise_multiplier * self.clip
-        return float(step * np.sqrt(self.sgd.steps))
+        step = sigma_units(self.bound_squared, self.sgd.noise_multiplier) / UNITS
+        return float(self.step_rate * step * np.sqrt(self.sgd.steps))
 
 
 def head_delta(
@@ -65,36 +82,27 @@ def head_delta(
 ) -> Float64[np.ndarray, " h"]:
     """How DP-SGD moves `head`: row by row, each with its bias last. Abadi et al. 2016, Algorithm 1.
 
-    Records that are not finite are left out: one would come through any clipping.
+    A unit, be it a record or a person, is in a batch with all its records or with none, and what they
+    add together is clipped as one. Always finite, see `FARTHEST`.
     """
-    moved = copy.deepcopy(head).train()  # Opacus notes nothing in evaluation mode
-    generator = torch.Generator().manual_seed(int.from_bytes(noise.draw(8), "big"))
-    records = _with_one_that_says_nothing(_finite(records))
-    module = GradSampleModule(moved, loss_reduction="sum")
-    optimizer = DPOptimizer(
-        torch.optim.SGD(moved.parameters(), lr=run.step_rate),
-        noise_multiplier=run.sgd.noise_multiplier,
-        max_grad_norm=run.clip,
-        expected_batch_size=None,
-        loss_reduction="sum",
-        generator=generator,
-    )
-    batches = UniformWithReplacementSampler(
-        num_samples=len(records.labels),
-        sample_rate=run.sgd.sample_rate,
-        generator=generator,
-        steps=run.sgd.steps,
-    )
-    for listed in batches:
-        batch = torch.tensor(listed, dtype=torch.long)
-        optimizer.zero_grad()
-        # Without a gradient by the inputs, torch warns that Opacus's hook fires for outputs alone.
-        logits = module(records.inputs[batch].requires_grad_())
-        loss = cross_entropy(logits, records.labels[batch], reduction="none")
-        (records.weights[batch] * loss).sum().backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-    module.remove_hooks()
-    delta: np.ndarray = flat(moved) - flat(head)
+    unit, units = records.units()
+    inputs, chance = records.seen.with_bias(), Fraction(run.sgd.sample_rate)
+    start, weights = flat(head), np.clip(records.weights, 0, 1)[:, None]
+    moved, delta = copy.deepcopy(head).double(), np.zeros(len(start))
+    for _ in range(run.sgd.steps):
+        taken = np.flatnonzero(coins(units, chance, noise)[unit])
+        # Weighed before they are clipped: as a loss would be, of which this is the gradient.
+        deltas = records.seen[taken].deltas(moved) * weights[taken]
+        rows = GradientRows(deltas, inputs[taken], np.ones(len(taken)), run.clip)
+        told = noised_sum(
+            rows,
+            run.bound_squared,
+            run.sgd.noise_multiplier,
+            noise,
+            persons=None if records.persons is None else unit[taken],
+        )
+        delta = np.clip(delta - run.step_rate * told.values, -FARTHEST, FARTHEST)
+        _put(moved, start + delta)
     return delta
 
 
@@ -102,20 +110,12 @@ def flat(head: nn.Linear) -> Float64[np.ndarray, " h"]:
     """A last layer's numbers, row by row, each row with its bias last."""
     with torch.no_grad():
         both = torch.cat([head.weight, head.bias[:, None]], dim=1)
-    numbers: np.ndarray = both.double().flatten().numpy()
+    numbers: np.ndarray = both.double().flatten().cpu().numpy()
     return numbers
 
 
-def _finite(records: Weighted) -> Weighted:
-    usable = records.inputs.isfinite().all(1) & records.weights.isfinite()
-    weights = records.weights[usable].clamp(0, 1)
-    return Weighted(records.inputs[usable], records.labels[usable], weights)
-
-
-def _with_one_that_says_nothing(records: Weighted) -> Weighted:
-    """And one of weight 0: an owner without records must not be told by an error."""
-    return Weighted(
-        torch.cat([records.inputs, records.inputs.new_zeros(1, records.inputs.shape[1])]),
-        torch.cat([records.labels, records.labels.new_zeros(1)]),
-        torch.cat([records.weights, records.weights.new_zeros(1)]),
-    )
+def _put(head: nn.Linear, numbers: Float64[np.ndarray, " h"]) -> None:
+    both = torch.from_numpy(numbers).reshape(head.out_features, head.in_features + 1)
+    with torch.no_grad():
+        head.weight.copy_(both[:, :-1])
+        head.bias.copy_(both[:, -1])

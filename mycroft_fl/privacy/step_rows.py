@@ -19,7 +19,7 @@ def step_weights(
 
     And none less than `FLOOR`. What is not finite stays so, and is left out.
     """
-    return np.where(failed & np.isfinite(values), 1.0, np.clip(2 * values, FLOOR, 1))
+    return np.where(failed & np.isfinite(values), 1.0, np.clip(2 * np.clip(values, 0, 1), FLOOR, 1))
 
 
 @dataclass(frozen=True, eq=False)

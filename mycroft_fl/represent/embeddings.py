@@ -31,6 +31,10 @@ class Embeddings:
     An image's key is a digest of its pixels and shape, an encoder's one of its weights: a changed
     image or checkpoint is another. Many processes may share the file; one that cannot be written
     is done without.
+
+    In a batch, an image's last bits depend on its neighbours. An embedding that must be a function of
+    its image alone is computed alone, and kept under a key of its own, so that none from a batch stands
+    in for it.
     """
 
     def __init__(self, name: EncoderName, folder: Path) -> None:
@@ -40,10 +44,14 @@ class Embeddings:
         self._near: dict[bytes, np.ndarray] = {}
         self._computed = False
 
-    def of(self, images: UInt8[np.ndarray, "n c h w"]) -> Float32[np.ndarray, "n d"]:
+    def of(
+        self, images: UInt8[np.ndarray, "n c h w"], *, alone: bool = False
+    ) -> Float32[np.ndarray, "n d"]:
         """The images' embeddings, in their order; of images on disk a block at a time is read.
 
-        In memory is what is returned, and beside it no more than a fixed part.
+        In memory is what is returned, and beside it no more than a fixed part. `DataError` where one
+        is not finite; where each is computed `alone` it is returned as it is, since an error would
+        tell of that image.
         """
         if images.dtype != np.uint8 or images.ndim != 4:
             raise DataError(
@@ -54,7 +62,7 @@ class Embeddings:
             return np.empty((0, self._width(images.shape[1:])), np.float32)
         found: np.ndarray | None = None
         for start in range(0, len(images), BLOCK):
-            vectors = self._block(images[start : start + BLOCK])
+            vectors = self._block(images[start : start + BLOCK], alone)
             if found is None:
                 found = np.empty((len(images), vectors.shape[1]), np.float32)
             found[start : start + len(vectors)] = vectors
@@ -65,28 +73,30 @@ class Embeddings:
 
     def _width(self, shape: tuple[int, ...]) -> int:
         if not self._near:
-            self._block(np.zeros((1, *shape), np.uint8))
+            self._block(np.zeros((1, *shape), np.uint8), alone=True)
         return len(next(iter(self._near.values())))
 
-    def _block(self, images: UInt8[np.ndarray, "b c h w"]) -> Float32[np.ndarray, "b d"]:
-        keys = [_key(image) for image in images]
+    def _block(
+        self, images: UInt8[np.ndarray, "b c h w"], alone: bool
+    ) -> Float32[np.ndarray, "b d"]:
+        keys = [_key(image, alone) for image in images]
         if self._near and len(self._near) * self._width(images.shape[1:]) * 4 > AT_HAND:
             self._near.clear()
         self._look_up([key for key in dict.fromkeys(keys) if key not in self._near])
         missing = {key: row for row, key in enumerate(keys) if key not in self._near}
         self._computed = bool(missing)
-        for batch in _batches(list(missing.items())):
-            self._compute(images, batch)
+        for batch in _batches(list(missing.items()), 1 if alone else BATCH):
+            self._compute(images, batch, alone)
         return np.stack([self._near[key] for key in keys])
 
     def _compute(
-        self, images: UInt8[np.ndarray, "b c h w"], batch: list[tuple[bytes, int]]
+        self, images: UInt8[np.ndarray, "b c h w"], batch: list[tuple[bytes, int]], alone: bool
     ) -> None:
         if self._encoder is None:
             log.info("loading encoder %s", self._name)
             self._encoder = open_encoder(self._name)
         vectors = self._encoder(images[[row for _, row in batch]])
-        if not np.isfinite(vectors).all():
+        if not alone and not np.isfinite(vectors).all():
             raise DataError(f"encoder {self._name} gives values that are not finite; use another")
         # Each a copy: a row of the batch would keep all of it in memory.
         added = {key: vector.copy() for (key, _), vector in zip(batch, vectors, strict=True)}
@@ -128,12 +138,13 @@ def _shared(name: EncoderName, weights: str, folder: Path) -> Embeddings:
     return Embeddings(name, folder)
 
 
-def _key(image: UInt8[np.ndarray, "c h w"]) -> bytes:
-    digest = hashlib.blake2b(str(image.shape).encode(), digest_size=16)
+def _key(image: UInt8[np.ndarray, "c h w"], alone: bool) -> bytes:
+    person = b"alone" if alone else b""
+    digest = hashlib.blake2b(str(image.shape).encode(), digest_size=16, person=person)
     digest.update(np.ascontiguousarray(image).data)
     return digest.digest()
 
 
-def _batches(items: list) -> Iterator[list]:
-    for start in range(0, len(items), BATCH):
-        yield items[start : start + BATCH]
+def _batches(items: list, size: int) -> Iterator[list]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

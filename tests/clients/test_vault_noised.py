@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 
 from clients import noised
+from clients.drawing import Terms
 from clients.holdings import Marks
 from clients.policy import Policy
 from clients.vault import Books, Vault, request_digest
@@ -20,6 +22,7 @@ from mycroft_fl.examples import Examples
 from mycroft_fl.exchange import OwnerReport, Request
 from mycroft_fl.models.networks import build
 from mycroft_fl.models.weights import flat_head, flat_weights, load_head
+from mycroft_fl.privacy.accounting import Filter, Spend
 from mycroft_fl.privacy.noise import simulated
 from mycroft_fl.privacy.relevance import Seen, Target, relevances, score_rows
 
@@ -541,3 +544,22 @@ def test_a_probe_that_one_record_answers_to_draws_at_random_where_a_crowd_is_ask
             assert ("noised count" in report.card.promise()) == (name == "crowd")
             assert (report.card.rho > 0) == (name == "crowd")
     assert got == {"plain": 10, "crowd": 0}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"answers": 1}, {"answers": 60}, {"noise_multiplier": 8.0}, {"noise_multiplier": 4.0}],
+)
+def test_that_any_count_of_a_crowd_errs_is_no_likelier_than_delta(changed: dict[str, Any]) -> None:
+    policy = replace(GUMBEL, epsilon=2.0, delta=1e-5, useful_at_least=20, strength=1.0, **changed)
+    terms = Terms.of(policy, 1, 0)
+    crowd = terms.crowd
+    assert crowd is not None
+    budget, counts = Filter.of(2.0, 1e-5), 0
+    while budget.admits([Spend(rho=terms.spend.rho)] * counts, Spend(rho=terms.spend.rho)):
+        counts += 1
+    assert counts >= 1
+    # Where one is there too few, the noise alone must pass the margin; over it is what a Gaussian is.
+    margin = math.sqrt(2 * math.log(1 / crowd.delta))
+    assert counts * stats.norm.sf(margin) <= counts * math.exp(-(margin**2) / 2) * (1 + 1e-9)
+    assert counts * math.exp(-(margin**2) / 2) <= 1e-5 * (1 + 1e-9)

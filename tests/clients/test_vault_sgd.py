@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -115,9 +116,9 @@ def test_the_card_says_what_its_noise_is_worth(tmp_path: Path) -> None:
     real = Vault("owner", owned(), POLICY, Books(tmp_path / "real")).answer(request()).card
     assert simulated_card is not None
     assert real is not None
-    assert (simulated_card.noise, real.noise) == ("SIMULATED", "float-prng")
+    assert (simulated_card.noise, real.noise) == ("SIMULATED", "os-entropy")
+    assert (len(simulated_card.taints()), real.taints()) == (1, [])
     for card in (simulated_card, real):
-        assert "DP up to float noise, non-cryptographic generator" in card.taints()
         assert 0 < card.epsilon <= 2.0
 
 
@@ -128,9 +129,23 @@ def test_a_request_without_a_rate_is_no_request_and_charges_nothing(tmp_path: Pa
     assert vault._ledger.rows() == []
 
 
-def test_privacy_by_person_and_dp_sgd_do_not_go_together(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="dp-sgd hides records, not persons"):
-        vault_of(tmp_path, marks=Marks(persons=np.arange(60)))
+@pytest.mark.parametrize("rate", [math.inf, math.nan, 1e300])
+def test_a_rate_that_leads_beyond_all_numbers_is_no_request_and_charges_nothing(
+    rate: float, tmp_path: Path
+) -> None:
+    vault = vault_of(tmp_path)
+    with pytest.raises(BadMessage, match="needs a rate above 0, and none that leads beyond"):
+        vault.answer(request(rate=rate))
+    assert vault._ledger.rows() == []
+
+
+def test_where_privacy_is_by_person_a_run_hides_persons_and_its_card_says_so(
+    tmp_path: Path,
+) -> None:
+    card = vault_of(tmp_path, marks=Marks(persons=np.arange(60) // 6)).answer(request()).card
+    assert card is not None
+    assert card.unit == "person"
+    assert "all records of one person" in card.assumptions()[0]
 
 
 @pytest.mark.parametrize("rate", [1.0, 2.5])

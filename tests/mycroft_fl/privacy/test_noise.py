@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from decimal import Decimal
 from fractions import Fraction
 
@@ -15,6 +16,7 @@ from mycroft_fl.privacy import noise as module
 from mycroft_fl.privacy.noise import (
     OS_ENTROPY,
     Noise,
+    coins,
     discrete_gaussian,
     exp_coins,
     simulated,
@@ -131,3 +133,39 @@ def test_real_noise_takes_no_seed() -> None:
 def test_a_sigma_out_of_range_is_refused(sigma: int) -> None:
     with pytest.raises(ValueError, match="it must be a whole number from 1"):
         discrete_gaussian(1, sigma, OS_ENTROPY)
+
+
+@pytest.mark.parametrize("chance", [0.0, 2.0**-70, 0.05, 0.5, 0.999, 1.0])
+def test_a_coin_is_true_as_often_as_its_chance_says(chance: float) -> None:
+    drawn = coins(200_000, Fraction(chance), simulated(0))
+    error = 5 * math.sqrt(chance * (1 - chance) / 200_000)
+    assert drawn.mean() == pytest.approx(chance, abs=error + 1e-12)
+
+
+@pytest.mark.parametrize("chance", [Fraction(1, 3), Fraction(2, 3), Fraction(5, 2**66)])
+def test_a_coin_that_is_not_settled_by_64_digits_is_settled_by_the_next(chance: Fraction) -> None:
+    first = math.floor(chance * 2**64)
+    second = math.floor((chance * 2**64 - first) * 2**64)
+
+    def after(words: list[int]) -> Noise:
+        told = b"".join(int(word).to_bytes(8, "little") for word in words)
+        left = bytearray(told)
+
+        def draw(size: int) -> bytes:
+            taken = bytes(left[:size])
+            del left[:size]
+            return taken
+
+        return Noise(draw, "SIMULATED")
+
+    assert coins(1, chance, after([first, second - 1]))[0]
+    assert not coins(1, chance, after([first, second + 1]))[0]
+    if first:
+        assert coins(1, chance, after([first - 1]))[0]
+    assert not coins(1, chance, after([first + 1]))[0]
+
+
+@pytest.mark.parametrize("chance", [Fraction(-1, 2), Fraction(3, 2)])
+def test_what_is_no_chance_is_refused(chance: Fraction) -> None:
+    with pytest.raises(ValueError, match="it must be from 0 to 1"):
+        coins(1, chance, simulated(0))

@@ -12,12 +12,15 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+from mycroft_fl.data.cache import cache_folder
 from mycroft_fl.errors import DataError, SettingError
 from mycroft_fl.examples import Examples
 from mycroft_fl.models.fitting import FitSettings, fit
+from mycroft_fl.models.frozen import FrozenBody
 from mycroft_fl.models.networks import build
 from mycroft_fl.models.weights import flat_weights
-from mycroft_fl.represent import embeddings
+from mycroft_fl.privacy.relevance import Seen, Target
+from mycroft_fl.represent import embeddings, encoders
 from mycroft_fl.represent.embeddings import Embeddings, embeddings_of
 from mycroft_fl.represent.encoders import open_encoder
 from mycroft_fl.represent.names import EncoderName, check_space, encoder_name, from_folder
@@ -250,3 +253,46 @@ def test_vectors_are_refused_with_what_would_do():
     with pytest.raises(SettingError, match="needs images"):
         build(f"linear:{SMALL}", (4,), 2, seed=0)
     assert Examples(IMAGES, np.zeros(5, np.int64)).x.ndim == 4
+
+
+@pytest.mark.parametrize("name", [SMALL, "torchvision:mobilenet_v3_small:none@32"])
+def test_an_image_embedded_alone_looks_the_same_to_the_last_bit_whatever_was_kept_before(name):
+    images = IMAGES[:5]
+    body = build(f"linear:{name}", images.shape[1:], 2, seed=0)
+    examples = Examples(images, np.zeros(len(images), np.int64))
+    beside = embeddings_of(name).of(images)  # in a batch, and kept
+    seen = Seen.through(body, examples).inputs
+    assert not body.body.alone  # as it was before
+    embeddings._shared.cache_clear()
+    for path in cache_folder().glob("embeddings-*.sqlite"):
+        path.unlink()
+    for place in reversed(range(len(images))):
+        one = Seen.through(body, examples[np.array([place])]).inputs
+        assert np.array_equal(one[0], seen[place])
+    assert np.allclose(embeddings_of(name).of(images, alone=True), beside, rtol=1e-3, atol=1e-3)
+
+
+def test_a_target_looks_the_same_whatever_an_owner_has_kept_of_its_images():
+    images = IMAGES[:4]
+    model = build(f"linear:{SMALL}", images.shape[1:], 2, seed=0)
+    hard = Examples(images[:2], np.zeros(2, np.int64))
+    embeddings_of(SMALL).of(images)  # the owner's own, in one batch
+    beside = Target.of(model, hard)
+    embeddings._shared.cache_clear()
+    for path in cache_folder().glob("embeddings-*.sqlite"):
+        path.unlink()
+    assert Target.of(model, hard).digest == beside.digest
+
+
+def test_an_image_whose_embedding_is_not_finite_is_no_error_that_tells_of_it(monkeypatch):
+    def broken(self, images):
+        return np.full((len(images), 8), np.nan, np.float32)
+
+    monkeypatch.setattr(encoders.Encoder, "__call__", broken)
+    model = build("linear", (8,), 2, seed=0)
+    model.body = FrozenBody(SMALL)
+    seen = Seen.through(model, Examples(IMAGES[:3], np.zeros(3, np.int64)))
+    assert np.isnan(seen.inputs).all()
+    assert np.isnan(seen.deltas(model.head)).all()
+    with pytest.raises(DataError, match="values that are not finite"):
+        embeddings_of(SMALL).of(IMAGES[:3])
