@@ -16,7 +16,8 @@ def card_for(
     rows = ledger.rows()
     row = ledger.row(key)
     assert row is not None  # whoever states something has charged it
-    spends = [each.spend for each in rows if each.peer == key.peer]
+    own = ledger.peers_of(key.peer)
+    spends = [each.spend for each in rows if each.peer in own]
     hands_over, delta = row.mode in HANDING_OVER, policy.delta
     return Card(
         mode=row.mode,

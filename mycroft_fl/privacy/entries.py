@@ -13,6 +13,7 @@ from mycroft_fl.errors import Refused
 from mycroft_fl.privacy.accounting import Spend
 from mycroft_fl.privacy.budget import Limits
 from mycroft_fl.privacy.chain import Links, Row, answer_hash, sgd_of, spend_of
+from mycroft_fl.privacy.identities import peers_of
 
 Ids = Int64[np.ndarray, " n"]
 
@@ -61,7 +62,8 @@ def enter(
     """Check every budget and enter the spend; `Refused` where one would be passed."""
     limits.overall.check(earlier_spends(connection), spend, "over all trainers")
     if limits.peer is not None:
-        limits.peer.check(earlier_spends(connection, key.peer), spend, "for this trainer")
+        own = earlier_spends(connection, peers_of(connection, key.peer))
+        limits.peer.check(own, spend, "for this trainer")
     last = connection.execute("SELECT seq, hash FROM spend ORDER BY seq DESC LIMIT 1").fetchone()
     at = connection.execute("SELECT strftime('%Y-%m-%dT%H:%M:%fZ')").fetchone()[0]
     row = Row.after(last, (at, key.dataset, key.peer, key.digest, mode), spend)
@@ -69,9 +71,12 @@ def enter(
     connection.execute(f"INSERT INTO spend VALUES ({marks})", row.values())
 
 
-def earlier_spends(connection: sqlite3.Connection, peer: str | None = None) -> Sequence[Spend]:
-    """What was spent so far, by one peer or by all: a total, and each run of DP-SGD."""
-    where, values = ("peer = ?", (peer,)) if peer is not None else ("TRUE", ())
+def earlier_spends(
+    connection: sqlite3.Connection, peers: Sequence[str] | None = None
+) -> Sequence[Spend]:
+    """What was spent so far, by all the keys of one trainer or by all: a total, and each run of DP-SGD."""
+    values = tuple(peers or ())
+    where = "TRUE" if peers is None else f"peer IN ({', '.join('?' * len(values))})"
     records, rho, epsilon_minus = connection.execute(
         f"SELECT total(records), total(rho), total(epsilon_minus) FROM spend WHERE {where}", values
     ).fetchone()
