@@ -34,9 +34,10 @@ def cleaned_lines(text: object, longest: int = LONGEST_LINE) -> str:
     return "\n".join(cleaned(line, longest) for line in str(text).split("\n"))
 
 
-def is_clean(text: str, longest: int = LONGEST_NAME) -> bool:
-    """Whether a name can be shown as it is."""
-    return cleaned(text, longest) == text
+def is_clean(name: str) -> bool:
+    """Whether a name, of up to LONGEST_NAME characters, can be shown as it is, its spaces apart."""
+    spaced = "".join(" " if unicodedata.category(each) == "Zs" else each for each in name)
+    return cleaned(name, LONGEST_NAME) == spaced
 
 
 class CleanFormatter(logging.Formatter):
