@@ -11,7 +11,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from mycroft_fl.foreign_text import cleaned_lines
+from mycroft_fl.foreign_text import cleaned, cleaned_lines
 from mycroft_fl.report.by_class import Rows, class_lines, class_rows
 
 SHOWN_OWNERS = 20
