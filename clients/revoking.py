@@ -88,13 +88,13 @@ def _key_file(file: OwnerFile, name: str) -> Path:
 def _taken_out(path: Path, name: str) -> bool:
     """Take a trainer's table out of owner.toml, all else left as it stands; whether that was done.
 
-    Checked by what the file says before and after: where it is written otherwise than in tables
-    [[trainers]], a person has to do it.
+    Checked by what the file says before and after: where a trainer is written otherwise than as a
+    table [[trainers]] or on a line of its own, a person has to do it.
     """
     text = path.read_text(encoding="utf-8")
     before = tomllib.loads(text)
     wanted = {**before, "trainers": [t for t in before["trainers"] if t["name"] != name]}
-    for start, end in _tables(text):
+    for start, end in (*_tables(text), *_lines(text)):
         shorter = text[:start] + text[end:]
         try:
             after = tomllib.loads(shorter)
@@ -117,6 +117,14 @@ def _tables(text: str) -> Iterator[tuple[int, int]]:
         place += len(line)
     if begins is not None:
         yield begins, place
+
+
+def _lines(text: str) -> Iterator[tuple[int, int]]:
+    """From where to where each line stands: of `trainers = [...]`, one trainer to a line."""
+    place = 0
+    for line in text.splitlines(keepends=True):
+        yield place, place + len(line)
+        place += len(line)
 
 
 def _replace(path: Path, content: bytes) -> None:

@@ -78,5 +78,5 @@ def main() -> None:
 
 def _fail(message: str, code: int) -> None:
     lines = [cleaned(line) for line in message.split("\n") if line.strip()][:3]
-    click.echo("mycroft-fl: " + "\n".join(lines), err=True)
+    click.echo("mycroft-fl: " + "\n    ".join(lines), err=True)
     sys.exit(code)
