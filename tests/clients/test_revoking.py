@@ -230,8 +230,8 @@ def race(folder: Path, delay: float) -> None:
 def test_once_stop_has_returned_nothing_leaves_however_a_vault_opens_meanwhile(
     folder: Path,
 ) -> None:
-    for number in range(30):
-        race(folder, delay=number * 0.0002)
+    for number in range(10):
+        race(folder, delay=number * 0.0005)
 
 
 def test_a_vault_that_opens_while_it_is_stopped_stays_closed(folder: Path) -> None:
