@@ -23,6 +23,7 @@ class Door:
         self._live = LiveFile(file)
         self._by_name: dict[str, Account] = {}
         self._by_key: dict[PublicKey, Account] = {}
+        self._names_known: dict[PublicKey, str] = {}
 
     @property
     def most_bytes(self) -> int:
@@ -57,7 +58,7 @@ class Door:
 
     def refuse(self, head: bytes, refusal: Refused) -> None:
         """Count it by whose key the head names: a flood of one leaves room for the lines of others."""
-        names = {key.raw: name for key, name in self._names().items()}
+        names = {key.raw: name for key, name in self._names_known.items()}
         who = next((name for raw, name in names.items() if raw in head[:FRONT_BYTES]), "")
         kind = f"refused at the door: {who}" if who else STRANGERS
         self._log.add(kind, f"refused at the door: {f'{who}: ' if who else ''}{refusal}")
@@ -69,7 +70,8 @@ class Door:
         except InputError as error:
             self._log.add(CLOSED, f"nothing is answered: {error}")
             raise BadMessage("the vault is closed") from error
-        return {each.key: each.name for each in admitted if each.key is not None}
+        self._names_known = {each.key: each.name for each in admitted if each.key is not None}
+        return self._names_known
 
     def _account(self, key: PublicKey, name: str) -> Account:
         """One for a name and for a key: neither another key nor another name begins a new one."""

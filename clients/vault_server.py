@@ -171,11 +171,14 @@ class VaultServer:
         """Answer, as long as that may leave: to a trainer that is listed, from an open vault."""
 
         def put(piece: bytes) -> bool:
-            with leaving(self._file.folder):
-                if status == ANSWERED and not self._may_leave(claim):
-                    return False
+            if status != ANSWERED:
                 writer.write(piece)
                 return True
+            with leaving(self._file.folder):
+                if self._may_leave(claim):
+                    writer.write(piece)
+                    return True
+            return False
 
         await write_answer(writer, HEAD.pack(status, len(answer)) + answer, put)
 

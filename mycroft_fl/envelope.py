@@ -17,6 +17,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import re
 import secrets
 import struct
@@ -201,14 +202,16 @@ class Seen:
 
     at_most: int
     _until: dict[bytes, float] = field(default_factory=dict, init=False)
+    _first_end: float = field(default=math.inf, init=False)
 
     def check(self, terms: Terms, now: float | None = None) -> None:
         """`Refused` for a request that was taken before, or for one more than may be in force."""
         now = time.time() if now is None else now
         if bytes.fromhex(terms.nonce) in self._until:
             raise Refused("this very request was answered before; sign it anew to ask again")
-        if len(self._until) >= self.at_most:
+        if len(self._until) >= self.at_most and now > self._first_end:
             self._until = {each: until for each, until in self._until.items() if until >= now}
+            self._first_end = min(self._until.values(), default=math.inf)
         if len(self._until) >= self.at_most:
             raise Refused(f"{self.at_most} requests of this trainer are in force")
 
@@ -216,6 +219,7 @@ class Seen:
         """`check`, and remember it."""
         self.check(terms, now)
         self._until[bytes.fromhex(terms.nonce)] = terms.expires
+        self._first_end = min(self._first_end, terms.expires)
 
 
 def _signed(what: bytes) -> bytes:
