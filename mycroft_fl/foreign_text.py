@@ -41,11 +41,16 @@ def is_clean(name: str) -> bool:
 
 
 class CleanFormatter(logging.Formatter):
-    """A log's lines, cleaned: one line a record, whatever its message or its error holds."""
+    """A log's lines, cleaned: one for a message, and an error's own below it, set in."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        """The message as one line."""
+        return cleaned(super().formatMessage(record))
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record as one line."""
-        return cleaned(super().format(record))
+        """The record: no line of an error begins as a line of the log does."""
+        message, *error = super().format(record).split("\n")
+        return "\n".join([message, *(f"    {cleaned(line)}" for line in error)])
 
 
 def _shown(character: str) -> str:

@@ -148,7 +148,10 @@ def test_unfinished_bodies_of_strangers_are_never_waited_for(owner: Owner) -> No
     assert owner.process.asked == [LAB.public.fingerprint]
 
 
-def test_silent_strangers_make_way_and_never_crowd_out_a_trainer(owner: Owner) -> None:
+def test_silent_strangers_make_way_and_never_crowd_out_a_trainer(
+    owner: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clients.conversation, "HEAD_SECONDS", 600.0)
     with owner.served() as server, contextlib.ExitStack() as stack:
         crowd = [stack.enter_context(owner.connected()) for _ in range(PLACES + 50)]
         wait_until(lambda: len(server._strangers) == PLACES)

@@ -55,7 +55,7 @@ def test_length_and_marks_upon_a_letter_are_bounded() -> None:
     assert is_clean("caf\u00e9\u00a0noir")
 
 
-def test_a_logs_message_and_its_error_are_one_clean_line() -> None:
+def test_a_logs_message_is_one_clean_line_and_its_error_is_set_in() -> None:
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     handler.setFormatter(CleanFormatter("%(message)s"))
@@ -67,7 +67,10 @@ def test_a_logs_message_and_its_error_are_one_clean_line() -> None:
         log.exception("the answer of %s", EVIL)
     told = stream.getvalue()
     assert is_plain(told)
-    assert told.count("\n") == 1
+    message, *error = told.rstrip("\n").split("\n")
+    assert message == f"the answer of {cleaned(EVIL)}"
+    assert len(error) > 3
+    assert all(line.startswith("    ") for line in error)
 
 
 def task_json(folder: Path, **changed: Any) -> Path:
