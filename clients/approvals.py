@@ -5,6 +5,7 @@
     approvals/ID/decision     "approved" or "refused", written once
 
 An entry is there whole or not at all, and a decision is final: what was approved may have left.
+Where nobody decides for some days the entry lapses, which is final as well: no queue grows for ever.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -45,10 +46,10 @@ class Entry:
 
 
 class Approvals:
-    """The folder of what waits and what was decided."""
+    """The folder of what waits and what was decided. What waits lapses after so many `days`."""
 
-    def __init__(self, owner_folder: Path) -> None:
-        self.folder = owner_folder / FOLDER
+    def __init__(self, owner_folder: Path, days: int = 14) -> None:
+        self.folder, self._days = owner_folder / FOLDER, days
 
     def require(
         self,
@@ -66,7 +67,8 @@ class Approvals:
             self._write(at, entry(at.name, content), page())
         decision = self.decision(at.name)
         if decision is None:
-            raise Withheld(f"{at.name} waits for consent")
+            lapsed = self._has_lapsed(self._entry(at))
+            raise Withheld(f"{at.name} {'has lapsed' if lapsed else 'waits for consent'}")
         if decision == "refused":
             raise Withheld(f"a person refused {at.name}")
         if self._entry(at).content != content:
@@ -74,7 +76,11 @@ class Approvals:
 
     def pending(self) -> list[Entry]:
         """What waits for a decision, oldest first."""
-        return [each for each in self.entries() if self.decision(each.id) is None]
+        return [
+            each
+            for each in self.entries()
+            if self.decision(each.id) is None and not self._has_lapsed(each)
+        ]
 
     def entries(self) -> list[Entry]:
         """All that ever waited, oldest first."""
@@ -96,6 +102,10 @@ class Approvals:
         if len(found) != 1:
             known = ", ".join(each.id for each in self.pending()) or "nothing"
             raise InputError(f"'{id}' names {len(found)} requests; waiting: {known}")
+        if self.decision(found[0].id) is None and self._has_lapsed(found[0]):
+            raise InputError(
+                f"{found[0].id} has waited for more than {self._days} days and has lapsed; that is final"
+            )
         path = self.folder / found[0].id / "decision"
         part = path.with_name(f".decision.{os.getpid()}")
         part.write_text(decision, encoding="ascii")
@@ -113,6 +123,9 @@ class Approvals:
     def page(self, id: str) -> Path:
         """The page that shows exactly what would leave."""
         return self.folder / id / "page.html"
+
+    def _has_lapsed(self, entry: Entry) -> bool:
+        return datetime.fromisoformat(entry.at) + timedelta(days=self._days) < datetime.now(UTC)
 
     def _write(self, at: Path, entry: Entry, page: str) -> None:
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -7,20 +7,23 @@ sealed. It knows no socket; see vault_process.py and vault_server.py.
 from __future__ import annotations
 
 import traceback
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 from clients.approvals import Approvals, Entry, entry_id, now
-from clients.opening import check_trainers, open_vault, task_of
+from clients.live_file import LiveFile
+from clients.opening import open_vault, task_of
 from clients.owner_file import OwnerFile
-from clients.owner_log import note
+from clients.owner_log import ANSWERS, Rationed, note, owner_log
 from clients.release_page import release_page
 from clients.socket_protocol import ANSWERED, FAILED, REFUSED
 from clients.vault import request_digest
 from clients.vault_process import SILENT
 from mycroft_fl.envelope import Opened
 from mycroft_fl.errors import BadMessage, InputError, Refused, Withheld
-from mycroft_fl.exchange import OwnerReport, Request
+from mycroft_fl.exchange import HANDING_OVER, OwnerReport, Request
 from mycroft_fl.keys import KeyPair
-from mycroft_fl.privacy.ledger import Key
+from mycroft_fl.privacy.ledger import Key, PrivacyLedger
 from mycroft_fl.sealed import pack_sealed, unpack_opened
 from mycroft_fl.wire import pack_report, unpack_request
 
@@ -28,18 +31,22 @@ from mycroft_fl.wire import pack_report, unpack_request
 class GatedVault:
     """The vault that an owner's file names, with its approvals and its key.
 
-    `InputError` on whatever is wrong with the file, its data, its key.
+    Before each answer it goes by the file as it is then. `InputError` on whatever is wrong with the
+    file, its data, its key.
     """
 
     def __init__(self, file: OwnerFile) -> None:
-        check_trainers(file)
-        self._file = file
+        self._file, self._live = file, LiveFile(file)
         self._task = task_of(file)
         self._key = KeyPair.load(file.vault.key)
         self._vault = open_vault(file)
-        self._approvals = Approvals(file.folder)
-        self._names = {each.peer: each.name for each in file.policy.trainers}
+        self._book = PrivacyLedger(file.ledger, file.ledger_head)
+        self._approvals = Approvals(file.folder, file.vault.quotas.waiting_days)
         self.log = self._vault.log
+        self._rationed = Rationed(self.log)
+        self._answers = owner_log(file.name, file.folder / ANSWERS)
+        self._names: dict[str, str] = {}
+        self._adopt(file)
 
     def answer(self, opened: Opened) -> tuple[int, bytes]:
         """The status and, if answered, the sealed bytes. Raises nothing; the owner's log says why."""
@@ -48,36 +55,91 @@ class GatedVault:
         try:
             return ANSWERED, self._answer(opened)
         except Refused as refusal:
-            note(self.log, f"{where}: refused: {refusal}")
+            self._rationed.add(f"{who}: refused", f"{where}: refused: {refusal}")
             return REFUSED, b""
         except Withheld as reason:
-            note(self.log, f"{where}: withheld: {reason}")
+            self._rationed.add(f"{who}: withheld", f"{where}: withheld: {reason}")
             return SILENT, b""
         except BadMessage as error:
-            note(self.log, f"{where}: malformed: {error}")
+            self._rationed.add(f"{who}: malformed", f"{where}: malformed: {error}")
         except Exception as error:
-            note(self.log, f"{where}: could not be answered: {told_of(error)}")
+            told = f"{where}: could not be answered: {told_of(error)}"
+            self._rationed.add(f"{who}: could not be answered", told)
         return FAILED, b""
 
     def _answer(self, opened: Opened) -> bytes:
+        file, peer = self._current(), opened.signer.fingerprint
+        self._check_admitted(peer)
         request = unpack_request(unpack_opened(opened))
         if request.server_round != opened.terms.server_round:
             raise BadMessage("the request is of another round than its terms")
-        peer = opened.signer.fingerprint
+        key = Key(file.name, peer, request_digest(request))
+        if file.policy.approval and request.mode in HANDING_OVER:
+            self._check_queue(key)
         report = self._vault.answer(request, peer)
-        if self._file.policy.approval and report.disclosed is not None:
-            self._require_consent(
-                request, Key(self._file.name, peer, request_digest(request)), report
-            )
+        if file.policy.approval and report.disclosed is not None:
+            self._require_consent(request, key, report)
         sealed = pack_sealed(pack_report(report), opened.terms, opened.signer, self._key)
-        note(
-            self.log, f"{self._names[peer]}: answered '{request.mode}', {len(sealed)} sealed bytes"
-        )
+        # What was revoked, or has ended, while it was computed: the last moment to keep it.
+        if self._current() is not file:
+            raise Refused(
+                "owner.toml changed while this was computed; asked again, it is as it says now"
+            )
+        file.policy.check(request, peer)
+        told = f"{self._names[peer]}: answered '{request.mode}', {len(sealed)} sealed bytes"
+        note(self.log, told)
+        note(self._answers, told)
         return sealed
 
+    def _current(self) -> OwnerFile:
+        """The owner's file as it is now, by which the vault goes from here on."""
+        try:
+            file = self._live.current()
+            if file is not self._file:
+                self._adopt(file)
+        except InputError as error:
+            # An error of the file, whose words are the owner's own: no record stands in it.
+            raise BadMessage(f"nothing is answered until owner.toml is mended: {error}") from error
+        return file
+
+    def _adopt(self, file: OwnerFile) -> None:
+        admitted = file.admitted
+        self._vault.adopt(replace(file.policy, trainers=admitted))
+        self._book.note_identities((each.name, each.peer) for each in admitted)
+        self._names = {each.peer: each.name for each in admitted}
+        self._file = file
+
+    def _check_admitted(self, peer: str) -> None:
+        """`Refused` for whoever is not listed now. Not by the policy: that of nobody lets all ask."""
+        if peer not in self._names:
+            raise Refused("this trainer is not listed, or was revoked")
+
+    def _check_queue(self, key: Key) -> None:
+        """`Refused` where a trainer has given people as much to look at as it may.
+
+        It counts what was asked and charged, and not what was found or decided: whoever could see
+        which of its requests wait would know of which records there are.
+        """
+        quotas = self._file.vault.quotas
+        if self._book.row(key) is not None:
+            return
+        since = (datetime.now(UTC) - timedelta(days=quotas.waiting_days)).isoformat()
+        if self._book.asked_since(key.peer, HANDING_OVER, since) >= quotas.waiting:
+            raise Refused(
+                f"{quotas.waiting} requests for examples within {quotas.waiting_days} days, as many as a "
+                "person may have to look at"
+            )
+
     def _require_consent(self, request: Request, key: Key, report: OwnerReport) -> None:
+        """Let a person look. `Withheld` until one agrees, and for ever where there is nothing to see.
+
+        An empty answer waits for nobody and makes no entry, but it is as silent as one that waits:
+        else its coming at once would say of all others that something was found.
+        """
         assert report.disclosed is not None
         examples, trainer = report.disclosed, self._names[key.peer]
+        if len(examples) == 0:
+            raise Withheld("nothing was chosen, so nobody need look; silent, like one that waits")
 
         def entry(id: str, content: str) -> Entry:
             return Entry(

@@ -35,7 +35,7 @@ def records_of(file: OwnerFile, task: Task) -> Records:
 
 
 def check_trainers(file: OwnerFile) -> None:
-    """`InputError` unless somebody may ask, and everybody who may is known by a key."""
+    """`InputError` unless somebody may ask, everybody who may has a key, and nobody is revoked."""
     if not file.policy.trainers:
         raise InputError(
             'nobody may ask; add [[trainers]] with name = "lab" and key = "trainer-lab.pub"'
@@ -45,6 +45,13 @@ def check_trainers(file: OwnerFile) -> None:
         raise InputError(
             f"trainer '{nameless[0]}' has no key, by which it could be told from anybody; "
             'add key = "trainer.pub", the file that it gave you'
+        )
+    admitted = file.admitted
+    out = [each.name for each in file.policy.trainers if each not in admitted]
+    if out:
+        raise InputError(
+            f"trainer '{out[0]}' is revoked, by its name or its key; take it out of owner.toml, or let "
+            f"it ask again by `mycroft-fl owner readmit {file.folder} {out[0]}`"
         )
 
 

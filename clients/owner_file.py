@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from clients.policy import Policy, TrainerLimits
+from clients.quotas import Quotas
+from clients.revocations import FILE as REVOKED_FILE
+from clients.revocations import Revocation, read_revocations
 from mycroft_fl.data.spec import DatasetSpec, read_spec
 from mycroft_fl.errors import InputError
 from mycroft_fl.keys import PublicKey
@@ -13,7 +17,13 @@ from mycroft_fl.strict_toml import Table
 
 KEYS = ("name", "dataset", "task", "policy", "trainers", "ledger", "ledger-head", "vault")
 TRAINER_KEYS = ("name", "key", "max-records", "max-requests", "epsilon", "epsilon-minus")
-VAULT_KEYS = ("socket", "group", "key", "max-megabytes", "seconds", "device", "threads")
+QUOTA_KEYS = {
+    "requests": int, "connections": int, "seconds-per-hour": float, "waiting": int,
+    "waiting-days": int,
+}  # fmt: skip
+VAULT_KEYS = (
+    "socket", "group", "key", "max-megabytes", "seconds", "device", "threads", *QUOTA_KEYS,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -22,7 +32,7 @@ class VaultSettings:
 
     Whoever is of `group` may ask at `socket`; without one, the vault's own user alone. `key` is
     what it signs its answers with. A request has up to `max_megabytes` and is computed for up to
-    `seconds`, on `device` by that many `threads`.
+    `seconds`, on `device` by that many `threads`. `quotas` are each trainer's.
     """
 
     socket: Path
@@ -32,11 +42,16 @@ class VaultSettings:
     seconds: float = 600.0
     device: str = "cpu"
     threads: int = 1
+    quotas: Quotas = field(default_factory=Quotas)
 
 
 @dataclass(frozen=True)
 class OwnerFile:
-    """An owner's file, checked. Relative paths are taken from its folder."""
+    """An owner's file, checked. Relative paths are taken from its folder.
+
+    `revoked` are the trainers that are out, whatever the file lists; `sources` are the files in
+    which all of it stood.
+    """
 
     name: str
     folder: Path
@@ -46,6 +61,18 @@ class OwnerFile:
     ledger: Path
     ledger_head: Path | None
     vault: VaultSettings
+    revoked: tuple[Revocation, ...] = ()
+    sources: tuple[Path, ...] = ()
+
+    @property
+    def admitted(self) -> tuple[TrainerLimits, ...]:
+        """The trainers that are listed with a key and not revoked."""
+        return tuple(
+            each
+            for each in self.policy.trainers
+            if each.key is not None
+            and not any(out.concerns(each.name, each.peer) for out in self.revoked)
+        )
 
 
 def load_owner_file(path: Path) -> OwnerFile:
@@ -53,7 +80,10 @@ def load_owner_file(path: Path) -> OwnerFile:
     path = path.absolute()
     table, base = Table.read(path, InputError), path.parent
     table.check_keys(KEYS)
-    trainers = tuple(_trainer(each, base) for each in table.tables("trainers"))
+    listed = table.tables("trainers")
+    trainers = tuple(_trainer(each, base) for each in listed)
+    _check_told_apart(trainers)
+    keys = [_below(base, each.one("key", str)) for each in listed if "key" in each.values]
     head, task = table.one("ledger-head", str, ""), table.one("task", str, "")
     return OwnerFile(
         name=table.one("name", str, base.name),
@@ -64,6 +94,8 @@ def load_owner_file(path: Path) -> OwnerFile:
         ledger=_below(base, table.one("ledger", str, "ledger.sqlite")),
         ledger_head=_below(base, head) if head else None,
         vault=_vault(table.table("vault"), base),
+        revoked=read_revocations(base),
+        sources=(path, base / REVOKED_FILE, *keys),
     )
 
 
@@ -88,6 +120,7 @@ def _vault(table: Table, base: Path) -> VaultSettings:
         seconds=table.one("seconds", float, 600.0),
         device=table.one("device", str, "cpu"),
         threads=table.one("threads", int, 1),
+        quotas=_quotas(table),
     )
     if not 1 <= settings.max_megabytes <= 1024:
         raise table.wrong("max-megabytes", f"is {settings.max_megabytes}; give 1 to 1024")
@@ -96,6 +129,34 @@ def _vault(table: Table, base: Path) -> VaultSettings:
     if settings.threads < 1:
         raise table.wrong("threads", f"is {settings.threads}; give a whole number of at least 1")
     return settings
+
+
+def _quotas(table: Table) -> Quotas:
+    given: dict[str, Any] = {
+        key.replace("-", "_"): table.one(key, kind)
+        for key, kind in QUOTA_KEYS.items()
+        if key in table.values
+    }
+    for key, value in given.items():
+        if not 1 <= value <= 1_000_000:
+            raise table.wrong(key.replace("_", "-"), f"is {value:g}; give 1 to 1000000")
+    return Quotas(**given)
+
+
+def _check_told_apart(trainers: tuple[TrainerLimits, ...]) -> None:
+    """`InputError` where two entries are of one trainer: they would have a budget each."""
+    for place, each in enumerate(trainers):
+        for other in trainers[:place]:
+            if each.key is not None and each.key == other.key:
+                raise InputError(
+                    f"trainers '{other.name}' and '{each.name}' have one key; keep one of the two: a "
+                    "key is one trainer, whatever it is called, and has one budget"
+                )
+            if each.name == other.name:
+                raise InputError(
+                    f"trainer '{each.name}' is listed twice; keep one, and give it a new key by "
+                    "`mycroft-fl owner rotate`"
+                )
 
 
 def _trainer(table: Table, base: Path) -> TrainerLimits:

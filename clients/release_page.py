@@ -13,6 +13,7 @@ from PIL import Image
 from mycroft_fl.data.columns import Categories, Column, Numbers
 from mycroft_fl.data.schema import TableSchema
 from mycroft_fl.examples import Examples
+from mycroft_fl.foreign_text import cleaned
 from mycroft_fl.task import Task
 
 SMALLEST = 96  # pixels of a picture's side on the page; smaller ones are enlarged
@@ -26,14 +27,14 @@ STYLE = (
 def release_page(examples: Examples, task: Task, title: str, facts: Iterable[str]) -> str:
     """A page of its own, nothing loaded from elsewhere: `facts` line by line, then all examples."""
     shown = _pictures(examples, task) if examples.x.ndim == 4 else _rows(examples, task)
-    lines = "".join(f"<p>{html.escape(each)}</p>" for each in facts)
+    lines = "".join(f"<p>{_text(each)}</p>" for each in facts)
     return (
         "<!doctype html><html><head><meta charset='utf-8'>"
         # No script, no request: what is shown came partly from a trainer.
         "<meta http-equiv='Content-Security-Policy' "
         "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">"
-        f"<title>{html.escape(title)}</title><style>{STYLE}</style></head>"
-        f"<body><h1>{html.escape(title)}</h1>{lines}{shown}</body></html>"
+        f"<title>{_text(title)}</title><style>{STYLE}</style></head>"
+        f"<body><h1>{_text(title)}</h1>{lines}{shown}</body></html>"
     )
 
 
@@ -67,10 +68,10 @@ def _rows(examples: Examples, task: Task) -> str:
         head = [column.name for column in task.table.columns]
         cells = decoded(examples.x, task.table)
     rows = [
-        _row("td", [str(place), _label(int(y), task), *map(html.escape, row)])
+        _row("td", [str(place), _label(int(y), task), *map(_text, row)])
         for place, (row, y) in enumerate(zip(cells, examples.y, strict=True), start=1)
     ]
-    return f"<table>{_row('th', ['', 'class', *map(html.escape, head)])}{''.join(rows)}</table>"
+    return f"<table>{_row('th', ['', 'class', *map(_text, head)])}{''.join(rows)}</table>"
 
 
 def decoded(x: np.ndarray, schema: TableSchema) -> list[list[str]]:
@@ -98,4 +99,9 @@ def _row(tag: str, cells: Iterable[str]) -> str:
 
 def _label(label: int, task: Task) -> str:
     known = 0 <= label < task.num_classes
-    return html.escape(task.classes[label] if known else f"class {label}")
+    return _text(task.classes[label] if known else f"class {label}")
+
+
+def _text(shown: str) -> str:
+    """Escaped, and cleaned: a name that turns the direction of writing would show other names."""
+    return html.escape(cleaned(shown))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import socket
 import struct
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -28,8 +29,7 @@ def ask(
 ) -> tuple[int, bytes]:
     """The status and content of the vault's answer. `OSError` or `BadMessage` where there is none."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(timeout)
-        connection.connect(str(path))
+        connect(connection, path, timeout)
         # A vault that has heard enough answers and closes: what it said is there to be read.
         with suppress(BrokenPipeError, ConnectionResetError):
             connection.sendall(HEAD.pack(kind, len(content)))
@@ -38,6 +38,24 @@ def ask(
         if status not in STATUS or length > LONGEST_ANSWER:
             raise BadMessage("the socket gives an answer of another kind")
         return status, _exactly(connection, length)
+
+
+def connect(connection: socket.socket, path: Path, timeout: float | None) -> None:
+    """Connect within `timeout` seconds (None: for ever), which hold for all that follows.
+
+    Where many come at once the system has no place for a moment, and says so instead of waiting to
+    whoever has a timeout.
+    """
+    connection.settimeout(timeout)
+    deadline = time.monotonic() + (timeout or 0.0)
+    while True:
+        try:
+            connection.connect(str(path))
+            return
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
 
 
 def _exactly(connection: socket.socket, length: int) -> bytes:

@@ -27,7 +27,8 @@ def card_for(ledger: PrivacyLedger, policy: Policy, key: Key, given: Given) -> C
     """
     row = ledger.row(key)
     assert row is not None  # whoever states something has charged it
-    rows = [each for each in ledger.rows() if each.peer == key.peer]
+    own = ledger.peers_of(key.peer)
+    rows = [each for each in ledger.rows() if each.peer in own]
     spends = [each.spend for each in rows]
     hands_over, delta = row.mode in HANDING_OVER, policy.delta
     return Card(

@@ -74,6 +74,12 @@ class Vault:
         self._holdings.check(policy)
         self._note(policy)
 
+    def adopt(self, policy: Policy) -> None:
+        """Go by another policy from the next request on. `InputError` where it cannot be kept here."""
+        self._holdings.check(policy)
+        self._note(policy)
+        self._policy = policy
+
     def answer(self, request: Request, peer: str = ANYBODY) -> OwnerReport:
         """What the policy allows of what was asked, charged before it leaves, with its card.
 

@@ -1,39 +1,47 @@
 """The vault as a server of the owner's own: a Unix socket that answers one protocol and no more.
 
 Whoever reaches the socket is a stranger until a listed trainer's signature says otherwise, and
-then still only a trainer. This process reads what is sent, bounded in size and time, and checks
-signature, owner, time and novelty; the data and the key are in another, see vault_process.py.
+then still only a trainer. This process reads a request's head, checks signature, owner, time,
+novelty and the trainer's quotas, and only then reads what is asked; the data and the key are in
+another process, see vault_process.py.
 """
 
 from __future__ import annotations
 
 import asyncio
 import grp
-import logging
 import os
+import resource
 import shutil
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from clients.conversation import (
+    keep_silent,
+    read_content,
+    read_question,
+    read_request_head,
+    write_answer,
+)
+from clients.door import Door
+from clients.opening import check_trainers
 from clients.owner_file import OwnerFile
-from clients.owner_log import note, owner_log
+from clients.owner_log import Rationed, note, owner_log
+from clients.quotas import Account
 from clients.socket_protocol import ANSWERED, FAILED, HEAD, INTRODUCE, REFUSED, SELECT
-from clients.vault_lock import STOPPED, alone
+from clients.strangers import WAITING, Strangers
+from clients.turns import Turns
+from clients.vault_lock import alone, is_stopped, leaving
 from clients.vault_process import SILENT, VaultProcess
-from mycroft_fl.envelope import MAX_LIFE, Opened, Seen, open_request
+from mycroft_fl.envelope import FRONT_BYTES, MAX_LIFE, MAX_TERMS, Claim, Opened
 from mycroft_fl.errors import BadMessage, InputError, Refused
 
-CONNECTIONS = 64
-"""At once; most of them wait in silence for somebody's consent."""
-READERS = 4
-"""Requests that are read at once: each may take `max-megabytes` of memory."""
-HEAD_SECONDS, BODY_SECONDS, REPLY_SECONDS = 10.0, 120.0, 120.0
-QUIET = 10.0
-"""Seconds between two lines of the log about malformed requests, however many there are."""
+MALFORMED, LATE = "malformed or unfinished requests", "requests whose turn did not come in time"
+MOST_FILES = 65_536
 
 
 class VaultServer:
@@ -41,23 +49,18 @@ class VaultServer:
 
     def __init__(self, file: OwnerFile, process: VaultProcess) -> None:
         self._file, self._process = file, process
-        self._trainers = {each.key: each.name for each in file.policy.trainers if each.key}
         self._log = owner_log(file.name, file.folder / "owner.log")
-        self._seen = Seen()
-        self._connections = 0
-        self._malformed = _Counted(self._log)
-        # Made by `serve`, within its loop.
-        self._reading: asyncio.Semaphore
-        self._answering: asyncio.Lock
+        self._rationed = Rationed(self._log, burst=10)
+        self._strangers, self._turns = Strangers(), Turns()
+        self._door = Door(file, self._rationed)
         # One thread: the process behind it answers one request at a time.
         self._thread = ThreadPoolExecutor(1)
 
     async def serve(self, over: asyncio.Event, ready: Callable[[], None] = lambda: None) -> None:
         """Answer from `ready` until `over`."""
-        self._reading, self._answering = asyncio.Semaphore(READERS), asyncio.Lock()
         path = self._file.vault.socket
         path.unlink(missing_ok=True)
-        server = await asyncio.start_unix_server(self._meet, path=path)
+        server = await asyncio.start_unix_server(self._meet, path=path, backlog=WAITING)
         try:
             _let_in(path, self._file.vault.group)
             note(self._log, f"serving at {path}")
@@ -68,108 +71,121 @@ class VaultServer:
             self._process.end()
             server.close()
             path.unlink(missing_ok=True)
+            self._rationed.close()
             note(self._log, "the vault is closed")
 
     async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection: one question, at most one answer."""
-        self._connections += 1
         try:
-            if self._connections <= CONNECTIONS:
+            with self._strangers.place(writer):
                 await self._converse(reader, writer)
+        except BadMessage as error:
+            self._rationed.add(MALFORMED, f"malformed: {error}")
+            await self._fail(writer)
         except (OSError, asyncio.IncompleteReadError, TimeoutError):
-            self._malformed.add()
+            self._rationed.add(MALFORMED, "a request was malformed or not finished")
         except Exception as error:
-            note(self._log, f"a connection failed: {type(error).__name__}")
+            self._rationed.add(MALFORMED, f"a connection failed: {type(error).__name__}")
         finally:
-            self._connections -= 1
             writer.close()
             with suppress(Exception):
                 await writer.wait_closed()
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        async with asyncio.timeout(HEAD_SECONDS):
-            kind, length = HEAD.unpack(await reader.readexactly(HEAD.size))
+        kind, length = await read_question(reader)
         if kind == INTRODUCE and length == 0:
-            status, answer = ANSWERED, self._file.name.encode()
-        elif kind == SELECT and 0 < length <= self._file.vault.max_megabytes << 20:
-            status, answer = await self._select(reader, length)
+            await self._say(writer, ANSWERED, self._file.name.encode())
+        elif kind == SELECT and 0 < length <= self._door.most_bytes + FRONT_BYTES + MAX_TERMS:
+            await self._select(reader, writer, length)
         else:
-            self._malformed.add()
-            status, answer = FAILED, b""
-        if status == ANSWERED and (self._file.folder / STOPPED).exists():
-            status, answer = FAILED, b""
-        writer.write(HEAD.pack(status, len(answer)) + answer)
-        async with asyncio.timeout(REPLY_SECONDS):
-            await writer.drain()
+            raise BadMessage("a question of another kind or length")
 
-    async def _select(self, reader: asyncio.StreamReader, length: int) -> tuple[int, bytes]:
+    async def _select(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, length: int
+    ) -> None:
         came = time.monotonic()
+        head = await read_request_head(reader)
         try:
-            request = await self._opened(reader, length)
+            claim, account = self._door.proven(head, length)
+            deadline = came + min(claim.terms.within, MAX_LIFE)
+            with self._at_home(head, account):
+                self._strangers.known(writer)
+                status, answer = await self._answered(reader, claim, account, deadline)
+                if status == SILENT:
+                    await keep_silent(reader, deadline)
+                    status = FAILED
+                await self._say(writer, status, answer, claim)
+        except Refused:
+            await self._say(writer, REFUSED, b"")
+
+    @contextmanager
+    def _at_home(self, head: bytes, account: Account) -> Iterator[None]:
+        """One of a trainer's connections; what is refused on it is written down as its own."""
+        try:
+            with account.place():
+                yield
         except Refused as refusal:
-            note(self._log, f"refused at the door: {refusal}")
-            return REFUSED, b""
-        except BadMessage:
-            self._malformed.add()
-            return FAILED, b""
-        within = min(request.terms.within, MAX_LIFE)
-        status, answer = await self._answered(request, came + within)
-        if status == SILENT:
-            await self._silence(reader, came + within)
-            return FAILED, b""
-        return status, answer
+            self._door.refuse(head, refusal)
+            raise
 
-    async def _opened(self, reader: asyncio.StreamReader, length: int) -> Opened:
-        async with self._reading:
-            async with asyncio.timeout(BODY_SECONDS):
-                envelope = await reader.readexactly(length)
-            request = open_request(envelope, self._file.name, self._trainers)
-            self._seen.take(request)
-            return request
+    async def _answered(
+        self, reader: asyncio.StreamReader, claim: Claim, account: Account, deadline: float
+    ) -> tuple[int, bytes]:
+        """The process's answer, in turn; a failure where it does not come in time.
 
-    async def _answered(self, request: Opened, deadline: float) -> tuple[int, bytes]:
-        """The process's answer, in turn; a failure where the turn does not come in time."""
+        The content is kept no longer than this takes.
+        """
         try:
-            async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
-                await self._answering.acquire()
+            async with asyncio.timeout(max(0.0, deadline - time.monotonic())) as waiting:
+                async with account.memory(claim.size):
+                    request = await read_content(reader, claim)
+                    account.seen.take(request.terms)
+                    async with self._turns.turn(account):
+                        # The process bounds the rest, by `vault.seconds`.
+                        waiting.reschedule(None)
+                        account.check_seconds()
+                        return await self._computed(request)
         except TimeoutError:
-            note(self._log, "a request's turn did not come in time")
+            if not waiting.expired():
+                raise
+            self._rationed.add(LATE, "a request's turn did not come in time")
             return FAILED, b""
+
+    async def _computed(self, request: Opened) -> tuple[int, bytes]:
         try:
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(
+            return await asyncio.get_running_loop().run_in_executor(
                 self._thread, self._process.answer, request, self._file.vault.seconds
             )
         except InputError:
             # Without its words, which may quote a record: the log holds no private content.
             note(self._log, "the data cannot be opened again; `owner check` says why")
             return FAILED, b""
-        finally:
-            self._answering.release()
 
-    @staticmethod
-    async def _silence(reader: asyncio.StreamReader, deadline: float) -> None:
-        """Say nothing until whoever asked has given up, by the clock or by closing the socket."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
-                # Until its end: a byte more must not tell silence from a slow answer.
-                while await reader.read(1 << 16):
-                    pass
+    async def _fail(self, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError, TimeoutError):
+            await self._say(writer, FAILED, b"")
 
+    async def _say(
+        self, writer: asyncio.StreamWriter, status: int, answer: bytes, claim: Claim | None = None
+    ) -> None:
+        """Answer, as long as that may leave: to a trainer that is listed, from an open vault."""
 
-class _Counted:
-    """Malformed requests, counted; a line of the log now and then, not one each."""
+        def put(piece: bytes) -> bool:
+            if status != ANSWERED:
+                writer.write(piece)
+                return True
+            with leaving(self._file.folder):
+                if self._may_leave(claim):
+                    writer.write(piece)
+                    return True
+            return False
 
-    def __init__(self, log: logging.Logger) -> None:
-        self._log, self._count, self._told = log, 0, -QUIET
+        await write_answer(writer, HEAD.pack(status, len(answer)) + answer, put)
 
-    def add(self) -> None:
-        self._count += 1
-        if time.monotonic() - self._told >= QUIET:
-            note(
-                self._log, f"{self._count} malformed or unfinished requests since the vault opened"
-            )
-            self._told = time.monotonic()
+    def _may_leave(self, claim: Claim | None) -> bool:
+        if is_stopped(self._file.folder):
+            return False
+        return claim is None or self._door.still_admits(claim)
 
 
 def serve(
@@ -179,14 +195,10 @@ def serve(
 
     `InputError` where it is served already, was stopped (unless `after_stop`), or is not in order.
     """
-    stopped = file.folder / STOPPED
-    if stopped.exists() and not after_stop:
-        raise InputError(
-            "this vault was stopped by `owner stop`; to open it again, serve it with --after-stop"
-        )
+    check_trainers(file)
     os.umask(0o077)
-    with alone(file):
-        stopped.unlink(missing_ok=True)
+    _allow_files()
+    with alone(file, after_stop=after_stop):
         process = VaultProcess(file.folder / "owner.toml")
         process.open()
         asyncio.run(_until_told(VaultServer(file, process), ready))
@@ -197,6 +209,13 @@ async def _until_told(server: VaultServer, ready: Callable[[], None]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, over.set)
     await server.serve(over, ready)
+
+
+def _allow_files() -> None:
+    """As many open connections as the system allows: the quotas bound them, not a soft limit."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _let_in(path: Path, group: str) -> None:

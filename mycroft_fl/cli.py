@@ -22,6 +22,7 @@ from mycroft_fl.commands.study import study
 from mycroft_fl.commands.tensorboard import tensorboard
 from mycroft_fl.commands.trainer import trainer
 from mycroft_fl.errors import InputError, MycroftError
+from mycroft_fl.foreign_text import cleaned
 
 BAD_INPUT, RUN_FAILED, INTERRUPTED = 2, 1, 130
 TRACEBACK_WANTED = "MYCROFT_TRACEBACK"
@@ -76,6 +77,6 @@ def main() -> None:
 
 
 def _fail(message: str, code: int) -> None:
-    lines = [line for line in message.splitlines() if line.strip()][:3]
-    click.echo("mycroft-fl: " + "\n".join(lines), err=True)
+    lines = [cleaned(line) for line in message.split("\n") if line.strip()][:3]
+    click.echo("mycroft-fl: " + "\n    ".join(lines), err=True)
     sys.exit(code)

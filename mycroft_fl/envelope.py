@@ -1,7 +1,11 @@
 """A request that its trainer signed for one owner, and the answer that only this trainer can read.
 
-    request   mark, signer's key, signature, length of the terms, terms (JSON), content
+    request   head: mark, signer's key, signature, digest and length of the content, terms (JSON)
+              content
     answer    mark, sealed to the signer's key: vault's key, signature, nonce, content
+
+A request's head is small and signed by itself: whoever reads one knows who asks, and for how much,
+before any of the content is read, and knows the content by its digest.
 
 Who carries them (a SuperLink, a SuperNode, the trainer's own code on the owner's machine) can lose
 them and see how long they are, but can neither forge, nor change, nor use them for another owner, nor read
@@ -13,16 +17,19 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
+import re
 import secrets
 import struct
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mycroft_fl.errors import BadMessage, InputError, Refused
 from mycroft_fl.keys import KEY_BYTES, SIGNATURE_BYTES, KeyPair, PublicKey
 
-REQUEST_MARK, ANSWER_MARK = b"mycroft-fl request 1\n", b"mycroft-fl answer 1\n"
+REQUEST_MARK, ANSWER_MARK = b"mycroft-fl request 2\n", b"mycroft-fl answer 1\n"
+OTHER_REQUEST = re.compile(rb"mycroft-fl request (\d+)\n")
 NONCE_BYTES = 16
 MAX_TERMS = 4096
 MAX_CONTENT = 1 << 30
@@ -31,7 +38,11 @@ MAX_LIFE = 24 * 3600.0  # seconds
 SKEW = 300.0
 """Seconds by which two machines' clocks may differ."""
 
-_LENGTH = struct.Struct(">I")
+_FRONT = struct.Struct(f"{len(REQUEST_MARK)}s{KEY_BYTES}s{SIGNATURE_BYTES}s")
+_WHAT = struct.Struct(">64sQH")
+"""The content's SHA-512, its length, the length of the terms."""
+FRONT_BYTES = _FRONT.size + _WHAT.size
+"""As much of a head as says how long the rest of it is."""
 _SIGNED = struct.Struct(f"{KEY_BYTES}s{SIGNATURE_BYTES}s{NONCE_BYTES}s")
 
 
@@ -69,37 +80,87 @@ class Opened:
     content: bytes
 
 
+@dataclass(frozen=True)
+class Claim:
+    """A request's head whose signature was right: who asks on which terms, and by what content.
+
+    `digest` is the content's SHA-512 and `size` its length in bytes; nothing of it was read yet.
+    """
+
+    terms: Terms
+    signer: PublicKey
+    digest: bytes
+    size: int
+
+    def opened(self, content: bytes, digest: bytes | None = None) -> Opened:
+        """The request with its content, whose `digest` may have been taken as it came.
+
+        `BadMessage` where another content was signed.
+        """
+        digest = hashlib.sha512(content).digest() if digest is None else digest
+        if len(content) != self.size or digest != self.digest:
+            raise BadMessage("the content is not the one that was signed")
+        return Opened(self.terms, self.signer, content)
+
+
 def sign_request(content: bytes, terms: Terms, key: KeyPair) -> bytes:
     """`content` as a request of that key's holder, good for `terms` alone."""
     told = json.dumps(dataclasses.asdict(terms), sort_keys=True).encode()
-    body = _LENGTH.pack(len(told)) + told + content
-    signature = key.sign(REQUEST_MARK + hashlib.sha512(body).digest())
-    return REQUEST_MARK + key.public.raw + signature + body
+    what = _WHAT.pack(hashlib.sha512(content).digest(), len(content), len(told)) + told
+    return _FRONT.pack(REQUEST_MARK, key.public.raw, key.sign(_signed(what))) + what + content
+
+
+def head_length(front: bytes) -> int:
+    """The bytes of a request's head, by its first FRONT_BYTES. `BadMessage` where there is none."""
+    other = OTHER_REQUEST.match(front)
+    if other and not front.startswith(REQUEST_MARK):
+        raise BadMessage(
+            f"a request of version {int(other[1][:9])}, and this vault reads version 2; trainer and "
+            "owner must have the same version of mycroft-fl"
+        )
+    if len(front) < FRONT_BYTES or not front.startswith(REQUEST_MARK):
+        raise BadMessage("this is no signed request")
+    _, size, length = _WHAT.unpack_from(front, _FRONT.size)
+    if length > MAX_TERMS:
+        raise BadMessage(f"a request's terms take up to {MAX_TERMS} bytes")
+    if size > MAX_CONTENT:
+        raise BadMessage(f"a request's content takes up to {MAX_CONTENT} bytes")
+    return FRONT_BYTES + int(length)
+
+
+def read_head(
+    head: bytes, owner: str, trainers: Iterable[PublicKey], now: float | None = None
+) -> Claim:
+    """What a whole head claims, where one of `trainers` signed it for this owner and for now.
+
+    `Refused` for another signer, owner or time; `BadMessage` for what is no head, or was changed.
+    """
+    if head_length(head) != len(head):
+        raise BadMessage("a request's head of another length than it says")
+    _, raw, signature = _FRONT.unpack_from(head)
+    # Before anything is computed: only listed keys are worth the effort.
+    signer = next((each for each in trainers if each.raw == raw), None)
+    if signer is None:
+        raise Refused("the request is signed by a key that is not listed")
+    what = head[_FRONT.size :]
+    signer.verify(_signed(what), signature)
+    digest, size, _ = _WHAT.unpack_from(what)
+    terms = _terms_in(what[_WHAT.size :])
+    if terms.owner != owner:
+        raise Refused("the request is for another owner")
+    _check_time(terms, time.time() if now is None else now)
+    return Claim(terms, signer, digest, size)
 
 
 def open_request(
     envelope: bytes, owner: str, trainers: Iterable[PublicKey], now: float | None = None
 ) -> Opened:
-    """The request in an envelope, where one of `trainers` signed it for this owner and for now.
-
-    `Refused` for another signer, owner or time; `BadMessage` for what is no request, or was changed.
-    """
-    head = len(REQUEST_MARK) + KEY_BYTES + SIGNATURE_BYTES
-    if len(envelope) > MAX_CONTENT or not envelope.startswith(REQUEST_MARK):
+    """The request in an envelope; errors as in `read_head`."""
+    if len(envelope) > MAX_CONTENT:
         raise BadMessage("this is no signed request")
-    raw = envelope[len(REQUEST_MARK) : head - SIGNATURE_BYTES]
-    # Before anything is computed: only listed keys are worth the effort.
-    signer = next((each for each in trainers if each.raw == raw), None)
-    if signer is None:
-        raise Refused("the request is signed by a key that is not listed")
-    body = memoryview(envelope)[head:]
-    signature = envelope[head - SIGNATURE_BYTES : head]
-    signer.verify(REQUEST_MARK + hashlib.sha512(body).digest(), signature)
-    terms, content = _split(bytes(body))
-    if terms.owner != owner:
-        raise Refused("the request is for another owner")
-    _check_time(terms, time.time() if now is None else now)
-    return Opened(terms, signer, content)
+    end = head_length(envelope[:FRONT_BYTES])
+    claim = read_head(envelope[:end], owner, trainers, now)
+    return claim.opened(envelope[end:])
 
 
 def seal_answer(content: bytes, terms: Terms, to: PublicKey, vault: KeyPair) -> bytes:
@@ -132,24 +193,38 @@ def open_answer(
     return content, signer
 
 
+@dataclass
 class Seen:
-    """The nonces of requests that were taken, until they expire: none is taken twice."""
+    """The nonces of one trainer's requests, until they expire: none is taken twice, none forgotten.
 
-    def __init__(self, at_most: int = 100_000) -> None:
-        self._until: dict[tuple[bytes, str], float] = {}
-        self._at_most = at_most
+    Up to `at_most` are in force at once, of some 100 bytes each.
+    """
 
-    def take(self, request: Opened, now: float | None = None) -> None:
-        """`Refused` for a request that was taken before."""
+    at_most: int
+    _until: dict[bytes, float] = field(default_factory=dict, init=False)
+    _first_end: float = field(default=math.inf, init=False)
+
+    def check(self, terms: Terms, now: float | None = None) -> None:
+        """`Refused` for a request that was taken before, or for one more than may be in force."""
         now = time.time() if now is None else now
-        key = (request.signer.raw, request.terms.nonce)
-        if key in self._until:
+        if bytes.fromhex(terms.nonce) in self._until:
             raise Refused("this very request was answered before; sign it anew to ask again")
-        if len(self._until) >= self._at_most:
+        if len(self._until) >= self.at_most and now > self._first_end:
             self._until = {each: until for each, until in self._until.items() if until >= now}
-        if len(self._until) >= self._at_most:
-            raise Refused(f"more than {self._at_most} requests are in force")
-        self._until[key] = request.terms.expires
+            self._first_end = min(self._until.values(), default=math.inf)
+        if len(self._until) >= self.at_most:
+            raise Refused(f"{self.at_most} requests of this trainer are in force")
+
+    def take(self, terms: Terms, now: float | None = None) -> None:
+        """`check`, and remember it."""
+        self.check(terms, now)
+        self._until[bytes.fromhex(terms.nonce)] = terms.expires
+        self._first_end = min(self._first_end, terms.expires)
+
+
+def _signed(what: bytes) -> bytes:
+    """What a trainer signs: the head, and by its digest the content."""
+    return REQUEST_MARK + hashlib.sha512(what).digest()
 
 
 def _answered(content: bytes, nonce: bytes, owner: str, to: PublicKey) -> bytes:
@@ -158,18 +233,12 @@ def _answered(content: bytes, nonce: bytes, owner: str, to: PublicKey) -> bytes:
     return ANSWER_MARK + to.raw + b"".join(digests)
 
 
-def _split(body: bytes) -> tuple[Terms, bytes]:
-    if len(body) < _LENGTH.size:
-        raise BadMessage("a signed request that is too short")
-    (length,) = _LENGTH.unpack_from(body)
-    end = _LENGTH.size + length
-    if length > MAX_TERMS or len(body) < end:
-        raise BadMessage(f"a request's terms take up to {MAX_TERMS} bytes")
+def _terms_in(told: bytes) -> Terms:
     try:
-        values = json.loads(body[_LENGTH.size : end])
+        values = json.loads(told)
     except (ValueError, RecursionError) as error:
         raise BadMessage("a request's terms are no JSON") from error
-    return _terms(values), body[end:]
+    return _terms(values)
 
 
 _KINDS = {

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TextIO
 
+from mycroft_fl.foreign_text import CleanFormatter
+
 PACKAGES = ("mycroft_fl", "strategies", "clients", "simulations")
 MARK = "mycroft-fl | "
 """Begins each line, so that it can be told from Flower's where both go through one stream."""
@@ -13,7 +15,7 @@ MARK = "mycroft-fl | "
 def show_progress(stream: TextIO, *, mark: str = "") -> None:
     """Send the packages' log to `stream`, each line behind `mark`. Once: later calls do nothing."""
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(logging.Formatter(mark + "%(message)s"))
+    handler.setFormatter(CleanFormatter(mark + "%(message)s"))
     for name in PACKAGES:
         log = logging.getLogger(name)
         if not log.handlers:

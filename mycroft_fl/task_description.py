@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from mycroft_fl.data.columns import Categories
 from mycroft_fl.data.schema import TableSchema
 from mycroft_fl.errors import DataError
+from mycroft_fl.foreign_text import LONGEST_NAME, cleaned, is_clean
 from mycroft_fl.task import Task
 
 VERSION = 1
@@ -25,7 +27,8 @@ KEYS = {"version", "classes", "shape", "dtype", "model", "table"}
 
 
 def write_task(task: Task, path: Path) -> None:
-    """Write the description for owners, whole or not at all."""
+    """Write the description for owners, whole or not at all. `DataError` on names none would take."""
+    _check_names(task, path.name)
     content = {
         "version": VERSION,
         "classes": list(task.classes),
@@ -67,7 +70,24 @@ def _task(content: Any, source: str) -> Task:
     table = None if content["table"] is None else TableSchema.from_dict(content["table"])
     if table is not None and [table.width] != shape:
         raise DataError(f"{source}: the table's rows have {table.width} numbers, the shape {shape}")
-    return Task(tuple(classes), tuple(shape), np.dtype(content["dtype"]), model, table)
+    task = Task(tuple(classes), tuple(shape), np.dtype(content["dtype"]), model, table)
+    _check_names(task, source)
+    return task
+
+
+def _check_names(task: Task, source: str) -> None:
+    """`DataError` for a name that would show as something else where owners read it."""
+    names = [("class", each) for each in task.classes] + [("model", task.model)]
+    for column in task.table.columns if task.table is not None else ():
+        names.append(("column", column.name))
+        if isinstance(column, Categories):
+            names += [("category", each) for each in (*column.known, column.fill)]
+    for what, name in names:
+        if not is_clean(name):
+            raise DataError(
+                f"{source}: {what} '{cleaned(name, 60)}' has control characters, or more than "
+                f"{LONGEST_NAME} characters; rename it in the trainer's data"
+            )
 
 
 def _are(values: Any, kind: type) -> bool:

@@ -28,6 +28,7 @@ import joblib
 import tomli_w
 
 from mycroft_fl.errors import EngineFailed
+from mycroft_fl.foreign_text import cleaned
 from simulations.processes import (
     MARKER,
     answering,
@@ -209,7 +210,7 @@ def _stream(
             for raw in process.stdout:
                 lines.append(COLOUR.sub("", raw).rstrip())
                 if log is not None:
-                    print(lines[-1], file=log, flush=True)
+                    print(cleaned(lines[-1]), file=log, flush=True)
                 on_line(lines[-1])
         except BaseException:
             process.kill()  # leaving `with` waits for it

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TextIO
 
+from mycroft_fl.foreign_text import cleaned
 from mycroft_fl.study_folder import FAILED
 from simulations.cell_runner import Outcome
 
@@ -59,7 +60,7 @@ class StudyProgress:
 
     def _line(self, text: str, *, end: str) -> None:
         start = "\r\x1b[2K" if self.stream.isatty() else ""
-        print(f"{start}{text}", end=end, file=self.stream, flush=True)
+        print(f"{start}{cleaned(text)}", end=end, file=self.stream, flush=True)
 
 
 def duration(seconds: float) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 
 from mycroft_fl import errors
 from mycroft_fl.errors import EngineFailed, InputError, MycroftError
+from mycroft_fl.foreign_text import cleaned
 from mycroft_fl.keys import PublicKey
 from mycroft_fl.progress_lines import MARK
 from mycroft_fl.wire import SAFE_NAME
@@ -177,7 +178,7 @@ def _streamed(
 
         def on_line(line: str) -> None:
             nonlocal run_id
-            print(line, file=kept, flush=True)
+            print(cleaned(line), file=kept, flush=True)
             if started := STARTED.search(line):
                 run_id = started[1]
             if MARK in line:

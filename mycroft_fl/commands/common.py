@@ -9,10 +9,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import click
 from rich.table import Table
 from rich.text import Text
 
 from mycroft_fl.errors import InputError, SettingError
+from mycroft_fl.foreign_text import LONGEST_NAME, cleaned, cleaned_lines
 
 
 def assigned(assignment: str) -> tuple[str, Any]:
@@ -60,10 +62,21 @@ def make_importable_from_here() -> None:
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), here]))
 
 
+def say(line: str, *, err: bool = False) -> None:
+    """Print one line, whatever names stand in it."""
+    click.echo(cleaned(line), err=err)
+
+
+def say_lines(text: str, *, err: bool = False) -> None:
+    """Print a text that has its own line breaks and foreign names between them."""
+    click.echo(cleaned_lines(text), err=err)
+
+
 def print_rows(head: list[str], rows: list[list[str]]) -> None:
+    """Print a table, whatever stands in its cells."""
     from mycroft_fl.report.summary import console_for
 
     table = Table(*head, box=None, pad_edge=False)
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(cleaned(cell, LONGEST_NAME)) for cell in row))
     console_for(sys.stdout).print(table)

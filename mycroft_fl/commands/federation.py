@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from mycroft_fl.commands.common import assigned, existing, from_here
+from mycroft_fl.commands.common import assigned, existing, from_here, say, say_lines
 from mycroft_fl.errors import InputError, RunFailed
 
 ASSIGNMENTS = click.option(
@@ -36,11 +36,11 @@ def try_federation(scenario: str, assignments: tuple[str, ...]) -> None:
         folder = Path(place) / "run"
         simulation = Simulation.load(existing(scenario), settings, folder, engine="in-process")
         simulation.check()
-        comparison = compare(simulation, lambda line: click.echo(line, err=True))
-    click.echo(comparison.summary)
+        comparison = compare(simulation, lambda line: say(line, err=True))
+    say_lines(comparison.summary)
     if not comparison.equal:
         raise RunFailed("the ranking differs from that of the same run in one process")
-    click.echo("The ranking equals that of the same run in one process, to the last bit.")
+    say("The ranking equals that of the same run in one process, to the last bit.")
 
 
 @click.command("export")
@@ -57,6 +57,6 @@ def export_scenario(scenario: str, folder: Path, assignments: tuple[str, ...]) -
     settings = dict(from_here(*assigned(each)) for each in assignments)
     simulation = Simulation.load(existing(scenario), settings, folder, engine="in-process")
     export(simulation, folder)
-    click.echo(f"the trainer's task is {folder / 'trainer' / 'task.toml'}")
+    say(f"the trainer's task is {folder / 'trainer' / 'task.toml'}")
     for owner in simulation.scenario.owners:
-        click.echo(f"{owner.name} holds {folder / 'owners' / owner.name / 'data.npz'}")
+        say(f"{owner.name} holds {folder / 'owners' / owner.name / 'data.npz'}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mycroft_fl.commands.common import print_rows
+from mycroft_fl.commands.common import print_rows, say
 from mycroft_fl.errors import InputError
 from mycroft_fl.exchange import NOISED
 
@@ -47,11 +47,11 @@ def init(folder: Path, **given: Any) -> None:
     from clients.owner_setup import SUPERNODE_KEY, set_up
 
     file = set_up(folder, _new_owner(folder, given))
-    click.echo(f"{file.folder} is set up; look over {file.folder / 'owner.toml'}, then")
-    click.echo(f"  give the SuperNode's user    {file.folder / SUPERNODE_KEY}")
-    click.echo(f"  give the trainer             {file.folder / SUPERNODE_KEY}.pub and vault.pub")
-    click.echo(f"  see what would be shared     mycroft-fl owner check {file.folder}")
-    click.echo(f"  open the vault               mycroft-fl owner serve {file.folder}")
+    say(f"{file.folder} is set up; look over {file.folder / 'owner.toml'}, then")
+    say(f"  give the SuperNode's user    {file.folder / SUPERNODE_KEY}")
+    say(f"  give the trainer             {file.folder / SUPERNODE_KEY}.pub and vault.pub")
+    say(f"  see what would be shared     mycroft-fl owner check {file.folder}")
+    say(f"  open the vault               mycroft-fl owner serve {file.folder}")
 
 
 @owner.command("check")
@@ -62,9 +62,9 @@ def check_owner(folder: Path) -> None:
 
     findings = check(_file(folder))
     for line in findings.holds:
-        click.echo(line)
+        say(line)
     for line in findings.doubts:
-        click.echo(f"look at this: {line}")
+        say(f"look at this: {line}")
 
 
 @owner.command("serve")
@@ -75,11 +75,11 @@ def serve_vault(folder: Path, after_stop: bool) -> None:
     from clients.vault_server import serve
 
     file = _file(folder)
-    click.echo(f"opening the vault of {file.name}")
+    say(f"opening the vault of {file.name}")
     serve(
         file,
         after_stop=after_stop,
-        ready=lambda: click.echo(f"the vault of {file.name} is open at {file.vault.socket}"),
+        ready=lambda: say(f"the vault of {file.name} is open at {file.vault.socket}"),
     )
 
 
@@ -90,7 +90,45 @@ def stop_vault(folder: Path) -> None:
     from clients.vault_lock import stop
 
     was_served = stop(_file(folder))
-    click.echo("the vault is closed" if was_served else "the vault was not served; it stays closed")
+    say("the vault is closed" if was_served else "the vault was not served; it stays closed")
+
+
+@owner.command("revoke")
+@FOLDER
+@click.argument("trainer")
+def revoke_trainer(folder: Path, trainer: str) -> None:
+    """Answer TRAINER no more, at once, by its name and its key; nothing queued for it leaves either."""
+    from clients.revoking import revoke
+
+    taken_out = revoke(_file(folder), trainer)
+    say(f"{trainer} is revoked")
+    if not taken_out:
+        say(f"now take it out of {folder / 'owner.toml'}, or the vault does not open again")
+
+
+@owner.command("readmit")
+@FOLDER
+@click.argument("trainer")
+def readmit_trainer(folder: Path, trainer: str) -> None:
+    """Take back the revocation of TRAINER; it may ask once owner.toml lists it again."""
+    from clients.revoking import readmit
+
+    for key in readmit(_file(folder), trainer):
+        say(f"{trainer} with key {key} may be listed in {folder / 'owner.toml'} again")
+
+
+@owner.command("rotate")
+@FOLDER
+@click.argument("trainer")
+@click.argument("key", type=click.Path(path_type=Path))
+def rotate_key(folder: Path, trainer: str, key: Path) -> None:
+    """Know TRAINER by the public key in the file KEY from now on; its budgets go on."""
+    from clients.revoking import rotate
+    from mycroft_fl.keys import PublicKey
+
+    new = PublicKey.load(key)
+    rotate(_file(folder), trainer, new)
+    say(f"{trainer} is known by key {new.fingerprint}; its earlier key is out, its budgets go on")
 
 
 @owner.command("pending")
@@ -99,10 +137,13 @@ def show_pending(folder: Path) -> None:
     """List what waits for consent in DIR, with the page that shows exactly what would leave."""
     from clients.approvals import Approvals
 
-    approvals = Approvals(_file(folder).folder)
-    waiting = approvals.pending()
+    file = _file(folder)
+    approvals = Approvals(file.folder, file.vault.quotas.waiting_days)
+    admitted = {each.name for each in file.admitted}
+    # Of whoever was revoked nothing leaves, whatever a person says to it.
+    waiting = [each for each in approvals.pending() if each.trainer in admitted]
     if not waiting:
-        click.echo("nothing waits for consent")
+        say("nothing waits for consent")
         return
     print_rows(
         ["id", "since (UTC)", "trainer", "mode", "round", "records"],
@@ -113,7 +154,7 @@ def show_pending(folder: Path) -> None:
         ],
     )  # fmt: skip
     for each in waiting:
-        click.echo(f"look at {approvals.page(each.id)}")
+        say(f"look at {approvals.page(each.id)}")
 
 
 @owner.command("approve")
@@ -142,7 +183,7 @@ def owner_ledger(folder: Path) -> None:
     file = _file(folder)
     show_book(open_ledger(file.ledger, file.ledger_head))
     for each in file.policy.trainers:
-        click.echo(f"trainer {each.peer} is {each.name}")
+        say(f"trainer {each.peer} is {each.name}")
 
 
 def _file(folder: Path) -> OwnerFile:
@@ -154,8 +195,11 @@ def _file(folder: Path) -> OwnerFile:
 def _decide(folder: Path, id: str, decision: Any) -> None:
     from clients.approvals import Approvals
 
-    entry = Approvals(_file(folder).folder).decide(id, decision)
-    click.echo(f"{entry.id}: {entry.count} records for {entry.trainer} are {decision}")
+    file = _file(folder)
+    entry = Approvals(file.folder, file.vault.quotas.waiting_days).decide(id, decision)
+    say(f"{entry.id}: {entry.count} records for {entry.trainer} are {decision}")
+    if entry.trainer not in {each.name for each in file.admitted}:
+        say(f"{entry.trainer} is not listed, or was revoked: nothing leaves for it")
 
 
 def _new_owner(folder: Path, given: dict[str, Any]) -> Any:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mycroft_fl.commands.common import print_rows
+from mycroft_fl.commands.common import print_rows, say
 from mycroft_fl.errors import InputError, RunFailed
 
 if TYPE_CHECKING:
@@ -34,10 +34,10 @@ def show_book(book: PrivacyLedger) -> None:
 
     print_rows(*releases(book.rows()))
     for line in left(book):
-        click.echo(line)
+        say(line)
     if problems := book.problems():
         raise RunFailed("the ledger does not add up: " + "; ".join(problems))
-    click.echo("the chain is whole")
+    say("the chain is whole")
 
 
 @click.command("audit")

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from mycroft_fl.commands.common import say
+
 
 @click.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
@@ -16,4 +18,4 @@ def report(folder: Path, out: Path | None) -> None:
     """Make one page of the run or study in DIR: report.html, and its plots as SVG and PNG."""
     from mycroft_fl.report.writing import write_report
 
-    click.echo(f"The report is {write_report(folder, out)}")
+    say(f"The report is {write_report(folder, out)}")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from mycroft_fl.commands.common import assigned, make_importable_from_here, print_rows
+from mycroft_fl.commands.common import assigned, make_importable_from_here, print_rows, say
 from mycroft_fl.errors import SettingError
 
 SHOWN = 20
@@ -56,12 +56,12 @@ def select(
         raise SettingError(f"--out {out} is one of the files that are read; give another")
     answer = answered(Ask(hard_set, data, method, k, model, weights, config))
     for note in answer.notes:
-        click.echo(f"mycroft-fl: note: {note}", err=True)
+        say(f"mycroft-fl: note: {note}", err=True)
     picked = answer.selection
     summary = f"{len(picked.indices)} of {answer.candidates} candidates"
     if out is not None:
         write(picked, out)
-        click.echo(f"{summary}, in {out}")
+        say(f"{summary}, in {out}")
         return
     rows = [
         [str(index), label, f"{weight:.4g}"]
@@ -69,4 +69,4 @@ def select(
     ]
     print_rows(["index", "class", "weight"], rows[:SHOWN])
     more = f"; --out FILE keeps all, {SHOWN} are shown" if len(rows) > SHOWN else ""
-    click.echo(f"{summary}; {100 * picked.unexplained:.1f} % of the target unexplained{more}")
+    say(f"{summary}; {100 * picked.unexplained:.1f} % of the target unexplained{more}")

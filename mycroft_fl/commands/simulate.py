@@ -15,6 +15,7 @@ from mycroft_fl.commands.common import (
     fresh_folder,
     from_here,
     make_importable_from_here,
+    say,
 )
 
 
@@ -74,4 +75,4 @@ def simulate(
         click.echo(json.dumps(result, indent=2))
     else:
         show(result, console_for(sys.stdout))
-        click.echo(f"All of it is in {folder}")
+        say(f"All of it is in {folder}")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from mycroft_fl.commands.common import make_importable_from_here, print_rows
+from mycroft_fl.commands.common import make_importable_from_here, print_rows, say
 from mycroft_fl.errors import RunFailed, SettingError
 
 
@@ -56,7 +56,7 @@ def study(
     force = Force(_jobs(jobs, ray), ray=ray)
     store = run_study(study, folder, force, retry=retry, stream=sys.stderr)
     print_rows(*summary_rows(store.rows(), store.axes))
-    click.echo(f"All of it is in {folder}")
+    say(f"All of it is in {folder}")
     if store.failed() == store.finished():
         raise RunFailed(f"every cell failed; {folder / 'cells.csv'} has the reasons")
 
@@ -69,7 +69,7 @@ def _check(name: str) -> None:
     cells = planned(told)
     runs = len(once(cells))
     twice = f" ({len(cells)} rows, since parts share some)" if runs < len(cells) else ""
-    click.echo(f"{told.title}: {runs} cells{twice}, {len(told.seeds)} seeds")
+    say(f"{told.title}: {runs} cells{twice}, {len(told.seeds)} seeds")
 
 
 def _jobs(given: int | None, ray: str | None) -> int:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from mycroft_fl.commands.common import say
+
 
 @click.command()
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
@@ -23,4 +25,4 @@ def tensorboard(directory: Path, out: Path | None) -> None:
     for name, result in boards(directory):
         write_board(result, place, name)
         names.append(name)
-    click.echo(f"{len(names)} runs; see them with: tensorboard --logdir {place}")
+    say(f"{len(names)} runs; see them with: tensorboard --logdir {place}")

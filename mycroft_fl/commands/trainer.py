@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from mycroft_fl.commands.common import assigned, print_rows
+from mycroft_fl.commands.common import assigned, print_rows, say, say_lines
 
 PATH = click.Path(path_type=Path)
 FOLDER = click.argument("folder", type=PATH, metavar="DIR")
@@ -46,10 +46,10 @@ def init(folder: Path, name: str | None, host: str | None, port: int, listen: st
     made = make_trainer(
         folder, name or folder.absolute().name, host or socket.getfqdn(), port=port, listen=listen
     )
-    click.echo(f"{made.path} is set up for a SuperLink at {made.host}:{made.port}; then")
-    click.echo(f"  describe the task to owners  mycroft-fl trainer describe {folder} TASK.toml")
-    click.echo(f"  give owners                  {folder}/trainer.pub, certs/ca.crt and task.json")
-    click.echo(f"  open the SuperLink           mycroft-fl trainer link {folder}")
+    say(f"{made.path} is set up for a SuperLink at {made.host}:{made.port}; then")
+    say(f"  describe the task to owners  mycroft-fl trainer describe {folder} TASK.toml")
+    say(f"  give owners                  {folder}/trainer.pub, certs/ca.crt and task.json")
+    say(f"  open the SuperLink           mycroft-fl trainer link {folder}")
 
 
 @trainer.command("describe")
@@ -63,7 +63,7 @@ def describe(folder: Path, task: Path) -> None:
 
     path = TrainerFolder.load(folder).path / "task.json"
     write_task(load_task(task).task, path)
-    click.echo(f"give owners {path}")
+    say(f"give owners {path}")
 
 
 @trainer.command("certify")
@@ -76,7 +76,7 @@ def certify_again(folder: Path, days: int) -> None:
 
     made = TrainerFolder.load(folder)
     until = certify(made.certs, [made.host], days)
-    click.echo(f"good until {until:%Y-%m-%d}; restart the SuperLink")
+    say(f"good until {until:%Y-%m-%d}; restart the SuperLink")
 
 
 @trainer.command("link")
@@ -98,7 +98,7 @@ def admit_owner(folder: Path, name: str, supernode: Path, vault: Path) -> None:
     from strategies.deployment import admit
 
     owner = admit(_trainer(folder), name, supernode, vault)
-    click.echo(f"{owner.name} may take part, as node {owner.node}")
+    say(f"{owner.name} may take part, as node {owner.node}")
 
 
 @trainer.command("dismiss")
@@ -109,7 +109,7 @@ def dismiss_owner(folder: Path, name: str) -> None:
     from strategies.deployment import dismiss
 
     dismiss(_trainer(folder), name)
-    click.echo(f"{name} may take part no more")
+    say(f"{name} may take part no more")
 
 
 @trainer.command("owners")
@@ -122,9 +122,7 @@ def owners(folder: Path) -> None:
     print_rows(["owner", "status", "since"], [[e.owner, e.status, e.since] for e in found])
     for each in found:
         if each.status == "offline":
-            click.echo(
-                f"{each.owner} is offline, even if its SuperNode's process is alive: restart that"
-            )
+            say(f"{each.owner} is offline, even if its SuperNode's process is alive: restart that")
 
 
 @trainer.command("run")
@@ -190,5 +188,5 @@ def _show(result_of: Callable[[], dict[str, Any]], folder: Path, as_json: bool) 
     if as_json:
         click.echo(json.dumps(outcome, indent=2))
         return
-    click.echo((folder / "summary.md").read_text(encoding="utf-8"))
-    click.echo(f"All of it is in {folder}")
+    say_lines((folder / "summary.md").read_text(encoding="utf-8"))
+    say(f"All of it is in {folder}")

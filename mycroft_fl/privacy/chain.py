@@ -127,19 +127,25 @@ def _problems_of_disclosures(
 
 @dataclass(frozen=True, order=True)
 class Links:
-    """The last link of both chains: of charges, and of answers. Both only ever grow."""
+    """The last link of each chain: of charges, of answers, of who has which key. They only grow."""
 
     charges: int = 0
     answers: int = 0
     charge_hash: str = BEGINNING
     answer_hash: str = BEGINNING
+    identities: int = 0
+    identity_hash: str = BEGINNING
 
     @classmethod
     def of(cls, connection: sqlite3.Connection) -> Links:
         """Those of a ledger."""
         charges, charge_hash = connection.execute("SELECT max(seq), hash FROM spend").fetchone()
         answers, hash_ = connection.execute("SELECT max(seq), hash FROM answer").fetchone()
-        return cls(charges or 0, answers or 0, charge_hash or BEGINNING, hash_ or BEGINNING)
+        known, last = connection.execute("SELECT max(seq), hash FROM identity").fetchone()
+        return cls(
+            charges or 0, answers or 0, charge_hash or BEGINNING, hash_ or BEGINNING,
+            known or 0, last or BEGINNING,
+        )  # fmt: skip
 
 
 class Head:
@@ -170,10 +176,11 @@ class Head:
         for table, seq, hash_ in (
             ("spend", links.charges, links.charge_hash),
             ("answer", links.answers, links.answer_hash),
+            ("identity", links.identities, links.identity_hash),
         ):
             found = connection.execute(f"SELECT hash FROM {table} WHERE seq = ?", (seq,)).fetchone()
             if seq and (found is None or found[0] != hash_):
-                what = "entry" if table == "spend" else "answer"
+                what = "entry" if table == "spend" else table
                 raise InputError(
                     f"{ledger} is not the ledger that reached {what} {seq} by {self._path}: an older "
                     "copy was put in its place, or it was changed; bring the latest one back"
@@ -207,6 +214,9 @@ class Head:
                 "file (ledger-head, or --head), or bring it back: without it an older copy passes"
             )
         words = self._path.read_text().split()
-        if len(words) != 4 or not (words[0].isdigit() and words[1].isdigit()):
+        # Four of a ledger that knew no identities yet.
+        numbers = [*words[:2], *words[4:5]]
+        if len(words) not in (4, 6) or not all(each.isdigit() for each in numbers):
             raise InputError(f"{self._path} is no ledger's head; bring the right one back")
-        return Links(int(words[0]), int(words[1]), words[2], words[3])
+        known = (int(words[4]), words[5]) if len(words) == 6 else ()
+        return Links(int(words[0]), int(words[1]), words[2], words[3], *known)

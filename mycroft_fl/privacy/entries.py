@@ -13,6 +13,7 @@ from mycroft_fl.errors import Refused
 from mycroft_fl.privacy.accounting import Spend
 from mycroft_fl.privacy.budget import Limits
 from mycroft_fl.privacy.chain import Links, Row, answer_hash, sgd_of
+from mycroft_fl.privacy.identities import peers_of
 
 Ids = Int64[np.ndarray, " n"]
 
@@ -59,7 +60,7 @@ def enter(
     connection: sqlite3.Connection, key: Key, mode: str, spend: Spend, limits: Limits
 ) -> None:
     """Check every budget and enter the spend; `Refused` where one would be passed."""
-    limits.check(earlier_spends(connection), earlier_spends(connection, key.peer), spend)
+    limits.check(earlier_spends(connection), spends_of(connection, key.peer), spend)
     last = connection.execute("SELECT seq, hash FROM spend ORDER BY seq DESC LIMIT 1").fetchone()
     at = connection.execute("SELECT strftime('%Y-%m-%dT%H:%M:%fZ')").fetchone()[0]
     row = Row.after(last, (at, key.dataset, key.peer, key.digest, mode), spend)
@@ -67,9 +68,17 @@ def enter(
     connection.execute(f"INSERT INTO spend VALUES ({marks})", row.values())
 
 
-def earlier_spends(connection: sqlite3.Connection, peer: str | None = None) -> Sequence[Spend]:
-    """What was spent so far, by one peer or by all: a total, and each run of DP-SGD."""
-    where, values = ("peer = ?", (peer,)) if peer is not None else ("TRUE", ())
+def spends_of(connection: sqlite3.Connection, peer: str) -> Sequence[Spend]:
+    """What a trainer has spent so far, by all the keys that it ever had."""
+    return earlier_spends(connection, peers_of(connection, peer))
+
+
+def earlier_spends(
+    connection: sqlite3.Connection, peers: Sequence[str] | None = None
+) -> Sequence[Spend]:
+    """What was spent so far, by some keys or by all: a total, and each run of DP-SGD."""
+    values = tuple(peers or ())
+    where = "TRUE" if peers is None else f"peer IN ({', '.join('?' * len(values))})"
     requests, records, rho, epsilon_minus = connection.execute(
         "SELECT count(*), total(records), total(rho), total(epsilon_minus) FROM spend "
         f"WHERE {where}",
@@ -104,10 +113,12 @@ def keep(connection: sqlite3.Connection, key: Key, content: bytes) -> bytes:
 
 
 def handed_over_to(connection: sqlite3.Connection, peer: str) -> int:
-    """How many examples were handed over to one trainer."""
+    """How many examples were handed over to one trainer, by all the keys that it ever had."""
+    peers = peers_of(connection, peer)
     counted = connection.execute(
-        "SELECT count(*) FROM disclosure JOIN spend ON spend.seq = disclosure.spend WHERE peer = ?",
-        (peer,),
+        "SELECT count(*) FROM disclosure JOIN spend ON spend.seq = disclosure.spend "
+        f"WHERE peer IN ({', '.join('?' * len(peers))})",
+        peers,
     ).fetchone()
     return int(counted[0])
 

@@ -9,7 +9,7 @@ is kept in a file elsewhere, so that an older copy of the ledger does not pass f
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -31,8 +31,10 @@ from mycroft_fl.privacy.entries import (
     keep,
     row_of,
     seq_of,
+    spends_of,
 )
-from mycroft_fl.privacy.tables import SCHEMA, VERSION
+from mycroft_fl.privacy.identities import enter_identity, peers_of, problems_of_identities
+from mycroft_fl.privacy.tables import BEFORE_IDENTITIES, IDENTITIES, SCHEMA, VERSION
 
 __all__ = ["Ids", "Key", "PrivacyLedger"]
 
@@ -86,7 +88,7 @@ class PrivacyLedger:
         """
         with self._reading() as connection:
             if seq_of(connection, key) is None:
-                by_peer = earlier_spends(connection, key.peer)
+                by_peer = spends_of(connection, key.peer)
                 limits.check(earlier_spends(connection), by_peer, spend)
 
     def records_left(self, peer: str, limits: Limits) -> int | None:
@@ -161,6 +163,31 @@ class PrivacyLedger:
             if last is None or last[0] != content:
                 connection.execute("INSERT INTO limits (content) VALUES (?)", (content,))
 
+    def note_identities(self, trainers: Iterable[tuple[str, str]]) -> None:
+        """Remember for ever that a trainer of that name has the key of that fingerprint.
+
+        Budgets for one trainer are over all its keys and names from then on, see `peers_of`.
+        """
+        with self._writing() as connection:
+            for name, peer in trainers:
+                enter_identity(connection, name, peer)
+
+    def peers_of(self, peer: str) -> frozenset[str]:
+        """All keys that the trainer with this one ever had, by their fingerprints."""
+        with self._reading() as connection:
+            return frozenset(peers_of(connection, peer))
+
+    def asked_since(self, peer: str, modes: Collection[str], day: str) -> int:
+        """How many requests of these modes a trainer was charged for since `day` (UTC, ISO 8601)."""
+        with self._reading() as connection:
+            peers, named = peers_of(connection, peer), list(modes)
+            found = connection.execute(
+                f"SELECT count(*) FROM spend WHERE at >= ? AND peer IN ({_marks(peers)}) "
+                f"AND mode IN ({_marks(named)})",
+                (day, *peers, *named),
+            ).fetchone()
+        return int(found[0])
+
     def rows(self) -> list[Row]:
         """All that was ever charged, in order."""
         with self._reading() as connection:
@@ -181,7 +208,7 @@ class PrivacyLedger:
     def problems(self) -> list[str]:
         """What is wrong with the chain and with what hangs on it; nothing where all is well."""
         with self._reading() as connection:
-            return problems_of(connection)
+            return problems_of(connection) + problems_of_identities(connection)
 
     def _create(self) -> None:
         if not self._path.exists():
@@ -191,7 +218,9 @@ class PrivacyLedger:
                 version = connection.execute("PRAGMA user_version").fetchone()[0]
                 tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
                 if version == 0 and not tables:
-                    _create_tables(connection)
+                    _make(connection, ("PRAGMA journal_mode = WAL",), SCHEMA)
+                elif version == BEFORE_IDENTITIES:
+                    _make(connection, (), IDENTITIES)
                 elif version != VERSION:
                     raise InputError(
                         f"{self._path} is not a ledger of this version; move it away to begin a new "
@@ -230,10 +259,16 @@ class PrivacyLedger:
         self._head.advance(links, self._path)
 
 
-def _create_tables(connection: sqlite3.Connection) -> None:
-    connection.execute("PRAGMA journal_mode = WAL")
+def _make(connection: sqlite3.Connection, before: Iterable[str], statements: Iterable[str]) -> None:
+    """Make tables, all or none of them; what makes a ledger of this version of an older one."""
+    for statement in before:
+        connection.execute(statement)
     connection.execute("BEGIN IMMEDIATE")
-    for statement in SCHEMA:
+    for statement in statements:
         connection.execute(statement)
     connection.execute(f"PRAGMA user_version = {VERSION}")
     connection.execute("COMMIT")
+
+
+def _marks(values: Collection[str]) -> str:
+    return ", ".join("?" * len(values))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-VERSION = 3
+from mycroft_fl.privacy.identities import TABLE as IDENTITY
+
+VERSION = 4
+BEFORE_IDENTITIES = 3
 
 
 def _append_only(table: str) -> tuple[str, ...]:
@@ -13,6 +16,9 @@ def _append_only(table: str) -> tuple[str, ...]:
             BEGIN SELECT RAISE (ABORT, 'what was entered cannot be changed'); END""",
     )
 
+
+IDENTITIES = (*IDENTITY, *_append_only("identity"))
+"""What a ledger of version 3 lacks."""
 
 SCHEMA = (
     """CREATE TABLE spend (
@@ -51,4 +57,5 @@ SCHEMA = (
     *_append_only("answer"),
     *_append_only("disclosure"),
     *_append_only("limits"),
+    *IDENTITIES,
 )

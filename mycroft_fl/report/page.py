@@ -11,10 +11,14 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from mycroft_fl.foreign_text import cleaned_lines
 from mycroft_fl.report.drawing import Plot
 
 FIGURE = r"[-+]?[\d.,]+(e[-+]?\d+)?( ± [\d.]+| \[[-+\d.]+, [-+\d.]+\])?"
 """A number, as it is or with its half-width or its interval behind it."""
+
+
+LONGEST_TEXT = 1 << 20
 
 
 def rendered(template: str, values: Mapping[str, Any]) -> str:
@@ -30,11 +34,17 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=_shown,
     )
     style = resources.files("mycroft_fl.report") / "templates" / "style.css"
     environment.globals["style"] = Markup(style.read_text(encoding="utf-8"))
     environment.globals["svg"] = _svg
     return environment
+
+
+def _shown(value: Any) -> Any:
+    """What a template shows: a text from a file, cleaned; what is our own markup, as it is."""
+    return cleaned_lines(value, LONGEST_TEXT) if type(value) is str else value
 
 
 def _svg(plot: Plot) -> Markup:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TextIO
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from mycroft_fl.foreign_text import cleaned, cleaned_lines
 from mycroft_fl.report.by_class import Rows, class_lines, class_rows
 
 SHOWN_OWNERS = 20
 WIDTH_OFF_TERMINAL = 130
 COLUMNS_WHERE_NARROW = 5
+LONGEST_ROW = 1 << 16
 REFERENCES = (
     ("baseline", "baseline"),
     ("control", "control (own data only)"),
@@ -137,7 +140,8 @@ def summary(result: Mapping[str, Any]) -> str:
     lines += [f"- {text} ({count} answers)" for text, count in promises(result).items()]
     lines += [f"- {text}" for text in [attack_line(result)] if text]
     lines += ["", "## Rounds", "", *_markdown(*round_rows(result))]
-    return "\n".join(lines) + "\n"
+    # Line by line: a name with a line break in it begins no line of its own.
+    return "\n".join(cleaned(line, LONGEST_ROW) for line in lines) + "\n"
 
 
 def show(result: Mapping[str, Any], console: Console) -> None:
@@ -162,7 +166,20 @@ def show(result: Mapping[str, Any], console: Console) -> None:
 
 def console_for(stream: TextIO) -> Console:
     """A console on `stream`; wide enough for the tables where no terminal sets a width."""
-    return Console(file=stream, width=None if stream.isatty() else WIDTH_OFF_TERMINAL)
+    return _Clean(file=stream, width=None if stream.isatty() else WIDTH_OFF_TERMINAL)
+
+
+class _Clean(Console):
+    """A console to which names that others gave are text and nothing else."""
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """What is shown of `renderable`, cleaned; the console's own control codes stay."""
+        for each in super().render(renderable, options):
+            yield (
+                each if each.control else each._replace(text=cleaned_lines(each.text, LONGEST_ROW))
+            )
 
 
 def round_rows(result: Mapping[str, Any]) -> tuple[list[str], Rows]:

@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from clients.approvals import Approvals, Entry, content_digest, entry_id
+from clients.approvals import Approvals, Entry, content_digest, entry_id, now
 from clients.opening import records_of
 from clients.release_page import decoded, release_page
 from clients.socket_protocol import ANSWERED, FAILED, HEAD, SELECT
@@ -34,7 +34,7 @@ TASK = Task(("ill", "well"), (2,), np.dtype(np.float32), "mlp")
 
 
 def entry(id: str, content: str) -> Entry:
-    return Entry(id, "lab", "raw", 1, 3, "2026-01-01T00:00:00+00:00", content)
+    return Entry(id, "lab", "raw", 1, 3, now(), content)
 
 
 def required(approvals: Approvals, examples: Examples = THREE, key: Key = KEY) -> None:

@@ -125,7 +125,7 @@ def test_an_unlisted_key_and_a_forged_signature_get_nothing(hospital: Hospital) 
     stranger = hospital.envelope(request, terms, KeyPair.generate())
     assert hospital.send(stranger) == (REFUSED, b"")
     own = hospital.envelope(request, terms)
-    head = len(b"mycroft-fl request 1\n")
+    head = len(b"mycroft-fl request 2\n")
     forged = own[: head + 32] + stranger[head + 32 :]
     assert hospital.send(forged) == (FAILED, b"")
     assert hospital.send(own[:-1] + bytes([own[-1] ^ 1])) == (FAILED, b"")
@@ -290,7 +290,7 @@ def junk(rng: np.random.Generator, hospital: Hospital, valid: bytes) -> bytes:
         lambda: HEAD.pack(SELECT, len(changed)) + bytes(changed),
         lambda: HEAD.pack(SELECT, len(valid)) + valid[:size],
         lambda: HEAD.pack(SELECT, len(valid) + 7) + valid,
-        lambda: HEAD.pack(SELECT, 21 + size) + b"mycroft-fl request 1\n" + noise,
+        lambda: HEAD.pack(SELECT, 21 + size) + b"mycroft-fl request 2\n" + noise,
         lambda: HEAD.pack(INTRODUCE, len(noise) + 1) + noise,
         lambda: HEAD.pack(SELECT, 2**32 - 1) + noise,
     ][int(rng.integers(0, 9))]()
@@ -383,8 +383,16 @@ def test_a_listed_trainer_that_is_hostile_gets_nothing_but_answers_and_one_word(
 
 
 def test_more_than_the_limit_is_not_read(hospital: Hospital) -> None:
-    said = reply_to(hospital.file.vault.socket, HEAD.pack(SELECT, (1 << 20) + 1))
+    said = reply_to(hospital.file.vault.socket, HEAD.pack(SELECT, (1 << 20) + 5000))
     assert said == HEAD.pack(FAILED, 0)
+    # A head that is signed for more than it may be is refused by the head alone.
+    from mycroft_fl.envelope import sign_request
+
+    large = sign_request(bytes((1 << 20) + 1), hospital.terms(), hospital.trainer)
+    head = large[: len(large) - (1 << 20) - 1]
+    assert reply_to(hospital.file.vault.socket, HEAD.pack(SELECT, len(large)) + head) == (
+        HEAD.pack(FAILED, 0)
+    )
 
 
 def test_many_at_once_are_all_answered(hospital: Hospital) -> None:

@@ -16,12 +16,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mycroft_fl.envelope import (
+    FRONT_BYTES,
     MAX_LIFE,
     SKEW,
     Seen,
     Terms,
+    head_length,
     open_answer,
     open_request,
+    read_head,
     seal_answer,
     sign_request,
 )
@@ -67,7 +70,7 @@ def test_no_byte_of_a_request_can_be_changed(data: st.DataObject) -> None:
 
 @given(st.binary(max_size=400))
 def test_junk_is_no_request_and_no_answer(junk: bytes) -> None:
-    for envelope in (junk, b"mycroft-fl request 1\n" + junk):
+    for envelope in (junk, b"mycroft-fl request 2\n" + junk):
         with pytest.raises((BadMessage, Refused)):
             opened(envelope)
     with pytest.raises(BadMessage):
@@ -83,7 +86,7 @@ def test_a_request_by_a_key_that_is_not_listed_is_refused() -> None:
 
 def test_a_listed_key_with_anothers_signature_is_refused() -> None:
     own, others = (sign_request(CONTENT, TERMS, key) for key in (TRAINER, OTHER))
-    head = len(b"mycroft-fl request 1\n")
+    head = len(b"mycroft-fl request 2\n")
     with pytest.raises(BadMessage, match="signature"):
         opened(own[: head + 32] + others[head + 32 :])
 
@@ -116,10 +119,12 @@ def signed_terms(told: bytes, length: int | None = None) -> bytes:
     """A request with any bytes as terms, rightly signed: a listed trainer may be hostile."""
     import hashlib
 
-    body = struct.pack(">I", len(told) if length is None else length) + told + CONTENT
-    mark = b"mycroft-fl request 1\n"
-    signature = TRAINER.sign(mark + hashlib.sha512(body).digest())
-    return mark + TRAINER.public.raw + signature + body
+    told_length = len(told) if length is None else length
+    digest = hashlib.sha512(CONTENT).digest()
+    what = struct.pack(">64sQH", digest, len(CONTENT), told_length) + told
+    mark = b"mycroft-fl request 2\n"
+    signature = TRAINER.sign(mark + hashlib.sha512(what).digest())
+    return mark + TRAINER.public.raw + signature + what + CONTENT
 
 
 PLAIN = dataclasses.asdict(TERMS)
@@ -143,7 +148,7 @@ def test_signed_terms_are_checked_too(values: Any) -> None:
 
 @pytest.mark.parametrize(
     ("told", "length"),
-    [(b"{", None), (b"\xff", None), (b"[" * 3000, None), (b"{}", 4097), (b"{}", 4000), (b"{}", 2**32 - 1)],
+    [(b"{", None), (b"\xff", None), (b"[" * 3000, None), (b"{}", 4097), (b"{}", 4000), (b"{}", 2**16 - 1)],
 )  # fmt: skip
 def test_signed_terms_that_are_no_terms(told: bytes, length: int | None) -> None:
     with pytest.raises(BadMessage):
@@ -152,7 +157,7 @@ def test_signed_terms_that_are_no_terms(told: bytes, length: int | None) -> None
 
 def test_a_request_too_short_for_its_terms() -> None:
     with pytest.raises(BadMessage):
-        opened(sign_request(b"", TERMS, TRAINER)[: 21 + 32 + 64 + 2])
+        opened(sign_request(b"", TERMS, TRAINER)[: 21 + 32 + 64 + 64 + 2])
 
 
 # Answers
@@ -202,34 +207,79 @@ def test_a_trainer_cannot_pass_an_answer_on_as_given_to_another() -> None:
         open_answer(envelope, TERMS, OTHER)
 
 
+# The head before the content
+
+
+@given(st.binary(max_size=300))
+def test_a_head_says_who_asks_for_how_much_before_any_content_is_there(content: bytes) -> None:
+    envelope = sign_request(content, TERMS, TRAINER)
+    end = head_length(envelope[:FRONT_BYTES])
+    claim = read_head(envelope[:end], "hospital", [TRAINER.public], NOW)
+    assert (claim.terms, claim.signer, claim.size) == (TERMS, TRAINER.public, len(content))
+    assert envelope[end:] == content
+    assert claim.opened(content).content == content
+    for other in (content + b"x", content[:-1] if content else b"y", bytes(len(content)) or b"z"):
+        if other != content:
+            with pytest.raises(BadMessage, match="not the one that was signed"):
+                claim.opened(other)
+
+
+def test_a_request_of_another_version_says_what_to_do() -> None:
+    old = b"mycroft-fl request 1\n" + sign_request(CONTENT, TERMS, TRAINER)[21:]
+    with pytest.raises(BadMessage, match=r"version 1, .* reads version 2; .* the same version of"):
+        opened(old)
+    with pytest.raises(BadMessage, match="version 999999999,"):
+        opened(b"mycroft-fl request " + b"9" * 20 + b"\n")
+
+
+def test_a_head_is_bounded_whatever_length_it_says() -> None:
+    envelope = bytearray(sign_request(CONTENT, TERMS, TRAINER))
+    envelope[FRONT_BYTES - 2 : FRONT_BYTES] = b"\xff\xff"
+    with pytest.raises(BadMessage, match="up to 4096 bytes"):
+        head_length(bytes(envelope[:FRONT_BYTES]))
+    envelope[FRONT_BYTES - 10 : FRONT_BYTES] = b"\xff" * 8 + b"\0\1"
+    with pytest.raises(BadMessage, match="content takes up to"):
+        head_length(bytes(envelope[:FRONT_BYTES]))
+
+
 # Each request once
 
 
+def numbered(number: int, issued: float = NOW) -> Terms:
+    return dataclasses.replace(TERMS, nonce=f"{number:032x}", issued=issued, expires=issued + 600)
+
+
 def test_a_request_is_taken_once_and_another_beside_it() -> None:
-    seen = Seen()
-    first = open_request(sign_request(CONTENT, TERMS, TRAINER), "hospital", [TRAINER.public], NOW)
-    seen.take(first, NOW)
+    seen = Seen(10)
+    seen.take(TERMS, NOW)
     with pytest.raises(Refused, match="answered before"):
-        seen.take(first, NOW)
-    anew = dataclasses.replace(TERMS, nonce="cd" * 16)
-    seen.take(open_request(sign_request(CONTENT, anew, TRAINER), "hospital", [TRAINER.public], NOW))
+        seen.take(TERMS, NOW)
+    with pytest.raises(Refused, match="answered before"):
+        seen.check(TERMS, NOW)
+    seen.take(dataclasses.replace(TERMS, nonce="cd" * 16), NOW)
 
 
 def test_what_has_expired_makes_room_and_what_has_not_stays() -> None:
     seen = Seen(at_most=2)
-
-    def take(number: int, now: float) -> None:
-        terms = dataclasses.replace(TERMS, nonce=f"{number:032x}", issued=now, expires=now + 600)
-        envelope = sign_request(CONTENT, terms, TRAINER)
-        seen.take(open_request(envelope, "hospital", [TRAINER.public], now), now)
-
-    take(1, NOW)
-    take(2, NOW)
-    with pytest.raises(Refused, match="more than 2"):
-        take(3, NOW + 599)
-    take(3, NOW + 601)
+    seen.take(numbered(1), NOW)
+    seen.take(numbered(2), NOW)
+    with pytest.raises(Refused, match="2 requests of this trainer are in force"):
+        seen.take(numbered(3, NOW + 599), NOW + 599)
+    seen.take(numbered(3, NOW + 601), NOW + 601)
     with pytest.raises(Refused, match="answered before"):
-        take(3, NOW + 602)
+        seen.take(numbered(3, NOW + 602), NOW + 602)
+
+
+def test_no_flood_makes_a_request_forgotten_that_is_still_good() -> None:
+    seen = Seen(at_most=50)
+    for number in range(50):
+        seen.take(numbered(number), NOW)
+    for number in range(50, 2000):
+        with pytest.raises(Refused, match="in force"):
+            seen.take(numbered(number), NOW)
+    for number in range(50):
+        with pytest.raises(Refused, match="answered before"):
+            seen.check(numbered(number), NOW + 600)
 
 
 def test_fresh_terms_are_good_now_and_never_the_same() -> None:

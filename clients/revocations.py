@@ -1,0 +1,67 @@
+"""Whom an owner answers no more: revoked.json in its folder, which only its own commands write.
+
+A revoked name and key stay revoked though they be listed again, until `owner readmit`. A key that
+was replaced stays out as well: it may be in the wrong hands.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from mycroft_fl.errors import InputError
+
+FILE = "revoked.json"
+REVOKED, REPLACED = "revoked", "replaced"
+
+
+@dataclass(frozen=True)
+class Revocation:
+    """A trainer's name and its key's fingerprint; `why` the two stay out, since `at`.
+
+    Where the key was replaced the name goes on with another.
+    """
+
+    trainer: str
+    key: str
+    why: str
+    at: str
+
+    def concerns(self, name: str, key: str) -> bool:
+        """Whether it shuts out whoever has that name and key."""
+        return self.key == key or (self.why == REVOKED and self.trainer == name)
+
+
+def read_revocations(folder: Path) -> tuple[Revocation, ...]:
+    """All that are in force. `InputError` where the file is not one that `write` made."""
+    try:
+        listed = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        found = tuple(Revocation(**each) for each in listed)
+        if not all(isinstance(value, str) for each in found for value in vars(each).values()):
+            raise ValueError
+    except FileNotFoundError:
+        return ()
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(
+            f"{folder / FILE} is not the list of revoked trainers; bring it back from a copy"
+        ) from error
+    return found
+
+
+def write_revocations(folder: Path, revoked: Sequence[Revocation]) -> None:
+    """Replace the list, whole or not at all; durable when this returns."""
+    part = folder / f".{FILE}.{os.getpid()}"
+    place = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(place, "w", encoding="utf-8") as file:
+        json.dump([asdict(each) for each in revoked], file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+    part.rename(folder / FILE)
+    directory = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
