@@ -99,7 +99,8 @@ def test_processes_find_the_tools_and_the_apps_of_this_interpreter(
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", "elsewhere")
     made = environment(tmp_path)
-    assert made["PATH"].split(os.pathsep)[0] == str(Path(sys.executable).parent)
+    ours, pythons, *_ = made["PATH"].split(os.pathsep)
+    assert (ours, pythons) == (str(tmp_path / "home" / "bin"), str(Path(sys.executable).parent))
     assert made["PYTHONPATH"].split(os.pathsep) == [
         str(toy.parent),
         str(Path("elsewhere").absolute()),
