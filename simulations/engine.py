@@ -11,6 +11,7 @@
 
 import os
 import re
+import secrets
 import signal
 import subprocess
 import sys
@@ -119,15 +120,23 @@ def engine_environment(folder: Path, *, threads: int, apps: Sequence[str]) -> di
         **inherited,
         **ENVIRONMENT,
         **RAY,
+        **_rays_token(),
         **dict.fromkeys(THREADS, str(threads)),
         **dict.fromkeys(("NO_PROXY", "no_proxy"), ",".join(filter(None, unproxied))),
         **_compiled_code(folder),
         **dict.fromkeys((MARKER, "RAY_TMPDIR", "TMPDIR"), str(folder)),
         "FLWR_HOME": str(folder / "home"),
         "PATH": os.pathsep.join([*scripts, os.environ.get("PATH", os.defpath)]),
-        "PYTHONPATH": _import_path((*apps, __name__)),
+        "PYTHONPATH": _import_path(apps),
     }
     return by_socket(environment, folder / "link" / "api.sock", folder / "home" / "bin")
+
+
+def _rays_token() -> dict[str, str]:
+    """What keeps other users of this machine out of a Ray of the run's own, which runs what it is sent."""
+    if os.environ.get(CLUSTER):
+        return {}  # it is somebody's already, with a token of its own or none
+    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 
 
 def _compiled_code(folder: Path) -> dict[str, str]:

@@ -145,6 +145,7 @@ class Gate:
         for task in list(self._open):
             task.cancel()
         await asyncio.gather(*self._open, return_exceptions=True)
+        await asyncio.sleep(0.1)  # asyncio closes a transport's socket in a later turn
 
     async def _receive(self, arrived: socket.socket, visit: Visit) -> None:
         """A connection from its coming to its end."""
@@ -160,6 +161,10 @@ class Gate:
         finally:
             if visit.transport is not None:
                 visit.transport.abort()
+            else:
+                # Cancelled before its handshake began, asyncio forgets a socket: this ends it.
+                with suppress(OSError):
+                    arrived.shutdown(socket.SHUT_RDWR)
 
     def _make_room(self) -> None:
         """End the oldest connection of whoever has more than may be, all strangers as one."""
