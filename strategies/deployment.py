@@ -62,7 +62,7 @@ def superlink_command(trainer: TrainerFolder) -> list[str]:
     if left < SOON:
         log.warning("the SuperLink's certificate runs out on %s", f"{until:%Y-%m-%d}")
     return [
-        sys.executable, "-P", "-m", "strategies.link.serve", str(checked(trainer.socket)),
+        sys.executable, "-P", "-m", "strategies.link.serve", str(checked(trainer.door)),
         "--host", trainer.listen, "--port", str(trainer.port),
         "--ssl-ca-certfile", str(trainer.certs / CA_CERTIFICATE),
         "--ssl-certfile", str(trainer.certs / SERVER_CERTIFICATE),
@@ -84,7 +84,7 @@ def serve_superlink(trainer: TrainerFolder) -> None:
 def private_environment(trainer: TrainerFolder) -> dict[str, str]:
     """The environment in which Flower's commands reach this trainer's SuperLink."""
     environment = flower_environment(trainer.flower_home)
-    return by_socket(environment, trainer.socket, trainer.flower_home / "bin")
+    return by_socket(environment, trainer.door, trainer.flower_home / "bin")
 
 
 def admit(trainer: TrainerFolder, name: str, supernode: Path, vault: Path) -> AdmittedOwner:

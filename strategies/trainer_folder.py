@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,7 +85,7 @@ class TrainerFolder:
         return self.path / "superlink"
 
     @property
-    def socket(self) -> Path:
+    def door(self) -> Path:
         """Where the SuperLink serves its own user, see strategies/link."""
         return self.superlink / "api.sock"
 
@@ -124,6 +126,23 @@ class TrainerFolder:
     def remove_owner(self, name: str) -> None:
         """Forget an owner."""
         shutil.rmtree(self.path / "owners" / name, ignore_errors=True)
+
+
+def address_of(host: str) -> str:
+    """The address of this machine by which `host` reaches it. `InputError` where it has none of these."""
+    try:
+        found = {each[4][0] for each in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
+    except OSError as error:
+        raise InputError(f"no address is known of the host {host}; give `--listen` one") from error
+    for address in sorted(map(str, found), key=lambda each: ":" in each):
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        with socket.socket(family, socket.SOCK_STREAM) as probe, suppress(OSError):
+            probe.bind((address, 0))
+            return address
+    raise InputError(
+        f"{host} is at {', '.join(sorted(map(str, found)))}, which is not this machine; give `--listen` the "
+        "address of this machine at which what is sent there arrives"
+    )
 
 
 def make_trainer(path: Path, name: str, host: str, *, port: int, listen: str) -> TrainerFolder:

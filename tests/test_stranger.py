@@ -29,7 +29,7 @@ import pytest
 
 from clients.owner_setup import SUPERNODE_KEY
 from simulations.federation import Federation, free_port, laid_out
-from simulations.processes import MARKER, stop_processes
+from simulations.processes import MARKER, clear_up, stop_processes, watched
 from simulations.simulation import Simulation
 from strategies.flower_commands import ENVIRONMENT, write_app
 from strategies.link.front import ENTRY, FLEET, HEALTH, PIECES
@@ -231,16 +231,13 @@ def machine(users: dict[str, str]) -> Iterator[Machine]:
         ):  # fmt: skip
             for each in (place, *place.rglob("*")):
                 shutil.chown(each, users[who], users[who])
-        yield made
+        with watched(folder, {**os.environ, MARKER: str(folder), "PYTHONPATH": str(ROOT)}):
+            yield made
+            stop_processes(folder)
         for each in made.processes:
-            with suppress(psutil.NoSuchProcess):
-                for child in psutil.Process(each.pid).children(recursive=True):
-                    child.kill()
-            each.kill()
-            each.wait()
+            each.wait(30)
     finally:
-        stop_processes(folder)
-        shutil.rmtree(folder, ignore_errors=True)
+        clear_up(folder)
 
 
 @pytest.fixture(scope="module")
@@ -331,10 +328,10 @@ def test_a_stranger_can_do_nothing_while_the_trainers_run_goes_on(
     assert [(each.ip, each.port) for each in open_ports] == [("127.0.0.1", trainer.port)]
 
     files = [str(each) for each in trainer.path.rglob("*")]
-    assert str(trainer.socket) in files
+    assert str(trainer.door) in files
     assert str(trainer.superlink / "state.db") in files
     told = json.dumps(
-        [paths(), [trainer.port], files, str(trainer.socket), str(machine.folder / "ca.crt")]
+        [paths(), [trainer.port], files, str(trainer.door), str(machine.folder / "ca.crt")]
     )
     done = machine.run("stranger", [machine.python, "-c", TRIES], told)
     assert done.returncode == 0, done.stderr
@@ -358,7 +355,7 @@ def test_a_stranger_can_do_nothing_while_the_trainers_run_goes_on(
     )
     flwr = str(machine.folder / "commands" / "flwr")
     private = [machine.python, "-P", "-m", "strategies.link.private", "flwr"]
-    by_socket = ["env", f"{SOCKET}={trainer.socket}", *private]
+    by_socket = ["env", f"{SOCKET}={trainer.door}", *private]
     for begin in ([flwr], by_socket):
         for words in (
             ["run", str(foreign), "lab"], ["list", "lab"], ["stop", "1", "lab"],

@@ -15,6 +15,7 @@ import pytest
 
 from mycroft_fl.errors import EngineFailed
 from simulations import engine, processes
+from strategies.link.private import SOCKET
 
 SERVER = """
 import os, time
@@ -113,6 +114,20 @@ def test_installed_apps_are_not_put_ahead_of_the_standard_library(
     monkeypatch.delenv("PYTHONPATH", raising=False)
     made = engine.engine_environment(tmp_path, threads=1, apps=("numpy.x", "flwr.y"))
     assert made["PYTHONPATH"] == ""
+
+
+def test_a_runs_own_ray_asks_for_a_token_and_its_superlink_has_no_port(
+    tmp_path: Path, toy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(engine.CLUSTER, raising=False)
+    made, other = environment(tmp_path), environment(tmp_path)
+    assert made["RAY_AUTH_MODE"] == "token"
+    assert len(made["RAY_AUTH_TOKEN"]) == 64
+    assert made["RAY_AUTH_TOKEN"] != other["RAY_AUTH_TOKEN"]
+    assert Path(made[SOCKET]).parent == tmp_path / "link"
+    # Somebody's cluster has a token of its own, or none.
+    monkeypatch.setenv(engine.CLUSTER, "127.0.0.1:6379")
+    assert "RAY_AUTH_TOKEN" not in environment(tmp_path)
 
 
 def test_all_that_a_run_writes_is_in_its_folder_and_threads_are_pinned(

@@ -122,7 +122,7 @@ def test_a_supernodes_request_and_health_go_through_whole() -> None:
 
 def test_the_fleet_is_all_of_the_fleet_routes_that_flower_has() -> None:
     assert len(FLEET) >= 12
-    assert FLEET == {path for path in routes() if path.startswith("/v1/fleet/")}
+    assert {path for path in routes() if path.startswith("/v1/fleet/")} == FLEET
 
 
 def routes() -> dict[str, set[str]]:
@@ -404,7 +404,7 @@ def test_the_private_socket_is_its_users_alone_and_of_one_superlink(tmp_path: Pa
     with private_socket(place):
         assert (place.stat().st_mode & 0o777, place.parent.stat().st_mode & 0o777) == (0o600, 0o700)
         with (
-            pytest.raises(InputError, match="serves .* already; end that first"),
+            pytest.raises(InputError, match=r"serves .* already; end that first"),
             private_socket(place),
         ):
             pass
@@ -413,7 +413,7 @@ def test_the_private_socket_is_its_users_alone_and_of_one_superlink(tmp_path: Pa
     with private_socket(place):
         pass
     with (
-        pytest.raises(InputError, match="has .* bytes, that of a socket at most 107"),
+        pytest.raises(InputError, match=r"has .* bytes, that of a socket at most 107"),
         private_socket(tmp_path / ("x" * 100) / "api.sock"),
     ):
         pass
@@ -444,7 +444,7 @@ def test_a_port_listens_at_the_address_that_was_asked_for_and_no_other(certs: Pa
     with pytest.raises(InputError, match=r"cannot listen at 127.0.0.1:\d+: Address already in use"):
         PublicPort.at("127.0.0.1", number, *keys)
     port.place.close()
-    with pytest.raises(InputError, match="cannot listen at 203.0.113.7:9092"):
+    with pytest.raises(InputError, match=r"cannot listen at 203\.0\.113\.7:9092"):
         PublicPort.at("203.0.113.7", 9092, *keys)
     with pytest.raises(InputError, match="cannot be read"):
         PublicPort.at("127.0.0.1", 0, str(certs / "none"), keys[1])
