@@ -52,6 +52,7 @@ class Visit(H11Protocol):
         self.logger = logging.getLogger(f"{__name__}.visit")
         self.key: bytes | None = None
         """Whose: of an admitted SuperNode once it has asked something."""
+        self.begun = False
         self.over: asyncio.Future[None] = self.loop.create_future()
         self._silence = silence
         self._timer: asyncio.TimerHandle | None = None
@@ -59,6 +60,7 @@ class Visit(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin, and wait for a head."""
         super().connection_made(transport)
+        self.begun = True
         self._wait()
 
     def data_received(self, data: bytes) -> None:
@@ -159,7 +161,7 @@ class Gate:
                 )  # fmt: skip
                 await visit.over
         finally:
-            if visit.transport is not None:
+            if visit.begun:
                 visit.transport.abort()
             else:
                 # Cancelled before its handshake began, asyncio forgets a socket: this ends it.
