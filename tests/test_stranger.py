@@ -316,7 +316,6 @@ def test_a_stranger_can_do_nothing_while_the_trainers_run_goes_on(
     out = trainer.runs / "run"
     command = ["trainer", "run", trainer.path, machine.made.task, "--out", out]
     run = machine.start("trainer", "run", machine.ours(*command))
-    machine.processes.remove(run)
     before = most_memory(link)
 
     # No port of the trainer's is open but the public one, and that where it was asked for.

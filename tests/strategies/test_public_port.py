@@ -82,7 +82,7 @@ def asked(
 
     async def receive() -> Any:
         if silent and said.read == len(body):
-            await asyncio.sleep(60)
+            await asyncio.sleep(5)
         said.read += 1
         more = silent or said.read < len(body)
         return {"type": "http.request", "body": body[said.read - 1], "more_body": more}
