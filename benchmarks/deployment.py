@@ -19,7 +19,8 @@ from pathlib import Path
 from simulations.comparison import run_task
 from simulations.federation import Federation, federation
 from simulations.simulation import Simulation
-from strategies.flower_commands import flower_environment, flower_lines, write_app
+from strategies.deployment import private_environment
+from strategies.flower_commands import flower_lines, write_app
 from strategies.trainer_folder import CONNECTION
 
 SERVER = """
@@ -63,7 +64,7 @@ def empty_rounds(made: Federation, rounds: int) -> list[float]:
         (bundle / "mycroft_fl_serverapp.py").write_text(SERVER)
         (bundle / "mycroft_fl_clientapp.py").write_text(CLIENT)
         command = ["flwr", "run", str(bundle), CONNECTION, "--stream"]
-        environment = flower_environment(made.trainer.flower_home)
+        environment = private_environment(made.trainer)
         lines = flower_lines(command, environment, lambda line: None)
     return times(EMPTY, lines, rounds)
 

@@ -1,6 +1,6 @@
 """One run on Flower's simulation engine, in a folder of its own that is gone afterwards.
 
-    flower-superlink            started here; its state is in memory, its working directory empty
+    a SuperLink                 started here, on a private socket; state in memory, working directory empty
     └── flower-superexec
         └── flwr-simulation     the ServerApp, and Ray's driver
             └── gcs, raylet, workers (the ClientApps)
@@ -11,6 +11,7 @@
 
 import os
 import re
+import secrets
 import signal
 import subprocess
 import sys
@@ -18,14 +19,12 @@ import sysconfig
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from importlib.util import cache_from_source, find_spec
 from pathlib import Path
-from socket import create_connection, socket
 from typing import IO
 
 import joblib
-import tomli_w
 
 from mycroft_fl.errors import EngineFailed
 from mycroft_fl.foreign_text import cleaned
@@ -39,6 +38,7 @@ from simulations.processes import (
     watched,
 )
 from strategies.flower_commands import COLOUR, ENVIRONMENT, last_error, read_status, write_app
+from strategies.link.private import SOCKET, answers, by_socket, connection
 
 APPS = ("simulations.server_app", "simulations.client_app")
 SUPERLINK_DEADLINE = 120.0  # seconds; importing Flower takes 2, on a loaded machine 20
@@ -117,10 +117,11 @@ def engine_environment(folder: Path, *, threads: int, apps: Sequence[str]) -> di
     inherited = {name: value for name, value in os.environ.items() if name != "FORCE_COLOR"}
     scripts = [str(Path(sys.executable).parent), sysconfig.get_path("scripts")]
     unproxied = [os.environ.get("no_proxy", os.environ.get("NO_PROXY", "")), "127.0.0.1"]
-    return {
+    environment = {
         **inherited,
         **ENVIRONMENT,
         **RAY,
+        **_rays_token(),
         **dict.fromkeys(THREADS, str(threads)),
         **dict.fromkeys(("NO_PROXY", "no_proxy"), ",".join(filter(None, unproxied))),
         **_compiled_code(folder),
@@ -129,6 +130,14 @@ def engine_environment(folder: Path, *, threads: int, apps: Sequence[str]) -> di
         "PATH": os.pathsep.join([*scripts, os.environ.get("PATH", os.defpath)]),
         "PYTHONPATH": _import_path(apps),
     }
+    return by_socket(environment, folder / "link" / "api.sock", folder / "home" / "bin")
+
+
+def _rays_token() -> dict[str, str]:
+    """What keeps other users of this machine out of a Ray of the run's own, which runs what it is sent."""
+    if os.environ.get(CLUSTER):
+        return {}  # it is somebody's already, with a token of its own or none
+    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 
 
 def _compiled_code(folder: Path) -> dict[str, str]:
@@ -157,6 +166,7 @@ def private_folder() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="mycroft-", dir=base)).resolve()
     try:
         (folder / "home").mkdir()
+        (folder / "link").mkdir(mode=0o700)
         (folder / "empty").mkdir()
         yield folder
     finally:
@@ -166,20 +176,15 @@ def private_folder() -> Iterator[Path]:
 
 @contextmanager
 def _superlink(folder: Path, environment: dict[str, str]) -> Iterator[None]:
-    """A SuperLink that simulates. Flower's commands find it by the file in FLWR_HOME."""
-    with socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    link = {"address": f"127.0.0.1:{port}", "insecure": True}
-    config = tomli_w.dumps({"superlink": {"default": "engine", "engine": link}})
-    (folder / "home" / "config.toml").write_text(config)
-    command = ["flower-superlink", "--insecure", "--simulation", "--isolation", "subprocess"]
-    command += ["--host", "127.0.0.1", "--port", str(port)]
+    """A SuperLink that simulates, at a socket of this user's own."""
+    (folder / "home" / "config.toml").write_text(connection("engine"))
+    command = [sys.executable, "-P", "-m", "strategies.link.serve", environment[SOCKET]]
+    command += ["--insecure", "--simulation", "--isolation", "subprocess"]
     log = folder / "superlink.log"
     with log.open("w") as output, start(command, environment, output) as process:
         try:
             deadline = time.monotonic() + SUPERLINK_DEADLINE
-            while not _listens(port):
+            while not answers(Path(environment[SOCKET])):
                 if process.poll() is not None or time.monotonic() > deadline:
                     why = last_error(log.read_text(errors="replace").splitlines())
                     raise EngineFailed(f"Flower's SuperLink did not start: {why}")
@@ -189,12 +194,6 @@ def _superlink(folder: Path, environment: dict[str, str]) -> Iterator[None]:
             with answering(signal.SIG_IGN, signal.SIGINT, *ENDINGS):
                 stop_processes(folder)
                 process.kill()  # in any case, as leaving `with` waits for it
-
-
-def _listens(port: int) -> bool:
-    with suppress(OSError), create_connection(("127.0.0.1", port), timeout=1):
-        return True
-    return False
 
 
 def _stream(

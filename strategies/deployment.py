@@ -6,6 +6,7 @@ import datetime
 import logging
 import os
 import re
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from strategies.flower_commands import (
     last_error,
     write_app,
 )
+from strategies.link.private import by_socket, checked
 from strategies.outcome import OUTCOME
 from strategies.run_folder import RunFolder
 from strategies.trainer_folder import CONNECTION, AdmittedOwner, TrainerFolder
@@ -61,7 +63,8 @@ def superlink_command(trainer: TrainerFolder) -> list[str]:
     if left < SOON:
         log.warning("the SuperLink's certificate runs out on %s", f"{until:%Y-%m-%d}")
     return [
-        "flower-superlink", "--host", trainer.listen, "--port", str(trainer.port),
+        sys.executable, "-P", "-m", "strategies.link.serve", str(checked(trainer.door)),
+        "--host", trainer.listen, "--port", str(trainer.port),
         "--ssl-ca-certfile", str(trainer.certs / CA_CERTIFICATE),
         "--ssl-certfile", str(trainer.certs / SERVER_CERTIFICATE),
         "--ssl-keyfile", str(trainer.certs / SERVER_KEY),
@@ -76,8 +79,13 @@ def serve_superlink(trainer: TrainerFolder) -> None:
     command = superlink_command(trainer)
     # Flower's processes import from where they are started before anything else.
     os.chdir(trainer.superlink)
+    os.execvpe(command[0], command, private_environment(trainer))
+
+
+def private_environment(trainer: TrainerFolder) -> dict[str, str]:
+    """The environment in which Flower's commands reach this trainer's SuperLink."""
     environment = flower_environment(trainer.flower_home)
-    os.execvpe(command[0], command, environment)
+    return by_socket(environment, trainer.door, trainer.flower_home / "bin")
 
 
 def admit(trainer: TrainerFolder, name: str, supernode: Path, vault: Path) -> AdmittedOwner:
@@ -100,7 +108,7 @@ def admit(trainer: TrainerFolder, name: str, supernode: Path, vault: Path) -> Ad
         if before is not None:
             dismiss(trainer, name)
         command = ["flwr", "supernode", "register", str(supernode.absolute()), CONNECTION]
-        told = flower_answer([*command, "--name", name], flower_environment(trainer.flower_home))
+        told = flower_answer([*command, "--name", name], private_environment(trainer))
         owner = AdmittedOwner(name, key, int(told["node-id"]))
     trainer.add_owner(owner, supernode)
     return owner
@@ -112,14 +120,14 @@ def dismiss(trainer: TrainerFolder, name: str) -> None:
     if owner is None:
         raise InputError(f"no owner '{name}' was admitted; there are {sorted(trainer.owners())}")
     command = ["flwr", "supernode", "unregister", str(owner.node), CONNECTION]
-    flower_answer(command, flower_environment(trainer.flower_home))
+    flower_answer(command, private_environment(trainer))
     trainer.remove_owner(name)
 
 
 def presence(trainer: TrainerFolder) -> list[Presence]:
     """Whether each admitted owner's SuperNode is there, as the SuperLink sees it."""
     command = ["flwr", "supernode", "list", CONNECTION]
-    nodes = flower_answer(command, flower_environment(trainer.flower_home))["nodes"]
+    nodes = flower_answer(command, private_environment(trainer))["nodes"]
     by_id = {int(each["node-id"]): each for each in nodes}
     found = []
     for name, owner in trainer.owners().items():
@@ -162,7 +170,7 @@ def _run(trainer: TrainerFolder, folder: RunFolder) -> dict[str, Any]:
     with TemporaryDirectory(prefix="mycroft-") as place:
         bundle = Path(place) / "bundle"
         write_app(bundle, {"run": str(folder.path)}, APPS)
-        run_id, lines = _streamed(bundle, flower_environment(trainer.flower_home), folder)
+        run_id, lines = _streamed(bundle, private_environment(trainer), folder)
     outcome: dict[str, Any] | None = folder.read_json(OUTCOME)
     if outcome is None:
         raise _why(trainer, folder, run_id, lines)
@@ -204,11 +212,11 @@ def _why(trainer: TrainerFolder, folder: RunFolder, run_id: str, lines: list[str
         return error
     try:
         command = ["flwr", "list", CONNECTION, *(["--run-id", run_id] if run_id else [])]
-        runs = flower_answer(command, flower_environment(trainer.flower_home))["runs"]
+        runs = flower_answer(command, private_environment(trainer))["runs"]
         status = str(runs[0]["status"]) if run_id and runs else "not started"
     except EngineFailed:
         return EngineFailed(
-            f"the SuperLink at {trainer.host}:{trainer.port} is gone; start it again with `mycroft-fl "
+            f"the SuperLink of {trainer.path} is gone; start it again with `mycroft-fl "
             f"trainer link {trainer.path}`\n{_again(folder)}"
         )
     return EngineFailed(

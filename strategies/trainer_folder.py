@@ -4,8 +4,8 @@ trainer.toml                name, and where the SuperLink listens
 trainer.key, trainer.pub    the trainer's own key: owners list the public half
 certs/                      ca.crt is for owners; ca.key, server.crt, server.key stay here
 owners/NAME/                vault.pub, supernode.pub, node.json: who may take part
-flower/                     FLWR_HOME of Flower's commands: where the SuperLink is
-superlink/                  the SuperLink's database and log
+flower/                     FLWR_HOME of Flower's commands, and the commands themselves
+superlink/                  the SuperLink's database, log and private socket
 task.json                   what owners fit their data to
 runs/                       a folder each
 """
@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,8 @@ from mycroft_fl.errors import InputError
 from mycroft_fl.keys import KeyPair, PublicKey
 from mycroft_fl.strict_toml import Table
 from mycroft_fl.wire import SAFE_NAME
-from strategies.certificates import CA_CERTIFICATE, certify, make_authority
+from strategies.certificates import certify, make_authority
+from strategies.link.private import connection
 
 FILE, KEY, PUBLIC = "trainer.toml", "trainer.key", "trainer.pub"
 CONNECTION = "owners"  # the SuperLink's name in Flower's own configuration
@@ -82,6 +85,11 @@ class TrainerFolder:
         return self.path / "superlink"
 
     @property
+    def door(self) -> Path:
+        """Where the SuperLink serves its own user, see strategies/link."""
+        return self.superlink / "api.sock"
+
+    @property
     def runs(self) -> Path:
         """The runs, a folder each."""
         return self.path / "runs"
@@ -120,6 +128,23 @@ class TrainerFolder:
         shutil.rmtree(self.path / "owners" / name, ignore_errors=True)
 
 
+def address_of(host: str) -> str:
+    """The address of this machine by which `host` reaches it. `InputError` where it has none of these."""
+    try:
+        found = {each[4][0] for each in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
+    except OSError as error:
+        raise InputError(f"no address is known of the host {host}; give `--listen` one") from error
+    for address in sorted(map(str, found), key=lambda each: ":" in each):
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        with socket.socket(family, socket.SOCK_STREAM) as probe, suppress(OSError):
+            probe.bind((address, 0))
+            return address
+    raise InputError(
+        f"{host} is at {', '.join(sorted(map(str, found)))}, which is not this machine; give `--listen` the "
+        "address of this machine at which what is sent there arrives"
+    )
+
+
 def make_trainer(path: Path, name: str, host: str, *, port: int, listen: str) -> TrainerFolder:
     """Make a trainer's folder, for its user alone. `InputError` on what is wrong; nothing is left then."""
     path = path.expanduser().absolute()
@@ -132,7 +157,7 @@ def make_trainer(path: Path, name: str, host: str, *, port: int, listen: str) ->
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(mode=0o700)
     try:
-        _fill(part, path, {"name": name, "host": host, "port": port, "listen": listen})
+        _fill(part, {"name": name, "host": host, "port": port, "listen": listen})
         if path.exists():
             path.rmdir()
         part.rename(path)
@@ -142,8 +167,8 @@ def make_trainer(path: Path, name: str, host: str, *, port: int, listen: str) ->
     return TrainerFolder.load(path)
 
 
-def _fill(part: Path, path: Path, told: dict[str, Any]) -> None:
-    """Write what a trainer's folder holds into `part`, which is going to be `path`."""
+def _fill(part: Path, told: dict[str, Any]) -> None:
+    """Write what a trainer's folder holds into `part`."""
     for each in ("certs", "owners", "flower", "superlink", "runs"):
         (part / each).mkdir()
     (part / FILE).write_text(tomli_w.dumps(told), encoding="utf-8")
@@ -153,9 +178,4 @@ def _fill(part: Path, path: Path, told: dict[str, Any]) -> None:
     (part / PUBLIC).write_text(key.public.text(told["name"]) + "\n", encoding="ascii")
     make_authority(part / "certs", told["name"])
     certify(part / "certs", [told["host"]])
-    address = {
-        "address": f"{told['host']}:{told['port']}",
-        "root-certificates": str(path / "certs" / CA_CERTIFICATE),
-    }
-    connections = {"superlink": {"default": CONNECTION, CONNECTION: address}}
-    (part / "flower" / "config.toml").write_text(tomli_w.dumps(connections), encoding="utf-8")
+    (part / "flower" / "config.toml").write_text(connection(CONNECTION), encoding="utf-8")

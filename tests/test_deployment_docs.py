@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import re
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ import pytest
 from mycroft_fl.cli import cli
 from mycroft_fl.privacy.ledger import PrivacyLedger
 from simulations.federation import free_port
-from simulations.processes import MARKER, stop_processes
+from simulations.processes import MARKER, clear_up, processes_of, stop_processes, watched
 from strategies.flower_commands import flower_environment
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -29,10 +29,17 @@ def blocks() -> list[str]:
 @pytest.fixture
 def folder() -> Iterator[Path]:
     # Not pytest's own: a socket's path may not exceed 107 bytes.
-    folder = Path(tempfile.mkdtemp(prefix="mycroft-", dir="/tmp")).resolve()
-    yield folder
-    stop_processes(folder)
-    shutil.rmtree(folder)
+    base = Path(tempfile.mkdtemp(prefix="mycroft-", dir="/tmp")).resolve()
+    for each in ("empty", "work"):
+        (base / each).mkdir()
+    try:
+        # SuperLink and SuperNodes end with the test even if nobody is left who could end them.
+        with watched(base, {**os.environ, MARKER: str(base), "PYTHONPATH": str(ROOT)}):
+            yield base / "work"
+            stop_processes(base)
+    finally:
+        clear_up(base)
+    assert not processes_of(base)
 
 
 def test_its_commands_exist() -> None:
@@ -52,7 +59,7 @@ def test_its_commands_work_in_order_in_an_empty_folder(folder: Path) -> None:
         script = script.replace(port, str(free_port()))
     (folder / "steps.sh").write_text("set -euo pipefail\n" + script)
     environment = flower_environment(folder / "flower") | {
-        MARKER: str(folder), "PYTHONPATH": str(ROOT),
+        MARKER: str(folder.parent), "PYTHONPATH": str(ROOT),
     }  # fmt: skip
     with (folder / "said.txt").open("w") as output:
         command = ["bash", "steps.sh"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -37,8 +38,29 @@ def task(tmp_path: Path) -> Path:
 
 def test_init_says_what_to_do_next(tmp_path: Path) -> None:
     said = command("init", tmp_path / "lab", "--host", "localhost")
-    assert "is set up for a SuperLink at localhost:9092" in said
+    assert "is set up for a SuperLink at localhost:9092, which listens at\n127.0.0.1, for" in said
     assert f"mycroft-fl trainer link {tmp_path / 'lab'}" in said
+
+
+def test_a_superlink_listens_where_its_host_is_unless_told(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"203\.0\.113\.7 is at 203\.0\.113\.7, which is not this"):
+        command("init", tmp_path / "lab", "--host", "203.0.113.7")
+    with pytest.raises(InputError, match=r"no address is known of the host lab\.invalid"):
+        command("init", tmp_path / "lab", "--host", "lab.invalid")
+    assert list(tmp_path.iterdir()) == []
+    said = command("init", tmp_path / "lab", "--host", "lab.invalid", "--listen", "0.0.0.0")
+    assert "0.0.0.0, all of this machine's networks; then" in said
+
+
+def test_what_the_commands_write_is_its_users_alone(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        command("init", tmp_path / "lab", "--host", "localhost")
+        assert os.umask(0) == 0
+    finally:
+        os.umask(before)
+    for each in (tmp_path / "lab", *(tmp_path / "lab").rglob("*")):
+        assert each.stat().st_mode & 0o077 == 0, each
 
 
 def test_describe_writes_what_owners_need(lab: Path, task: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import sys
 from collections.abc import Callable
@@ -29,8 +30,12 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print the outcome a
 
 
 @click.group()
-def trainer() -> None:
+@click.pass_context
+def trainer(context: click.Context) -> None:
     """A trainer's side: keys and certificates, owners to admit, runs over them."""
+    # Keys, answers and models are in what these commands write, and what those that they start do.
+    before = os.umask(0o077)
+    context.call_on_close(lambda: os.umask(before))
 
 
 @trainer.command("init")
@@ -38,15 +43,20 @@ def trainer() -> None:
 @click.option("--name", help="By which owners know this trainer; DIR's own if left out.")
 @click.option("--host", help="By what owners reach the SuperLink; this machine's name if left out.")
 @click.option("--port", type=int, default=9092, show_default=True, help="The SuperLink's port.")
-@click.option("--listen", default="0.0.0.0", show_default=True, help="Where the SuperLink listens.")
-def init(folder: Path, name: str | None, host: str | None, port: int, listen: str) -> None:
+@click.option(
+    "--listen",
+    help="The one address at which the SuperLink listens; 0.0.0.0 is all. That of --host if left out.",
+)
+def init(folder: Path, name: str | None, host: str | None, port: int, listen: str | None) -> None:
     """Set up DIR: the trainer's key, an authority, the SuperLink's certificate and configuration."""
-    from strategies.trainer_folder import make_trainer
+    from strategies.trainer_folder import address_of, make_trainer
 
+    host = host or socket.getfqdn()
     made = make_trainer(
-        folder, name or folder.absolute().name, host or socket.getfqdn(), port=port, listen=listen
+        folder, name or folder.absolute().name, host, port=port, listen=listen or address_of(host)
     )
-    say(f"{made.path} is set up for a SuperLink at {made.host}:{made.port}; then")
+    say(f"{made.path} is set up for a SuperLink at {made.host}:{made.port}, which listens at")
+    say(f"{made.listen}{_reach(made.listen)}; then")
     say(f"  describe the task to owners  mycroft-fl trainer describe {folder} TASK.toml")
     say(f"  give owners                  {folder}/trainer.pub, certs/ca.crt and task.json")
     say(f"  open the SuperLink           mycroft-fl trainer link {folder}")
@@ -165,6 +175,13 @@ def resume(run: Path, assignments: tuple[str, ...], wait: bool, as_json: bool) -
     show_progress(sys.stderr)
     settings = dict(assigned(each) for each in assignments)
     _show(lambda: resume_run(run, settings, waits=wait), run.absolute(), as_json)
+
+
+def _reach(listen: str) -> str:
+    """Whom an address reaches, where that may not be what was meant."""
+    if listen == "::1" or listen.startswith("127."):
+        return ", for this machine alone"
+    return ", all of this machine's networks" if listen in ("0.0.0.0", "::") else ""
 
 
 def _trainer(folder: Path) -> Any:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import tomllib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 
 from mycroft_fl.errors import EngineFailed
 from simulations import engine, processes
+from strategies.link.private import SOCKET
 
 SERVER = """
 import os, time
@@ -99,7 +101,8 @@ def test_processes_find_the_tools_and_the_apps_of_this_interpreter(
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", "elsewhere")
     made = environment(tmp_path)
-    assert made["PATH"].split(os.pathsep)[0] == str(Path(sys.executable).parent)
+    ours, pythons, *_ = made["PATH"].split(os.pathsep)
+    assert (ours, pythons) == (str(tmp_path / "home" / "bin"), str(Path(sys.executable).parent))
     assert made["PYTHONPATH"].split(os.pathsep) == [
         str(toy.parent),
         str(Path("elsewhere").absolute()),
@@ -112,6 +115,20 @@ def test_installed_apps_are_not_put_ahead_of_the_standard_library(
     monkeypatch.delenv("PYTHONPATH", raising=False)
     made = engine.engine_environment(tmp_path, threads=1, apps=("numpy.x", "flwr.y"))
     assert made["PYTHONPATH"] == ""
+
+
+def test_a_runs_own_ray_asks_for_a_token_and_its_superlink_has_no_port(
+    tmp_path: Path, toy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(engine.CLUSTER, raising=False)
+    made, other = environment(tmp_path), environment(tmp_path)
+    assert made["RAY_AUTH_MODE"] == "token"
+    assert len(made["RAY_AUTH_TOKEN"]) == 64
+    assert made["RAY_AUTH_TOKEN"] != other["RAY_AUTH_TOKEN"]
+    assert Path(made[SOCKET]).parent == tmp_path / "link"
+    # Somebody's cluster has a token of its own, or none.
+    monkeypatch.setenv(engine.CLUSTER, "127.0.0.1:6379")
+    assert "RAY_AUTH_TOKEN" not in environment(tmp_path)
 
 
 def test_all_that_a_run_writes_is_in_its_folder_and_threads_are_pinned(
@@ -268,3 +285,56 @@ def test_an_interrupted_run_leaves_nothing(toy: Path, number: signal.Signals) ->
     while not nothing_is_left(folder_of(lines)) and time.monotonic() < deadline:
         time.sleep(0.2)
     assert nothing_is_left(folder_of(lines))
+
+
+ORDER = """
+import sys, ray
+from pathlib import Path
+ray.init(address=sys.argv[1], _node_ip_address=sys.argv[1].split(":")[0], log_to_driver=False)
+
+@ray.remote(num_cpus=0)
+def act(proof):
+    Path(proof).write_text("was here")
+
+ray.get(act.remote(sys.argv[2]))
+"""
+
+
+def ordered(raylet: psutil.Process, token: str, proof: Path) -> subprocess.Popen[str]:
+    """A process that sends work to the Ray of this process, with this token or none."""
+    [at] = [each.split("=")[1] for each in raylet.cmdline() if each.startswith("--gcs-address=")]
+    environment = {key: value for key, value in os.environ.items() if "RAY" not in key}
+    mode = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token} if token else {}
+    return subprocess.Popen(
+        [sys.executable, "-c", ORDER, at, str(proof)],
+        env={**environment, **mode}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_runs_ray_takes_no_order_without_the_runs_token(toy: Path, tmp_path: Path) -> None:
+    tried: dict[str, str] = {}
+    lines: list[str] = []
+
+    def order(line: str) -> None:
+        lines.append(line)
+        if not line.startswith("CLIENT") or tried:
+            return
+        folder = folder_of(lines)
+        [raylet] = [each for each in processes.processes_of(folder) if each.name() == "raylet"]
+        right = raylet.environ()["RAY_AUTH_TOKEN"]
+        tokens = {"none": "", "another": "0" * 64, "right": right}
+        orders = {name: ordered(raylet, token, tmp_path / name) for name, token in tokens.items()}
+        for name, each in orders.items():
+            with suppress(subprocess.TimeoutExpired):
+                tried[name] = each.communicate(timeout=100)[0]
+            each.kill()
+            each.communicate()
+
+    engine.run_on_flower(
+        {**SETTINGS, "sleep": 120.0}, owners=3, on_line=order, log_to=tmp_path, apps=APPS
+    )
+    # With the token it is a way in: without, the very same is none.
+    assert [path.name for path in tmp_path.iterdir() if "here" in path.read_text()] == ["right"], (
+        tried
+    )

@@ -1,0 +1,223 @@
+"""What the public port lets through to Flower's app: Fleet requests of admitted SuperNodes, and /health.
+
+All else is answered from the line and headers of the request, with none of its body read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections import Counter
+from collections.abc import Callable, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from flwr.supercore.error import ApiErrorCode, FlowerError
+from flwr.supercore.protobuf.translation import PROTOBUF_REQUEST_TYPES
+
+from strategies.link.callers import Stranger, caller
+
+log = logging.getLogger(__name__)
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Any]
+Send = Callable[[Any], Any]
+Admitted = Callable[[bytes], bool]
+
+HEALTH = "/health"
+FLEET = frozenset(path for _, path in PROTOBUF_REQUEST_TYPES if path.startswith("/v1/fleet/"))
+PIECES = "/v1/fleet/push-object"
+ENTRY = "/v1/fleet/activate-node"
+VISIT = "visit"
+"""Where the connection stands in a request's state, see gate.py."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one request, and one SuperNode, may take."""
+
+    piece: int = 8 << 20
+    """Bytes of a message's piece; Flower cuts arrays into pieces of 5 MiB."""
+    body: int = 1 << 20
+    """Bytes of any other body: ids, times, a tree of ids."""
+    at_once: int = 16
+    """Requests of one SuperNode; its own commands make fewer than ten."""
+    patience: float = 15.0
+    """Seconds for a body, and a second more for each `slowest` bytes."""
+    slowest: int = 50_000
+    whole: float = 300.0
+    """Seconds for the answer, its reading included."""
+
+
+@dataclass
+class Refusals:
+    """How many requests were refused why. Each would be a line in a log that a stranger could fill."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def add(self, why: str) -> None:
+        """Count one more."""
+        self.counts[why] += 1
+
+    def say(self) -> None:
+        """Log one line on all since the last, if there were any."""
+        if self.counts:
+            told = ", ".join(f"{why} {count} times" for why, count in self.counts.most_common())
+            log.warning("the public port refused requests: %s", told)
+            self.counts.clear()
+
+
+class Shut(Exception):
+    """A request that does not get in: status, and a text for whoever asks."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class Front:
+    """An ASGI app before Flower's. `admitted` says whether a SuperNode's public key is registered."""
+
+    def __init__(
+        self,
+        app: Any,
+        admitted: Admitted,
+        limits: Limits | None = None,
+        refusals: Refusals | None = None,
+    ) -> None:
+        self._app = app
+        self._admitted = admitted
+        self._limits = limits or Limits()
+        self._refusals = refusals or Refusals()
+        self._busy: Counter[bytes] = Counter()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request through, or say why not and close the connection."""
+        if scope["type"] != "http":
+            return
+        try:
+            await self._through(scope, receive, send)
+        except Shut as shut:
+            self._refusals.add(f"{shut.status}")
+            await _say(send, shut, entry=scope["path"] == ENTRY)
+
+    async def _through(self, scope: Scope, receive: Receive, send: Send) -> None:
+        length = self._length(scope)
+        if scope["path"] == HEALTH:
+            await self._app(scope, Body(receive, 0, 0.0), send)
+            return
+        try:
+            # In a thread: it looks into the SuperLink's database.
+            key = await asyncio.to_thread(caller, dict(scope["headers"]), self._admitted)
+        except Stranger as stranger:
+            raise Shut(401, str(stranger)) from None
+        if visit := scope.get("state", {}).pop(VISIT, None):
+            visit.key = key
+        if self._busy[key] >= self._limits.at_once:
+            raise Shut(503, f"a SuperNode may make {self._limits.at_once} requests at once")
+        self._busy[key] += 1
+        try:
+            await self._passed(scope, receive, send, length)
+        finally:
+            self._busy[key] -= 1
+            if not self._busy[key]:
+                del self._busy[key]
+
+    def _length(self, scope: Scope) -> int:
+        """The bytes that the body is going to have. `Shut` on what may not pass, whoever asks."""
+        path, method = scope["path"], scope["method"]
+        if not (
+            (path == HEALTH and method in ("GET", "HEAD")) or (path in FLEET and method == "POST")
+        ):
+            raise Shut(404, "there is nothing here")
+        names = [name for name, _ in scope["headers"]]
+        told = [value for name, value in scope["headers"] if name == b"content-length"]
+        if b"transfer-encoding" in names or len(told) > 1:
+            raise Shut(411, "say the length of the body, once")
+        most = self._limits.piece if path == PIECES else self._limits.body
+        if path == HEALTH:
+            most = 0
+        elif not told:
+            raise Shut(411, "say the length of the body")
+        length = told[0] if told else b"0"
+        # By the digits first: a number of thousands of digits is work, too.
+        if not length.isdigit() or len(length) > 12 or int(length) > most:
+            raise Shut(413, f"a body may have {most} bytes here")
+        return int(length)
+
+    async def _passed(self, scope: Scope, receive: Receive, send: Send, length: int) -> None:
+        """Hand a request to Flower's app, its body at no slower than the limits say."""
+        limits = self._limits
+        body = Body(receive, length, limits.patience + length / limits.slowest)
+        started = False
+
+        async def answer(message: Any) -> None:
+            nonlocal started
+            if not body.failed:
+                started = True
+                await send(message)
+
+        try:
+            async with asyncio.timeout(limits.whole):
+                await self._app(scope, body, answer)
+        except Exception:
+            if not body.failed:
+                raise
+        if body.failed and not started:
+            raise Shut(408, "the body came too slowly, or had another length than it said")
+
+
+class Body:
+    """A request's body as the app receives it: as long as it said, and within `seconds`."""
+
+    def __init__(self, receive: Receive, length: int, seconds: float) -> None:
+        self._receive = receive
+        self._left = length
+        self._seconds = seconds
+        self._until: float | None = None
+        self._whole = length == 0
+        self._empty = length == 0
+        self.failed = False
+
+    async def __call__(self) -> Any:
+        """The next message of the body; that the other side has gone where there is none in time."""
+        if self._empty:
+            self._empty = False
+            return {"type": "http.request", "body": b"", "more_body": False}
+        if self._whole:
+            return await self._receive()
+        if self._until is None:
+            self._until = asyncio.get_running_loop().time() + self._seconds
+        try:
+            async with asyncio.timeout_at(self._until):
+                message = await self._receive()
+        except TimeoutError:
+            return self._gone()
+        self._left -= len(message.get("body", b""))
+        self._whole = not message.get("more_body", False)
+        if self._left < 0 or (self._whole and self._left):
+            return self._gone()
+        return message
+
+    def _gone(self) -> Any:
+        self.failed = self._whole = True
+        return {"type": "http.disconnect"}
+
+
+async def _say(send: Send, shut: Shut, *, entry: bool) -> None:
+    """Answer and close: what is still to come of the body is nobody's."""
+    said: dict[str, Any] = {"detail": str(shut)}
+    status = shut.status
+    if entry and status == 401:
+        # As Flower says it, so that a SuperNode ends with the reason.
+        status, code = 412, ApiErrorCode.FLEET_NODE_ACTIVATION_FAILED
+        said = dict(FlowerError(code, str(shut)).to_json(str(shut)))
+    content = json.dumps(said).encode()
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(content)),
+        (b"connection", b"close"),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": content})
