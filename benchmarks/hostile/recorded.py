@@ -53,11 +53,11 @@ def reply_to(path: Path, content: bytes, seconds: float = 30.0) -> bytes:
         return said
 
 
-def held_open(path: Path, content: bytes) -> socket.socket:
-    """A connection on which these bytes were written, and which is then left as it is."""
+def held_open(path: Path, content: bytes, seconds: float = 0.1) -> socket.socket:
+    """A connection on which these bytes were written, for at most so long, and which is then left open."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     # The rest stays unsent where the other end does not read it: that is what is tried.
-    connection.settimeout(0.1)
+    connection.settimeout(seconds)
     with suppress(OSError):
         connection.connect(str(path))
         connection.sendall(content)

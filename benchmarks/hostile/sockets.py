@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+import socket
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import numpy as np
@@ -118,8 +120,9 @@ def holding_trainer(stage: Stage) -> Iterator[Finding]:
     with owner.served() as vault, ExitStack() as stack:
         _scored(owner, 0)  # loads what any noised answer needs
         with Watch(vault.pid) as watch:
-            for seed in range(HELD):
-                stack.enter_context(held_open(owner.socket, as_sent(_waiting(owner, seed))))
+            with ThreadPoolExecutor(16) as senders:
+                for held in senders.map(lambda seed: _held(owner, seed), range(HELD)):
+                    stack.enter_context(held)
             asked = sum(_scored(owner, seed) for seed in (1, 2))
     sent = HELD * CONTENT
     figure = f"{asked} of 2 answered while {HELD} were held"
@@ -127,6 +130,10 @@ def holding_trainer(stage: Stage) -> Iterator[Finding]:
     figure = f"{megabytes(watch.grown)} held of {megabytes(sent)} sent"
     kept = int(watch.grown > max(GROWS_AT_MOST, sent // 4))
     yield Finding("trainers", "held requests keep their content", HELD, kept, figure)
+
+
+def _held(owner: Owner, seed: int) -> socket.socket:
+    return held_open(owner.socket, as_sent(_waiting(owner, seed)), seconds=10.0)
 
 
 def _waiting(owner: Owner, seed: int) -> bytes:
