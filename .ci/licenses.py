@@ -1,4 +1,4 @@
-"""Adds to a CycloneDX file what installed packages say of their license: a lock knows versions and hashes alone.
+"""Adds to a CycloneDX file what installed packages say of their license; a lock does not know it.
 
 python licenses.py < lock.cdx.json > with-licenses.cdx.json
 """

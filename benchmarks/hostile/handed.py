@@ -44,11 +44,11 @@ def files(stage: Stage) -> Iterator[Finding]:
     """Bombs and liars among data sets and models; text of others; who may read what we write."""
     folder = stage.folder / "handed-over"
     folder.mkdir()
-    honest = _described(folder, stage.folder / "train.csv", {"label": "outcome"})
+    honest = _described(folder, stage.folder / "train.csv", stage.folder / "validation.csv")
     assert honest.code == 0, honest.said
     for name, make in _data(folder).items():
         path = make()
-        told = _described(folder, path, {})
+        told = _described(folder, path, path)
         yield _finding(name, told, honest.peak)
     for name, child in {"outside of its nodes": 1 << 40, "in a circle": 0}.items():
         path, train = folder / "model.skops", stage.task.train
@@ -80,11 +80,12 @@ def _data(folder: Path) -> dict[str, Callable[[], Path]]:
     }
 
 
-def _described(folder: Path, data: Path, more: dict[str, Any]) -> Ended:
-    """`mycroft-fl trainer describe` of a task with that data set, in a process of bounded memory."""
-    part = {"path": str(data), **more}
-    task = {"train": part, "validation": part, "model": "mlp"}
-    (folder / "task.toml").write_text(tomli_w.dumps(task))
+def _described(folder: Path, train: Path, validation: Path) -> Ended:
+    """`mycroft-fl trainer describe` of a task with these data sets, in a process of bounded memory."""
+    table = {"label": "outcome"} if train.suffix == ".csv" else {}
+    parts = {"train": train, "validation": validation}
+    task = {name: {"path": str(path), **table} for name, path in parts.items()}
+    (folder / "task.toml").write_text(tomli_w.dumps({**task, "model": "mlp"}))
     command = [
         *MYCROFT,
         "trainer",

@@ -141,7 +141,7 @@ def _strangers_home(stage: Stage, folder: Path) -> dict[str, str]:
     (folder / "config.toml").write_text(
         tomli_w.dumps({"superlink": {"default": "victim", "victim": address}})
     )
-    return {**environment(), "FLWR_HOME": str(folder), "FLWR_DISABLE_UPDATE_CHECK": "1"}
+    return {**environment(), "FLWR_HOME": str(folder)}
 
 
 def _foreign_app(stage: Stage) -> Finding:

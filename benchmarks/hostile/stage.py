@@ -55,8 +55,10 @@ def patients(n: int, seed: int) -> str:
 
 
 def environment() -> dict[str, str]:
-    """This process's environment, one thread for each process."""
-    return {**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1", "FLWR_TELEMETRY_ENABLED": "0"}
+    """This process's environment, one thread for each process, and Flower's commands on the path."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    quiet = {"NO_COLOR": "1", "FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1"}
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PATH": path, **quiet}
 
 
 def mycroft(*words: str | Path) -> str:
@@ -86,6 +88,7 @@ class Stage:
     @classmethod
     def made(cls, folder: Path, port: int, size: float = 1.0) -> Stage:
         """Set up a trainer and a task of two classes in an empty folder."""
+        folder.mkdir(exist_ok=True)
         for name, seed in (("train", 1), ("validation", 2)):
             (folder / f"{name}.csv").write_text(patients(120, seed))
         part = {"label": "outcome", "drop": ["patient", "consented"]}
