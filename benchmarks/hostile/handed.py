@@ -82,7 +82,8 @@ def _data(folder: Path) -> dict[str, Callable[[], Path]]:
 
 def _described(folder: Path, train: Path, validation: Path) -> Ended:
     """`mycroft-fl trainer describe` of a task with these data sets, in a process of bounded memory."""
-    table = {"label": "outcome"} if train.suffix == ".csv" else {}
+    columns = {"label": "outcome", "drop": ["patient", "consented"]}
+    table = columns if train.suffix == ".csv" else {}
     parts = {"train": train, "validation": validation}
     task = {name: {"path": str(path), **table} for name, path in parts.items()}
     (folder / "task.toml").write_text(tomli_w.dumps({**task, "model": "mlp"}))

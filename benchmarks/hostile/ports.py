@@ -165,7 +165,7 @@ def _foreign_app(stage: Stage) -> Finding:
             tomli_w.dumps({"project": project, "tool": {"flwr": {"app": about}}})
         )
         told = ended(["flwr", "run", str(app), "victim"], 60, env=_strangers_home(stage, folder))
-        _wait(mark.exists, 15 if told.code == 0 else 1)
+        _wait(mark.exists, 30 if told.code == 0 else 1)
         read = mark.exists() and len(mark.read_bytes()) > 0
     started = "started run" in told.said.lower()
     figure = (

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -67,7 +67,7 @@ def mycroft(*words: str | Path) -> str:
     In this process: what is attacked are servers, and a new process for each command that sets them
     up would take most of the time.
     """
-    with redirect_stdout(io.StringIO()) as said:
+    with redirect_stdout(io.StringIO()) as said, redirect_stderr(io.StringIO()):
         cli.main([str(each) for each in words], prog_name="mycroft-fl", standalone_mode=False)
     return said.getvalue()
 
