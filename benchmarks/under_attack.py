@@ -11,36 +11,40 @@ docs/threat-model.md says who these attackers are and what else they may try.
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from hostile.bounds import much_asked
 from hostile.findings import Finding, write_findings
-from hostile.handed import files, privileges
-from hostile.kills import killed
-from hostile.ports import public_port
-from hostile.revoked import revocation
-from hostile.sockets import flooding_trainer, holding_trainer, stranger
-from hostile.stage import Stage
-from hostile.steps import distinguished
 
-from simulations.federation import free_port
+if TYPE_CHECKING:
+    from hostile.stage import Stage
 
-SECTIONS: dict[str, Callable[[Stage], Iterator[Finding]]] = {
-    "stranger": stranger,
-    "flood": flooding_trainer,
-    "held": holding_trainer,
-    "bounds": much_asked,
-    "kills": killed,
-    "port": public_port,
-    "files": files,
-    "privileges": privileges,
-    "revoked": revocation,
-    "dp-sgd": distinguished,
+SECTIONS: dict[str, str] = {
+    "stranger": "sockets.stranger",
+    "flood": "sockets.flooding_trainer",
+    "held": "sockets.holding_trainer",
+    "bounds": "bounds.much_asked",
+    "kills": "kills.killed",
+    "port": "ports.public_port",
+    "files": "handed.files",
+    "privileges": "handed.privileges",
+    "revoked": "revoked.revocation",
+    "dp-sgd": "steps.distinguished",
 }
+"""Each by the module and the function of `hostile` that carries it out, loaded once it is asked for."""
+
+
+def carried_out(section: str, stage: Stage) -> Iterator[Finding]:
+    """The findings of a section, one by one."""
+    module, _, name = SECTIONS[section].partition(".")
+    attack: Callable[[Stage], Iterator[Finding]]
+    attack = getattr(importlib.import_module(f"hostile.{module}"), name)
+    yield from attack(stage)
 
 
 def attacked(stage: Stage, sections: list[str]) -> list[Finding]:
@@ -52,7 +56,7 @@ def attacked(stage: Stage, sections: list[str]) -> list[Finding]:
     for name in sections:
         began = time.monotonic()
         try:
-            for finding in SECTIONS[name](stage):
+            for finding in carried_out(name, stage):
                 print(finding.line, flush=True)
                 found.append(finding)
         except Exception as error:
@@ -77,6 +81,10 @@ def main() -> None:
     given = parser.parse_args()
     if unknown := set(given.sections) - set(SECTIONS):
         parser.error(f"no section {sorted(unknown)}; choose from {list(SECTIONS)}")
+    from hostile.stage import Stage
+
+    from simulations.federation import free_port
+
     with tempfile.TemporaryDirectory(prefix="mycroft-") as folder:
         stage = Stage.made(Path(folder), free_port(), given.size)
         found = attacked(stage, given.sections or list(SECTIONS))

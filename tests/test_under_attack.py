@@ -6,6 +6,7 @@ import io
 import json
 import subprocess
 import sys
+import types
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,7 +31,8 @@ def test_a_section_that_cannot_be_carried_out_has_not_held(monkeypatch, capsys):
         yield Finding("half", "first", 3, 0, "seen")
         raise RuntimeError("no vault")
 
-    monkeypatch.setitem(under_attack.SECTIONS, "half", half)
+    monkeypatch.setitem(sys.modules, "hostile.half", types.SimpleNamespace(attack=half))
+    monkeypatch.setitem(under_attack.SECTIONS, "half", "half.attack")
     found = under_attack.attacked(None, ["half"])
     assert [(each.attack, each.succeeded) for each in found] == [
         ("first", 0), ("could not be carried out", 1),
@@ -39,6 +41,14 @@ def test_a_section_that_cannot_be_carried_out_has_not_held(monkeypatch, capsys):
     assert told.startswith("HELD  half")
     assert "OPEN  half" in told
     assert "RuntimeError: no vault" in told
+
+
+def test_every_section_names_a_function_that_there_is():
+    import under_attack
+
+    for place in under_attack.SECTIONS.values():
+        module, _, name = place.partition(".")
+        assert f"def {name}(stage: Stage)" in (BENCHMARKS / "hostile" / f"{module}.py").read_text()
 
 
 def test_an_unknown_section_is_bad_usage():
@@ -123,7 +133,8 @@ def test_the_peak_of_a_command_is_what_it_held():
     from hostile.measured import ended
 
     small = ended([sys.executable, "-c", "pass"], seconds=60.0)
-    large = ended([sys.executable, "-c", "x = b'x' * (200 << 20)"], seconds=60.0)
+    code = "import time; x = b'x' * (200 << 20); time.sleep(0.5)"
+    large = ended([sys.executable, "-c", code], seconds=60.0)
     assert 150 << 20 < large.peak - small.peak < 400 << 20
 
 

@@ -22,7 +22,7 @@ CAP = 6 << 30
 """Memory that a reader may have at all, so that an attack that works does not take the machine down."""
 GROWS_AT_MOST = 1 << 30
 """Above what the same command takes for an honest file."""
-SECONDS = 60.0
+SECONDS = 120.0
 BAD_INPUT = 2
 READ_MODEL = """
 import sys

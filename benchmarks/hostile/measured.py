@@ -83,11 +83,11 @@ def ended(
 ) -> Ended:
     """Run a command for at most `seconds`; what it said, and the most memory that it held.
 
-    The kernel keeps that peak, so that no spike is missed. `before` is called in the new process.
+    The kernel keeps that peak, so that no spike is missed but in the last hundredth of a second (what it tells
+    of a process that has ended counts the memory of its parent too). `before` is called in the new process.
     """
     began, late = time.monotonic(), threading.Event()
     with tempfile.TemporaryFile("w+", errors="replace") as said:
-        # Without `with`: wait4 below asks for the process, and tells its memory.
         process = subprocess.Popen(
             list(command), stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT,
             preexec_fn=before, start_new_session=True, **more,
@@ -100,13 +100,24 @@ def ended(
 
         timer = threading.Timer(seconds, stop)
         timer.start()
-        _, status, used = os.wait4(process.pid, 0)
+        peak = 0
+        while process.poll() is None:
+            peak = max(peak, _high_water(process.pid))
+            time.sleep(0.01)
         timer.cancel()
-        process.returncode = os.waitstatus_to_exitcode(status)
         said.seek(0)
         text = said.read()
     code = None if late.is_set() else process.returncode
-    return Ended(code, text, used.ru_maxrss << 10, time.monotonic() - began)
+    return Ended(code, text, peak, time.monotonic() - began)
+
+
+def _high_water(pid: int) -> int:
+    """The most memory that a process has held since its program began, in bytes; 0 once it has ended."""
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) << 10
+    return 0
 
 
 def size_of(path: Path) -> int:
