@@ -83,8 +83,8 @@ def ended(
 ) -> Ended:
     """Run a command for at most `seconds`; what it said, and the most memory that it held.
 
-    The kernel keeps that peak, so that no spike is missed but in the last hundredth of a second (what it tells
-    of a process that has ended counts the memory of its parent too). `before` is called in the new process.
+    The kernel keeps that peak, so that no spike is missed but in the last hundredth of a second. What it
+    tells of a process that has ended counts its parent's memory too. `before` is called in the new process.
     """
     began, late = time.monotonic(), threading.Event()
     with tempfile.TemporaryFile("w+", errors="replace") as said:
