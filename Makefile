@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo federation test test-slow docs bench clean
+.PHONY: demo federation test test-slow docs bench attack lock sbom clean
 
 demo: $(READY)  ## set up, then one round of acquisition on Flower's simulation engine
 	$(BIN)/mycroft-fl simulate rotated-digits
@@ -37,6 +37,15 @@ bench: $(READY)  ## every table of benchmarks/, hours on two cores; goes on wher
 	$(BIN)/python benchmarks/tasks.py spurious
 	$(BIN)/python benchmarks/embedding_memory.py
 	$(BIN)/python benchmarks/selection.py --table choices
+
+attack: $(READY)  ## strangers, hostile trainers and hostile files against real processes: five minutes on two cores
+	$(BIN)/python benchmarks/under_attack.py
+
+lock: $(READY)  ## exact versions with hashes for deployments; UPGRADE=--upgrade takes the newest ones
+	.ci/lock $(UPGRADE)
+
+sbom: $(READY)  ## what a deployment is made of, as CycloneDX, in dist/mycroft-fl.cdx.json
+	.ci/sbom
 
 clean:  ## remove the environment and every cache
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build

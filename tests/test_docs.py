@@ -26,7 +26,7 @@ from simulations.scenario import load_scenario
 ROOT = Path(__file__).parents[1]
 GENERATED = ROOT / "docs" / "commands.md"
 DOCUMENTS = [
-    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md")),
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
     *sorted(path for path in (ROOT / "docs").glob("*.md") if path != GENERATED),
 ]
 FENCE = re.compile(
