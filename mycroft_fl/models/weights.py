@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from jaxtyping import Float32
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from mycroft_fl.errors import BadMessage, DataError
+from mycroft_fl.files import write_whole
 from mycroft_fl.models.estimators import Estimator, load_estimator, save_estimator
 from mycroft_fl.models.fitting import AnyModel, Model
 from mycroft_fl.models.networks import Classifier
@@ -75,8 +76,8 @@ def load_head(model: Classifier, flat: Float32[np.ndarray, " h"]) -> None:
 
 
 def save_weights(model: nn.Module, path: Path) -> None:
-    """Write a network's weights as safetensors."""
-    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, path)
+    """Write a network's weights as safetensors, whole or not at all."""
+    write_whole(path, save({name: each.contiguous() for name, each in model.state_dict().items()}))
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
