@@ -54,6 +54,6 @@ def open_vault(file: OwnerFile) -> Vault:
     from clients.vault import Books, Vault
 
     records = records_of(file, task_of(file))
-    books = Books(file.folder, file.ledger_head, str(file.ledger))
+    books = Books(file.folder, file.ledger_head, str(file.ledger), witnesses=file.witnesses)
     marks = Marks(persons=records.units, shareable=records.shareable)
     return Vault(file.name, records.examples, file.policy, books, file.vault.device, marks)

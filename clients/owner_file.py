@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from mycroft_fl.strict_toml import Table
 
 KEYS = ("name", "dataset", "task", "policy", "trainers", "ledger", "ledger-head", "vault")
 TRAINER_KEYS = ("name", "key", "max-records", "epsilon", "epsilon-minus")
+WITNESS = "ledger-witness"
 VAULT_KEYS = ("socket", "group", "key", "max-megabytes", "seconds", "device", "threads")
 
 
@@ -46,6 +48,16 @@ class OwnerFile:
     ledger: Path
     ledger_head: Path | None
     vault: VaultSettings
+
+    @property
+    def witnesses(self) -> tuple[Path, ...]:
+        """Where else the ledger's last links are known: beside this file, and beside the vault's key."""
+        places = [self.folder / WITNESS]
+        beside_key = self.vault.key.with_name(f"{self.vault.key.name}.{WITNESS}")
+        apart = beside_key.parent.resolve() != self.folder.resolve()
+        if apart and os.access(beside_key.parent, os.W_OK):  # keys may be where nothing is written
+            places.append(beside_key)
+        return tuple(places)
 
 
 def load_owner_file(path: Path) -> OwnerFile:
