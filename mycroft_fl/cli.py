@@ -33,7 +33,9 @@ TRACEBACK_WANTED = "MYCROFT_TRACEBACK"
 @click.pass_context
 def cli(context: click.Context) -> None:
     """Find out which data owners can help your model, with as little of their data as possible."""
-    keep_private()
+    # Picks that somebody asked for by indices are theirs to share; all else may hold owners' records.
+    if context.invoked_subcommand != "select":
+        context.call_on_close(keep_private())
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 

@@ -9,7 +9,7 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
@@ -23,9 +23,14 @@ SAID_WHEN_FULL = ("No space left on device", "disk is full", "Disk quota exceede
 """By SQLite, by safetensors, by archives: they keep no number of the error."""
 
 
-def keep_private() -> None:
-    """Let nobody else read what this process, and any that it starts, will write."""
-    os.umask(os.umask(OTHERS) | OTHERS)
+def keep_private() -> Callable[[], object]:
+    """Let nobody else read what this process, and any that it starts, will write.
+
+    Returns what takes that back.
+    """
+    before = os.umask(OTHERS)
+    os.umask(before | OTHERS)
+    return lambda: os.umask(before)
 
 
 def private_folder(path: Path) -> Path:

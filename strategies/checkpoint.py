@@ -21,9 +21,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
+from mycroft_fl.claims import MOST_JSON, content_of, read_npz
 from mycroft_fl.errors import DataError, InputError
 from mycroft_fl.examples import Examples
 from mycroft_fl.files import make_durable, private_folder, write_whole, written_whole
@@ -131,12 +133,14 @@ class Checkpoints:
         """
         folder = self._folder / f"round-{server_round}"
         try:
-            state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-            with np.load(folder / "arrays.npz", allow_pickle=False) as file:
-                arrays = dict(file)
+            state = json.loads(content_of(folder / "state.json", MOST_JSON))
+            arrays = read_npz(folder / "arrays.npz")
             if state["fingerprint"] == fingerprint(self._trainer):
                 return _put_together(state, arrays, _model(folder, self._trainer))
-        except (OSError, ValueError, LookupError, TypeError, DataError) as error:
+        except (
+            OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, MemoryError,
+            BadZipFile, DataError,
+        ) as error:  # fmt: skip
             raise InputError(f"{folder} is no whole checkpoint; start a new run") from error
         raise InputError(
             f"{folder} is of another task, other data or other settings than now; put them back, or "

@@ -43,9 +43,7 @@ def relevance_score(
     total, sigma = float(sums @ weights), statistic.sigma * float(np.linalg.norm(weights))
     records = max(float(statistic.counted().sum()), statistic.sigma, 1.0)
     half = float(stats.norm.ppf((1 + confidence) / 2)) * sigma
-    return Score.within(
-        MOST, total / records, (total - half) / records, (total + half) / records
-    )
+    return Score.within(MOST, total / records, (total - half) / records, (total + half) / records)
 
 
 @dataclass(frozen=True, eq=False)
