@@ -106,7 +106,7 @@ def read_npz(path: Path, wanted: Collection[str] | None = None) -> dict[str, np.
         return arrays
 
 
-def check_archive(path: Path) -> None:
+def check_archive(path: Path | IO[bytes]) -> None:
     """`ValueError` where an archive, or an array in it, claims more than it may.
 
     For archives that others' code will read, such as skops: it makes room for what is claimed.
@@ -168,8 +168,9 @@ class _Joined(io.RawIOBase):
         return part + self._stream.read(size) if size < 0 else part
 
 
-def _opened(path: Path) -> zipfile.ZipFile:
-    plain(path).close()
+def _opened(path: Path | IO[bytes]) -> zipfile.ZipFile:
+    if isinstance(path, Path):
+        plain(path).close()
     archive = zipfile.ZipFile(path)
     if len(archive.infolist()) > MOST_MEMBERS:
         archive.close()

@@ -77,6 +77,11 @@ class Withheld(MycroftError):
     """A person has not agreed to what would leave, or not yet. To the trainer it is silence."""
 
 
+def one_line(error: BaseException) -> str:
+    """What an error of a library says, on one line and never empty."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def suggestion(word: str, known: list[str]) -> str:
     """What follows the name of something unknown: the nearest known word, or all of them."""
     near = difflib.get_close_matches(word, known, n=1)

@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Int64, Shaped
 
 from mycroft_fl import claims
-from mycroft_fl.data.files import UNREADABLE, as_images, as_vectors, one_line
-from mycroft_fl.errors import DataError
+from mycroft_fl.data.files import UNREADABLE, as_images, as_vectors
+from mycroft_fl.errors import DataError, one_line
 from mycroft_fl.examples import Examples
 
 HOW = "numpy.savez(path, x=..., y=...), or g=... for ready gradients"

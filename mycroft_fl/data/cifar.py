@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from mycroft_fl.data.files import UNREADABLE, Rows, one_line
-from mycroft_fl.errors import DataError
+from mycroft_fl.data.files import UNREADABLE, Rows
+from mycroft_fl.errors import DataError, one_line
 
 BATCHES = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
 _RECONSTRUCT: Any = np.zeros(0).__reduce__()[0]

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 
 from mycroft_fl import claims
-from mycroft_fl.errors import DataError
+from mycroft_fl.errors import DataError, one_line
 from mycroft_fl.examples import Images, Vectors
 
 UNREADABLE = (
@@ -84,11 +84,6 @@ def read_mapped(folder: Path) -> Rows:
         )
     labels, classes = _labels(folder, y)
     return Rows(x, labels, classes)
-
-
-def one_line(error: BaseException) -> str:
-    """What an error of a library says, on one line and never empty."""
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _shape(array: np.ndarray) -> str:

@@ -15,8 +15,8 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL.Image import Image
 
-from mycroft_fl.data.files import UNREADABLE, Rows, named_labels, one_line
-from mycroft_fl.errors import DataError
+from mycroft_fl.data.files import UNREADABLE, Rows, named_labels
+from mycroft_fl.errors import DataError, one_line
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"})
 GREY_MODES = frozenset({"1", "L", "LA"})

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Int64
 
-from mycroft_fl.data.files import UNREADABLE, one_line
+from mycroft_fl.data.files import UNREADABLE
 from mycroft_fl.data.spec import DatasetSpec
-from mycroft_fl.errors import DataError, suggestion
+from mycroft_fl.errors import DataError, one_line, suggestion
 
 CSV_SUFFIXES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".csv.bz2", ".csv.xz")
 PARQUET_SUFFIXES = (".parquet", ".pq")

@@ -15,8 +15,7 @@ import torch
 from jaxtyping import Float32, UInt8
 from torch import Tensor, nn
 
-from mycroft_fl.data.files import one_line
-from mycroft_fl.errors import DataError, SettingError, suggestion
+from mycroft_fl.errors import DataError, SettingError, one_line, suggestion
 from mycroft_fl.represent.hub import hub_as_it_is
 from mycroft_fl.represent.names import EncoderName
 
