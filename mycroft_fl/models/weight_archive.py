@@ -21,8 +21,9 @@ TRUSTED = frozenset({
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
 })  # fmt: skip
 """Types that a file of weights may hold beyond those that skops trusts by itself."""
+SECONDS_SETTING = "MYCROFT_TRIAL_SECONDS"
 SECONDS = 120
-"""How long the trial may compute; a forest of a thousand trees takes five."""
+"""How long the trial may compute, where the setting does not say; a thousand trees take five."""
 BESIDES = 6 << 30
 """Address space of a Python with scikit-learn, beside what the file's content takes."""
 SAID = 3
@@ -82,7 +83,7 @@ def _try(content: bytes, kind: type, num_classes: int) -> None:
     try:
         told = subprocess.run(
             [sys.executable, "-m", __name__, kind.__module__, kind.__qualname__, str(num_classes)],
-            input=content, capture_output=True, timeout=2 * SECONDS, check=False,
+            input=content, capture_output=True, timeout=4 * _seconds(), check=False,
             env={**os.environ, **threads, "PYTHONPATH": path},
         )  # fmt: skip
     except subprocess.TimeoutExpired as error:
@@ -91,6 +92,11 @@ def _try(content: bytes, kind: type, num_classes: int) -> None:
         raise ValueError(told.stdout.decode("utf-8", "replace").strip()[-500:])
     if told.returncode:
         raise ValueError(f"it ends the process that reads it (status {told.returncode})")
+
+
+def _seconds() -> int:
+    told = os.environ.get(SECONDS_SETTING, "")
+    return int(told) if told.isdigit() and 0 < int(told) <= 86400 else SECONDS
 
 
 def predict_probes(classifier: Any) -> None:
@@ -111,7 +117,7 @@ def main() -> int:
     module, name, num_classes = sys.argv[1:]
     space = BESIDES + 2 * most_bytes()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
+    resource.setrlimit(resource.RLIMIT_CPU, (_seconds(), _seconds()))
     resource.setrlimit(resource.RLIMIT_AS, (space, space))
     try:
         kind: Any = importlib.import_module(module)

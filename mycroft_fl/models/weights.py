@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
+from mycroft_fl.data.files import UNREADABLE
 from mycroft_fl.errors import BadMessage, DataError
 from mycroft_fl.files import write_whole
 from mycroft_fl.models.estimators import Estimator, load_estimator, save_estimator
@@ -86,7 +87,7 @@ def load_weights(model: nn.Module, path: Path) -> None:
         raise DataError(f"no weights at {path}; name a safetensors file")
     try:
         model.load_state_dict(load_file(path))
-    except (SafetensorError, RuntimeError) as error:
+    except (SafetensorError, *UNREADABLE, LookupError, TypeError) as error:
         # PyTorch's first line only says that there are errors.
         reason = " ".join(line.strip() for line in str(error).splitlines()[:2])
         raise DataError(f"{path} does not hold this model's weights: {reason}") from error

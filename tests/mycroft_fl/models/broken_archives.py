@@ -26,6 +26,7 @@ A_WHILE = 60  # seconds, of one file
 
 
 def fitted(name: str) -> ClassifierMixin:
+    from sklearn.calibration import CalibratedClassifierCV
     from sklearn.ensemble import (
         AdaBoostClassifier,
         ExtraTreesClassifier,
@@ -43,12 +44,12 @@ def fitted(name: str) -> ClassifierMixin:
         "tree": DecisionTreeClassifier(random_state=0),
         "forest": RandomForestClassifier(n_estimators=3, random_state=0),
         "extra": ExtraTreesClassifier(n_estimators=2, random_state=0),
-        "hist": HistGradientBoostingClassifier(max_iter=3, random_state=0, categorical_features=[0]),
+        "hist": HistGradientBoostingClassifier(max_iter=3, random_state=0),
         "boosting": GradientBoostingClassifier(n_estimators=3, random_state=0),
         "ada": AdaBoostClassifier(n_estimators=3, random_state=0),
         "logistic": LogisticRegression(),
         "neighbours": KNeighborsClassifier(algorithm="brute"),
-        "machine": SVC(random_state=0),
+        "machine": CalibratedClassifierCV(SVC(), cv=2),
         "network": MLPClassifier((4,), max_iter=20, random_state=0),
     }
     rng = np.random.default_rng(0)
