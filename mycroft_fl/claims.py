@@ -71,7 +71,8 @@ def in_words(size: float) -> str:
 def content_of(path: Path, most: int) -> bytes:
     """A plain file's content. `ValueError` where it is none, or larger than `most`; `OSError`."""
     with plain(path) as stream:
-        content = stream.read(most + 1)
+        # No more than there is: Python makes room for all that is asked for.
+        content = stream.read(min(os.fstat(stream.fileno()).st_size, most) + 1)
     if len(content) > most:
         raise ValueError(f"it is larger than {in_words(most)}")
     return content

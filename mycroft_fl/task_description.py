@@ -43,7 +43,7 @@ def read_task(path: Path) -> Task:
     """The task in a description. Raises `DataError` on whatever is wrong with it."""
     try:
         with plain(path) as stream:
-            text = stream.read(MAX_BYTES + 1)
+            text = stream.read(MAX_BYTES + 1)  # 16 MiB at most
         if len(text) > MAX_BYTES:
             raise DataError(f"{path.name} is larger than {MAX_BYTES >> 20} MiB; ask for another")
         content = json.loads(text)

@@ -63,7 +63,7 @@ def test_another_ledger_with_its_own_head_does_not_pass_for_the_one_that_was_beg
     given = sold()
     without_ledger(given.folder)
     PrivacyLedger(given.folder / "ledger.sqlite")
-    with pytest.raises(InputError, match="is not the ledger that reached entry 1 by .*witness"):
+    with pytest.raises(InputError, match=r"is not the ledger that reached entry 1 by .*witness"):
         open_vault(given.file)
 
 

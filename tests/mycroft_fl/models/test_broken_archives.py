@@ -215,4 +215,3 @@ def test_a_file_broken_at_random_is_read_or_refused_and_ends_nothing(name: str) 
     read, refused = map(int, told.stdout.split())
     assert read + refused == count
     assert refused
-

@@ -276,7 +276,7 @@ def test_a_ledger_that_vanished_is_not_begun_anew(path: Path) -> None:
     path.unlink()
     for _ in range(2):  # nor by the first attempt
         with pytest.raises(
-            InputError, match="is not there, but .* says that it has reached entry 4"
+            InputError, match=r"is not there, but .* says that it has reached entry 4"
         ):
             PrivacyLedger(path)
         assert not path.exists()
