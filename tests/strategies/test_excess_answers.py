@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+from flwr.supercore.task_identity import TaskIdentity
 
 from mycroft_fl.errors import BadMessage
 from mycroft_fl.examples import Examples
@@ -58,6 +59,12 @@ def test_a_request_with_records_that_nothing_asks_for_is_refused() -> None:
     content["more"] = ConfigRecord({"text": "x"})
     with pytest.raises(BadMessage, match="records that nothing asks for"):
         unpack_request(content)
+
+
+@pytest.fixture(autouse=True)
+def a_task() -> None:
+    # Flower reads the identity of "the running task" from here when a message is made.
+    TaskIdentity.run_id = TaskIdentity.task_id = TaskIdentity.node_id = 1
 
 
 def came(content: RecordDict, at_most: int = 4) -> object:
