@@ -129,7 +129,7 @@ def read_array(stream: IO[bytes], size: int) -> np.ndarray:
     header = _header(stream, size)
     rest = _Joined(header, stream)
     try:
-        return np.lib.format.read_array(rest, allow_pickle=False)  # type: ignore[arg-type]
+        return np.lib.format.read_array(rest, allow_pickle=False)
     except (OSError, zipfile.BadZipFile):
         raise
     except Exception as error:

@@ -83,7 +83,7 @@ def _try(content: bytes, kind: type, num_classes: int) -> None:
     try:
         told = subprocess.run(
             [sys.executable, "-m", __name__, kind.__module__, kind.__qualname__, str(num_classes)],
-            input=content, capture_output=True, timeout=4 * _seconds(), check=False,
+            input=content, capture_output=True, timeout=10 * _seconds(), check=False,
             env={**os.environ, **threads, "PYTHONPATH": path},
         )  # fmt: skip
     except subprocess.TimeoutExpired as error:

@@ -63,7 +63,6 @@ def test_after_a_full_disk_at_any_write_a_resumed_run_ends_as_if_nothing_had_bee
         writes = full_at(counting, 0)
         whole = simulated("whole")
     assert writes[0] > 20
-    # The first of all is of the owner's file: before it there is no run to go on with.
     for place in range(1, writes[0] + 1):
         name = f"full-{place}"
         with monkeypatch.context() as broken:

@@ -138,7 +138,7 @@ def test_what_no_check_thought_of_ends_another_process(
 ) -> None:
     (tmp_path / "killing.py").write_text(KILLER)
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setenv(weight_archive.SECONDS_SETTING, "15")
+    monkeypatch.setenv(weight_archive.SECONDS_SETTING, "40")
     model = build_estimator(f"killing:{name}", 3)
     path = tmp_path / "m.skops"
     path.write_bytes(skops.io.dumps(model.classifier.fit(X, Y)))
