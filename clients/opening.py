@@ -62,6 +62,6 @@ def open_vault(file: OwnerFile) -> Vault:
 
     task = task_of(file)
     records = records_of(file, task)
-    books = Books(file.folder, file.ledger_head, str(file.ledger))
+    books = Books(file.folder, file.ledger_head, str(file.ledger), witnesses=file.witnesses)
     marks = Marks(persons=records.units, shareable=records.shareable)
     return Vault(file.name, records.examples, file.policy, books, file.vault.device, marks, task)

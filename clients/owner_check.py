@@ -17,6 +17,7 @@ from mycroft_fl.errors import InputError
 from mycroft_fl.keys import KeyPair
 from mycroft_fl.privacy.ledger import PrivacyLedger
 from mycroft_fl.privacy.overview import left
+from mycroft_fl.privacy.witness import check_never_begun
 from mycroft_fl.task import Task
 
 LEAVES = {
@@ -79,8 +80,9 @@ def _of_policy(file: OwnerFile) -> list[str]:
 
 def _of_budget(file: OwnerFile) -> list[str]:
     """What was spent, where there is a ledger; looking must not begin one."""
+    check_never_begun(file.ledger, file.witnesses)
     if file.ledger.is_file():
-        return left(PrivacyLedger(file.ledger, file.ledger_head))
+        return left(PrivacyLedger(file.ledger, file.ledger_head, witnesses=file.witnesses))
     overall = file.policy.limits("").overall.as_json()
     told = ", ".join(f"{name} {value}" for name, value in overall.items() if value is not None)
     return [f"nothing was released yet; limits over all trainers, for ever: {told or 'none'}"]

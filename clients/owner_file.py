@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ QUOTA_KEYS = {
 VAULT_KEYS = (
     "socket", "group", "key", "max-megabytes", "seconds", "device", "threads", *QUOTA_KEYS,
 )  # fmt: skip
+WITNESS = "ledger-witness"
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,16 @@ class OwnerFile:
             if each.key is not None
             and not any(out.concerns(each.name, each.peer) for out in self.revoked)
         )
+
+    @property
+    def witnesses(self) -> tuple[Path, ...]:
+        """Where else the ledger's last links are known: beside this file, and beside the vault's key."""
+        places = [self.folder / WITNESS]
+        beside_key = self.vault.key.with_name(f"{self.vault.key.name}.{WITNESS}")
+        apart = beside_key.parent.resolve() != self.folder.resolve()
+        if apart and os.access(beside_key.parent, os.W_OK):  # keys may be where nothing is written
+            places.append(beside_key)
+        return tuple(places)
 
 
 def load_owner_file(path: Path) -> OwnerFile:

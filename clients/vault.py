@@ -22,6 +22,7 @@ from mycroft_fl.config import MAX_EXAMPLES
 from mycroft_fl.errors import InputError, Refused
 from mycroft_fl.examples import Examples
 from mycroft_fl.exchange import HANDING_OVER, OwnerReport, Request, Statistic
+from mycroft_fl.files import private_folder
 from mycroft_fl.privacy.accounting import Spend
 from mycroft_fl.privacy.card import Card
 from mycroft_fl.privacy.ledger import NOTHING_FOUND, Key, PrivacyLedger
@@ -41,6 +42,7 @@ class Books:
     head: Path | None = None
     ledger: str = "ledger.sqlite"
     noise_for: Callable[[str], Noise] = lambda digest: OS_ENTROPY
+    witnesses: tuple[Path, ...] = ()
 
 
 class Vault:
@@ -61,7 +63,7 @@ class Vault:
         task: Task | None = None,
     ) -> None:
         books = books if isinstance(books, Books) else Books(books)
-        books.folder.mkdir(parents=True, exist_ok=True)
+        private_folder(books.folder)
         self.name = name
         self.log = owner_log(name, books.folder / "owner.log")
         self._holdings = Holdings(examples, marks or Marks())
@@ -70,7 +72,9 @@ class Vault:
         self._policy = policy
         self._noise_for = books.noise_for
         self._looks = Looks()
-        self._ledger = PrivacyLedger(books.folder / books.ledger, books.head)
+        self._ledger = PrivacyLedger(
+            books.folder / books.ledger, books.head, witnesses=books.witnesses
+        )
         self._holdings.check(policy)
         self._note(policy)
 

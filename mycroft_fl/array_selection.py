@@ -18,6 +18,7 @@ from mycroft_fl.models.networks import Classifier, build
 from mycroft_fl.models.weights import load_weights
 from mycroft_fl.selection import Method, Query, Selection, method_named
 
+MOST_CLASSES = 1_000_000
 SETTINGS = ("device", "feature-space", "feature-weight", "gradient-layers")
 
 
@@ -166,8 +167,12 @@ def _num_classes(weights: Path) -> int:
         raise DataError(f"no weights at {weights}; name a safetensors file")
     try:
         with safe_open(weights, framework="numpy") as file:
-            return int(file.get_slice("head.bias").get_shape()[0])
-    except (SafetensorError, OSError, IndexError) as error:
+            (classes,) = file.get_slice("head.bias").get_shape()
+            # Of one number each: a shape of a zero claims any number of them and holds none.
+            if not 1 <= classes <= MOST_CLASSES:
+                raise ValueError(f"it has {classes} classes")
+            return int(classes)
+    except (SafetensorError, OSError, ValueError) as error:
         raise DataError(
             f"{weights} does not hold a model's weights ({error}); name a safetensors file with a "
             "head.weight and a head.bias"

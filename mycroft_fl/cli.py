@@ -22,6 +22,7 @@ from mycroft_fl.commands.study import study
 from mycroft_fl.commands.tensorboard import tensorboard
 from mycroft_fl.commands.trainer import trainer
 from mycroft_fl.errors import InputError, MycroftError
+from mycroft_fl.files import disk_full, is_full, keep_private
 from mycroft_fl.foreign_text import cleaned
 
 BAD_INPUT, RUN_FAILED, INTERRUPTED = 2, 1, 130
@@ -33,6 +34,9 @@ TRACEBACK_WANTED = "MYCROFT_TRACEBACK"
 @click.pass_context
 def cli(context: click.Context) -> None:
     """Find out which data owners can help your model, with as little of their data as possible."""
+    # Picks that somebody asked for by indices are theirs to share; all else may hold owners' records.
+    if context.invoked_subcommand != "select":
+        context.call_on_close(keep_private())
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 
@@ -70,6 +74,8 @@ def main() -> None:
         # The reader of our output has gone: not our failure, and no place to say so.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:
+        if is_full(error):
+            _fail(str(disk_full(error)), RUN_FAILED)
         if os.environ.get(TRACEBACK_WANTED):
             raise
         place = f"set {TRACEBACK_WANTED}=1 to see where"

@@ -9,6 +9,7 @@
     ├── RunFailed              the run could not be finished; the command exits with 1
     │   ├── NotEnoughOwners    fewer owners answered than `min-owners`
     │   ├── OwnersSilent       the run waits for owners that did not answer
+    │   ├── DiskFull           there is no room to write; it can be resumed once there is
     │   └── EngineFailed       Flower's engine ended without a result
     ├── BadMessage             bytes from the network that are not what they should be
     ├── Refused                an owner's policy says no
@@ -56,6 +57,10 @@ class OwnersSilent(RunFailed):
     """The run waits for owners that did not answer; it can be resumed."""
 
 
+class DiskFull(RunFailed):
+    """There is no room left to write; the run can be resumed once there is."""
+
+
 class EngineFailed(RunFailed):
     """Flower's engine ended without a result."""
 
@@ -70,6 +75,11 @@ class Refused(MycroftError):
 
 class Withheld(MycroftError):
     """A person has not agreed to what would leave, or not yet. To the trainer it is silence."""
+
+
+def one_line(error: BaseException) -> str:
+    """What an error of a library says, on one line and never empty."""
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def suggestion(word: str, known: list[str]) -> str:

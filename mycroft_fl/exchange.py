@@ -21,6 +21,9 @@ NOISED = frozenset({"score", "gradient", "dp-sgd"})
 HANDING_OVER = frozenset({"raw", "raw-gumbel"})
 """The modes in which examples leave."""
 
+BESIDES = 1 << 16
+"""Bytes of an answer beside its numbers: headers of arrays, the card, the seal."""
+
 COUNTS = 3
 """A score's last numbers: how many records are against, of little use, useful. Before them sums of
 relevances: one, or by class one for each class that hard examples have."""
@@ -140,3 +143,9 @@ class Expected:
     largest: float = math.inf
     """No value of an honest example is larger in size: one such could ruin a model by itself."""
     values: int = 0
+
+    @property
+    def most_bytes(self) -> int:
+        """How many bytes such an answer takes at most, with its headers, its card and its seal."""
+        each = math.prod(self.shape) * self.dtype.itemsize + 8
+        return BESIDES + (8 * self.values if self.values else each * self.at_most)

@@ -9,6 +9,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 DRAWS = 2000
+MOST = 1e6
+"""The largest score there is. One from noise, or from an owner that lies, may be of any size, and
+none may keep a finished run's result from being written."""
 
 
 @dataclass(frozen=True)
@@ -18,6 +21,11 @@ class Score:
     gain: float
     low: float
     high: float
+
+    @classmethod
+    def within(cls, most: float, gain: float, low: float, high: float) -> Score:
+        """A score brought into -most to most: sums of rounded parts may pass a range's end."""
+        return cls(*(min(max(each, -most), most) for each in (gain, low, high)))
 
 
 def gain_with_interval(
@@ -41,7 +49,7 @@ def gain_with_interval(
     resampled = np.einsum("br,rn,bn->b", of_repeats, difference, of_examples, optimize=True)
     tail = (1 - confidence) / 2
     low, high = np.quantile(resampled, [tail, 1 - tail])
-    return Score(float(difference.mean()), float(low), float(high))
+    return Score.within(1.0, float(difference.mean()), float(low), float(high))
 
 
 def alignment(

@@ -68,6 +68,14 @@ def as_bytes(content: RecordDict) -> bytes:
     return bytes(recorddict_to_proto(content).SerializeToString(deterministic=True))
 
 
+def size_of(content: RecordDict) -> int:
+    """How many bytes the records in a message take, names included. `BadMessage` for strange ones."""
+    try:
+        return sum(len(name) + each.count_bytes() for name, each in content.items())
+    except ValueError as error:  # Flower counts no empty text
+        raise BadMessage("records that cannot be counted") from error
+
+
 def from_bytes(content: bytes) -> RecordDict:
     """The records that `as_bytes` wrote. `BadMessage` on anything else; what they hold is unchecked."""
     if len(content) > MAX_CONTENT:

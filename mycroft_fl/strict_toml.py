@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from mycroft_fl.claims import MOST_TOML, content_of
 from mycroft_fl.errors import InputError, suggestion
 
 Kind = TypeVar("Kind")
@@ -27,8 +28,9 @@ class Table:
     def read(cls, path: Path, error: type[InputError]) -> Table:
         """The whole file; `error` is what is raised for whatever is wrong with it."""
         try:
-            return cls(tomllib.loads(path.read_text(encoding="utf-8")), path.name, "", error)
-        except (OSError, ValueError) as reason:
+            text = content_of(path, MOST_TOML).decode("utf-8")
+            return cls(tomllib.loads(text.replace("\r\n", "\n")), path.name, "", error)
+        except (OSError, ValueError, RecursionError) as reason:
             raise error(
                 f"{path} cannot be read as TOML: {' '.join(str(reason).split())}"
             ) from reason

@@ -13,9 +13,11 @@ import csv
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from mycroft_fl.claims import MOST_JSON, content_of
 from mycroft_fl.errors import DataError
 
 SCHEMA = 1
@@ -106,8 +108,6 @@ def read_study(folder: Path) -> Study:
 
 def csv_text(rows: Sequence[Mapping[str, Any]], axes: Sequence[Axis]) -> str:
     """The rows as cells.csv holds them; what is missing is an empty field."""
-    from io import StringIO
-
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
     head = [PART, *(axis.key for axis in axes), *COLUMNS]
@@ -126,8 +126,8 @@ def as_field(value: Any) -> str:
 
 def _described(path: Path) -> Mapping[str, Any]:
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        told = json.loads(content_of(path, MOST_JSON))
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(
             f"{path} cannot be read: {error}; give the folder of a study, or run it again"
         ) from error
@@ -146,7 +146,7 @@ def _rows(path: Path, axes: Sequence[Axis]) -> tuple[Row, ...]:
     if not path.is_file():
         return ()
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with StringIO(content_of(path, MOST_JSON).decode("utf-8"), newline="") as file:
             reader = csv.DictReader(file, strict=True)
             missing = {"status", "seed", *(axis.key for axis in axes)} - set(
                 reader.fieldnames or ()

@@ -13,9 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from mycroft_fl.claims import plain
 from mycroft_fl.data.columns import Categories
 from mycroft_fl.data.schema import TableSchema
 from mycroft_fl.errors import DataError
+from mycroft_fl.files import write_whole
 from mycroft_fl.foreign_text import LONGEST_NAME, cleaned, is_clean
 from mycroft_fl.task import Task
 
@@ -37,17 +39,17 @@ def write_task(task: Task, path: Path) -> None:
         "model": task.model,
         "table": None if task.table is None else task.table.as_dict(),
     }
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(content, indent=1), encoding="utf-8")
-    part.rename(path)
+    write_whole(path, json.dumps(content, indent=1))
 
 
 def read_task(path: Path) -> Task:
     """The task in a description. Raises `DataError` on whatever is wrong with it."""
     try:
-        if path.stat().st_size > MAX_BYTES:
+        with plain(path) as stream:
+            text = stream.read(MAX_BYTES + 1)  # 16 MiB at most
+        if len(text) > MAX_BYTES:
             raise DataError(f"{path.name} is larger than {MAX_BYTES >> 20} MiB; ask for another")
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(text)
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(
             f"{path} cannot be read as a task's description; the trainer hands it out as task.json"

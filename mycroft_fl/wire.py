@@ -85,6 +85,7 @@ def pack_request(request: Request) -> RecordDict:
 
 def unpack_request(content: RecordDict) -> Request:
     """The request in `content`. `BadMessage` on anything that is not one."""
+    _check_records(content, {"request", "target", "arrays"})
     fields = _fields(content, "request", _REQUEST_FIELDS)
     arrays = _arrays(content, {"x", "y"}, {"weights", "head", "whitening", "target"})
     if not 1 <= fields["k"] <= MAX_EXAMPLES:
@@ -179,6 +180,7 @@ def report_status(content: RecordDict) -> str:
 
 def unpack_report(content: RecordDict, expected: Expected) -> OwnerReport:
     """The answer in `content`. `BadMessage` on whatever is not as the request allows."""
+    _check_records(content, {"arrays", "report", "card"})
     card = _card(content) if "card" in content else None
     if expected.values:
         return OwnerReport(card=card, statistic=_statistic(content, expected.values))
@@ -239,6 +241,12 @@ def unpack_introduction(content: RecordDict) -> str:
     if not SAFE_NAME.fullmatch(name):
         raise BadMessage("an owner's name has 1 to 100 letters, digits, '-', '_' or '.'")
     return name
+
+
+def _check_records(content: RecordDict, known: set[str]) -> None:
+    """`BadMessage` for anything beside what is asked for: nobody would look at it, and it is kept."""
+    if not set(content) <= known:
+        raise BadMessage(f"{len(set(content) - known)} records that nothing asks for")
 
 
 def _fields(content: RecordDict, name: str, kinds: Mapping[str, type]) -> dict[str, Any]:

@@ -6,11 +6,13 @@ from flwr.app import Context
 
 from clients.client_app import Answering, owner_app
 from simulations.apps import simulation_of
+from simulations.one_disk import OnOneDisk, full_disk_noted
 
 
 def vault_for(context: Context) -> Answering:
     """The vault of this node's owner, whichever process serves it."""
-    return simulation_of(context).vault(int(context.node_config["partition-id"]))
+    with full_disk_noted():
+        return OnOneDisk(simulation_of(context).vault(int(context.node_config["partition-id"])))
 
 
 def name_for(context: Context) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mycroft_fl.errors import DataError, RunFailed
 from mycroft_fl.examples import Examples
 from mycroft_fl.models.catalogue import build_model
 from mycroft_fl.models.fitting import AnyModel, correct
@@ -24,12 +25,21 @@ from strategies.standing import Standing
 
 SCHEMA = 1
 MODELS = ("baseline", "control", "own-hard-set", "final")
+UNCHECKED = "unchecked.json"
 
 
 def evaluate(simulation: Simulation, strategy: MycroftStrategy) -> None:
     """Write result.json and summary.md. No decision of the run can depend on anything here."""
     result = result_of(simulation, strategy)
-    check_result(result)
+    try:
+        check_result(result)
+    except DataError as error:
+        simulation.folder.save_json(UNCHECKED, result)
+        raise RunFailed(
+            f"the run has finished, but its description is not in order ({error}): there is no "
+            f"result.json\nall that the run came to is kept in {simulation.folder.path}, and the "
+            f"description as it is in {UNCHECKED}; report this as a bug"
+        ) from error
     simulation.folder.save_text("summary.md", summary(result))
     simulation.folder.save_json("result.json", result)
 

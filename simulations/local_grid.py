@@ -11,6 +11,8 @@ from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
 
+from simulations.one_disk import check_disk
+
 CLIENT_RAISED = 2
 """Flower's error code for a ClientApp that raised."""
 
@@ -87,6 +89,8 @@ class LocalGrid(Grid):
             run_config=self._run_config,
         )
         try:
-            return self._app(message, context)
+            reply: Message = self._app(message, context)
         except Exception as error:
-            return Message(Error(code=CLIENT_RAISED, reason=str(error)), reply_to=message)
+            reply = Message(Error(code=CLIENT_RAISED, reason=str(error)), reply_to=message)
+        check_disk()
+        return reply

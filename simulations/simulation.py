@@ -20,6 +20,7 @@ from mycroft_fl.config import MAX_EXAMPLES, RunConfig
 from mycroft_fl.data.spec import DatasetSpec
 from mycroft_fl.device import torch_device
 from mycroft_fl.errors import DataError, ScenarioError
+from mycroft_fl.files import private_folder, write_whole
 from mycroft_fl.models.catalogue import build_model, check_eyes
 from mycroft_fl.privacy.noise import Noise, simulated
 from mycroft_fl.represent.embeddings import embeddings_of
@@ -218,11 +219,8 @@ class Simulation:
     def write_policies(self) -> None:
         """Each simulated owner's file, before anybody is asked."""
         for owner in self.scenario.owners:
-            file = self.folder.owner(owner.name) / "owner.toml"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            whole = file.with_suffix(".part")
-            whole.write_text(owner_file_text(owner.name, self.policy(owner)))
-            whole.rename(file)
+            folder = private_folder(self.folder.owner(owner.name))
+            write_whole(folder / "owner.toml", owner_file_text(owner.name, self.policy(owner)))
 
     def _noise_of(self, owner: str) -> Callable[[str], Noise]:
         """Noise that can be repeated: the same seed gives the same result, and hides nothing."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from flwr.app import Message, RecordDict
 
 from mycroft_fl.errors import BadMessage
 from mycroft_fl.exchange import Failure
-from mycroft_fl.sealed import from_bytes
+from mycroft_fl.sealed import from_bytes, size_of
 from mycroft_fl.wire import SELECT
 from strategies.post import Post
 from strategies.traffic import sort_out
@@ -45,18 +45,27 @@ class Asking:
             message = Message(content, dst_node_id=self._nodes[owner], message_type=SELECT)
             self._messages[owner] = message
 
-    def answers(self, replies: Iterable[Message]) -> Iterator[tuple[str, RecordDict | Failure]]:
-        """Each owner that was asked, with its packed answer or the code of its failure."""
+    def answers(
+        self, replies: Iterable[Message], most: Callable[[str], int]
+    ) -> Iterator[tuple[str, RecordDict | Failure]]:
+        """Each owner that was asked, with its packed answer or the code of its failure.
+
+        `most` is how many bytes an owner's answer may have; of a larger one nothing is opened.
+        """
         sorted_out = sort_out(self.messages, replies)
         came = dict(zip(self._messages, (content for _, content in sorted_out), strict=True))
         for owner in self.counts:
             try:
-                yield owner, self._opened(owner, came.get(owner, "timeout"))
+                yield owner, self._opened(owner, came.get(owner, "timeout"), most(owner))
             except BadMessage as error:
                 log.warning("the answer of %s cannot be opened: %s", owner, error)
                 yield owner, "malformed"
 
-    def _opened(self, owner: str, content: RecordDict | Failure) -> RecordDict | Failure:
+    def _opened(self, owner: str, content: RecordDict | Failure, most: int) -> RecordDict | Failure:
         if owner in self._had:
             return from_bytes(self._had[owner])
-        return content if isinstance(content, str) else self._post.opened(owner, content)
+        if isinstance(content, str):
+            return content
+        if (size := size_of(content)) > most:
+            raise BadMessage(f"{size} bytes, above the {most} that were asked for")
+        return self._post.opened(owner, content)

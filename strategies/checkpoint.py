@@ -15,18 +15,20 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
+from mycroft_fl.claims import MOST_JSON, content_of, read_npz
 from mycroft_fl.errors import DataError, InputError
 from mycroft_fl.examples import Examples
+from mycroft_fl.files import make_durable, private_folder, write_whole, written_whole
 from mycroft_fl.models.catalogue import build_model
 from mycroft_fl.models.fitting import AnyModel
 from mycroft_fl.models.weights import loaded, save_model, suffix_of
@@ -105,32 +107,22 @@ class Checkpoints:
 
     def note_asking(self, server_round: int) -> None:
         """Note, durably, that the requests of that round are about to be sent."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        part = self._folder / f"{ASKED}.part"
-        part.write_text(str(server_round))
-        _make_durable(part)
-        part.rename(self._folder / ASKED)
-        _make_durable(self._folder)
+        write_whole(private_folder(self._folder) / ASKED, str(server_round))
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """Keep a checkpoint, durable when this returns."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        whole = self._folder / f"round-{checkpoint.round}"
+        """Keep a checkpoint, durable when this returns; none of it where that fails."""
+        whole = private_folder(self._folder) / f"round-{checkpoint.round}"
         part = whole.with_suffix(".part")
         shutil.rmtree(part, ignore_errors=True)
-        part.mkdir()
-        state, arrays = _taken_apart(checkpoint)
-        state["fingerprint"] = fingerprint(self._trainer)
-        (part / "state.json").write_text(json.dumps(state), encoding="utf-8")
-        with (part / "arrays.npz").open("wb") as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]
-        save_model(checkpoint.model, part / f"model{suffix_of(checkpoint.model)}")
-        for each in (*part.iterdir(), part):
-            _make_durable(each)
-        # Without this round for a moment, never with half of it: the one before is whole.
-        shutil.rmtree(whole, ignore_errors=True)
-        part.rename(whole)
-        _make_durable(self._folder)
+        try:
+            self._fill(private_folder(part), checkpoint)
+            # Without this round for a moment, never with half of it: the one before is whole.
+            shutil.rmtree(whole, ignore_errors=True)
+            part.rename(whole)
+        except BaseException:
+            shutil.rmtree(part, ignore_errors=True)  # on a disk that is full it takes up room
+            raise
+        make_durable(self._folder)
         for old in sorted(self._rounds())[:-KEPT]:
             shutil.rmtree(self._folder / f"round-{old}", ignore_errors=True)
 
@@ -141,17 +133,27 @@ class Checkpoints:
         """
         folder = self._folder / f"round-{server_round}"
         try:
-            state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-            with np.load(folder / "arrays.npz", allow_pickle=False) as file:
-                arrays = dict(file)
+            state = json.loads(content_of(folder / "state.json", MOST_JSON))
+            arrays = read_npz(folder / "arrays.npz")
             if state["fingerprint"] == fingerprint(self._trainer):
                 return _put_together(state, arrays, _model(folder, self._trainer))
-        except (OSError, ValueError, LookupError, TypeError, DataError) as error:
+        except (
+            OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, MemoryError,
+            BadZipFile, DataError,
+        ) as error:  # fmt: skip
             raise InputError(f"{folder} is no whole checkpoint; start a new run") from error
         raise InputError(
             f"{folder} is of another task, other data or other settings than now; put them back, or "
             "start a new run"
         )
+
+    def _fill(self, part: Path, checkpoint: Checkpoint) -> None:
+        state, arrays = _taken_apart(checkpoint)
+        state["fingerprint"] = fingerprint(self._trainer)
+        write_whole(part / "state.json", json.dumps(state))
+        with written_whole(part / "arrays.npz") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
+        save_model(checkpoint.model, part / f"model{suffix_of(checkpoint.model)}")
 
     def _rounds(self) -> list[int]:
         if not self._folder.is_dir():
@@ -235,11 +237,3 @@ def _model(folder: Path, trainer: Trainer) -> AnyModel:
     task = trainer.task
     model = build_model(task.model, task.shape, task.num_classes, seed=0)
     return loaded(model, folder / f"model{suffix_of(model)}")
-
-
-def _make_durable(path: Path) -> None:
-    place = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(place)
-    finally:
-        os.close(place)

@@ -35,10 +35,8 @@ class Inspection:
 
         It was asked for `k` examples, or for a noised statistic of that many `values`.
         """
-        task = self._task
-        expected = Expected(task.shape, task.dtype, task.num_classes, k, self.largest_value, values)
         try:
-            answer = unpack_report(content, expected)
+            answer = unpack_report(content, self.expected(k=k, values=values))
         except BadMessage as error:
             log.warning("the answer of %s is malformed: %s", giver.owner, error)
             return "malformed"
@@ -52,7 +50,12 @@ class Inspection:
         sold_again = giver.holds_again(answer.disclosed)
         return "duplicate" if sold_again or self.has_copied(answer.disclosed) else answer
 
-    @property
+    def expected(self, *, k: int, values: int) -> Expected:
+        """What the answer of an owner must be that was asked for `k` examples, or so many `values`."""
+        task = self._task
+        return Expected(task.shape, task.dtype, task.num_classes, k, self.largest_value, values)
+
+    @cached_property
     def largest_value(self) -> float:
         """How large a value of an owner's example may be: far beyond the trainer's own, but finite."""
         return VALUES_BEYOND_OWN * float(np.abs(self._trainer.train.x).max())

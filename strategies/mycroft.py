@@ -218,7 +218,11 @@ class MycroftStrategy(Strategy):
         """Each answer to this round's asking, inspected."""
         counts, values = self._asking.counts, plan.values(self.progress)
         receipts = Receipts(self.books, counts if plan.hands_over else {})
-        for owner, content in self._asking.answers(replies):
+
+        def most(owner: str) -> int:
+            return self._inspection.expected(k=counts[owner], values=values).most_bytes
+
+        for owner, content in self._asking.answers(replies, most):
             if isinstance(content, str):
                 receipts.fail(owner, content)
                 continue
@@ -227,7 +231,7 @@ class MycroftStrategy(Strategy):
             if isinstance(report, str):
                 receipts.fail(owner, report)
             else:
-                receipts.take(owner, content, report)
+                receipts.take(owner, report)
         return receipts
 
     def _wanted(self, plan: Plan, asked: dict[str, int]) -> str:

@@ -16,7 +16,7 @@ from mycroft_fl.exchange import COUNT_WEIGHT, Statistic
 from mycroft_fl.models.networks import Classifier
 from mycroft_fl.models.weights import flat_head, flat_weights, load_head
 from mycroft_fl.privacy.relevance import Target
-from mycroft_fl.scoring import Score
+from mycroft_fl.scoring import MOST, Score
 from strategies.denoising import Shrinkage, shrunk
 from strategies.own_inputs import OwnInputs
 from strategies.trainer import Trainer
@@ -43,7 +43,7 @@ def relevance_score(
     total, sigma = float(sums @ weights), statistic.sigma * float(np.linalg.norm(weights))
     records = max(float(statistic.counted().sum()), statistic.sigma, 1.0)
     half = float(stats.norm.ppf((1 + confidence) / 2)) * sigma
-    return Score(total / records, (total - half) / records, (total + half) / records)
+    return Score.within(MOST, total / records, (total - half) / records, (total + half) / records)
 
 
 @dataclass(frozen=True, eq=False)

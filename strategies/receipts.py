@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from flwr.app import RecordDict
-
 from mycroft_fl.exchange import Failure, OwnerReport, Statistic
 from mycroft_fl.sealed import as_bytes
+from mycroft_fl.wire import pack_report
 from strategies.books import Books
 from strategies.progress import Answers
 
@@ -34,9 +33,9 @@ class Receipts:
         self.failed[owner] = code
         self._books.enter_failure(owner, code, self._at_stake.get(owner, 0))
 
-    def take(self, owner: str, content: RecordDict, report: OwnerReport) -> None:
-        """An owner has answered, by a message of that content."""
-        self.came[owner] = as_bytes(content)
+    def take(self, owner: str, report: OwnerReport) -> None:
+        """An owner has answered. What is kept is what was understood, whatever else came with it."""
+        self.came[owner] = as_bytes(pack_report(report))
         self._books.enter_card(owner, report.card)
         if report.disclosed is not None:
             self._books.enter_answer(owner, report.disclosed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,7 +13,17 @@ from typing import Any
 
 import numpy as np
 
-from mycroft_fl.errors import InputError
+from mycroft_fl.errors import DiskFull, InputError, MycroftError, RunFailed
+from mycroft_fl.files import (
+    OTHERS,
+    check_no_way_out,
+    disk_full,
+    full_disk_said,
+    is_full,
+    private_folder,
+    write_whole,
+    written_whole,
+)
 from mycroft_fl.models.fitting import AnyModel
 from mycroft_fl.models.weights import save_model, suffix_of
 from mycroft_fl.task import Task
@@ -20,7 +31,7 @@ from strategies.standing import RoundRecord, Standing
 
 FILES = (
     "result.json", "published.json", "summary.md", "rounds.jsonl", "task.json", "acquired.npz", "error.json",
-    "flower.log", "report.html", "run.json", "outcome.json", ".lock",
+    "flower.log", "report.html", "run.json", "outcome.json", "unchecked.json", ".lock",
 )  # fmt: skip
 CHECKPOINTS, PLOTS = "checkpoints", "plots"
 PUBLISHED = "published"
@@ -32,7 +43,10 @@ PREVIOUS = ".previous"
 
 
 class RunFolder:
-    """One run's folder. Every file is written whole under another name first, then renamed."""
+    """One run's folder, for its user alone: it holds what owners handed over.
+
+    Every file is written whole under another name first, then renamed.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -58,9 +72,12 @@ class RunFolder:
                     )
                 _remove_run(path)
             for name in FOLDERS:
-                (path / name).mkdir(parents=True, exist_ok=True)
-            (path / MARKER).touch()
+                private_folder(path / name)
+            (path / MARKER).touch(mode=0o600)
+            _shut(path)
         except OSError as error:
+            if is_full(error):
+                raise disk_full(error, path) from error
             raise InputError(
                 f"{path} cannot be written: {error.strerror}; give another folder"
             ) from error
@@ -71,6 +88,8 @@ class RunFolder:
         """The folder of a run that stopped, for it to go on. `InputError` where there is none."""
         if not (path / MARKER).is_file():
             raise InputError(f"{path} is not the folder of a run; start one there first")
+        check_no_way_out(path)
+        _shut(path)
         # Both are written anew from the last checkpoint.
         for name in ("rounds.jsonl", "error.json"):
             (path / name).unlink(missing_ok=True)
@@ -81,26 +100,46 @@ class RunFolder:
     def replacing(cls, path: Path, *, force: bool) -> Iterator[RunFolder]:
         """A prepared folder, for a run inside `with`.
 
-        An earlier run is put aside, and comes back where bad input ends the new one: then nothing
-        is lost and nothing is left half-written.
+        An earlier run is put aside, and comes back where bad input, or a full disk, ends the new one
+        before its first round has: then nothing is lost and nothing is left half-written. Once a
+        round has ended the folder stays, whatever comes after; `RunFailed` says so of bad input.
         """
         aside = path / PREVIOUS
-        if force and (path / MARKER).is_file():
+        put_aside = force and (path / MARKER).is_file()
+        if put_aside:
+            check_no_way_out(path)
             _move_run(path, aside)
-        folder = cls.prepared(path, force=force)
         try:
-            yield folder
-        except InputError:
-            _remove_run(path)
-            if aside.is_dir():
+            folder = cls.prepared(path, force=force)
+        except MycroftError:
+            if put_aside:
                 _move_run(aside, path)
-            else:
-                (path / MARKER).unlink()
-                with suppress(OSError):  # what else lies there is not ours
-                    path.rmdir()
+                aside.rmdir()
+            raise
+        try:
+            with full_disk_said(path):
+                yield folder
+        except MycroftError as error:
+            if folder.has_come_somewhere():
+                raise folder.kept(error) from error
+            if isinstance(error, InputError) or (isinstance(error, DiskFull) and aside.is_dir()):
+                _put_back(aside, path)
             raise
         finally:
             shutil.rmtree(aside, ignore_errors=True)
+
+    def has_come_somewhere(self) -> bool:
+        """Whether a round has ended here: that work is not thrown away."""
+        return (self.path / MARKER).is_file() and (self.path / "rounds.jsonl").exists()
+
+    def kept(self, error: MycroftError) -> MycroftError:
+        """What to raise for an error of a run whose folder stays; of bad input it says that it does."""
+        if not isinstance(error, InputError):
+            return error
+        return RunFailed(
+            f"{error}\nall that the run came to is kept in {self.path}; go on there with --resume, or "
+            "look at its models and rounds.jsonl"
+        )
 
     def is_fresh(self) -> bool:
         """Whether this is a run's folder in which nothing has run yet."""
@@ -121,10 +160,7 @@ class RunFolder:
 
     def save_model(self, name: str, model: AnyModel) -> None:
         """Write a model's weights."""
-        whole = self.model(name, suffix_of(model))
-        part = whole.with_name(f"part-{whole.name}")
-        save_model(model, part)
-        part.rename(whole)
+        save_model(model, self.model(name, suffix_of(model)))
 
     def save_task(self, task: Task) -> None:
         """Write what an acquired example's arrays mean: class names, and a table's columns."""
@@ -133,7 +169,8 @@ class RunFolder:
 
     def add_round(self, record: RoundRecord) -> None:
         """Append a round to `rounds.jsonl`, durable when this returns."""
-        with (self.path / "rounds.jsonl").open("a") as lines:
+        place = os.open(self.path / "rounds.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        with os.fdopen(place, "a") as lines:
             lines.write(json.dumps(record.as_json()) + "\n")
             lines.flush()
             os.fsync(lines.fileno())
@@ -160,10 +197,8 @@ class RunFolder:
         if parts:
             arrays["x"] = np.concatenate([part.x for _, _, part in parts])
             arrays["y"] = np.concatenate([part.y for _, _, part in parts])
-        whole = self.path / "acquired.npz.part"
-        with whole.open("wb") as file:
+        with written_whole(self.path / "acquired.npz") as file:
             np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-        whole.rename(self.path / "acquired.npz")
 
     def save_json(self, name: str, content: Any) -> None:
         """Write `content` as readable JSON."""
@@ -171,9 +206,7 @@ class RunFolder:
 
     def save_text(self, name: str, text: str) -> None:
         """Write a text file whole."""
-        whole = self.path / f"{name}.part"
-        whole.write_text(text)
-        whole.rename(self.path / name)
+        write_whole(self.path / name, text)
 
     def read_json(self, name: str) -> Any:
         """The content of a JSON file of the run; None where there is none."""
@@ -181,9 +214,33 @@ class RunFolder:
         return json.loads(path.read_text()) if path.is_file() else None
 
 
+def _shut(path: Path) -> None:
+    """Take from others what they may do in a folder of ours, whatever the umask that made it."""
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & OTHERS:
+        try:
+            path.chmod(mode & ~OTHERS)
+        except OSError as error:
+            raise InputError(
+                f"{path} is another user's and open to others, and it would hold owners' records; give "
+                "a folder of your own"
+            ) from error
+
+
+def _put_back(aside: Path, path: Path) -> None:
+    """Leave a folder as it was before a run that came to nothing: with the earlier run, or none."""
+    _remove_run(path)
+    if aside.is_dir():
+        _move_run(aside, path)
+        return
+    (path / MARKER).unlink()
+    with suppress(OSError):  # what else lies there is not ours
+        path.rmdir()
+
+
 def _move_run(source: Path, to: Path) -> None:
     """Move a run's files and folders to a folder on the same disk."""
-    to.mkdir(exist_ok=True)
+    private_folder(to)
     for name in (*FILES, *FOLDERS, PLOTS):
         if (source / name).exists():
             (source / name).rename(to / name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from flwr.app import Context
@@ -12,6 +13,7 @@ from flwr.serverapp import Grid, ServerApp
 
 from mycroft_fl.config import RunConfig
 from mycroft_fl.errors import MycroftError
+from mycroft_fl.files import full_disk_said
 from mycroft_fl.models.fitting import AnyModel
 from mycroft_fl.privacy.noise import OS_ENTROPY
 from mycroft_fl.task import Task
@@ -59,10 +61,12 @@ def trainer_app(
     def main(grid: Grid, context: Context) -> None:
         setup = setup_for(context)
         try:
-            after(context, run_trainer(grid, setup))
+            with full_disk_said(setup.folder.path):
+                after(context, run_trainer(grid, setup))
         except MycroftError as error:
             content = {"kind": type(error).__name__, "message": str(error)}
-            setup.folder.save_json("error.json", content)
+            with suppress(OSError):  # a disk that is full has no room for this either
+                setup.folder.save_json("error.json", content)
             raise
 
     return app

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int64, Shaped
 
-from mycroft_fl.data.files import UNREADABLE, as_images, as_vectors, one_line
-from mycroft_fl.errors import DataError
+from mycroft_fl import claims
+from mycroft_fl.data.files import UNREADABLE, as_images, as_vectors
+from mycroft_fl.errors import DataError, one_line
 from mycroft_fl.examples import Examples
 
 HOW = "numpy.savez(path, x=..., y=...), or g=... for ready gradients"
@@ -90,10 +91,8 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise DataError(f"no file {path}; give an npz file, saved with {HOW}")
     try:
-        # Opened here: numpy leaves open a file that turns out to be no archive.
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            return {name: file[name] for name in ("x", "y", "g") if name in file}
-    except (*UNREADABLE, AttributeError, TypeError) as error:  # the last two: a bare npy file
+        return claims.read_npz(path, {"x", "y", "g"})
+    except UNREADABLE as error:
         raise DataError(
             f"{path} is not a readable npz file ({one_line(error)}); save it with {HOW}, "
             "without objects"

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
+from mycroft_fl import claims
 from mycroft_fl.data.files import UNREADABLE, Rows
+from mycroft_fl.files import private_folder, written_whole
 
 logger = logging.getLogger(__name__)
 LAYOUT = "1"  # of the kept files; another number, and old ones are left alone
@@ -57,21 +58,13 @@ def _find(path: Path) -> Rows | None:
     if not path.is_file():
         return None
     try:
-        # Opened here: numpy leaves open a file that turns out to be no archive.
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            return Rows(file["x"], file["y"], tuple(str(name) for name in file["classes"]))
+        file = claims.read_npz(path)
+        return Rows(file["x"], file["y"], tuple(str(name) for name in file["classes"]))
     except (*UNREADABLE, KeyError):
         logger.warning("%s is damaged and is made anew", path)
         return None
 
 
 def _keep(path: Path, rows: Rows) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(dir=path.parent, suffix=".draft")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez(file, x=rows.x, y=rows.y, classes=np.array(rows.classes))
-        Path(draft).replace(path)
-    except BaseException:
-        Path(draft).unlink(missing_ok=True)
-        raise
+    with written_whole(private_folder(path.parent) / path.name) as file:
+        np.savez(file, x=rows.x, y=rows.y, classes=np.array(rows.classes))

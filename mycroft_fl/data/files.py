@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int64, UInt8
 
-from mycroft_fl.errors import DataError
+from mycroft_fl import claims
+from mycroft_fl.errors import DataError, one_line
 from mycroft_fl.examples import Images, Vectors
 
 UNREADABLE = (
-    OSError, ValueError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error
+    OSError, ValueError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error,
+    MemoryError, OverflowError,
 )  # fmt: skip
 
 
@@ -34,20 +36,19 @@ def read_npz(path: Path) -> Rows:
     y: whole numbers 0..C-1, or names. Raises `DataError`.
     """
     try:
-        # Opened here: numpy leaves open a file that turns out to be no archive.
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            missing = sorted({"x", "y"} - set(file))
-            if missing:
-                raise DataError(
-                    f"{path} has no array {' and no array '.join(missing)}; "
-                    "save it with numpy.savez(path, x=..., y=...)"
-                )
-            x, y = file["x"], file["y"]
-    except (*UNREADABLE, AttributeError, TypeError) as error:  # the last two: a bare npy file
+        found = claims.read_npz(path, {"x", "y"})
+    except UNREADABLE as error:
         raise DataError(
             f"{path} is not a readable npz file ({one_line(error)}); "
             "save it with numpy.savez(path, x=..., y=...), without objects"
         ) from error
+    missing = sorted({"x", "y"} - set(found))
+    if missing:
+        raise DataError(
+            f"{path} has no array {' and no array '.join(missing)}; "
+            "save it with numpy.savez(path, x=..., y=...)"
+        )
+    x, y = found["x"], found["y"]
     if y.ndim != 1 or len(x) != len(y) or len(y) == 0:
         raise DataError(
             f"{path}: x is {_shape(x)} and y is {_shape(y)}; give one label per example, "
@@ -64,9 +65,9 @@ def read_mapped(folder: Path) -> Rows:
     since that would read all of it. y as in an npz file. Raises `DataError`.
     """
     try:
-        x = np.load(folder / "x.npy", mmap_mode="r", allow_pickle=False)
-        y = np.load(folder / "y.npy", allow_pickle=False)
-    except (*UNREADABLE, TypeError) as error:
+        x = claims.open_mapped(folder / "x.npy")
+        y = np.array(claims.open_mapped(folder / "y.npy"))
+    except UNREADABLE as error:
         raise DataError(
             f"{folder} does not hold readable x.npy and y.npy ({one_line(error)}); "
             "save them with numpy.save, without objects"
@@ -83,11 +84,6 @@ def read_mapped(folder: Path) -> Rows:
         )
     labels, classes = _labels(folder, y)
     return Rows(x, labels, classes)
-
-
-def one_line(error: BaseException) -> str:
-    """What an error of a library says, on one line and never empty."""
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _shape(array: np.ndarray) -> str:

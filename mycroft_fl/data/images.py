@@ -9,16 +9,19 @@ import tempfile
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL.Image import Image
 
-from mycroft_fl.data.files import UNREADABLE, Rows, named_labels, one_line
-from mycroft_fl.errors import DataError
+from mycroft_fl.claims import MOST_PICTURE, check_bytes, content_of, in_words
+from mycroft_fl.data.files import UNREADABLE, Rows, named_labels
+from mycroft_fl.errors import DataError, one_line
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"})
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
 GREY_MODES = frozenset({"1", "L", "LA"})
 COLOUR_MODES = frozenset({"P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"})
 logger = logging.getLogger(__name__)
@@ -54,7 +57,7 @@ def read_listed_images(
     """The images of a table's rows, in its order; an error names the place and the file."""
     stack = _Stack(size)
     for place, file in zip(places, files, strict=True):
-        stack.add(f"{place}: {file.name}", file.read_bytes)
+        stack.add(f"{place}: {file.name}", partial(content_of, file, MOST_PICTURE))
     return stack.whole()
 
 
@@ -96,14 +99,21 @@ def _made(folder: Path) -> Path:
 
 
 class _Stack:
-    """Images of one size, as they come."""
+    """Images of one size, as they come, and no more than fit into memory together."""
 
     def __init__(self, size: int) -> None:
         self._size = size
         self._images: list[np.ndarray] = []
+        self._bytes = 0
 
     def add(self, name: str, read: Callable[[], bytes]) -> None:
         image = _decoded(name, read, self._size)
+        self._bytes += image.nbytes
+        try:
+            # A black image of 80 million pixels is a file of 80 kB: many of them are a bomb.
+            check_bytes(self._bytes, "all images up to this one together")
+        except ValueError as error:
+            raise DataError(f"{name}: {error}, or give the data set a size in pixels") from error
         if self._images and image.shape[:2] != self._images[0].shape[:2]:
             raise DataError(
                 f"{name} is {_pixels(image)} pixels but those before it are "
@@ -124,11 +134,18 @@ def _image_files(path: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
     if path.is_dir():
         names = {each.relative_to(path).as_posix(): each for each in path.rglob("*")}
         for name in filter(_is_image, sorted(names)):
-            yield name, names[name].read_bytes
+            yield name, partial(content_of, names[name], MOST_PICTURE)
     else:
         with zipfile.ZipFile(path) as archive:
             for name in filter(_is_image, sorted(archive.namelist())):
-                yield name, lambda name=name: archive.read(name)  # type: ignore[misc]
+                yield name, partial(_member, archive, name)
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> bytes:
+    claimed = archive.getinfo(name).file_size
+    if claimed > MOST_PICTURE:
+        raise ValueError(f"it claims {in_words(claimed)}, above {in_words(MOST_PICTURE)}")
+    return archive.read(name)
 
 
 def _is_image(name: str) -> bool:
@@ -146,7 +163,8 @@ def _decoded(name: str, read: Callable[[], bytes], size: int) -> np.ndarray:
             content = read()
             if not content:
                 raise ValueError("it is empty")
-            with Image.open(io.BytesIO(content)) as image:
+            # By name: a file is what its content says, and others' readers start programs (EPS).
+            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
                 if image.mode not in GREY_MODES | COLOUR_MODES:
                     raise ValueError(f"mode {image.mode} is not 8 bits a channel")
                 # Cameras store a picture as the sensor lay, and beside it how to turn it.

@@ -6,7 +6,6 @@ import contextlib
 import gzip
 import importlib.metadata
 import os
-import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -15,11 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from mycroft_fl.claims import limited
 from mycroft_fl.data.cache import cache_folder, fingerprint, kept
 from mycroft_fl.data.cifar import read_batches, read_fine_batches
-from mycroft_fl.data.files import UNREADABLE, Rows, one_line, read_mapped
+from mycroft_fl.data.files import UNREADABLE, Rows, read_mapped
 from mycroft_fl.data.images import read_images, write_images
-from mycroft_fl.errors import DataError
+from mycroft_fl.errors import DataError, one_line
 
 DIGIT_NAMES = tuple("0123456789")
 WANTED = {
@@ -28,6 +28,8 @@ WANTED = {
     "cifar100": "cifar-100-python.tar.gz",
     "food-101": "its images/<class>/<image>",
 }
+MOST_IDX = 64 << 20
+"""Bytes of one of Fashion-MNIST's files, unpacked; the largest has 47 MB."""
 FOOD_SIZE = 96  # pixels; its photographs are of many sizes
 
 
@@ -146,7 +148,7 @@ def _extract_from(folder: Path) -> Callable[[Path], None]:
         for name, _ in FashionMNIST.resources:
             try:
                 with gzip.open(folder / name) as source, (raw / name[:-3]).open("wb") as copy:
-                    shutil.copyfileobj(source, copy)
+                    copy.writelines(limited(source, MOST_IDX))
             except UNREADABLE as error:
                 raise DataError(
                     f"{folder / name} cannot be read ({one_line(error)}); put it there, "

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import lzma
 import math
 import warnings
 from collections.abc import Collection
@@ -12,9 +15,19 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Int64
 
-from mycroft_fl.data.files import UNREADABLE, one_line
+from mycroft_fl.claims import (
+    A_CELL,
+    MOST_COLUMNS,
+    MOST_LINE,
+    check_bytes,
+    in_words,
+    limited,
+    most_bytes,
+    plain,
+)
+from mycroft_fl.data.files import UNREADABLE
 from mycroft_fl.data.spec import DatasetSpec
-from mycroft_fl.errors import DataError, suggestion
+from mycroft_fl.errors import DataError, one_line, suggestion
 
 CSV_SUFFIXES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".csv.bz2", ".csv.xz")
 PARQUET_SUFFIXES = (".parquet", ".pq")
@@ -145,10 +158,11 @@ def known_as(text: str, known: Collection[str]) -> str:
 
 def _read(path: Path, spec: DatasetSpec, texts: Collection[str]) -> pd.DataFrame:
     try:
+        plain(path).close()
         if path.stat().st_size == 0:
             raise DataError(f"{path.name} is empty (0 bytes); put the table there")
         if path.name.lower().endswith(PARQUET_SUFFIXES):
-            frame = pd.read_parquet(path)
+            frame = _read_parquet(path)
         else:
             frame = _read_csv(path, spec.delimiter or _usual_delimiter(path), texts)
     except ImportError as error:
@@ -157,7 +171,7 @@ def _read(path: Path, spec: DatasetSpec, texts: Collection[str]) -> pd.DataFrame
             "or save the table as CSV"
         ) from error
     except (
-        *UNREADABLE, pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError
+        *UNREADABLE, lzma.LZMAError, pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError
     ) as error:  # fmt: skip
         raise DataError(
             f"{path.name} cannot be read as a table ({one_line(error)}); save it anew with one "
@@ -169,8 +183,50 @@ def _read(path: Path, spec: DatasetSpec, texts: Collection[str]) -> pd.DataFrame
     return frame
 
 
+def _read_parquet(path: Path) -> pd.DataFrame:
+    """All of it, where its own account of itself is of a table that fits into memory."""
+    from pyarrow import ArrowException
+    from pyarrow.parquet import read_metadata
+
+    try:
+        told = read_metadata(path)
+        check_cells(told.num_rows, told.num_columns)
+        groups = range(told.num_row_groups)
+        check_bytes(sum(told.row_group(each).total_byte_size for each in groups))
+        return pd.read_parquet(path)
+    except ArrowException as error:
+        raise ValueError(one_line(error)) from error
+
+
+def check_cells(rows: int, columns: int) -> None:
+    """`ValueError` where a table of that size would not fit into memory."""
+    if columns > MOST_COLUMNS:
+        raise ValueError(f"it has {columns} columns, above {MOST_COLUMNS}")
+    check_bytes(rows * columns * A_CELL, f"a table of {rows} rows and {columns} columns")
+
+
+def _check_csv(path: Path, delimiter: str) -> None:
+    """`ValueError` where a table as text is a bomb: by its size once unpacked, its columns, its cells.
+
+    All of it is gone through once, at the speed of the disk: pandas would first make room for it.
+    """
+    unpack = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}.get(path.suffix.lower(), open)
+    mark, first, rows, marks = delimiter[:1].encode(), 0, 0, 0
+    with unpack(path, "rb") as stream:
+        for piece in limited(stream, most_bytes()):
+            marks, rows = marks + piece.count(mark), rows + piece.count(b"\n")
+            if not rows:
+                first += len(piece)
+            if first > MOST_LINE:
+                raise ValueError(f"its first line is longer than {in_words(MOST_LINE)}")
+            check_bytes((marks + rows) * A_CELL, "a table of so many cells")
+    with unpack(path, "rb") as stream:
+        check_cells(1, stream.readline(2 * MOST_LINE).count(mark) + 1)
+
+
 def _read_csv(path: Path, delimiter: str, texts: Collection[str]) -> pd.DataFrame:
     """All of it, under the names as they stand: pandas would call a second column 'a' 'a.1'."""
+    _check_csv(path, delimiter)
     with warnings.catch_warnings():
         # Where all rows have more fields than the header, pandas cuts them off with a warning.
         warnings.simplefilter("error", pd.errors.ParserWarning)

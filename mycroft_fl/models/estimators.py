@@ -15,17 +15,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float64
 
-from mycroft_fl.errors import DataError, SettingError
+from mycroft_fl.claims import content_of, most_bytes
+from mycroft_fl.errors import DataError, SettingError, one_line
 from mycroft_fl.examples import Examples
+from mycroft_fl.files import write_whole
+from mycroft_fl.models.weight_archive import classifier_in, note_ours
 
 if TYPE_CHECKING:
     from mycroft_fl.models.fitting import Source
 
-TRUSTED = frozenset({
-    "sklearn.tree._tree.Tree",
-    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-})  # fmt: skip
-"""Types that a file of weights may hold beyond those that skops trusts by itself."""
 LEAST_PROBABILITY = 1e-12
 
 
@@ -79,8 +77,15 @@ class Estimator:
         known = np.asarray(self.classifier.classes_)
         full = np.zeros((len(x), self.num_classes))
         if len(x):
-            with _pinned_threads():
-                full[:, known] = self.classifier.predict_proba(_as_rows(x))
+            try:
+                with _pinned_threads():
+                    full[:, known] = self.classifier.predict_proba(_as_rows(x))
+            except (AttributeError, IndexError, TypeError, ValueError) as error:
+                raise DataError(f"model '{self.name}' cannot predict: {error}") from error
+        if not np.isfinite(full).all():
+            raise DataError(
+                f"model '{self.name}' gives probabilities that are not finite; fit it again"
+            )
         return full
 
     def predict(self, x: np.ndarray) -> np.ndarray:
@@ -150,43 +155,31 @@ def build_estimator(name: str, num_classes: int) -> Estimator:
 
 
 def save_estimator(model: Estimator, path: Path) -> None:
-    """Write a fitted classifier as skops: no pickle."""
-    from skops.io import dump
+    """Write a fitted classifier as skops, whole or not at all: no pickle."""
+    from skops.io import dumps
 
-    dump(model.classifier, path)
+    content = dumps(model.classifier)
+    write_whole(path, content)
+    note_ours(content)
 
 
 def load_estimator(model: Estimator, path: Path) -> Estimator:
-    """A fitted classifier of the same kind from a skops file. `DataError` where it is not one."""
-    from skops.io import get_untrusted_types, load
+    """A fitted classifier of the same kind from a skops file. `DataError` where it is not one.
 
+    A file that this process did not write is tried in another process first, and its trees are
+    checked: a stranger's could end this one, or never let it end.
+    """
     kind = type(model.classifier)
-    trusted = TRUSTED | {f"{kind.__module__}.{kind.__qualname__}"}
     if not path.is_file():
         raise DataError(f"no weights at {path}; name a skops file")
     try:
-        unknown = sorted(set(get_untrusted_types(file=path)) - trusted)
-        if unknown:
-            raise DataError(f"{path} asks for {', '.join(unknown)}, which are not trusted here")
-        classifier = load(path, trusted=sorted(trusted))
-    except DataError:
-        raise
+        content = content_of(path, most_bytes())
+        classifier = classifier_in(content, kind, model.num_classes)
     except Exception as error:  # a broken archive ends its reader in many ways
-        raise DataError(f"{path} is not a readable skops file ({error})") from error
-    if type(classifier) is not kind:
         raise DataError(
-            f"{path} holds a {type(classifier).__name__}, but model '{model.name}' is a "
-            f"{kind.__name__}"
-        )
-    known = np.asarray(getattr(classifier, "classes_", []))
-    if not (
-        known.dtype.kind in "iu"
-        and len(known)
-        and 0 <= known.min() <= known.max() < model.num_classes
-    ):
-        raise DataError(
-            f"{path} was not fitted on labels 0 to {model.num_classes - 1}; fit it on the task's labels"
-        )
+            f"{path} is not a readable skops file of model '{model.name}' ({one_line(error)}); fit it "
+            "anew and save it with skops.io.dump"
+        ) from error
     return Estimator(model.name, classifier, model.num_classes)
 
 

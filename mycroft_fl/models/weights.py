@@ -9,11 +9,13 @@ import numpy as np
 import torch
 from jaxtyping import Float32
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
+from mycroft_fl.data.files import UNREADABLE
 from mycroft_fl.errors import BadMessage, DataError
+from mycroft_fl.files import write_whole
 from mycroft_fl.models.estimators import Estimator, load_estimator, save_estimator
 from mycroft_fl.models.fitting import AnyModel, Model
 from mycroft_fl.models.networks import Classifier
@@ -80,8 +82,8 @@ def load_head(model: Classifier, flat: Float32[np.ndarray, " h"]) -> None:
 
 
 def save_weights(model: nn.Module, path: Path) -> None:
-    """Write a network's weights as safetensors."""
-    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, path)
+    """Write a network's weights as safetensors, whole or not at all."""
+    write_whole(path, save({name: each.contiguous() for name, each in model.state_dict().items()}))
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
@@ -90,7 +92,7 @@ def load_weights(model: nn.Module, path: Path) -> None:
         raise DataError(f"no weights at {path}; name a safetensors file")
     try:
         model.load_state_dict(load_file(path))
-    except (SafetensorError, RuntimeError) as error:
+    except (SafetensorError, *UNREADABLE, LookupError, TypeError) as error:
         # PyTorch's first line only says that there are errors.
         reason = " ".join(line.strip() for line in str(error).splitlines()[:2])
         raise DataError(f"{path} does not hold this model's weights: {reason}") from error

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from mycroft_fl.errors import InputError
+from mycroft_fl.files import PRIVATE_FILE, write_whole
 from mycroft_fl.privacy.accounting import SgdRun, Spend
 
 BEGINNING = "0" * 64
@@ -154,12 +155,30 @@ class Head:
     def __init__(self, path: Path) -> None:
         self._path = path
 
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._path
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """One process at a time."""
-        with self._path.with_suffix(".lock").open("w") as lock:
+        place = os.open(self._path.with_suffix(".lock"), os.O_WRONLY | os.O_CREAT, PRIVATE_FILE)
+        with os.fdopen(place, "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+    def check_never_begun(self, ledger: Path) -> None:
+        """`InputError` where entries are written down of a ledger that is not there."""
+        if not self._path.exists():
+            return
+        links = self._read(ledger)
+        if links > Links():
+            raise InputError(
+                f"{ledger} is not there, but {self._path} says that it has reached entry "
+                f"{links.charges}: it was moved or taken away\nbring it back, or name it in owner.toml "
+                "(ledger = ...); docs/owners.md says how a person begins a budget anew"
+            )
 
     def begin(self) -> None:
         """Write down that nothing was entered yet, unless something is written already.
@@ -195,17 +214,7 @@ class Head:
                 self._write(links)
 
     def _write(self, links: Links) -> None:
-        whole = self._path.with_suffix(".head.part")
-        with whole.open("w") as file:
-            file.write(" ".join(map(str, astuple(links))) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        whole.rename(self._path)
-        folder = os.open(self._path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)  # or the renaming itself could be lost with the power
-        finally:
-            os.close(folder)
+        write_whole(self._path, " ".join(map(str, astuple(links))) + "\n")
 
     def _read(self, ledger: Path) -> Links:
         if not self._path.exists():

@@ -8,15 +8,17 @@ is kept in a file elsewhere, so that an older copy of the ledger does not pass f
 
 from __future__ import annotations
 
+import os
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 from mycroft_fl.errors import InputError, Refused
+from mycroft_fl.files import PRIVATE_FILE
 from mycroft_fl.privacy.accounting import Spend
 from mycroft_fl.privacy.budget import Limits
-from mycroft_fl.privacy.chain import Head, Links, Row, problems_of
+from mycroft_fl.privacy.chain import Links, Row, problems_of
 from mycroft_fl.privacy.entries import (
     Ids,
     Key,
@@ -35,6 +37,7 @@ from mycroft_fl.privacy.entries import (
 )
 from mycroft_fl.privacy.identities import enter_identity, peers_of, problems_of_identities
 from mycroft_fl.privacy.tables import BEFORE_IDENTITIES, IDENTITIES, SCHEMA, VERSION
+from mycroft_fl.privacy.witness import Heads
 
 __all__ = ["Ids", "Key", "PrivacyLedger"]
 
@@ -45,22 +48,35 @@ NOTHING_FOUND = 1
 class PrivacyLedger:
     """One owner's ledger. `head` is where the chains' head is kept; else beside the file.
 
+    `witnesses` are files that know its last links too, wherever it and its head are said to lie.
+
     `InputError` where the file is no ledger, is behind its head, or does not add up: what was spent
     is read from its rows, so a changed one would buy what was sold already. `examined` False leaves
     the last to `problems`, for whoever wants to read on.
     """
 
-    def __init__(self, path: Path, head: Path | None = None, *, examined: bool = True) -> None:
+    def __init__(
+        self,
+        path: Path,
+        head: Path | None = None,
+        *,
+        examined: bool = True,
+        witnesses: Sequence[Path] = (),
+    ) -> None:
         self._path = path
-        self._head = Head(head or path.with_suffix(".head"))
+        self._head = Heads(head or path.with_suffix(".head"), witnesses)
         with self._head.locked():
             self._create()
         with self._reading() as connection:
             self._head.check(connection, self._path)
+            links = Links.of(connection)
         if examined and (found := self.problems()):
             raise InputError(
                 f"{path} does not add up: {'; '.join(found[:3])}; bring the latest whole one back"
             )
+        if examined:
+            # Not of one that was only looked at: what does not add up must not pass for the latest.
+            self._head.advance(links, self._path)
 
     def disclosed(self) -> Ids:
         """The ids of all examples that were ever handed over."""
@@ -212,7 +228,8 @@ class PrivacyLedger:
 
     def _create(self) -> None:
         if not self._path.exists():
-            self._head.begin()
+            self._head.begin(self._path)
+            os.close(os.open(self._path, os.O_WRONLY | os.O_CREAT, PRIVATE_FILE))
         try:
             with closing(self._connect()) as connection:
                 version = connection.execute("PRAGMA user_version").fetchone()[0]

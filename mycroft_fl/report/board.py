@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from mycroft_fl.errors import DataError, SettingError
+from mycroft_fl.files import check_no_way_out
+from mycroft_fl.report.run_files import parsed, read_bytes
 from mycroft_fl.report.schema import check_result
 from mycroft_fl.study_folder import CELLS, DONE, PART, as_field, is_study, read_study
 
 REFERENCES = ("baseline", "control", "own_hard_set", "random", "final")
 METADATA = ("scenario", "method", "engine", "seed", "settings", "environment", "warnings")
+CELL = re.compile(r"[0-9a-f]{1,64}")
 SAFE = re.compile(r"[^A-Za-z0-9=.,_-]")
 LONGEST = 200  # of a run's name, which becomes a folder's
 Result = Mapping[str, Any]
@@ -60,12 +63,15 @@ def boards(folder: Path) -> Iterator[tuple[str, Result]]:
 
     Raises `DataError` where there is neither, or what there is cannot be read.
     """
+    check_no_way_out(folder)
     if not is_study(folder):
         yield folder.name, _result(folder)
         return
     study = read_study(folder)
     for row in study.rows:
         if row["status"] == DONE:
+            if not CELL.fullmatch(row["digest"]):
+                raise DataError(f"{folder}: a row of cells.csv names a cell that none is called")
             told = [f"{axis.key}={as_field(row[axis.key])}" for axis in study.axes if row[axis.key]]
             name = SAFE.sub(
                 "_", ",".join([*filter(None, [row[PART]]), *told, f"seed={row['seed']}"])
@@ -75,8 +81,9 @@ def boards(folder: Path) -> Iterator[tuple[str, Result]]:
 
 def _result(folder: Path) -> Result:
     try:
-        result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        path = folder / "result.json"
+        result = parsed(path, read_bytes(path))
+    except DataError as error:
         raise DataError(
             f"{folder} holds neither a finished run nor a study: {error}; give such a folder"
         ) from error

@@ -5,19 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mycroft_fl.claims import MOST_JSON, content_of, read_npz
+from mycroft_fl.data.files import UNREADABLE
 from mycroft_fl.data.schema import TableSchema
 from mycroft_fl.errors import DataError, InputError
 from mycroft_fl.report.schema import check_result
-
-LARGEST = 256 * 2**20
-"""Bytes of a file of JSON. A run with ten thousand owners writes a tenth of it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,9 +62,9 @@ def read_run(folder: Path) -> RunFiles:
 def read_bytes(path: Path) -> bytes:
     """A file's content. `DataError` where it cannot be read or is beyond all reason."""
     try:
-        if path.stat().st_size > LARGEST:
-            raise DataError(f"{path} is larger than {LARGEST // 2**20} MiB: not ours; remove it")
-        return path.read_bytes()
+        return content_of(path, MOST_JSON)
+    except ValueError as error:
+        raise DataError(f"{path} is not ours ({error}); remove it") from error
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
 
@@ -122,14 +120,17 @@ def _acquired(path: Path) -> Acquired | None:
     if not path.is_file():
         return None
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as saved:
-            owner, answer = saved["owner"], saved["answer"]
-            if not len(owner):
-                return Acquired(owner, answer, np.empty((0, 1)), np.empty(0, np.int64))
-            found = Acquired(owner, answer, saved["x"], saved["y"])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        saved = read_npz(path, {"owner", "answer", "x", "y"})
+        owner, answer = saved["owner"], saved["answer"]
+        if not owner.size:
+            return Acquired(owner, answer, np.empty((0, 1)), np.empty(0, np.int64))
+        found = Acquired(owner, answer, saved["x"], saved["y"])
+    except (*UNREADABLE, KeyError) as error:
         raise DataError(_unusable(path, _first_line(error))) from error
-    lengths = {len(part) for part in (found.owner, found.answer, found.x, found.y)}
+    parts = (found.owner, found.answer, found.x, found.y)
+    if not all(part.ndim for part in parts):
+        raise DataError(_unusable(path, "its arrays do not belong together"))
+    lengths = {len(part) for part in parts}
     kinds = (
         found.owner.dtype.kind,
         found.answer.dtype.kind,

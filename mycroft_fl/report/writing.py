@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 
 from mycroft_fl.errors import InputError
+from mycroft_fl.files import check_no_way_out, disk_full, is_full, private_folder, write_whole
 from mycroft_fl.report.drawing import Plot
 from mycroft_fl.report.run_files import read_bytes, read_run, told_of_failure
 from mycroft_fl.report.run_page import run_page
@@ -23,15 +24,19 @@ def write_report(folder: Path, out: Path | None = None) -> Path:
     """
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}; give the folder of a run or of a study")
+    # It may be somebody else's: nothing of this machine belongs on its page, nor may be written over.
+    check_no_way_out(folder)
     page, plots = _made(folder)
     out = out or folder
     try:
-        (out / PLOTS).mkdir(parents=True, exist_ok=True)
+        private_folder(out / PLOTS)
         for plot in plots:
-            _write(out / PLOTS / f"{plot.name}.svg", plot.svg.encode())
-            _write(out / PLOTS / f"{plot.name}.png", plot.png)
-        _write(out / PAGE, page.encode("utf-8", "replace"))
+            write_whole(out / PLOTS / f"{plot.name}.svg", plot.svg)
+            write_whole(out / PLOTS / f"{plot.name}.png", plot.png)
+        write_whole(out / PAGE, page.encode("utf-8", "replace"))
     except OSError as error:
+        if is_full(error):
+            raise disk_full(error, out) from error
         raise InputError(
             f"{out} cannot be written: {error.strerror}; give another folder with --out"
         ) from error
@@ -46,9 +51,3 @@ def _made(folder: Path) -> tuple[str, list[Plot]]:
         digest = hashlib.sha256(read_bytes(rows) if rows.is_file() else b"").hexdigest()
         return study_page(read_study(folder), digest)
     raise told_of_failure(folder)
-
-
-def _write(path: Path, content: bytes) -> None:
-    part = path.with_name(f".{path.name}.part")
-    part.write_bytes(content)
-    part.replace(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,8 +16,8 @@ import torch
 from jaxtyping import Float32, UInt8
 from torch import Tensor, nn
 
-from mycroft_fl.data.files import one_line
-from mycroft_fl.errors import DataError, SettingError, suggestion
+from mycroft_fl.claims import check_archive
+from mycroft_fl.errors import DataError, SettingError, one_line, suggestion
 from mycroft_fl.represent.hub import hub_as_it_is
 from mycroft_fl.represent.names import EncoderName
 
@@ -164,6 +165,9 @@ def _state_in(path: Path) -> dict[str, Tensor]:
         from safetensors.torch import load_file
 
         return load_file(path)
+    # PyTorch makes room for what an archive's list of members claims.
+    if zipfile.is_zipfile(path):
+        check_archive(path)
     content = torch.load(path, map_location="cpu", weights_only=True)
     for key in ("state_dict", "model"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):

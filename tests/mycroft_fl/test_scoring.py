@@ -103,3 +103,26 @@ def test_alignment_is_the_length_of_the_projection_on_the_hard_gradient() -> Non
 def test_nothing_is_aligned_with_a_hard_gradient_of_zero() -> None:
     assert alignment(np.ones(3), np.zeros(3)) == 0.0
     assert alignment(np.zeros(3), np.ones(3)) == 0.0
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 6), st.integers(1, 60), st.integers(0, 2**32), st.floats(0.5, 0.999))
+def test_a_model_that_becomes_perfect_gains_no_more_than_one(
+    repeats: int, n: int, seed: int, confidence: float
+) -> None:
+    # Sums of rounded shares: of 49 examples they come to 1.0000000000000002.
+    for most, (better, worse) in [(1, (True, False)), (-1, (False, True)), (0, (True, True))]:
+        pair = np.full((repeats, n), better), np.full((repeats, n), worse)
+        score = gain_with_interval(*pair, confidence=confidence, seed=seed)
+        assert -1 <= score.low <= score.high <= 1
+        assert (score.gain, score.low, score.high) == pytest.approx((most, most, most))
+    mixed = coins(np.random.default_rng(seed), repeats, n, 0.98)
+    score = gain_with_interval(mixed, ~mixed, confidence=confidence, seed=seed)
+    assert -1 <= score.low <= score.high <= 1
+
+
+@given(st.floats(0.1, 1e6), st.tuples(*[st.floats(allow_nan=False)] * 3))
+def test_a_score_is_brought_into_its_range(most: float, told: tuple[float, float, float]) -> None:
+    score = Score.within(most, *told)
+    for given_, kept in zip(told, (score.gain, score.low, score.high), strict=True):
+        assert kept == (given_ if abs(given_) <= most else np.copysign(most, given_))

@@ -20,7 +20,7 @@ from mycroft_fl.models.weights import flat_head, flat_weights, load_flat_weights
 from mycroft_fl.privacy.relevance import Target
 from mycroft_fl.task import Task
 from strategies.denoising import Shrinkage
-from strategies.noised import NoisedSteps
+from strategies.noised import NoisedSteps, relevance_score
 from strategies.trainer import Trainer, TrainerData
 
 EVERY = np.ones(4, bool)
@@ -177,3 +177,11 @@ def test_a_mean_in_few_directions_is_nearer_after_shrinking_than_before() -> Non
     before = np.mean([((each - true) ** 2).sum() for each in noised])
     after = np.mean([((shrunk(each, 0.09) - true) ** 2).sum() for each in noised])
     assert after < 0.6 * before
+
+
+@pytest.mark.parametrize("sums", [1e29, -1e29])
+def test_a_score_of_an_owner_that_lies_stays_in_its_range(sums: float) -> None:
+    told = relevance_score(Statistic(np.array([sums, 0.0, 0.0, 0.0]), 1.0), 0.95)
+    assert (told.gain, told.low, told.high) == (np.copysign(1e6, sums),) * 3
+    noisy = relevance_score(Statistic(np.zeros(4), 1e29), 0.95)
+    assert -1e6 <= noisy.low <= noisy.gain <= noisy.high <= 1e6

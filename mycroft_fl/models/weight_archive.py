@@ -1,0 +1,135 @@
+"""A classifier in skops, read as a stranger's: looked at, tried in a process that may die, then used."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import io
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mycroft_fl.claims import check_archive, most_bytes
+
+TRUSTED = frozenset({
+    "sklearn.tree._tree.Tree",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+})  # fmt: skip
+"""Types that a file of weights may hold beyond those that skops trusts by itself."""
+SECONDS_SETTING = "MYCROFT_TRIAL_SECONDS"
+SECONDS = 120
+"""How long the trial may compute, where the setting does not say; a thousand trees take five."""
+BESIDES = 6 << 30
+"""Address space of a Python with scikit-learn, beside what the file's content takes."""
+SAID = 3
+PROBES = 32
+_sound: set[bytes] = set()
+"""Digests of files that this process wrote, or has had tried."""
+
+
+def note_ours(content: bytes) -> None:
+    """Remember a file's content as our own: it needs no trial."""
+    _sound.add(hashlib.sha256(content).digest())
+
+
+def classifier_in(content: bytes, kind: type, num_classes: int) -> Any:
+    """The fitted classifier of that kind in a skops file. `ValueError` where it is none, or unsound.
+
+    What a check here did not think of ends another process and not this one.
+    """
+    check_archive(io.BytesIO(content))
+    digest = hashlib.sha256(content).digest()
+    if digest not in _sound:
+        _try(content, kind, num_classes)
+        _sound.add(digest)
+    return opened(content, kind, num_classes)
+
+
+def opened(content: bytes, kind: type, num_classes: int) -> Any:
+    """The classifier in a skops file, its parts checked. `ValueError` on whatever is wrong."""
+    from skops.io import get_untrusted_types, loads
+
+    from mycroft_fl.models.soundness import check_estimator
+
+    trusted = TRUSTED | {f"{kind.__module__}.{kind.__qualname__}"}
+    unknown = sorted(set(get_untrusted_types(data=content)) - trusted)
+    if unknown:
+        named = ", ".join(unknown)[:300]
+        raise ValueError(f"it asks for {named}, which are not trusted here")
+    classifier = loads(content, trusted=sorted(trusted))
+    if type(classifier) is not kind:
+        raise ValueError(f"it holds a {type(classifier).__name__}, not a {kind.__name__}")
+    known = np.asarray(getattr(classifier, "classes_", []))
+    if not (
+        known.dtype.kind in "iu" and known.ndim == 1 and len(known)
+        and known[0] >= 0 and known[-1] < num_classes and (np.diff(known.astype(np.int64)) > 0).all()
+    ):  # fmt: skip
+        raise ValueError(
+            f"it was not fitted on labels 0 to {num_classes - 1}; fit it on the task's labels"
+        )
+    check_estimator(classifier)
+    return classifier
+
+
+def _try(content: bytes, kind: type, num_classes: int) -> None:
+    """Have another process read the file and predict with it. `ValueError` where that does not end well."""
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    path = os.pathsep.join(each or str(Path.cwd()) for each in sys.path)
+    try:
+        told = subprocess.run(
+            [sys.executable, "-m", __name__, kind.__module__, kind.__qualname__, str(num_classes)],
+            input=content, capture_output=True, timeout=10 * _seconds(), check=False,
+            env={**os.environ, **threads, "PYTHONPATH": path},
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        raise ValueError("reading it, or predicting with it, does not end") from error
+    if told.returncode == SAID:
+        raise ValueError(told.stdout.decode("utf-8", "replace").strip()[-500:])
+    if told.returncode:
+        raise ValueError(f"it ends the process that reads it (status {told.returncode})")
+
+
+def _seconds() -> int:
+    told = os.environ.get(SECONDS_SETTING, "")
+    return int(told) if told.isdigit() and 0 < int(told) <= 86400 else SECONDS
+
+
+def predict_probes(classifier: Any) -> None:
+    """Predict rows of many sizes. `ValueError` where probabilities are not what they must be."""
+    rng = np.random.default_rng(0)
+    features = int(classifier.n_features_in_)
+    if not 1 <= features <= 10_000_000:
+        raise ValueError(f"it takes {features} features")
+    sizes = np.array([0.0, 1e-3, 1.0, 30.0, 1e4, 1e30])[np.arange(PROBES) % 6, None]
+    x = (rng.standard_normal((PROBES, features)) * sizes).astype(np.float32)
+    told = np.asarray(classifier.predict_proba(x))
+    if told.shape != (PROBES, len(classifier.classes_)):
+        raise ValueError(f"it gives probabilities of shape {told.shape}")
+
+
+def main() -> int:
+    """The trial: this module as a program, the file on its standard input."""
+    module, name, num_classes = sys.argv[1:]
+    space = BESIDES + 2 * most_bytes()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CPU, (_seconds(), _seconds()))
+    resource.setrlimit(resource.RLIMIT_AS, (space, space))
+    try:
+        kind: Any = importlib.import_module(module)
+        for each in name.split("."):
+            kind = getattr(kind, each)
+        predict_probes(opened(sys.stdin.buffer.read(), kind, int(num_classes)))
+    except Exception as error:  # whatever a library says of a broken file
+        text = " ".join(str(error).split()) or type(error).__name__
+        print(text[:500])
+        return SAID
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,116 @@
+"""A ledger that is gone, head and all, is not begun anew: a witness in the owner's folder knows of it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from clients.opening import open_vault
+from clients.owner_check import check
+from clients.owner_file import WITNESS, load_owner_file
+from mycroft_fl.errors import InputError
+from mycroft_fl.privacy.ledger import PrivacyLedger
+
+GONE = "is not there, but .* says that it has reached entry 1"
+LEDGER = ("ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm", "ledger.head", "ledger.lock")
+
+
+@pytest.fixture
+def sold(make_hospital: Callable) -> Callable:
+    """A hospital that has handed over examples once."""
+
+    def make(**vault: str):
+        given = make_hospital(**vault)
+        open_vault(given.file).answer(given.request(), given.file.policy.trainers[0].peer)
+        return given
+
+    return make
+
+
+def without_ledger(folder: Path) -> None:
+    for name in LEDGER:
+        (folder / name).unlink(missing_ok=True)
+
+
+def refused(given) -> None:
+    file = load_owner_file(given.folder / "owner.toml")
+    for _ in range(2):  # the first attempt must not open the door to the second
+        for opened in (open_vault, check):
+            with pytest.raises(InputError, match=GONE):
+                opened(file)
+
+
+def test_a_ledger_removed_with_its_head_is_missed(sold: Callable) -> None:
+    given = sold()
+    without_ledger(given.folder)
+    refused(given)
+    assert not (given.folder / "ledger.sqlite").exists()
+
+
+def test_a_path_changed_in_the_owners_file_buys_no_new_budget(sold: Callable) -> None:
+    given = sold()
+    path = given.folder / "owner.toml"
+    path.write_text('ledger = "fresh.sqlite"\n' + path.read_text())
+    refused(given)
+
+
+def test_another_ledger_with_its_own_head_does_not_pass_for_the_one_that_was_begun(
+    sold: Callable,
+) -> None:
+    given = sold()
+    without_ledger(given.folder)
+    PrivacyLedger(given.folder / "ledger.sqlite")
+    with pytest.raises(InputError, match=r"is not the ledger that reached entry 1 by .*witness"):
+        open_vault(given.file)
+
+
+def test_the_ledger_brought_back_goes_on(sold: Callable, tmp_path: Path) -> None:
+    given = sold()
+    kept = {
+        name: (given.folder / name).read_bytes()
+        for name in LEDGER
+        if (given.folder / name).exists()
+    }
+    without_ledger(given.folder)
+    refused(given)
+    for name, content in kept.items():
+        (given.folder / name).write_bytes(content)
+    assert len(given.ledger_rows()) == 1
+    open_vault(given.file)
+
+
+def test_a_key_kept_elsewhere_is_a_witness_too(sold: Callable, tmp_path: Path) -> None:
+    given = sold()
+    keys = tmp_path / "keys"
+    keys.mkdir()
+    shutil.move(given.folder / "vault.key", keys / "vault.key")
+    path = given.folder / "owner.toml"
+    text = path.read_text().replace("[vault]", f'[vault]\nkey = "{keys / "vault.key"}"')
+    path.write_text(text)
+    open_vault(load_owner_file(path))  # it is told of what there is
+    without_ledger(given.folder)
+    (given.folder / WITNESS).unlink()
+    refused(given)
+
+
+def test_a_person_who_means_it_begins_anew_by_taking_the_witness_away(sold: Callable) -> None:
+    given = sold()
+    without_ledger(given.folder)
+    (given.folder / WITNESS).unlink()
+    open_vault(given.file)
+    assert given.ledger_rows() == []
+
+
+def test_a_new_folder_and_a_ledger_of_before_there_were_witnesses_need_nothing(
+    sold: Callable, make_hospital: Callable
+) -> None:
+    open_vault(make_hospital().file)
+    given = sold()
+    (given.folder / WITNESS).unlink()
+    open_vault(given.file)
+    assert (given.folder / WITNESS).stat().st_mode & 0o777 == 0o600
+    without_ledger(given.folder)
+    refused(given)
