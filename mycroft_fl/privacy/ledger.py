@@ -110,7 +110,7 @@ class PrivacyLedger:
     def records_left(self, peer: str, limits: Limits) -> int | None:
         """How many more records this trainer may be given; None: any number. `Refused` at none."""
         with self._reading() as connection:
-            return limits.records_left(earlier_spends(connection), earlier_spends(connection, peer))
+            return limits.records_left(earlier_spends(connection), spends_of(connection, peer))
 
     def handed_over(self, peer: str) -> int:
         """How many examples this trainer was given in all."""
