@@ -56,7 +56,7 @@ def _outcomes(stage: Stage, name: str, table: str, count: int) -> list[str]:
 
 
 def _hostile(stage: Stage, seed: int) -> Request:
-    """Weights and a head, all finite float32, under which the known record alone has a logit beyond float32."""
+    """Weights and a head, all finite float32, under which that record alone has a logit beyond float32."""
     task = stage.task.task
     model = build("mlp", task.shape, 2, seed=seed)
     head = np.full_like(flat_head(model), 1e36)
