@@ -95,6 +95,7 @@ def test_a_hundred_thousand_junk_requests_of_one_trainer_shut_out_no_other(
             flooded.append(seconds_of(hospital, clinic, reached // 1000 % 12))
             memory.append(server.memory_info().rss)
         took = time.monotonic() - began
+        flood.stdout.close()
         assert flood.wait(60) == 0
         usual += [seconds_of(hospital, clinic, seed % 12) for seed in range(41, 81)]
     ratio = statistics.median(flooded) / statistics.median(usual)
