@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Int64, Shaped
 
-from mycroft_fl.data.columns import Categories
+from mycroft_fl.data.columns import Numbers
 from mycroft_fl.data.sources import Dataset, load_dataset
 from mycroft_fl.data.spec import DatasetSpec
 from mycroft_fl.data.tables import known_as
@@ -53,8 +53,8 @@ def task_records(spec: DatasetSpec, base: Path, task: Task) -> Records:
     Raises `DataError`, also where a row has no unit, or its consent is neither yes nor no.
     """
     columns = task.table.columns if task.table else ()
-    names = [column.name for column in columns if isinstance(column, Categories)]
-    return _fitted(load_dataset(spec, base, {*names, spec.label}), spec, task)
+    numbers = {column.name for column in columns if isinstance(column, Numbers)}
+    return _fitted(load_dataset(spec, base, numbers), spec, task)
 
 
 def _fitted(dataset: Dataset, spec: DatasetSpec, task: Task) -> Records:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Int64
+from pandas.api.types import is_numeric_dtype
 
+from mycroft_fl.data.columns import as_numbers
 from mycroft_fl.data.spec import DatasetSpec
 from mycroft_fl.data.tables import Table, text_of
 from mycroft_fl.errors import DataError
 
 CONSENT = {
-    "yes": True, "true": True, "1": True, "no": False, "false": False, "0": False, "": False,
+    "yes": True, "true": True, "1": True, "1.0": True,
+    "no": False, "false": False, "0": False, "0.0": False, "": False,
 }  # fmt: skip
 
 
@@ -39,16 +46,37 @@ def shareable_of(table: Table, spec: DatasetSpec) -> Bool[np.ndarray, " n"] | No
     return answers.astype(bool)
 
 
-def record_ids(
-    ids: Int64[np.ndarray, " n"], y: Int64[np.ndarray, " n"], units: np.ndarray | None = None
-) -> Int64[np.ndarray, " n"]:
-    """A 64-bit digest of each row's content, label and, where there is one, unit.
+def record_ids(columns: Iterable[Any]) -> Int64[np.ndarray, " n"]:
+    """Number rows so that two have one number exactly where all their columns are equal.
 
-    Rows of one digest are one record. By content alone, a row that is taken away could let another
-    one of other label or unit in, and one record's absence would count for two.
+    An owner's record is a content, a label and, where there is one, a unit. By content alone, a row
+    that is taken away could let another one of other label or unit in, and one record's absence would
+    count for two. By values, not by digests: whoever may add a row could make one of equal digest.
     """
-    whole = pd.DataFrame({"id": ids, "label": y})
-    if units is not None:
-        whole["unit"] = units
-    digests = pd.util.hash_pandas_object(whole, index=False)
-    return np.asarray(digests.to_numpy().view(np.int64))
+    ids = None
+    for column in columns:
+        codes, values = pd.factorize(column)  # -1: missing
+        codes = codes.astype(np.int64) + 1
+        if ids is not None:
+            codes = pd.factorize(ids * (len(values) + 1) + codes)[0].astype(np.int64)
+        ids = codes
+    if ids is None:
+        raise ValueError("records are told apart by a column at least")
+    return ids
+
+
+def contents_of(table: Table) -> list[Any]:
+    """A table's features, column by column, numbers as floats.
+
+    Whole numbers too: whether a column's are read as such is up to its other rows.
+    """
+    columns = (table.features[name] for name in table.features)
+    return [as_numbers(each) if is_numeric_dtype(each) else each for each in columns]
+
+
+def digests_of(x: np.ndarray) -> np.ndarray:
+    """A 256-bit digest of each row's bytes."""
+    rows = np.ascontiguousarray(x)
+    return np.array(
+        [hashlib.blake2b(row.tobytes(), digest_size=32).digest() for row in rows], object
+    )

@@ -17,7 +17,13 @@ from mycroft_fl.data.files import Rows, named_labels, read_mapped, read_npz
 from mycroft_fl.data.images import read_images, read_listed_images
 from mycroft_fl.data.known import KNOWN, food101
 from mycroft_fl.data.known_tables import KNOWN_TABLES
-from mycroft_fl.data.marks import record_ids, shareable_of, units_of
+from mycroft_fl.data.marks import (
+    contents_of,
+    digests_of,
+    record_ids,
+    shareable_of,
+    units_of,
+)
 from mycroft_fl.data.spec import DatasetSpec
 from mycroft_fl.data.tables import Table, concatenated, is_table, known_as, read_table, text_of
 from mycroft_fl.data.transforms import fit_to
@@ -97,8 +103,8 @@ def load_dataset(
     A relative path is taken from `base`. Images are uint8 (n c h w), vectors float32 (n d),
     tables as they stand. Loaded once per process. Rows of equal content are one example. With
     `records`, an owner's, they must have one label and one unit too, so that taking a row away
-    takes one record away and lets none in; it names the columns that are text whatever other rows
-    hold. Raises `DataError`.
+    takes one record away and lets none in; it names the columns that hold numbers, and all others
+    are text whatever other rows hold. Raises `DataError`.
     """
     spec = DatasetSpec.of(given)
     if spec.path in KNOWN_TABLES:
@@ -109,8 +115,8 @@ def load_dataset(
         )
     path, changed = _found(spec.path, base)
     test, test_changed = _found(spec.test_path, base) if spec.test_path else (None, "")
-    texts = None if records is None else frozenset(records)
-    return _load_file(spec, path, test, changed + test_changed, texts)
+    numbers = None if records is None else frozenset(records)
+    return _load_file(spec, path, test, changed + test_changed, numbers)
 
 
 def _known_table(spec: DatasetSpec) -> DatasetSpec:
@@ -149,13 +155,13 @@ def _load_known(spec: DatasetSpec, data_folder: str | None, cache: Path, records
 
 @lru_cache(maxsize=8)
 def _load_file(
-    spec: DatasetSpec, path: Path, test: Path | None, changed: str, texts: frozenset[str] | None
+    spec: DatasetSpec, path: Path, test: Path | None, changed: str, numbers: frozenset[str] | None
 ) -> Dataset:
     if is_table(path):
-        tables = [read_table(each, spec, texts or ()) for each in (path, test) if each]
+        tables = [read_table(each, spec, numbers) for each in (path, test) if each]
         folders = [each.parent for each in (path, test) if each]
-        return _from_tables(tables, spec, folders, texts is not None)
-    records = texts is not None
+        return _from_tables(tables, spec, folders, numbers is not None)
+    records = numbers is not None
     rows = _relabelled(_read_arrays(path, spec), spec)
     if test is None:
         return distinct(rows, records=records)
@@ -184,7 +190,7 @@ def distinct(rows: Rows, test: Rows | None = None, *, records: bool = False) -> 
         from_test = np.repeat([False, True], [len(rows.y), len(test.y)])
         rows = _joined(rows, test)
     ids = Examples(rows.x, rows.y).ids
-    whole = record_ids(ids, rows.y) if records else ids
+    whole = record_ids([digests_of(rows.x), rows.y]) if records else ids
     kept, duplicates, overlap = _first_of_each(whole, from_test)
     x, on_disk = rows.x, isinstance(rows.x, np.memmap)
     if not on_disk:
@@ -216,7 +222,11 @@ def _from_tables(
         )
         ids = Examples(x, y).ids
     units, shareable = units_of(joined, spec), shareable_of(joined, spec)
-    whole = record_ids(ids, y, units) if records else ids
+    if records:
+        contents = contents_of(joined) if x is None else [digests_of(x)]
+        whole = record_ids([*contents, y, *([] if units is None else [units])])
+    else:
+        whole = ids
     kept, duplicates, overlap = _first_of_each(whole, from_test)
     if shareable is not None:  # what stands there twice is handed over if both rows allow it
         shareable = ~np.isin(ids, ids[~shareable])[kept]

@@ -7,7 +7,7 @@ import gzip
 import lzma
 import math
 import warnings
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,13 +90,14 @@ def is_table(path: Path) -> bool:
     return path.name.lower().endswith(CSV_SUFFIXES + PARQUET_SUFFIXES)
 
 
-def read_table(path: Path, spec: DatasetSpec, texts: Collection[str] = ()) -> Table:
+def read_table(path: Path, spec: DatasetSpec, numbers: Collection[str] | None = None) -> Table:
     """The table in a file, split into features and others. Raises `DataError`.
 
-    Columns named in `texts`, and that of units, are read as text, so that no other row has a say in
-    how a value is read: 01 beside a word stays 01, and beside numbers would become 1.
+    With `numbers`, columns that are not named there are read as text, so that no other row has a say
+    in how a value is read: 01 beside a word stays 01, and beside numbers would become 1. That of
+    units always is.
     """
-    frame = _read(path, spec, {*texts, *filter(None, [spec.unit_id])})
+    frame = _read(path, spec, numbers)
     marks = filter(None, (spec.unit_id, spec.shareable, spec.image))
     named = [spec.label, *spec.drop, *marks]
     _check_columns(path, frame, named, spec)
@@ -156,7 +157,7 @@ def known_as(text: str, known: Collection[str]) -> str:
     return next((each for each in spellings if each in known), text)
 
 
-def _read(path: Path, spec: DatasetSpec, texts: Collection[str]) -> pd.DataFrame:
+def _read(path: Path, spec: DatasetSpec, numbers: Collection[str] | None) -> pd.DataFrame:
     try:
         plain(path).close()
         if path.stat().st_size == 0:
@@ -164,7 +165,11 @@ def _read(path: Path, spec: DatasetSpec, texts: Collection[str]) -> pd.DataFrame
         if path.name.lower().endswith(PARQUET_SUFFIXES):
             frame = _read_parquet(path)
         else:
-            frame = _read_csv(path, spec.delimiter or _usual_delimiter(path), texts)
+            frame = _read_csv(
+                path,
+                spec.delimiter or _usual_delimiter(path),
+                lambda name: name == spec.unit_id or (numbers is not None and name not in numbers),
+            )
     except ImportError as error:
         raise DataError(
             f"{path.name}: reading Parquet needs pyarrow; pip install 'mycroft-fl[parquet]', "
@@ -224,14 +229,14 @@ def _check_csv(path: Path, delimiter: str) -> None:
         check_cells(1, stream.readline(2 * MOST_LINE).count(mark) + 1)
 
 
-def _read_csv(path: Path, delimiter: str, texts: Collection[str]) -> pd.DataFrame:
+def _read_csv(path: Path, delimiter: str, is_text: Callable[[str], bool]) -> pd.DataFrame:
     """All of it, under the names as they stand: pandas would call a second column 'a' 'a.1'."""
     _check_csv(path, delimiter)
     with warnings.catch_warnings():
         # Where all rows have more fields than the header, pandas cuts them off with a warning.
         warnings.simplefilter("error", pd.errors.ParserWarning)
         names = pd.read_csv(path, sep=delimiter, header=None, nrows=1, dtype=str).iloc[0]
-        kinds = {name: str for name in map(str, names) if name.strip() in texts}
+        kinds = {name: str for name in map(str, names) if is_text(name.strip())}
         frame = pd.read_csv(
             path, sep=delimiter, low_memory=False, keep_default_na=False,
             na_values=MISSING_NAMES, index_col=False, dtype=kinds,

@@ -6,6 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from clients.holdings import Holdings, Marks
@@ -105,6 +106,83 @@ def test_one_person_more_changes_it_by_no_more_whatever_rows_it_shares_with_othe
     with_person, bound = summed(owned(tmp_path, others + person, task, spec), task, mode)
     without, _ = summed(owned(tmp_path, others, task, spec), task, mode)
     assert int(((with_person - without).astype(object) ** 2).sum()) <= bound * UNITS**2
+
+
+def most_by_one_row(folder: Path, head: str, rows: list[str], task: Task) -> float:
+    """What the exact sum behind a score is moved by, at most, by a row; by one record it is 1 at most."""
+
+    def of(some: list[str]) -> np.ndarray:
+        (folder / "owner.csv").write_text("\n".join([head, *some]) + "\n")
+        return summed(task_records(SPEC, folder, task), task, "score")[0].astype(object)
+
+    whole = of(rows)
+    moved = [whole - of(rows[:each] + rows[each + 1 :]) for each in range(len(rows))]
+    return max(int((each**2).sum()) for each in moved) / (Fraction(5, 4) * UNITS**2)
+
+
+@pytest.mark.parametrize("pair", [("01", "1"), ("1.0", "1"), ("True", "TRUE"), ("1e2", "100")])
+def test_a_column_beyond_the_tasks_does_not_decide_by_one_row_whether_others_are_one(
+    pair: tuple[str, str], task: Task, tmp_path: Path
+) -> None:
+    rows = [f"40.0,150.0,01,9,ill,{visit}" for visit in (*pair, "first")]
+    others = [f"{row},{place % 2}" for place, row in enumerate(rows_of(4, 1))]
+    assert most_by_one_row(tmp_path, HEAD + ",visit", rows + others, task) <= 1
+
+
+@pytest.mark.parametrize("third", ["", "0.5"])
+def test_large_whole_numbers_are_one_or_two_whatever_another_row_lacks(
+    third: str, task: Task, tmp_path: Path
+) -> None:
+    rows = [f"{age},150.0,01,9,ill" for age in ("9007199254740993", "9007199254740992", third)]
+    rows += [row.replace(row.split(",")[0], "50") for row in rows_of(4, 1)]
+    assert most_by_one_row(tmp_path, HEAD, rows, task) <= 1
+
+
+def forged(row: pd.DataFrame, last: str, changed: dict[str, object]) -> pd.DataFrame:
+    """`row` with changes, and a number in its `last` column by which its pandas digest stays as it was."""
+
+    def unmixed(digest: int) -> float:
+        """The number whose digest this is: splitmix64 is a permutation."""
+        for shift, times in ((31, 0x94D049BB133111EB), (27, 0xBF58476D1CE4E5B9), (30, 1)):
+            found = digest
+            for _ in range(64 // shift + 1):
+                found = digest ^ (found >> shift)
+            digest = found * pow(times, -1, 2**64) % 2**64
+        return float(np.uint64(digest).view(np.float64))
+
+    other = row.assign(**changed)
+    wanted = int(pd.util.hash_pandas_object(row, index=False)[0])
+    # Columns are joined by (before ^ digest) * odd + constant, and the last column is joined last.
+    times, plus = 1000003, 97531
+    for place in range(len(row.columns) - 1):
+        times += 82520 + 2 * (len(row.columns) - place)
+    goal = (wanted - plus) * pow(times, -1, 2**64) % 2**64
+    now = int(pd.util.hash_pandas_object(other, index=False)[0])
+    own = int(pd.util.hash_array(other[last].to_numpy(np.float64))[0])
+    before = ((now - plus) * pow(times, -1, 2**64) % 2**64) ^ own
+    return other.assign(**{last: unmixed(goal ^ before)})
+
+
+def test_a_row_that_was_made_for_anothers_digest_is_a_record_of_its_own(tmp_path: Path) -> None:
+    """Else the row that is known to its maker shows whether the other one is there: it is let in."""
+    known = pd.DataFrame({"age": [71.0], "pressure": [160.0]})
+    ages = (
+        forged(known, "pressure", {"age": float(each)})
+        for each in np.random.default_rng(0).normal(50, 9, 500)
+    )
+    made = next(each for each in ages if abs(each["pressure"][0]) < 1e3)
+    digests = [int(pd.util.hash_pandas_object(each, index=False)[0]) for each in (known, made)]
+    assert digests[0] == digests[1]  # or nothing is tried here
+    spec = DatasetSpec("owner.csv", label="outcome")
+    pair = pd.concat([known, made], ignore_index=True).assign(outcome="ill")
+    rest = pd.DataFrame({"age": [30.0, 45.0], "pressure": [110.0, 125.0], "outcome": "well"})
+    rest.to_csv(tmp_path / "owner.csv", index=False)
+    own = load_dataset(spec, tmp_path)
+    assert own.table is not None
+    schema = fit_schema(own.table, spec)
+    task = Task(("ill", "well"), (schema.width,), np.dtype(np.float32), "mlp", schema)
+    pd.concat([pair, rest]).to_csv(tmp_path / "owner.csv", index=False)
+    assert len(task_records(spec, tmp_path, task).examples) == 4
 
 
 def test_persons_whose_ids_look_like_equal_numbers_stay_two(task: Task, tmp_path: Path) -> None:
