@@ -70,7 +70,7 @@ class Visit(H11Protocol):
         try:
             super().data_received(data)
         except h11.ProtocolError:
-            self.transport.abort()
+            self.end()
         if self.cycle is not None and not self.cycle.response_complete:
             self._stop()
 
@@ -86,9 +86,15 @@ class Visit(H11Protocol):
         if not self.over.done():
             self.over.set_result(None)
 
+    def end(self) -> None:
+        """End at once, and without a word: a stranger can do this as often as it likes."""
+        # A TLS transport that was closed twice has nothing left to abort, and Python 3.11 says so.
+        with suppress(AttributeError):
+            self.transport.abort()
+
     def _wait(self) -> None:
         self._stop()
-        self._timer = self.loop.call_later(self._silence, self.transport.abort)
+        self._timer = self.loop.call_later(self._silence, self.end)
 
     def _stop(self) -> None:
         if self._timer is not None:
@@ -109,6 +115,8 @@ class Gate:
             app, interface="asgi3", ws="none", lifespan="off", log_config=None, access_log=False,
             h11_max_incomplete_event_size=self._doors.head, proxy_headers=False,
             server_header=False, date_header=False,
+            # Else uvicorn ends a connection earlier than its own silence would.
+            timeout_keep_alive=int(self._doors.silence) + 1,
         )  # fmt: skip
         self._config.load()
         logging.getLogger(f"{__name__}.visit").setLevel(logging.ERROR)
@@ -162,7 +170,7 @@ class Gate:
                 await visit.over
         finally:
             if visit.begun:
-                visit.transport.abort()
+                visit.end()
             else:
                 # Cancelled before its handshake began, asyncio forgets a socket: this ends it.
                 with suppress(OSError):
