@@ -16,6 +16,7 @@ from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakSet
 
 import h11
 from uvicorn import Config
@@ -123,6 +124,7 @@ class Gate:
         self._state = ServerState()
         # In the order of their coming.
         self._open: dict[asyncio.Task[None], Visit] = {}
+        self._arrived: WeakSet[socket.socket] = WeakSet()
 
     async def serve(self) -> None:
         """Accept connections until cancelled."""
@@ -136,6 +138,7 @@ class Gate:
                 log.warning("a connection could not be accepted: %s", error)
                 await asyncio.sleep(1)
                 continue
+            self._arrived.add(arrived)
             visit = Visit(self._config, self._state, self._doors.silence)
             task = loop.create_task(self._receive(arrived, visit))
             self._open[task] = visit
@@ -155,7 +158,11 @@ class Gate:
         for task in list(self._open):
             task.cancel()
         await asyncio.gather(*self._open, return_exceptions=True)
-        await asyncio.sleep(0.1)  # asyncio closes a transport's socket in a later turn
+        # asyncio closes a transport's socket in a later turn.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                while any(each.fileno() >= 0 for each in list(self._arrived)):
+                    await asyncio.sleep(0.01)
 
     async def _receive(self, arrived: socket.socket, visit: Visit) -> None:
         """A connection from its coming to its end."""

@@ -396,11 +396,11 @@ SPELLINGS: dict[str, list[int]] = {
     "GET /v1/control/stream-logs HTTP/1.1\r\nupgrade: websocket\r\nconnection: upgrade": [404],
     "GET /health HTTP/1.1\r\nupgrade: h2c\r\nconnection: upgrade": [200],
     "GET /health HTTP/1.0": [200],
-    "PRI * HTTP/2.0": [400],
+    "PRI * HTTP/2.0": [404],
     "POST /v1/fleet/push-object HTTP/1.1\r\nexpect: 100-continue\r\ncontent-length: 9": [401],
     "POST /v1%2ffleet/push-object HTTP/1.1\r\ncontent-length: 9": [401],
     "POST /v1/fleet/push-object HTTP/1.1\r\ncontent-length: 9\r\ntransfer-encoding: chunked": [411],
-    "POST /v1/fleet/push-object HTTP/1.1\r\ntransfer-encoding: identity": [501],
+    "POST /v1/fleet/push-object HTTP/1.1\r\ntransfer-encoding: identity": [400],
     "POST /v1/fleet/push-object HTTP/1.1\r\ncontent-length: 9\r\ncontent-length: 8": [400],
     "POST /v1/fleet/push-object HTTP/1.1\r\ncontent-length: +9": [400],
     "POST /v1/fleet/push-object HTTP/1.1\r\ncontent-length : 9": [400],
@@ -462,7 +462,7 @@ def test_a_connection_that_has_ended_twice_ends_without_a_word() -> None:
         gate = Gate(socket.socket(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), echo)
         visit = Visit(gate._config, gate._state, 15.0)
         beneath = sslproto.SSLProtocol(loop, visit, gate._tls, None, server_side=True)  # type: ignore[attr-defined]
-        visit.transport = sslproto._SSLProtocolTransport(loop, beneath)  # type: ignore[attr-defined]
+        visit.transport = beneath._get_app_transport()
         visit.transport.close()
         visit.transport.close()
         visit.end()
