@@ -10,6 +10,7 @@ import binascii
 import datetime
 from base64 import b64decode
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from flwr.common.constant import SYSTEM_TIME_TOLERANCE, TIMESTAMP_HEADER, TIMESTAMP_TOLERANCE
 from flwr.supercore.constant import FLEET_HTTP_PUBLIC_KEY_HEADER, FLEET_HTTP_SIGNATURE_HEADER
@@ -19,12 +20,24 @@ from flwr.supercore.primitives.asymmetric import bytes_to_public_key, verify_sig
 LONGEST_KEY = 1024  # bytes; of an owner's key, on NIST's P-384, it is 215
 
 
+Admitted = Callable[[bytes], int | None]
+"""The id of the SuperNode that was admitted with this public key."""
+
+
+@dataclass(frozen=True)
+class Caller:
+    """A SuperNode that was admitted: its public key, and Flower's id of it."""
+
+    key: bytes
+    node: int
+
+
 class Stranger(Exception):
     """Nobody whose key was admitted; the text may go to whoever asked."""
 
 
-def caller(headers: Mapping[bytes, bytes], admitted: Callable[[bytes], bool]) -> bytes:
-    """The admitted key by which these headers are signed. `Stranger` where there is none."""
+def caller(headers: Mapping[bytes, bytes], admitted: Admitted) -> Caller:
+    """The SuperNode by whose admitted key these headers are signed. `Stranger` where there is none."""
     key, signature, signed = (
         headers.get(name.encode().lower(), b"")
         for name in (FLEET_HTTP_PUBLIC_KEY_HEADER, FLEET_HTTP_SIGNATURE_HEADER, TIMESTAMP_HEADER)
@@ -32,7 +45,8 @@ def caller(headers: Mapping[bytes, bytes], admitted: Callable[[bytes], bool]) ->
     try:
         public, proof = b64decode(key, validate=True), b64decode(signature, validate=True)
         # First: a key that a stranger made up is not even parsed.
-        if not public or len(public) > LONGEST_KEY or not admitted(public):
+        node = admitted(public) if 0 < len(public) <= LONGEST_KEY else None
+        if node is None:
             raise Stranger("this SuperNode's key is not registered")
         age = (now() - datetime.datetime.fromisoformat(signed.decode("ascii"))).total_seconds()
         if not -SYSTEM_TIME_TOLERANCE < age < TIMESTAMP_TOLERANCE + SYSTEM_TIME_TOLERANCE:
@@ -41,4 +55,4 @@ def caller(headers: Mapping[bytes, bytes], admitted: Callable[[bytes], bool]) ->
             raise Stranger("the request is not signed by the key that it names")
     except (ValueError, TypeError, OverflowError, binascii.Error) as error:
         raise Stranger("the request's headers are no SuperNode's") from error
-    return public
+    return Caller(public, node)

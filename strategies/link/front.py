@@ -16,19 +16,22 @@ from typing import Any
 from flwr.supercore.error import ApiErrorCode, FlowerError
 from flwr.supercore.protobuf.translation import PROTOBUF_REQUEST_TYPES
 
-from strategies.link.callers import Stranger, caller
+from strategies.link.bodies import Body, Receive, again, whole
+from strategies.link.callers import Admitted, Caller, Stranger, caller
+from strategies.link.replies import Forged, check_reply
 
 log = logging.getLogger(__name__)
 
 Scope = MutableMapping[str, Any]
-Receive = Callable[[], Any]
 Send = Callable[[Any], Any]
-Admitted = Callable[[bytes], bool]
 
 HEALTH = "/health"
 FLEET = frozenset(path for _, path in PROTOBUF_REQUEST_TYPES if path.startswith("/v1/fleet/"))
 PIECES = "/v1/fleet/push-object"
 ENTRY = "/v1/fleet/activate-node"
+REPLIES = "/v1/fleet/push-messages"
+HOST = (b"host", b"superlink")
+"""For Flower's app, which makes the path that it checks of the host and the path: of no stranger's."""
 VISIT = "visit"
 """Where the connection stands in a request's state, see gate.py."""
 
@@ -77,7 +80,7 @@ class Shut(Exception):
 
 
 class Front:
-    """An ASGI app before Flower's. `admitted` says whether a SuperNode's public key is registered."""
+    """An ASGI app before Flower's. `admitted` gives the id of the SuperNode that has a public key."""
 
     def __init__(
         self,
@@ -105,24 +108,26 @@ class Front:
     async def _through(self, scope: Scope, receive: Receive, send: Send) -> None:
         length = self._length(scope)
         if scope["path"] == HEALTH:
-            await self._app(scope, Body(receive, 0, 0.0), send)
+            await self._app(_of_ours(scope), Body(receive, 0, 0.0), send)
             return
         try:
             # In a thread: it looks into the SuperLink's database.
-            key = await asyncio.to_thread(caller, dict(scope["headers"]), self._admitted)
+            who = await asyncio.to_thread(caller, dict(scope["headers"]), self._admitted)
         except Stranger as stranger:
             raise Shut(401, str(stranger)) from None
         if visit := scope.get("state", {}).pop(VISIT, None):
-            visit.key = key
-        if self._busy[key] >= self._limits.at_once:
+            visit.key = who.key
+        if self._busy[who.key] >= self._limits.at_once:
             raise Shut(503, f"a SuperNode may make {self._limits.at_once} requests at once")
-        self._busy[key] += 1
+        self._busy[who.key] += 1
         try:
-            await self._passed(scope, receive, send, length)
+            limits = self._limits
+            body = Body(receive, length, limits.patience + length / limits.slowest)
+            await self._passed(scope, body, send, who)
         finally:
-            self._busy[key] -= 1
-            if not self._busy[key]:
-                del self._busy[key]
+            self._busy[who.key] -= 1
+            if not self._busy[who.key]:
+                del self._busy[who.key]
 
     def _length(self, scope: Scope) -> int:
         """The bytes that the body is going to have. `Shut` on what may not pass, whoever asks."""
@@ -146,10 +151,8 @@ class Front:
             raise Shut(413, f"a body may have {most} bytes here")
         return int(length)
 
-    async def _passed(self, scope: Scope, receive: Receive, send: Send, length: int) -> None:
+    async def _passed(self, scope: Scope, body: Body, send: Send, who: Caller) -> None:
         """Hand a request to Flower's app, its body at no slower than the limits say."""
-        limits = self._limits
-        body = Body(receive, length, limits.patience + length / limits.slowest)
         started = False
 
         async def answer(message: Any) -> None:
@@ -159,8 +162,9 @@ class Front:
                 await send(message)
 
         try:
-            async with asyncio.timeout(limits.whole):
-                await self._app(scope, body, answer)
+            async with asyncio.timeout(self._limits.whole):
+                receive = await _checked(body, who) if scope["path"] == REPLIES else body
+                await self._app(_of_ours(scope), receive, answer)
         except Exception:
             if not body.failed:
                 raise
@@ -168,41 +172,20 @@ class Front:
             raise Shut(408, "the body came too slowly, or had another length than it said")
 
 
-class Body:
-    """A request's body as the app receives it: as long as it said, and within `seconds`."""
+async def _checked(body: Body, who: Caller) -> Receive:
+    """A reply's body, looked at before Flower's app has it. `Shut` on what is no reply of theirs."""
+    content = await whole(body)
+    try:
+        check_reply(content or b"", who.node)
+    except Forged as forged:
+        raise Shut(403, str(forged)) from None
+    return again(content or b"", body)
 
-    def __init__(self, receive: Receive, length: int, seconds: float) -> None:
-        self._receive = receive
-        self._left = length
-        self._seconds = seconds
-        self._until: float | None = None
-        self._whole = length == 0
-        self._empty = length == 0
-        self.failed = False
 
-    async def __call__(self) -> Any:
-        """The next message of the body; that the other side has gone where there is none in time."""
-        if self._empty:
-            self._empty = False
-            return {"type": "http.request", "body": b"", "more_body": False}
-        if self._whole:
-            return await self._receive()
-        if self._until is None:
-            self._until = asyncio.get_running_loop().time() + self._seconds
-        try:
-            async with asyncio.timeout_at(self._until):
-                message = await self._receive()
-        except TimeoutError:
-            return self._gone()
-        self._left -= len(message.get("body", b""))
-        self._whole = not message.get("more_body", False)
-        if self._left < 0 or (self._whole and self._left):
-            return self._gone()
-        return message
-
-    def _gone(self) -> Any:
-        self.failed = self._whole = True
-        return {"type": "http.disconnect"}
+def _of_ours(scope: Scope) -> Scope:
+    """A request as Flower's app may see it: by its path and headers alone, whatever host it names."""
+    headers = [each for each in scope["headers"] if each[0] != b"host"]
+    return {**scope, "headers": [HOST, *headers], "query_string": b""}
 
 
 async def _say(send: Send, shut: Shut, *, entry: bool) -> None:

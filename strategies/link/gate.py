@@ -16,6 +16,7 @@ from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakSet
 
 import h11
 from uvicorn import Config
@@ -70,7 +71,7 @@ class Visit(H11Protocol):
         try:
             super().data_received(data)
         except h11.ProtocolError:
-            self.transport.abort()
+            self.end()
         if self.cycle is not None and not self.cycle.response_complete:
             self._stop()
 
@@ -86,9 +87,15 @@ class Visit(H11Protocol):
         if not self.over.done():
             self.over.set_result(None)
 
+    def end(self) -> None:
+        """End at once, and without a word: a stranger can do this as often as it likes."""
+        # A TLS transport that was closed twice has nothing left to abort, and Python 3.11 says so.
+        with suppress(AttributeError):
+            self.transport.abort()
+
     def _wait(self) -> None:
         self._stop()
-        self._timer = self.loop.call_later(self._silence, self.transport.abort)
+        self._timer = self.loop.call_later(self._silence, self.end)
 
     def _stop(self) -> None:
         if self._timer is not None:
@@ -109,12 +116,15 @@ class Gate:
             app, interface="asgi3", ws="none", lifespan="off", log_config=None, access_log=False,
             h11_max_incomplete_event_size=self._doors.head, proxy_headers=False,
             server_header=False, date_header=False,
+            # Else uvicorn ends a connection earlier than its own silence would.
+            timeout_keep_alive=int(self._doors.silence) + 1,
         )  # fmt: skip
         self._config.load()
         logging.getLogger(f"{__name__}.visit").setLevel(logging.ERROR)
         self._state = ServerState()
         # In the order of their coming.
         self._open: dict[asyncio.Task[None], Visit] = {}
+        self._arrived: WeakSet[socket.socket] = WeakSet()
 
     async def serve(self) -> None:
         """Accept connections until cancelled."""
@@ -128,6 +138,7 @@ class Gate:
                 log.warning("a connection could not be accepted: %s", error)
                 await asyncio.sleep(1)
                 continue
+            self._arrived.add(arrived)
             visit = Visit(self._config, self._state, self._doors.silence)
             task = loop.create_task(self._receive(arrived, visit))
             self._open[task] = visit
@@ -147,7 +158,11 @@ class Gate:
         for task in list(self._open):
             task.cancel()
         await asyncio.gather(*self._open, return_exceptions=True)
-        await asyncio.sleep(0.1)  # asyncio closes a transport's socket in a later turn
+        # asyncio closes a transport's socket in a later turn.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                while any(each.fileno() >= 0 for each in list(self._arrived)):
+                    await asyncio.sleep(0.01)
 
     async def _receive(self, arrived: socket.socket, visit: Visit) -> None:
         """A connection from its coming to its end."""
@@ -162,7 +177,7 @@ class Gate:
                 await visit.over
         finally:
             if visit.begun:
-                visit.transport.abort()
+                visit.end()
             else:
                 # Cancelled before its handshake began, asyncio forgets a socket: this ends it.
                 with suppress(OSError):

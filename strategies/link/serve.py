@@ -155,9 +155,9 @@ def _inner(app: Any) -> Any:
 
 
 def _admitted(app: Any) -> Any:
-    """Whether a SuperNode's key is registered, by the SuperLink's database."""
+    """The id of the SuperNode whose key is registered, by the SuperLink's database."""
     factory = app.state.linkstate_factory
-    return lambda key: factory.state().get_node_id_by_public_key(key) is not None
+    return lambda key: factory.state().get_node_id_by_public_key(key)
 
 
 async def _reports(refusals: Refusals) -> None:

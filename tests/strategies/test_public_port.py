@@ -21,18 +21,33 @@ from flwr.common.constant import TIMESTAMP_HEADER
 from flwr.supercore.constant import FLEET_HTTP_PUBLIC_KEY_HEADER, FLEET_HTTP_SIGNATURE_HEADER
 from flwr.supercore.date import now
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes, sign_message
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mycroft_fl.errors import InputError
 from strategies.certificates import CA_CERTIFICATE, certify, make_authority
-from strategies.link.front import ENTRY, FLEET, HEALTH, PIECES, Front, Limits, Refusals
-from strategies.link.gate import Doors, Gate
+from strategies.link.front import (
+    ENTRY,
+    FLEET,
+    HEALTH,
+    PIECES,
+    REPLIES,
+    Front,
+    Limits,
+    Refusals,
+)
+from strategies.link.gate import Doors, Gate, Visit
 from strategies.link.serve import PublicPort, keep_private, private_socket
 
 OWNER, STRANGER = (ec.generate_private_key(ec.SECP384R1()) for _ in range(2))
 ADMITTED = public_key_to_bytes(OWNER.public_key())
+NODE = 7
 QUICK = Limits(patience=0.2, slowest=1 << 40)
+
+
+def admitted(key: bytes) -> int | None:
+    """Which SuperNode's key it is: there is one."""
+    return NODE if key == ADMITTED else None
 
 
 def signed(key: Any = OWNER, *, ago: float = 0.0, **changed: str) -> dict[str, str]:
@@ -100,7 +115,7 @@ def asked(
         "type": "http", "method": method, "path": path, "state": {},
         "headers": [(k.lower().encode(), v.encode()) for k, v in all_headers.items() if v],
     }  # fmt: skip
-    asyncio.run(Front(app, lambda key: key == ADMITTED, limits)(scope, receive, send))
+    asyncio.run(Front(app, admitted, limits)(scope, receive, send))
     return said
 
 
@@ -115,7 +130,7 @@ def test_a_supernodes_request_and_health_go_through_whole() -> None:
     said = asked(PIECES, body=(b"one", b"two"))
     assert (said.status, said.received) == (200, [b"one", b"two"])
     for path in FLEET:
-        assert asked(path, body=(b"x",)).status == 200
+        assert asked(path, body=(b"x",)).status == (403 if path == REPLIES else 200)
     for method in ("GET", "HEAD"):
         assert asked(HEALTH, {"content-length": ""}, method=method).status == 200
 
@@ -149,6 +164,7 @@ def test_every_other_path_that_flower_serves_is_not_there() -> None:
             assert refused(asked(path, method=method, body=(b"x",)), 404)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40), st.sampled_from(["POST", "GET", "PUT", "OPTIONS", "CONNECT"]))
 def test_no_path_but_those_named_goes_through(text: str, method: str) -> None:
     for path in (text, f"/v1/fleet/{text}", f"/v1/fleet/../control/{text}", f"//health{text}"):
@@ -158,36 +174,26 @@ def test_no_path_but_those_named_goes_through(text: str, method: str) -> None:
         assert refused(asked(PIECES, method=method), 404)
 
 
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {},
-        signed(STRANGER),
-        signed(**{FLEET_HTTP_SIGNATURE_HEADER: b64encode(b"0" * 100).decode()}),
-        signed(**{FLEET_HTTP_SIGNATURE_HEADER: "?"}),
-        signed(**{FLEET_HTTP_PUBLIC_KEY_HEADER: b64encode(b"x" * 2000).decode()}),
-        signed(**{TIMESTAMP_HEADER: now().isoformat()}),
-        signed(**{TIMESTAMP_HEADER: "yesterday"}),
-        signed(**{TIMESTAMP_HEADER: "2026-01-01"}),
-        signed(ago=400),
-        signed(ago=-60),
-    ],
-    # Keys are made anew, and their lengths differ: names that every process finds alike.
-    ids=[
-        "none",
-        "stranger",
-        "forged",
-        "no-base64",
-        "long-key",
-        "other-time",
-        "no-time",
-        "a-day",
-        "too-old",
-        "too-new",
-    ],
-)
-def test_whoever_is_not_admitted_is_refused_by_the_headers(headers: dict[str, str]) -> None:
-    assert refused(asked(PIECES, headers, body=(b"x" * 100,)), 401)
+# Signed when they are sent: a time of a minute hence is a good one a minute later.
+FORGERIES: dict[str, Callable[[], dict[str, str]]] = {
+    "nothing": dict,
+    "a stranger's": lambda: signed(STRANGER),
+    "another signature": lambda: signed(
+        **{FLEET_HTTP_SIGNATURE_HEADER: b64encode(b"0" * 100).decode()}
+    ),
+    "no signature": lambda: signed(**{FLEET_HTTP_SIGNATURE_HEADER: "?"}),
+    "a long key": lambda: signed(**{FLEET_HTTP_PUBLIC_KEY_HEADER: b64encode(b"x" * 2000).decode()}),
+    "another time": lambda: signed(**{TIMESTAMP_HEADER: now().isoformat()}),
+    "a word": lambda: signed(**{TIMESTAMP_HEADER: "yesterday"}),
+    "a day": lambda: signed(**{TIMESTAMP_HEADER: "2026-01-01"}),
+    "long ago": lambda: signed(ago=400),
+    "not yet": lambda: signed(ago=-60),
+}
+
+
+@pytest.mark.parametrize("forgery", FORGERIES)
+def test_whoever_is_not_admitted_is_refused_by_the_headers(forgery: str) -> None:
+    assert refused(asked(PIECES, FORGERIES[forgery](), body=(b"x" * 100,)), 401)
 
 
 def test_a_supernode_that_is_not_registered_hears_why_as_flower_says_it() -> None:
@@ -246,7 +252,7 @@ def test_a_supernode_makes_only_so_many_requests_at_once() -> None:
     async def all_of_them() -> None:
         global done
         done = asyncio.Event()
-        front = Front(app, lambda key: True, Limits(at_once=2))
+        front = Front(app, admitted, Limits(at_once=2))
         headers = {"content-length": "0", **signed()}
         scope = {"type": "http", "method": "POST", "path": PIECES, "state": {}}
         raw = [(k.lower().encode(), v.encode()) for k, v in headers.items()]
@@ -338,7 +344,7 @@ def opened(certs: Path, doors: Doors) -> Iterator[Callable[..., Any]]:
             return clients[-1]
 
         async def run() -> Any:
-            gate = Gate(port.place, port.tls, Front(echo, lambda key: key == ADMITTED), doors)
+            gate = Gate(port.place, port.tls, Front(echo, admitted), doors)
             serving = asyncio.create_task(gate.serve())
             try:
                 return await asyncio.to_thread(visit, client)
@@ -373,6 +379,64 @@ def test_at_the_port_a_stranger_gets_health_and_nothing_else(certs: Path) -> Non
         entered(visit)
 
 
+SPELLINGS: dict[str, list[int]] = {
+    "POST //v1/control/list-runs HTTP/1.1": [404],
+    "POST /v1/control/list-runs/ HTTP/1.1": [404],
+    "POST /V1/CONTROL/LIST-RUNS HTTP/1.1": [404],
+    "POST /v1%2fcontrol%2flist-runs HTTP/1.1": [404],
+    "POST /v1/fleet/push-object;/../../control/list-runs HTTP/1.1": [404],
+    "POST /v1/fleet/push-object%00 HTTP/1.1": [404],
+    "POST /health/../v1/control/list-runs HTTP/1.1": [404],
+    "POST /v1/control/list-runs?/health HTTP/1.1": [404],
+    "POST /v1/control/list-runs#/health HTTP/1.1": [404],
+    "POST http://lab/v1/control/list-runs HTTP/1.0": [404],
+    "CONNECT lab:9092 HTTP/1.1": [404],
+    "OPTIONS * HTTP/1.1": [404],
+    "TRACE /health HTTP/1.1": [404],
+    "GET /v1/control/stream-logs HTTP/1.1\r\nupgrade: websocket\r\nconnection: upgrade": [404],
+    "GET /health HTTP/1.1\r\nupgrade: h2c\r\nconnection: upgrade": [200],
+    "GET /health HTTP/1.0": [200],
+    "PRI * HTTP/2.0": [404],
+    "POST /v1/fleet/push-object HTTP/1.1\r\nexpect: 100-continue\r\ncontent-length: 9": [401],
+    "POST /v1%2ffleet/push-object HTTP/1.1\r\ncontent-length: 9": [401],
+    "POST /v1/fleet/push-object HTTP/1.1\r\ncontent-length: 9\r\ntransfer-encoding: chunked": [411],
+    "POST /v1/fleet/push-object HTTP/1.1\r\ntransfer-encoding: identity": [400],
+    "POST /v1/fleet/push-object HTTP/1.1\r\ncontent-length: 9\r\ncontent-length: 8": [400],
+    "POST /v1/fleet/push-object HTTP/1.1\r\ncontent-length: +9": [400],
+    "POST /v1/fleet/push-object HTTP/1.1\r\ncontent-length : 9": [400],
+    # What is inside another request's body, or behind one that is refused, is nobody's request.
+    "GET /health HTTP/1.1\r\nhost: lab\r\ncontent-length: 500\r\n\r\nGET /health HTTP/1.1": [413],
+    "GET /health HTTP/1.1\r\nhost: lab\r\n\r\nPOST /v1/control/list-runs HTTP/1.1\r\n"
+    "host: lab\r\n\r\nGET /health HTTP/1.1": [200, 404],
+}
+
+
+@pytest.fixture(scope="module")
+def answers(certs: Path) -> dict[str, list[int]]:
+    """The statuses that each of these gets at the port."""
+
+    def visit(client: Callable[..., Client]) -> dict[str, list[int]]:
+        found = {}
+        for text in SPELLINGS:
+            asker = client()
+            asker.socket.sendall(f"{text}\r\nhost: lab\r\n\r\n".encode())
+            said = b""
+            with suppress(OSError):
+                while more := asker.socket.recv(65536):
+                    said += more
+            found[text] = [int(each) for each in re.findall(rb"^HTTP/1.1 (\d+)", said, re.M)]
+        return found
+
+    with opened(certs, Doors(silence=2.0)) as entered:
+        answered: dict[str, list[int]] = entered(visit)
+    return answered
+
+
+@pytest.mark.parametrize("text", SPELLINGS)
+def test_no_spelling_of_a_request_gets_further(text: str, answers: dict[str, list[int]]) -> None:
+    assert answers[text] == SPELLINGS[text]
+
+
 def test_silence_and_endless_headers_end(certs: Path) -> None:
     def visit(client: Callable[..., Client]) -> None:
         before, silent, after = client(tls=False), client(), client()
@@ -388,6 +452,34 @@ def test_silence_and_endless_headers_end(certs: Path) -> None:
 
     with opened(certs, Doors(handshake=0.5, silence=0.5)) as entered:
         entered(visit)
+
+
+def test_a_connection_that_has_ended_twice_ends_without_a_word() -> None:
+    from asyncio import sslproto
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        gate = Gate(socket.socket(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), echo)
+        visit = Visit(gate._config, gate._state, 15.0)
+        beneath = sslproto.SSLProtocol(loop, visit, gate._tls, None, server_side=True)  # type: ignore[attr-defined]
+        visit.transport = beneath._get_app_transport()
+        visit.transport.close()
+        visit.transport.close()
+        visit.end()
+        gate._place.close()
+
+    asyncio.run(run())
+
+
+def test_an_idle_connection_ends_by_its_silence_and_no_sooner() -> None:
+    gates = [
+        Gate(socket.socket(), ssl.create_default_context(), echo, Doors(silence=silence))
+        for silence in (0.5, 15.0, 600.0)
+    ]
+    for gate, silence in zip(gates, (0.5, 15.0, 600.0), strict=True):
+        # uvicorn has a limit of its own, of five seconds.
+        assert gate._config.timeout_keep_alive > silence
+        gate._place.close()
 
 
 @pytest.mark.parametrize("tls", [True, False], ids=["after-the-handshake", "before-it"])
