@@ -6,6 +6,9 @@ import sys
 from pathlib import Path
 from typing import TextIO
 
+from mycroft_fl.files import disk_full, is_full
+from mycroft_fl.study_folder import FAILED
+from simulations.cell_runner import Outcome
 from simulations.cells import planned
 from simulations.engine import ENDINGS
 from simulations.processes import ended_by
@@ -38,9 +41,16 @@ def run_study(
             # Here too: a signal may come while a finished cell is written, outside of its worker.
             with ended_by(*ENDINGS):
                 for cell, outcome in computed(missing, force, store.scratch):
+                    _check_disk(outcome, folder)
                     store.add(cell, outcome)
                     progress.on(outcome)
         except (KeyboardInterrupt, SystemExit):
             progress.stopped()
             raise
     return store
+
+
+def _check_disk(outcome: Outcome, folder: Path) -> None:
+    """`DiskFull` for a cell that failed for want of room: it is no result, and is computed again."""
+    if outcome.status == FAILED and is_full(error := RuntimeError(outcome.reason)):
+        raise disk_full(error, folder)

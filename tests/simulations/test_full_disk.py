@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 
 from mycroft_fl.errors import DiskFull
+from mycroft_fl.study_folder import DONE, FAILED
+from simulations.cell_runner import Outcome
 from simulations.run import run
 from simulations.simulation import Simulation
+from simulations.study import _check_disk
 from strategies.run_folder import RunFolder
 from tests.strategies.test_private_files import SCENARIO
 
@@ -72,3 +75,11 @@ def test_after_a_full_disk_at_any_write_a_resumed_run_ends_as_if_nothing_had_bee
         parts = [each for each in (tmp_path / name).rglob("*") if ".part" in each.name]
         assert not parts, f"write {place}: {parts}"
         assert simulated(name, resume=True) == whole, f"write {place}"
+
+
+def test_a_studys_cell_that_failed_for_want_of_room_is_no_result(tmp_path: Path) -> None:
+    for reason in ("the disk is full: cells cannot be written", "OSError: No space left on device"):
+        with pytest.raises(DiskFull, match="a study by the same command"):
+            _check_disk(Outcome("a", FAILED, reason, 1.0), tmp_path)
+    _check_disk(Outcome("a", FAILED, "no owners", 1.0), tmp_path)
+    _check_disk(Outcome("a", DONE, "", 1.0), tmp_path)
