@@ -260,8 +260,9 @@ def test_a_supernode_makes_only_so_many_requests_at_once() -> None:
             asyncio.create_task(front({**scope, "headers": raw}, asyncio.Event().wait, send))
             for _ in range(5)
         ]
-        while len(statuses) < 3:
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(30):
+            while len(statuses) < 3:
+                await asyncio.sleep(0.01)
         assert statuses == [503] * 3
         done.set()
         await asyncio.gather(*tasks)
