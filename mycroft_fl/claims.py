@@ -13,7 +13,7 @@ import os
 import zipfile
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 import numpy as np
 
@@ -143,7 +143,15 @@ def open_mapped(path: Path) -> np.ndarray:
     return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
 
 
-def limited(stream: IO[bytes], most: int) -> Iterator[bytes]:
+class Readable(Protocol):
+    """A stream that is read piece by piece."""
+
+    def read(self, size: int, /) -> bytes:
+        """Up to so many bytes; none at the end."""
+        ...
+
+
+def limited(stream: Readable, most: int) -> Iterator[bytes]:
     """The content of a stream in pieces. `ValueError` once it is more than `most`: a bomb unpacks."""
     read = 0
     while piece := stream.read(1 << 20):

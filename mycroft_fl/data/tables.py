@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -215,7 +216,8 @@ def _check_csv(path: Path, delimiter: str) -> None:
 
     All of it is gone through once, at the speed of the disk: pandas would first make room for it.
     """
-    unpack = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}.get(path.suffix.lower(), open)
+    known: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+    unpack = known.get(path.suffix.lower(), open)
     mark, first, rows, marks = delimiter[:1].encode(), 0, 0, 0
     with unpack(path, "rb") as stream:
         for piece in limited(stream, most_bytes()):
