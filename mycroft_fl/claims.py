@@ -13,7 +13,7 @@ import os
 import zipfile
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 import numpy as np
 
@@ -143,7 +143,7 @@ def open_mapped(path: Path) -> np.ndarray:
     return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
 
 
-def limited(stream: IO[bytes], most: int) -> Iterator[bytes]:
+def limited(stream: Readable, most: int) -> Iterator[bytes]:
     """The content of a stream in pieces. `ValueError` once it is more than `most`: a bomb unpacks."""
     read = 0
     while piece := stream.read(1 << 20):
@@ -153,6 +153,13 @@ def limited(stream: IO[bytes], most: int) -> Iterator[bytes]:
                 f"it unpacks to more than {in_words(most)}; set {SETTING} if that is meant"
             )
         yield piece
+
+
+class Readable(Protocol):
+    """What bytes can be read from: a file, or what unpacks one."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """So many bytes, or fewer at the end."""
 
 
 class _Joined(io.RawIOBase):
