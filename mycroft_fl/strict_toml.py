@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,6 +14,27 @@ from mycroft_fl.errors import InputError, suggestion
 
 Kind = TypeVar("Kind")
 NAMES = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
+DEEP = re.compile(r"""(?:(?:(?<![\w-])[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){32}""")
+"""A key of more than 32 parts: Python reads one in the square of their number, for hours."""
+SIGNED = range(-(2**63), 2**63)
+"""Whole numbers that TOML must know. Python prints none of above 4,300 digits, and reads it."""
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    """`ValueError` where it is no TOML, or one that takes a reader without end."""
+    if DEEP.search(text):
+        raise ValueError("a key in it has more than 32 parts")
+    found = tomllib.loads(text)
+    waiting: list[Any] = [found]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            waiting.extend(value.values())
+        elif isinstance(value, list):
+            waiting.extend(value)
+        elif isinstance(value, int) and value not in SIGNED:
+            raise ValueError("a number in it has more than 64 bits")
+    return found
 
 
 @dataclass(frozen=True)
@@ -29,7 +51,7 @@ class Table:
         """The whole file; `error` is what is raised for whatever is wrong with it."""
         try:
             text = content_of(path, MOST_TOML).decode("utf-8")
-            return cls(tomllib.loads(text.replace("\r\n", "\n")), path.name, "", error)
+            return cls(_parsed(text.replace("\r\n", "\n")), path.name, "", error)
         except (OSError, ValueError, RecursionError) as reason:
             raise error(
                 f"{path} cannot be read as TOML: {' '.join(str(reason).split())}"

@@ -264,6 +264,6 @@ def _whole(number: Any) -> int:
 
 
 def _is_table(path: Path) -> bool:
-    from mycroft_fl.data.tables import is_table
+    from mycroft_fl.data.table_files import is_table
 
     return is_table(path)

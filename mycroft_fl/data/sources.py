@@ -25,7 +25,8 @@ from mycroft_fl.data.marks import (
     units_of,
 )
 from mycroft_fl.data.spec import DatasetSpec
-from mycroft_fl.data.tables import Table, concatenated, is_table, known_as, read_table, text_of
+from mycroft_fl.data.table_files import is_table
+from mycroft_fl.data.tables import Table, concatenated, known_as, read_table, text_of
 from mycroft_fl.data.transforms import fit_to
 from mycroft_fl.errors import DataError, suggestion
 from mycroft_fl.examples import Examples

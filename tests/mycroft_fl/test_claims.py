@@ -229,13 +229,46 @@ def test_a_table_with_more_columns_than_any_is_refused(tmp_path: Path) -> None:
     refused(lambda: table(path), "it has 200001 columns, above 100000")
 
 
+WIDE = b",".join([b"b"] * 200_000)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\n" + WIDE,
+        b"   \r\n" + WIDE,
+        b"\r" + WIDE,
+        b'"a\n",' + WIDE,
+        b'a"b,"c\n",' + WIDE,
+        b'\xef\xbb\xbf"c\n",' + WIDE,
+        b"a,y\n" + WIDE,
+        b"," * 200_000 + b"\n1,2",
+    ],
+    ids=["empty", "blank", "old-mac", "quoted", "half-quoted", "marked", "row-below", "nameless"],
+)
+def test_a_table_whose_width_is_not_in_its_first_line_is_refused_as_soon(
+    content: bytes, tmp_path: Path
+) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes(content + b"\n")
+    refused(lambda: table(path), r"it has 20000\d columns, above 100000")
+
+
+def test_a_header_over_two_lines_below_an_empty_one_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes(b'\n"a\n(cm)",y\n1,2\n3,4\n')
+    assert list(read_table(path, DatasetSpec(path=str(path), label="y")).features) == ["a\n(cm)"]
+
+
 def test_a_table_of_one_endless_line_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mycroft_fl.data.tables.MOST_LINE", 1 << 20)
+    monkeypatch.setattr("mycroft_fl.data.table_files.MOST_LINE", 1 << 20)
     path = tmp_path / "t.csv"
-    path.write_bytes(b"a" * (1 << 22))
+    path.write_bytes(b"a," * (1 << 21))
     refused(lambda: table(path), "its first line is longer than 1.0 MiB")
+    path.write_bytes(b"a" * (1 << 22))
+    refused(lambda: table(path), "its first rows are none: field larger than field limit")
 
 
 def test_a_parquet_file_of_one_value_a_billion_times_is_refused(tmp_path: Path) -> None:
@@ -267,6 +300,31 @@ def test_files_of_settings_that_nest_without_end_are_refused(tmp_path: Path) -> 
     refused(lambda: read_task(path), "cannot be read as a task's description")
     os.mkfifo(tmp_path / "pipe.json")
     refused(lambda: read_task(tmp_path / "pipe.json"), "cannot be read as a task's description")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("a." * 2_000 + "a = 1", "a key in it has more than 32 parts"),
+        ("[" + "a . " * 2_000 + "a]", "a key in it has more than 32 parts"),
+        ("x = {" + "'a'.\"b\"." * 1_000 + "a = 1}", "a key in it has more than 32 parts"),
+        ("n = 0x" + "f" * 100_000, "a number in it has more than 64 bits"),
+        ("n = [[{n = -9223372036854775809}]]", "a number in it has more than 64 bits"),
+    ],
+    ids=["dots", "table", "inline", "hexadecimal", "nested"],
+)
+def test_a_file_of_settings_that_holds_its_reader_is_refused(
+    content: str, said: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text(content)
+    refused(lambda: Table.read(path, InputError), f"cannot be read as TOML: {said}", InputError)
+
+
+def test_keys_of_many_parts_and_long_lists_of_numbers_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text(f"{'a.' * 30}a = {[0.5] * 1000}\nb = {2**63 - 1}\n# {'word ' * 1000}\n")
+    assert Table.read(path, InputError).values["b"] == 2**63 - 1
 
 
 def test_who_means_to_read_more_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
