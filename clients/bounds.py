@@ -26,7 +26,7 @@ WIDEST_ENCODER = 8192
 
 @dataclass(frozen=True)
 class Bounds:
-    """The shape and type of an example, the number of classes, and the largest model.
+    """The shape and type of an example, and the number of classes.
 
     `num_classes` None: whoever runs the vault gave no task, and requests may name up to
     `CLASSES_WITHOUT_TASK`.
@@ -35,16 +35,18 @@ class Bounds:
     shape: tuple[int, ...]
     dtype: np.dtype
     num_classes: int | None
-    max_model: int
 
     @classmethod
-    def of(cls, examples: Examples, task: Task | None, max_model: int) -> Bounds:
+    def of(cls, examples: Examples, task: Task | None) -> Bounds:
         """Take the bounds from a task, or else from the form of the examples."""
         shape, dtype = examples.x.shape[1:], examples.x.dtype
-        return cls(tuple(shape), dtype, task.num_classes if task else None, max_model)
+        return cls(tuple(shape), dtype, task.num_classes if task else None)
 
-    def check(self, request: Request) -> None:
-        """Raise `BadMessage` where a request does not fit; `Refused` where its model is too large."""
+    def check(self, request: Request, max_model: int) -> None:
+        """Raise `BadMessage` where a request does not fit.
+
+        `Refused` where its model has more than `max_model` numbers.
+        """
         if (request.hard.x.dtype, request.hard.x.shape[1:]) != (self.dtype, self.shape):
             raise BadMessage("the hard set is of another shape or type than this owner's examples")
         self._check_classes(request.num_classes)
@@ -53,8 +55,8 @@ class Bounds:
         if not is_network(request.model):
             raise BadMessage(f"unknown architecture '{request.model}'")
         size = _model_size(request.model, self.shape, request.num_classes)
-        if size > self.max_model:
-            raise Refused(f"model '{request.model}' has {size} numbers; at most {self.max_model}")
+        if size > max_model:
+            raise Refused(f"model '{request.model}' has {size} numbers; at most {max_model}")
 
     def _check_classes(self, asked: int) -> None:
         if self.num_classes is None:

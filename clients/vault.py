@@ -67,7 +67,7 @@ class Vault:
         self.name = name
         self.log = owner_log(name, books.folder / "owner.log")
         self._holdings = Holdings(examples, marks or Marks())
-        self._bounds = Bounds.of(examples, task, policy.max_model)
+        self._bounds = Bounds.of(examples, task)
         self._chooser = Chooser(name, self._holdings, device)
         self._policy = policy
         self._noise_for = books.noise_for
@@ -92,7 +92,7 @@ class Vault:
         does not fit the data.
         """
         self._policy.check(request, peer)
-        self._bounds.check(request)
+        self._bounds.check(request, self._policy.max_model)
         self._chooser.check(request)
         key = Key(self.name, peer, request_digest(request))
         if request.mode in HANDING_OVER:

@@ -234,6 +234,14 @@ def test_a_model_is_measured_before_it_is_built(
         vault_of(tmp_path / "b", replace(NOISED, max_model=numbers - 1)).answer(asked)
 
 
+def test_a_policy_that_changed_while_a_vault_runs_bounds_its_models_too(tmp_path: Path) -> None:
+    vault = vault_of(tmp_path)
+    vault.answer(request())
+    vault.adopt(replace(NOISED, max_model=10))
+    with pytest.raises(Refused, match="model 'mlp' has 2307 numbers; at most 10"):
+        vault.answer(request(server_round=2))
+
+
 def test_a_task_of_huge_examples_builds_no_huge_model(tmp_path: Path) -> None:
     shape = (1 << 28,)
     nothing = Examples(np.empty((0, *shape), np.float32), np.empty(0, np.int64))
