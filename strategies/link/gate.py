@@ -89,7 +89,7 @@ class Visit(H11Protocol):
 
     def end(self) -> None:
         """End at once, and without a word: a stranger can do this as often as it likes."""
-        # A TLS transport that was closed twice has nothing left to abort, and Python 3.11 says so.
+        # A TLS transport that was closed twice has nothing left to abort, and Python 3.11.2 raises.
         with suppress(AttributeError):
             self.transport.abort()
 
