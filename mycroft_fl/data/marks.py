@@ -53,7 +53,7 @@ def record_ids(columns: Iterable[Any]) -> Int64[np.ndarray, " n"]:
     that is taken away could let another one of other label or unit in, and one record's absence would
     count for two. By values, not by digests: whoever may add a row could make one of equal digest.
     """
-    ids: np.ndarray | None = None
+    ids: Int64[np.ndarray, " n"] | None = None
     for column in columns:
         codes, values = pd.factorize(column)  # -1: missing
         codes = codes.astype(np.int64) + 1
