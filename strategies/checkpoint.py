@@ -44,6 +44,7 @@ from strategies.whitening import Whitening
 
 KEPT = 2
 ASKED = "asked-last"
+MOST_DIGITS = 20
 
 
 @dataclass(frozen=True)
@@ -101,9 +102,19 @@ class Checkpoints:
 
     @property
     def asked_last(self) -> int:
-        """The last round whose requests may have been sent; 0 where there is none."""
+        """The last round whose requests may have been sent; 0 where there is none.
+
+        `InputError` where the file says none.
+        """
         asked = self._folder / ASKED
-        return int(asked.read_text()) if asked.is_file() else 0
+        if not asked.is_file():
+            return 0
+        try:
+            return int(content_of(asked, MOST_DIGITS))
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"{asked} names no round; bring the whole folder back, or start a new run"
+            ) from error
 
     def note_asking(self, server_round: int) -> None:
         """Note, durably, that the requests of that round are about to be sent."""

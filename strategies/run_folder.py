@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from mycroft_fl.errors import DiskFull, InputError, MycroftError, RunFailed
+from mycroft_fl.claims import MOST_JSON, content_of
+from mycroft_fl.errors import DataError, DiskFull, InputError, MycroftError, RunFailed, one_line
 from mycroft_fl.files import (
     OTHERS,
     check_no_way_out,
@@ -209,9 +210,16 @@ class RunFolder:
         write_whole(self.path / name, text)
 
     def read_json(self, name: str) -> Any:
-        """The content of a JSON file of the run; None where there is none."""
+        """The content of a JSON file of the run; None where there is none. `DataError` on another's."""
         path = self.path / name
-        return json.loads(path.read_text()) if path.is_file() else None
+        if not path.is_file():
+            return None
+        try:
+            return json.loads(content_of(path, MOST_JSON))
+        except (OSError, ValueError, RecursionError) as error:
+            raise DataError(
+                f"{path} is no whole JSON ({one_line(error)}); start a new run, or restore the file"
+            ) from error
 
 
 def _shut(path: Path) -> None:

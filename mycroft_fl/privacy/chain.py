@@ -14,11 +14,14 @@ from pathlib import Path
 
 import numpy as np
 
+from mycroft_fl.claims import content_of
 from mycroft_fl.errors import InputError
 from mycroft_fl.files import PRIVATE_FILE, write_whole
 from mycroft_fl.privacy.accounting import SgdRun, Spend
 
 BEGINNING = "0" * 64
+MOST_HEAD = 1024
+"""Bytes of a head: three numbers and three hashes."""
 
 
 @dataclass(frozen=True)
@@ -222,7 +225,10 @@ class Head:
                 f"{self._path}, where the head of {ledger} is kept, is not there; name the right "
                 "file (ledger-head, or --head), or bring it back: without it an older copy passes"
             )
-        words = self._path.read_text().split()
+        try:
+            words = content_of(self._path, MOST_HEAD).decode("ascii").split()
+        except (OSError, ValueError):
+            words = []
         # Four of a ledger that knew no identities yet.
         numbers = [*words[:2], *words[4:5]]
         if len(words) not in (4, 6) or not all(each.isdigit() for each in numbers):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -114,3 +116,73 @@ def test_a_new_folder_and_a_ledger_of_before_there_were_witnesses_need_nothing(
     assert (given.folder / WITNESS).stat().st_mode & 0o777 == 0o600
     without_ledger(given.folder)
     refused(given)
+
+
+PLACES = {
+    "ledger": ("ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm"),
+    "head": ("ledger.head",),
+    "witness": (WITNESS,),
+}
+SOME = [set(each) for n in range(1, 4) for each in combinations(PLACES, n)]
+
+
+def taken_from(folder: Path, gone: Iterable[str]) -> None:
+    for name in (name for each in gone for name in PLACES[each]):
+        (folder / name).unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("gone", SOME, ids="-".join)
+def test_whatever_is_taken_away_no_budget_begins_anew_while_anything_is_left(
+    sold: Callable, gone: set[str]
+) -> None:
+    given = sold()
+    taken_from(given.folder, gone)
+    if gone == set(PLACES):
+        open_vault(given.file)  # nothing is left that knows: the page for owners says so
+        return
+    if gone == {"witness"}:
+        open_vault(given.file)
+        assert len(given.ledger_rows()) == 1
+        return
+    for _ in range(2):
+        with pytest.raises(InputError, match="bring"):
+            open_vault(given.file)
+
+
+@pytest.mark.parametrize("older", SOME[:-1], ids="-".join)
+def test_an_older_copy_of_some_parts_never_passes_for_the_latest(
+    sold: Callable, tmp_path: Path, older: set[str]
+) -> None:
+    given, kept = sold(), tmp_path / "kept"
+    shutil.copytree(given.folder, kept, ignore=shutil.ignore_patterns("*.sock"))
+    later = given.request(server_round=2, k=3)
+    open_vault(given.file).answer(later, given.file.policy.trainers[0].peer)
+    assert len(given.ledger_rows()) == 2
+    for name in (name for each in older for name in PLACES[each]):
+        (given.folder / name).unlink(missing_ok=True)
+        if (kept / name).exists():
+            shutil.copy(kept / name, given.folder / name)
+    if "ledger" in older:
+        with pytest.raises(InputError, match="bring the latest one back"):
+            open_vault(given.file)
+    else:
+        open_vault(given.file)  # nothing is lost: an older head holds nothing against the latest
+        assert len(given.ledger_rows()) == 2
+
+
+@pytest.mark.parametrize("which", ["ledger.head", WITNESS])
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff\xfe", "\u00b2 1 a b".encode(), b"1 1 " + b"a" * 5000, None]
+)
+def test_a_head_that_is_none_is_said_to_be_none(
+    sold: Callable, which: str, content: bytes | None
+) -> None:
+    given = sold()
+    path = given.folder / which
+    path.unlink()
+    if content is None:
+        os.mkfifo(path)
+    else:
+        path.write_bytes(content)
+    with pytest.raises(InputError, match=f"{which} is no ledger's head; bring the right one back"):
+        open_vault(given.file)

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mycroft_fl.errors import InputError
+from mycroft_fl.errors import DataError, InputError
 from mycroft_fl.examples import Examples
 from mycroft_fl.models.networks import build
 from mycroft_fl.models.weights import flat_weights, load_weights
+from strategies.checkpoint import Checkpoints
 from strategies.run_folder import FILES, MARKER, RunFolder
 from strategies.standing import RoundRecord, Standing
 
@@ -187,3 +188,18 @@ def test_files_are_written_whole_or_not_at_all(tmp_path):
     assert folder.read_json("result.json") == {"a": 1}
     assert folder.read_json("error.json") is None
     assert not list(tmp_path.glob("*.part"))
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff", b"[" * 100_000, b"9" * 10_000, b"NaN,"])
+def test_a_broken_file_of_a_run_is_named_and_what_to_do(tmp_path, content):
+    folder = RunFolder.prepared(tmp_path / "run", force=False)
+    (folder.path / "published.json").write_bytes(content)
+    with pytest.raises(DataError, match=r"published.json is no whole JSON .*; start a new run"):
+        folder.read_json("published.json")
+
+
+@pytest.mark.parametrize("content", ["", "two", "1\n2", "9" * 30, "\u00b2"])
+def test_a_note_of_the_last_asking_that_names_no_round_is_refused(tmp_path, content):
+    (tmp_path / "asked-last").write_text(content)
+    with pytest.raises(InputError, match="asked-last names no round; bring the whole folder back"):
+        _ = Checkpoints(tmp_path, None).asked_last
