@@ -178,10 +178,10 @@ class Gate:
         finally:
             if visit.begun:
                 visit.end()
-            else:
-                # Cancelled before its handshake began, asyncio forgets a socket: this ends it.
-                with suppress(OSError):
-                    arrived.shutdown(socket.SHUT_RDWR)
+            # To asyncio an end is nothing new where TLS is just being closed, nor anything at all
+            # before the handshake. This it cannot miss.
+            with suppress(OSError):
+                arrived.shutdown(socket.SHUT_RDWR)
 
     def _make_room(self) -> None:
         """End the oldest connection of whoever has more than may be, all strangers as one."""

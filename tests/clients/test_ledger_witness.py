@@ -123,7 +123,7 @@ PLACES = {
     "head": ("ledger.head",),
     "witness": (WITNESS,),
 }
-SOME = [set(each) for n in range(1, 4) for each in combinations(PLACES, n)]
+SOME = [each for n in range(1, 4) for each in combinations(PLACES, n)]  # in order: their names too
 
 
 def taken_from(folder: Path, gone: Iterable[str]) -> None:
