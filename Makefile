@@ -38,7 +38,7 @@ bench: $(READY)  ## every table of benchmarks/, hours on two cores; goes on wher
 	$(BIN)/python benchmarks/embedding_memory.py
 	$(BIN)/python benchmarks/selection.py --table choices
 
-attack: $(READY)  ## strangers, hostile trainers and hostile files against real processes: five minutes on two cores
+attack: $(READY)  ## strangers, hostile trainers and hostile files against real processes; --size 0.1 for a tenth of it
 	$(BIN)/python benchmarks/under_attack.py
 
 lock: $(READY)  ## exact versions with hashes for deployments; UPGRADE=--upgrade takes the newest ones
