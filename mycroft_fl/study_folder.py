@@ -98,7 +98,9 @@ def read_study(folder: Path) -> Study:
             for each in told["parts"]
         )
         name, title = str(told["name"]), str(told["title"])
-        seeds, environments = tuple(told["seeds"]), tuple(told["environments"])
+        seeds, environments = tuple(told["seeds"]), tuple(map(dict, told["environments"]))
+        keys = (axis.key for each in (axes, *(part.axes for part in parts)) for axis in each)
+        _check_texts(*keys, *(part.name for part in parts))
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"{folder / STUDY} lacks or garbles {error}; run the study again into a new folder"
@@ -136,6 +138,12 @@ def _described(path: Path) -> Mapping[str, Any]:
             f"{path} is not of this version (schema {SCHEMA}); run the study again into a new folder"
         )
     return told
+
+
+def _check_texts(*names: Any) -> None:
+    wrong = [name for name in names if not isinstance(name, str)]
+    if wrong:
+        raise ValueError(f"a name, which is {str(wrong[0])[:60]}")
 
 
 def _axes(told: Sequence[Mapping[str, Any]]) -> tuple[Axis, ...]:

@@ -92,3 +92,24 @@ def test_a_studys_row_names_no_folder_outside(tmp_path, secret) -> None:
     (folder / CSV).write_text(csv_text([row], []))
     with pytest.raises(DataError, match="names a cell that none is called"):
         list(boards(folder))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"environments": ["text"]},
+        {"axes": [{"key": [], "values": [1]}]},
+        {"axes": [{"key": {}, "values": [1]}]},
+        {"parts": [{"name": None, "title": "", "axes": [], "cells": 1}]},
+        {"parts": [{"name": "p", "title": "", "axes": [{"key": 1, "values": []}], "cells": 1}]},
+    ],
+)
+def test_a_studys_description_with_names_that_are_none_is_refused(tmp_path, change) -> None:
+    plain = {
+        "schema": 1, "name": "s", "title": "t", "seeds": [0], "axes": [], "parts": [],
+        "environments": [],
+    }  # fmt: skip
+    (tmp_path / "study.json").write_text(json.dumps(plain | change))
+    (tmp_path / CSV).write_text(csv_text([], []))
+    with pytest.raises(DataError, match=r"study.json lacks or garbles"):
+        write_report(tmp_path)
