@@ -256,7 +256,7 @@ def test_of_a_long_error_three_lines_are_told(call, monkeypatch):
     monkeypatch.setattr(run_module, "run", fail)
     outcome = simulate(call)
     assert_is_a_short_error(outcome, 1)
-    assert outcome.stderr.endswith("mycroft-fl: one\ntwo\nthree\n")
+    assert outcome.stderr.endswith("mycroft-fl: one\n    two\n    three\n")
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, click.Abort])

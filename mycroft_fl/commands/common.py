@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mycroft_fl.errors import InputError, SettingError
-from mycroft_fl.foreign_text import LONGEST_NAME, cleaned, cleaned_lines
+from mycroft_fl.foreign_text import cleaned, cleaned_lines
 
 
 def assigned(assignment: str) -> tuple[str, Any]:
@@ -78,5 +78,5 @@ def print_rows(head: list[str], rows: list[list[str]]) -> None:
 
     table = Table(*head, box=None, pad_edge=False)
     for row in rows:
-        table.add_row(*(Text(cleaned(cell, LONGEST_NAME)) for cell in row))
+        table.add_row(*(Text(cleaned(cell)) for cell in row))
     console_for(sys.stdout).print(table)
