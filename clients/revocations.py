@@ -7,12 +7,12 @@ was replaced stays out as well: it may be in the wrong hands.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mycroft_fl.errors import InputError
+from mycroft_fl.files import write_whole
 
 FILE = "revoked.json"
 REVOKED, REPLACED = "revoked", "replaced"
@@ -53,15 +53,4 @@ def read_revocations(folder: Path) -> tuple[Revocation, ...]:
 
 def write_revocations(folder: Path, revoked: Sequence[Revocation]) -> None:
     """Replace the list, whole or not at all; durable when this returns."""
-    part = folder / f".{FILE}.{os.getpid()}"
-    place = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(place, "w", encoding="utf-8") as file:
-        json.dump([asdict(each) for each in revoked], file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    part.rename(folder / FILE)
-    directory = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    write_whole(folder / FILE, json.dumps([asdict(each) for each in revoked], indent=1))

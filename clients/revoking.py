@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tomllib
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from clients.policy import TrainerLimits
 from clients.revocations import REPLACED, REVOKED, Revocation, write_revocations
 from clients.vault_lock import leaving
 from mycroft_fl.errors import InputError
+from mycroft_fl.files import write_whole
 from mycroft_fl.keys import PublicKey
 from mycroft_fl.privacy.ledger import PrivacyLedger
 
@@ -129,11 +129,6 @@ def _lines(text: str) -> Iterator[tuple[int, int]]:
 
 def _replace(path: Path, content: bytes) -> None:
     """Another content in the file's place, whole or not at all, with the mode that it had."""
-    part = path.with_name(f".{path.name}.{os.getpid()}")
     mode = path.stat().st_mode & 0o777
-    place = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    with os.fdopen(place, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    part.rename(path)
+    write_whole(path, content)
+    path.chmod(mode)

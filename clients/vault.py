@@ -120,6 +120,7 @@ class Vault:
         try:
             chosen = self._chooser.choose(request, model, self._ledger.disclosed(), at_most)
         except Exception:
+            # Records were looked at, so that it fails says something of them: never for nothing.
             self._ledger.disclose(key, NOBODY, limits)
             raise
         return self._ledger.disclose(key, chosen, limits)
