@@ -22,24 +22,24 @@ test-slow: $(READY)  ## the tests that start real processes or take minutes
 	$(BIN)/pytest -m "slow and not gpu"
 
 docs: $(READY)  ## the page of commands, and the reference of the library, without a warning
-	$(BIN)/python -m mycroft_fl.commands.reference docs/commands.md
+	$(BIN)/python -m mycroft_fl.cli.reference docs/commands.md
 	$(BIN)/python -W error::UserWarning -m pdoc -o build/api mycroft_fl strategies clients simulations
 
 bench: $(READY)  ## every table of benchmarks/, hours on two cores; goes on where it stopped
-	$(BIN)/python benchmarks/acquisition.py rotated-digits
-	$(BIN)/python benchmarks/acquisition.py rotated-digits --table allocation --seeds 30
-	$(BIN)/python benchmarks/acquisition.py rotated-digits --table budgets
-	$(BIN)/python benchmarks/acquisition.py rotated-digits --table hard-sets
-	$(BIN)/python benchmarks/acquisition.py scarce-fashion --table methods
-	$(BIN)/python benchmarks/acquisition.py scarce-cifar10 --table methods
-	$(BIN)/python benchmarks/selection.py
-	$(BIN)/python benchmarks/intrusion.py
-	$(BIN)/python benchmarks/tasks.py spurious
-	$(BIN)/python benchmarks/embedding_memory.py
-	$(BIN)/python benchmarks/selection.py --table choices
+	$(BIN)/python -m benchmarks.acquisition rotated-digits
+	$(BIN)/python -m benchmarks.acquisition rotated-digits --table allocation --seeds 30
+	$(BIN)/python -m benchmarks.acquisition rotated-digits --table budgets
+	$(BIN)/python -m benchmarks.acquisition rotated-digits --table hard-sets
+	$(BIN)/python -m benchmarks.acquisition scarce-fashion --table methods
+	$(BIN)/python -m benchmarks.acquisition scarce-cifar10 --table methods
+	$(BIN)/python -m benchmarks.selection
+	$(BIN)/python -m benchmarks.intrusion
+	$(BIN)/python -m benchmarks.tasks spurious
+	$(BIN)/python -m benchmarks.embedding_memory
+	$(BIN)/python -m benchmarks.selection --table choices
 
 attack: $(READY)  ## strangers, hostile trainers and hostile files against real processes; --size 0.1 for a tenth of it
-	$(BIN)/python benchmarks/under_attack.py
+	$(BIN)/python -m benchmarks.hostile
 
 lock: $(READY)  ## exact versions with hashes for deployments; UPGRADE=--upgrade takes the newest ones
 	.ci/lock $(UPGRADE)

@@ -1,6 +1,6 @@
 """What a round costs over a deployment, beside an empty round of Flower's own, with warm vaults.
 
-    python benchmarks/deployment.py --rounds 8 --turns 2
+    python -m benchmarks.deployment --rounds 8 --turns 2
 
 Brings up a SuperLink and three owners as real processes, with TLS and authentication. In turns it runs
 a bundle that sends an empty message to every owner, and the project's own; only the time from
@@ -16,12 +16,12 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from simulations.comparison import run_task
-from simulations.federation import Federation, federation
-from simulations.simulation import Simulation
-from strategies.deployment import private_environment
-from strategies.flower_commands import flower_lines, write_app
-from strategies.trainer_folder import CONNECTION
+from simulations.federation.comparison import run_task
+from simulations.federation.processes import Federation, federation
+from simulations.setup.simulation import Simulation
+from strategies.deployment.flower_commands import flower_lines, write_app
+from strategies.deployment.superlink import private_environment
+from strategies.deployment.trainer_folder import CONNECTION
 
 SERVER = """
 import time

@@ -1,6 +1,6 @@
 """How much memory embedding 100,000 images takes, and what a second run saves.
 
-    python benchmarks/embedding_memory.py [--images 100000] [--encoder timm:tf_efficientnet_lite0:none@32]
+    python -m benchmarks.embedding_memory [--images 100000] [--encoder timm:tf_efficientnet_lite0:none@32]
 
 The images (random bytes, 3 x 32 x 32) lie on disk as a data set with x.npy and y.npy; each pass is a
 process of its own, with an empty cache before the first. The peak is the resident set's, PyTorch and
@@ -67,7 +67,7 @@ def write(folder: Path, n: int) -> None:
 def embed(folder: Path, encoder: str) -> str:
     """All images of a data set through the cache; shape, seconds and peak."""
     from mycroft_fl.data.sources import load_dataset
-    from mycroft_fl.represent.embeddings import embeddings_of
+    from mycroft_fl.encoders.embeddings import embeddings_of
 
     since = time.monotonic()
     dataset = load_dataset(str(folder), folder)

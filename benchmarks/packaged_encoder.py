@@ -17,7 +17,7 @@ ARCHITECTURE = "tf_efficientnet_lite0"
 
 def packaged_encoder(pixels: int) -> str:
     """The encoder's name in Mycroft's words, for images brought to that size."""
-    from mycroft_fl.data.cache import cache_folder
+    from mycroft_fl.data.formats.cache import cache_folder
 
     path = cache_folder() / f"{ARCHITECTURE}.safetensors"
     if not path.is_file():

@@ -1,6 +1,6 @@
 """What a study costs beyond its runs, what its cells save by sharing, and what a second worker brings.
 
-    python benchmarks/study.py [--jobs 2] [--seeds 4] [--budgets 40,80] [--study FILE]
+    python -m benchmarks.study [--jobs 2] [--seeds 4] [--budgets 40,80] [--study FILE]
 
 The study is eight cells a seed on rotated-digits (four methods, two budgets, one selection each), or
 the one in FILE.
@@ -24,11 +24,11 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from simulations import cell_runner
-from simulations.cells import planned
-from simulations.study import run_study
-from simulations.study_file import StudyFile, load_study
-from simulations.workers import Force, computed
+from simulations.study import cell_runner
+from simulations.study.cells import planned
+from simulations.study.file import StudyFile, load_study
+from simulations.study.run import run_study
+from simulations.study.workers import Force, computed
 
 STUDY = """
 title = "What a study costs"

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from mycroft_fl.report.statistics import Estimate, over_seeds
+from mycroft_fl.statistics import Estimate, over_seeds
 
 
 def stored(store: Path) -> dict[str, Any]:

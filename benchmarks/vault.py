@@ -1,6 +1,6 @@
 """What a warm vault saves: the time of one message to an owner, from a fresh client process on.
 
-    python benchmarks/vault.py [--repeats 10]
+    python -m benchmarks.vault [--repeats 10]
 
 Flower starts a client process for every message. Three kinds of it, each started --repeats times,
 one after the other, on an owner with scikit-learn's 1,797 digits that is asked for 10 of them by
@@ -27,19 +27,19 @@ from pathlib import Path
 
 import numpy as np
 from sklearn.datasets import load_digits
-from tables import row, rule
 
-from clients.owner_setup import NewOwner, set_up
-from mycroft_fl.envelope import Terms, sign_request
+from benchmarks.tables import row, rule
+from clients.owner.setup import NewOwner, set_up
+from mycroft_fl.data.task import Task
 from mycroft_fl.examples import Examples
-from mycroft_fl.exchange import Request
-from mycroft_fl.keys import KeyPair
 from mycroft_fl.models.networks import build
 from mycroft_fl.models.weights import flat_weights
-from mycroft_fl.sealed import as_bytes
-from mycroft_fl.task import Task
-from mycroft_fl.task_description import write_task
-from mycroft_fl.wire import pack_request
+from mycroft_fl.protocol.envelope import Terms, sign_request
+from mycroft_fl.protocol.keys import KeyPair
+from mycroft_fl.protocol.messages import Request
+from mycroft_fl.protocol.signed import as_bytes
+from mycroft_fl.protocol.wire import pack_request
+from mycroft_fl.tasks.description import write_task
 
 TASK = Task(tuple(map(str, range(10))), (1, 8, 8), np.dtype(np.uint8), "mlp")
 EMPTY = "from flwr.clientapp import ClientApp; ClientApp()"
@@ -47,7 +47,7 @@ WARM = """
 import sys
 from pathlib import Path
 import clients.deployed_app
-from clients.socket_protocol import ANSWERED, SELECT, ask
+from clients.serving.socket_protocol import ANSWERED, SELECT, ask
 status, _ = ask(Path(sys.argv[1]) / "vault.sock", SELECT, sys.stdin.buffer.read())
 assert status == ANSWERED
 """
@@ -56,10 +56,10 @@ import sys
 from pathlib import Path
 import torch
 import clients.client_app
-from clients.gated_vault import GatedVault
-from clients.owner_file import load_owner_file
-from clients.socket_protocol import ANSWERED
-from mycroft_fl.envelope import open_request
+from clients.serving.service import GatedVault
+from clients.owner.file import load_owner_file
+from clients.serving.socket_protocol import ANSWERED
+from mycroft_fl.protocol.envelope import open_request
 torch.set_num_threads(1)
 file = load_owner_file(Path(sys.argv[1]) / "owner.toml")
 keys = [each.key for each in file.policy.trainers]
@@ -108,7 +108,7 @@ def owner(base: Path, trainer: KeyPair) -> Path:
 
 def served(folder: Path) -> subprocess.Popen[str]:
     """The vault, once it is open."""
-    code = "from mycroft_fl.cli import main; main()"
+    code = "from mycroft_fl.cli.main import main; main()"
     command = [sys.executable, "-c", code, "owner", "serve", str(folder)]
     vault = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=one_thread())
     assert vault.stdout is not None

@@ -15,8 +15,8 @@ from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
 from mycroft_fl.errors import Refused
-from mycroft_fl.exchange import OwnerReport, Request
-from mycroft_fl.wire import pack_failure, pack_introduction, pack_report, unpack_request
+from mycroft_fl.protocol.messages import OwnerReport, Request
+from mycroft_fl.protocol.wire import pack_failure, pack_introduction, pack_report, unpack_request
 
 
 class Answering(Protocol):

@@ -13,10 +13,10 @@ from pathlib import Path
 from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
-from clients.socket_protocol import ANSWERED, INTRODUCE, SELECT, STATUS, ask
+from clients.serving.socket_protocol import ANSWERED, INTRODUCE, SELECT, STATUS, ask
 from mycroft_fl.errors import BadMessage
-from mycroft_fl.sealed import carried, carry
-from mycroft_fl.wire import pack_failure, pack_introduction
+from mycroft_fl.protocol.signed import carried, carry
+from mycroft_fl.protocol.wire import pack_failure, pack_introduction
 
 log = logging.getLogger(__name__)
 INTRODUCTION_TIMEOUT = 30.0  # seconds

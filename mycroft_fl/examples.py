@@ -53,3 +53,9 @@ class Examples:
         return Examples(
             np.concatenate([part.x for part in parts]), np.concatenate([part.y for part in parts])
         )
+
+
+def hard_classes(hard: Examples) -> Int64[np.ndarray, " K"]:
+    """The classes that hard examples have, ascending: in this order stand the sums of a score by class."""
+    classes: np.ndarray = np.unique(hard.y)
+    return classes

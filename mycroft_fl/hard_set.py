@@ -8,8 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float64, Int, Int64
 
 from mycroft_fl.errors import DataError
-from mycroft_fl.examples import Examples
-from mycroft_fl.exchange import hard_classes
+from mycroft_fl.examples import Examples, hard_classes
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from flwr.app import Context
 
 from clients.client_app import Answering, owner_app
-from simulations.apps import simulation_of
 from simulations.one_disk import OnOneDisk, full_disk_noted
+from simulations.setup.apps import simulation_of
 
 
 def vault_for(context: Context) -> Answering:

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 
 from clients.client_app import Answering
 from mycroft_fl.errors import DiskFull
-from mycroft_fl.exchange import OwnerReport, Request
 from mycroft_fl.files import disk_full, is_full
+from mycroft_fl.protocol.messages import OwnerReport, Request
 
 _noted: list[DiskFull] = []
 

@@ -8,10 +8,10 @@ import sys
 from flwr.app import Context
 
 from mycroft_fl.progress_lines import MARK, show_progress
-from simulations.apps import simulation_of
-from simulations.evaluation import evaluate
+from simulations.evaluation.result import evaluate
+from simulations.setup.apps import simulation_of
 from strategies.mycroft import MycroftStrategy
-from strategies.run_folder import RunFolder
+from strategies.runs.folder import RunFolder
 from strategies.server_app import TrainerSetup, trainer_app
 
 log = logging.getLogger(__name__)

@@ -11,26 +11,26 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDic
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result, Strategy
 
-from mycroft_fl.config import RunConfig
-from mycroft_fl.exchange import NoisedTarget
 from mycroft_fl.models.fitting import AnyModel
 from mycroft_fl.models.networks import Classifier
 from mycroft_fl.models.weights import flat_weights
-from mycroft_fl.selection import method_named
-from mycroft_fl.wire import pack_request
-from strategies.asking import Asking
-from strategies.books import Books
-from strategies.continuity import Continuity
-from strategies.inspection import Inspection
-from strategies.plans import PLANS, Plan
-from strategies.post import OpenPost, Post
-from strategies.progress import Answers, Progress
-from strategies.receipts import Receipts
-from strategies.requirements import check_requirements
-from strategies.roll_call import roll_call
-from strategies.standing import RoundRecord
-from strategies.traffic import send
-from strategies.trainer import Trainer
+from mycroft_fl.protocol.messages import NoisedTarget
+from mycroft_fl.protocol.wire import pack_request
+from mycroft_fl.selection.methods import method_named
+from mycroft_fl.settings.run_config import RunConfig
+from strategies.rounds.answer_checks import Inspection
+from strategies.rounds.compatibility import check_requirements
+from strategies.rounds.discovery import roll_call
+from strategies.rounds.messaging import send
+from strategies.rounds.owner_record import RoundRecord
+from strategies.rounds.plans import PLANS, Plan
+from strategies.rounds.receipts import Receipts
+from strategies.rounds.round import Asking
+from strategies.rounds.run_state import Answers, Progress
+from strategies.rounds.scoreboard import Books
+from strategies.rounds.transport import OpenPost, Post
+from strategies.runs.resume import Continuity
+from strategies.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
 

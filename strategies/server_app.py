@@ -11,20 +11,20 @@ from dataclasses import dataclass, field, replace
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
-from mycroft_fl.config import RunConfig
+from mycroft_fl.data.task import Task
 from mycroft_fl.errors import MycroftError
 from mycroft_fl.files import full_disk_said
 from mycroft_fl.models.fitting import AnyModel
-from mycroft_fl.privacy.noise import OS_ENTROPY
-from mycroft_fl.task import Task
-from strategies.checkpoint import Checkpoints
-from strategies.continuity import Continuity
+from mycroft_fl.privacy.noise.samplers import OS_ENTROPY
+from mycroft_fl.settings.run_config import RunConfig
 from strategies.mycroft import MycroftStrategy, as_arrays
-from strategies.post import OpenPost, Post
-from strategies.published import NoiseFor, Publisher
-from strategies.run_folder import CHECKPOINTS, PUBLISHED, RunFolder
-from strategies.standing import RoundRecord
-from strategies.trainer import Trainer, TrainerData
+from strategies.rounds.owner_record import RoundRecord
+from strategies.rounds.transport import OpenPost, Post
+from strategies.runs.checkpoint import Checkpoints
+from strategies.runs.folder import CHECKPOINTS, PUBLISHED, RunFolder
+from strategies.runs.publisher import NoiseFor, Publisher
+from strategies.runs.resume import Continuity
+from strategies.training.trainer import Trainer, TrainerData
 
 log = logging.getLogger(__name__)
 

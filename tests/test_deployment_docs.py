@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from mycroft_fl.cli import cli
-from mycroft_fl.privacy.ledger import PrivacyLedger
-from simulations.federation import free_port
-from simulations.processes import MARKER, clear_up, processes_of, stop_processes, watched
-from strategies.flower_commands import flower_environment
+from mycroft_fl.cli.main import cli
+from mycroft_fl.privacy.spending.ledger import PrivacyLedger
+from simulations.engines.processes import MARKER, clear_up, processes_of, stop_processes, watched
+from simulations.federation.processes import free_port
+from strategies.deployment.flower_commands import flower_environment
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "docs" / "deployment.md").read_text()

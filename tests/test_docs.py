@@ -16,12 +16,12 @@ import click
 import numpy as np
 import pytest
 
-from clients.owner_file import load_owner_file
-from mycroft_fl.cli import cli
-from mycroft_fl.commands.reference import reference
+from clients.owner.file import load_owner_file
+from mycroft_fl.cli.main import cli
+from mycroft_fl.cli.reference import reference
 from mycroft_fl.errors import InputError
-from mycroft_fl.task_file import load_task
-from simulations.scenario import load_scenario
+from mycroft_fl.tasks.file import load_task
+from simulations.population.scenario_file import load_scenario
 
 ROOT = Path(__file__).parents[1]
 GENERATED = ROOT / "docs" / "commands.md"
@@ -112,7 +112,7 @@ def test_the_documents_show_every_command():
 
 
 def test_the_page_of_commands_is_what_the_commands_say():
-    told = "write it anew: python -m mycroft_fl.commands.reference docs/commands.md"
+    told = "write it anew: python -m mycroft_fl.cli.reference docs/commands.md"
     assert GENERATED.read_text(encoding="utf-8") == reference(cli), told
 
 
@@ -176,7 +176,7 @@ def readers():
     """Those of every kind of file that a person writes."""
     yield from READERS
     try:
-        from simulations.study_file import load_study
+        from simulations.study.file import load_study
     except ModuleNotFoundError:
         return
     yield load_study

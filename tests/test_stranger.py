@@ -27,14 +27,14 @@ from typing import Any
 import psutil
 import pytest
 
-from clients.owner_setup import SUPERNODE_KEY
-from simulations.federation import Federation, free_port, laid_out
-from simulations.processes import MARKER, clear_up, stop_processes, watched
-from simulations.simulation import Simulation
-from strategies.flower_commands import ENVIRONMENT, write_app
+from clients.owner.setup import SUPERNODE_KEY
+from simulations.engines.processes import MARKER, clear_up, stop_processes, watched
+from simulations.federation.processes import Federation, free_port, laid_out
+from simulations.setup.simulation import Simulation
+from strategies.deployment.flower_commands import ENVIRONMENT, write_app
+from strategies.deployment.outcome import OUTCOME
 from strategies.link.front import ENTRY, FLEET, HEALTH, PIECES
 from strategies.link.private import SOCKET
-from strategies.outcome import OUTCOME
 
 pytestmark = pytest.mark.slow
 

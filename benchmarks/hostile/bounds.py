@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from clients.socket_protocol import ANSWERED
-from hostile.findings import Finding, megabytes
-from hostile.measured import Watch
-from hostile.stage import Stage
+from benchmarks.hostile.findings import Finding, megabytes
+from benchmarks.hostile.measured import Watch
+from benchmarks.hostile.stage import Stage
+from clients.serving.socket_protocol import ANSWERED
 from mycroft_fl.models.networks import build
 from mycroft_fl.models.weights import flat_weights
 

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from mycroft_fl.errors import Refused
-from mycroft_fl.privacy.budget import Budget, Limits
-from mycroft_fl.privacy.ledger import Key, PrivacyLedger
+from mycroft_fl.privacy.spending.budget import Budget, Limits
+from mycroft_fl.privacy.spending.ledger import Key, PrivacyLedger
 
 
 def main() -> None:

@@ -15,10 +15,10 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from clients.socket_protocol import SELECT, ask
-from mycroft_fl.envelope import Terms, sign_request
+from clients.serving.socket_protocol import SELECT, ask
 from mycroft_fl.errors import BadMessage
-from mycroft_fl.keys import KeyPair
+from mycroft_fl.protocol.envelope import Terms, sign_request
+from mycroft_fl.protocol.keys import KeyPair
 
 SECONDS = 30.0
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hostile.stage import Owner, environment
+from benchmarks.hostile.stage import Owner, environment
 
 PROGRAM = Path(__file__).with_name("flood.py")
 

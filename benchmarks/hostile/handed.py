@@ -13,10 +13,10 @@ from typing import Any
 
 import tomli_w
 
-from hostile import bombs
-from hostile.findings import Finding, megabytes
-from hostile.measured import Ended, ended
-from hostile.stage import MYCROFT, Stage, environment, mycroft
+from benchmarks.hostile import bombs
+from benchmarks.hostile.findings import Finding, megabytes
+from benchmarks.hostile.measured import Ended, ended
+from benchmarks.hostile.stage import MYCROFT, Stage, environment, mycroft
 
 CAP = 6 << 30
 """Memory that a reader may have at all, so that an attack that works does not take the machine down."""

@@ -11,15 +11,15 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from clients.socket_protocol import ANSWERED
-from hostile.findings import Finding
-from hostile.measured import tree
-from hostile.stage import Owner, Stage, close, environment
+from benchmarks.hostile.findings import Finding
+from benchmarks.hostile.measured import tree
+from benchmarks.hostile.stage import Owner, Stage, close, environment
+from clients.serving.socket_protocol import ANSWERED
 from mycroft_fl.errors import MycroftError
-from mycroft_fl.exchange import Expected
-from mycroft_fl.privacy.ledger import PrivacyLedger
-from mycroft_fl.sealed import carry, unpack_sealed
-from mycroft_fl.wire import unpack_report
+from mycroft_fl.privacy.spending.ledger import PrivacyLedger
+from mycroft_fl.protocol.messages import Expected
+from mycroft_fl.protocol.signed import carry, unpack_sealed
+from mycroft_fl.protocol.wire import unpack_report
 
 RACERS, KILLS, VAULT_KILLS = 3, 40, 4
 RACE_LIMIT, LIMIT = 600, 60

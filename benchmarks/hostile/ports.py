@@ -15,9 +15,9 @@ from typing import Any
 
 import tomli_w
 
-from hostile.findings import Finding, megabytes
-from hostile.measured import Watch, ended, tree
-from hostile.stage import MYCROFT, Stage, environment
+from benchmarks.hostile.findings import Finding, megabytes
+from benchmarks.hostile.measured import Watch, ended, tree
+from benchmarks.hostile.stage import MYCROFT, Stage, environment
 
 LARGE = 600 << 20
 GROWS_AT_MOST = 96 << 20
@@ -176,7 +176,7 @@ def _foreign_app(stage: Stage) -> Finding:
 
 def _register(stage: Stage) -> Finding:
     """Flower's own commands that list runs and nodes and let a node in."""
-    from clients.owner_setup import write_supernode_key
+    from clients.owner.setup import write_supernode_key
 
     with tempfile.TemporaryDirectory(prefix="mycroft-") as name:
         folder = Path(name)

@@ -11,7 +11,7 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
-from clients.socket_protocol import SELECT, ask
+from clients.serving.socket_protocol import SELECT, ask
 from mycroft_fl.errors import BadMessage
 
 QUIET = 0.2  # seconds without a byte, after which a client has said what it has to say

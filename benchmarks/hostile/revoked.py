@@ -6,10 +6,10 @@ import subprocess
 import time
 from collections.abc import Iterator
 
-from clients.socket_protocol import ANSWERED
-from hostile.findings import Finding
-from hostile.stage import MYCROFT, Owner, Stage, close, environment
-from mycroft_fl.keys import KeyPair
+from benchmarks.hostile.findings import Finding
+from benchmarks.hostile.stage import MYCROFT, Owner, Stage, close, environment
+from clients.serving.socket_protocol import ANSWERED
+from mycroft_fl.protocol.keys import KeyPair
 
 RACES = 4
 BUDGET = 10

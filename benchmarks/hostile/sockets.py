@@ -11,15 +11,15 @@ from contextlib import ExitStack
 
 import numpy as np
 
-from clients.socket_protocol import ANSWERED
-from hostile.findings import Finding, megabytes
-from hostile.flooding import flooded, honest
-from hostile.measured import Watch, resident, size_of
-from hostile.recorded import as_sent, held_open, reply_to
-from hostile.stage import Owner, Stage
-from mycroft_fl.keys import KeyPair
+from benchmarks.hostile.findings import Finding, megabytes
+from benchmarks.hostile.flooding import flooded, honest
+from benchmarks.hostile.measured import Watch, resident, size_of
+from benchmarks.hostile.recorded import as_sent, held_open, reply_to
+from benchmarks.hostile.stage import Owner, Stage
+from clients.serving.socket_protocol import ANSWERED
 from mycroft_fl.models.networks import build
 from mycroft_fl.models.weights import flat_weights
+from mycroft_fl.protocol.keys import KeyPair
 
 LOG_AT_MOST = 256 << 10
 GROWS_AT_MOST = 64 << 20

@@ -21,16 +21,16 @@ from typing import Any
 import numpy as np
 import tomli_w
 
-from clients.socket_protocol import SELECT, ask
-from mycroft_fl.cli import cli
-from mycroft_fl.envelope import Terms, sign_request
+from clients.serving.socket_protocol import SELECT, ask
+from mycroft_fl.cli.main import cli
 from mycroft_fl.errors import BadMessage
 from mycroft_fl.examples import Examples
-from mycroft_fl.exchange import Request
-from mycroft_fl.keys import KeyPair
-from mycroft_fl.sealed import as_bytes
-from mycroft_fl.task_file import TaskFile, load_task
-from mycroft_fl.wire import pack_request
+from mycroft_fl.protocol.envelope import Terms, sign_request
+from mycroft_fl.protocol.keys import KeyPair
+from mycroft_fl.protocol.messages import Request
+from mycroft_fl.protocol.signed import as_bytes
+from mycroft_fl.protocol.wire import pack_request
+from mycroft_fl.tasks.file import TaskFile, load_task
 
 MYCROFT = [sys.executable, "-m", "mycroft_fl"]
 WARDS = ("east", "north", "west")

@@ -6,15 +6,15 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from clients.socket_protocol import ANSWERED
-from hostile.findings import Finding
-from hostile.stage import RECORDS, Owner, Stage, patients
+from benchmarks.hostile.findings import Finding
+from benchmarks.hostile.stage import RECORDS, Owner, Stage, patients
+from clients.serving.socket_protocol import ANSWERED
 from mycroft_fl.errors import MycroftError
-from mycroft_fl.exchange import Expected, Request
 from mycroft_fl.models.networks import build
 from mycroft_fl.models.weights import flat_head, flat_weights
-from mycroft_fl.sealed import carry, unpack_sealed
-from mycroft_fl.wire import unpack_report
+from mycroft_fl.protocol.messages import Expected, Request
+from mycroft_fl.protocol.signed import carry, unpack_sealed
+from mycroft_fl.protocol.wire import unpack_report
 
 ASKED = 12
 KNOWN = "1000.000000,1000.000000,east,known-1,yes,ill"

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Int64, Shaped
 
-from mycroft_fl.data.columns import Numbers
+from mycroft_fl.data.formats.spec import DatasetSpec
+from mycroft_fl.data.formats.transforms import fit_to
 from mycroft_fl.data.sources import Dataset, load_dataset
-from mycroft_fl.data.spec import DatasetSpec
-from mycroft_fl.data.tables import known_as
-from mycroft_fl.data.transforms import fit_to
+from mycroft_fl.data.tables.columns import Numbers
+from mycroft_fl.data.tables.encode import known_as
+from mycroft_fl.data.task import Task
 from mycroft_fl.errors import DataError
 from mycroft_fl.examples import Examples
-from mycroft_fl.task import Task
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from mycroft_fl.claims import limited
-from mycroft_fl.data.cache import cache_folder, fingerprint, kept
-from mycroft_fl.data.cifar import read_batches, read_fine_batches
-from mycroft_fl.data.files import UNREADABLE, Rows, read_mapped
-from mycroft_fl.data.images import read_images, write_images
+from mycroft_fl.data.formats.cache import cache_folder, fingerprint, kept
+from mycroft_fl.data.formats.cifar import read_batches, read_fine_batches
+from mycroft_fl.data.formats.files import UNREADABLE, Rows, read_mapped
+from mycroft_fl.data.formats.images import read_images, write_images
 from mycroft_fl.errors import DataError, one_line
 
 DIGIT_NAMES = tuple("0123456789")

@@ -11,9 +11,9 @@ import pandas as pd
 from jaxtyping import Bool, Int64
 from pandas.api.types import is_numeric_dtype
 
-from mycroft_fl.data.columns import as_numbers
-from mycroft_fl.data.spec import DatasetSpec
-from mycroft_fl.data.tables import Table, text_of
+from mycroft_fl.data.formats.spec import DatasetSpec
+from mycroft_fl.data.tables.columns import as_numbers
+from mycroft_fl.data.tables.encode import Table, text_of
 from mycroft_fl.errors import DataError
 
 CONSENT = {

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Int, Int64
 
-from mycroft_fl.data.cache import cache_folder, fingerprint
-from mycroft_fl.data.files import Rows, named_labels, read_mapped, read_npz
-from mycroft_fl.data.images import read_images, read_listed_images
+from mycroft_fl.data.formats.cache import cache_folder, fingerprint
+from mycroft_fl.data.formats.files import Rows, named_labels, read_mapped, read_npz
+from mycroft_fl.data.formats.images import read_images, read_listed_images
+from mycroft_fl.data.formats.spec import DatasetSpec
+from mycroft_fl.data.formats.transforms import fit_to
 from mycroft_fl.data.known import KNOWN, food101
-from mycroft_fl.data.known_tables import KNOWN_TABLES
 from mycroft_fl.data.marks import (
     contents_of,
     digests_of,
@@ -24,10 +25,9 @@ from mycroft_fl.data.marks import (
     shareable_of,
     units_of,
 )
-from mycroft_fl.data.spec import DatasetSpec
-from mycroft_fl.data.table_files import is_table
-from mycroft_fl.data.tables import Table, concatenated, known_as, read_table, text_of
-from mycroft_fl.data.transforms import fit_to
+from mycroft_fl.data.tables.encode import Table, concatenated, known_as, read_table, text_of
+from mycroft_fl.data.tables.files import is_table
+from mycroft_fl.data.tables.known import KNOWN_TABLES
 from mycroft_fl.errors import DataError, suggestion
 from mycroft_fl.examples import Examples
 

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from mycroft_fl.match.uniform import require_budget
-from mycroft_fl.represent.atoms import Atoms
+from mycroft_fl.represent.gradients.atoms import Atoms
 
 _BLOCK_NUMBERS = 2**22  # cosines at a time
 

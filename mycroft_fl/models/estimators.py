@@ -22,7 +22,7 @@ from mycroft_fl.files import write_whole
 from mycroft_fl.models.weight_archive import classifier_in, note_ours
 
 if TYPE_CHECKING:
-    from mycroft_fl.models.fitting import Source
+    from mycroft_fl.models.sources import Source
 
 LEAST_PROBABILITY = 1e-12
 

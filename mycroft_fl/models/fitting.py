@@ -19,6 +19,7 @@ from mycroft_fl.models.estimators import Estimator
 from mycroft_fl.models.frozen import FrozenBody
 from mycroft_fl.models.networks import Classifier
 from mycroft_fl.models.remembered import remembered
+from mycroft_fl.models.sources import Source
 
 AnyModel = Classifier | Estimator
 Model = TypeVar("Model", bound=AnyModel)
@@ -40,14 +41,6 @@ class FineTuneSettings:
     steps: int
     batch_size: int
     learning_rate: float
-
-
-@dataclass(frozen=True)
-class Source:
-    """Examples that make up a share of every batch of a fine-tune."""
-
-    examples: Examples
-    share: float
 
 
 def as_input(x: np.ndarray) -> Float[Tensor, "n ..."]:

@@ -41,7 +41,7 @@ class FrozenBody(nn.Module):
 
     def of(self, images: UInt8[np.ndarray, "n c h w"]) -> Float[Tensor, "n d"]:
         """The same of images that are bytes still."""
-        from mycroft_fl.represent.embeddings import embeddings_of
+        from mycroft_fl.encoders.embeddings import embeddings_of
 
         vectors = embeddings_of(self.encoder).of(images, alone=self.alone)
         with np.errstate(over="ignore", invalid="ignore"):

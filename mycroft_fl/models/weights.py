@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
-from mycroft_fl.data.files import UNREADABLE
+from mycroft_fl.data.formats.files import UNREADABLE
 from mycroft_fl.errors import BadMessage, DataError
 from mycroft_fl.files import write_whole
 from mycroft_fl.models.estimators import Estimator, load_estimator, save_estimator

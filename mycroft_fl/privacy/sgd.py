@@ -18,11 +18,11 @@ import torch
 from jaxtyping import Float64, Int64, Shaped
 from torch import nn
 
-from mycroft_fl.privacy.accounting import SgdRun
-from mycroft_fl.privacy.mechanisms import UNITS, noised_sum, sigma_units
-from mycroft_fl.privacy.noise import Noise, coins
-from mycroft_fl.privacy.relevance import Seen
-from mycroft_fl.privacy.step_rows import GradientRows
+from mycroft_fl.privacy.noise.accounting import SgdRun
+from mycroft_fl.privacy.noise.mechanisms import UNITS, noised_sum, sigma_units
+from mycroft_fl.privacy.noise.samplers import Noise, coins
+from mycroft_fl.privacy.relevance.gradient_rows import GradientRows
+from mycroft_fl.privacy.relevance.hard_set_target import Seen
 
 FARTHEST = 1e29
 """No number of a last layer moves by more, whatever its steps: the sum of many owners' is finite too."""

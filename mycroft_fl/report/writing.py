@@ -7,11 +7,11 @@ from pathlib import Path
 
 from mycroft_fl.errors import InputError
 from mycroft_fl.files import check_no_way_out, disk_full, is_full, private_folder, write_whole
-from mycroft_fl.report.drawing import Plot
-from mycroft_fl.report.run_files import read_bytes, read_run, told_of_failure
-from mycroft_fl.report.run_page import run_page
-from mycroft_fl.report.study_page import study_page
-from mycroft_fl.study_folder import CSV, is_study, read_study
+from mycroft_fl.report.layout.drawing import Plot
+from mycroft_fl.report.run.files import read_bytes, read_run, told_of_failure
+from mycroft_fl.report.run.page import run_page
+from mycroft_fl.report.study.folder import CSV, is_study, read_study
+from mycroft_fl.report.study.page import study_page
 
 PAGE, PLOTS = "report.html", "plots"
 

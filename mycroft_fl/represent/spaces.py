@@ -14,13 +14,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mycroft_fl.encoders.embeddings import embeddings_of
 from mycroft_fl.errors import SettingError
 from mycroft_fl.examples import Examples
 from mycroft_fl.models.fitting import as_input
 from mycroft_fl.models.networks import Classifier
 from mycroft_fl.represent.binning import binned_distances
-from mycroft_fl.represent.embeddings import embeddings_of
-from mycroft_fl.represent.names import check_space, is_encoder
+from mycroft_fl.settings.space_names import check_space, is_encoder
 
 
 class Asked(Protocol):

@@ -12,7 +12,7 @@ from flwr.proto.fleet_pb2 import PushMessagesRequest
 from flwr.proto.message_pb2 import ObjectTree
 from google.protobuf.message import DecodeError
 
-from mycroft_fl.envelope import MAX_CONTENT
+from mycroft_fl.protocol.envelope import MAX_CONTENT
 
 PIECES_OF_ONE = MAX_CONTENT // FLWR_PRIVATE_MAX_ARRAY_CHUNK_SIZE + 32
 """An envelope's pieces, and the records around it."""

@@ -17,21 +17,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from clients.socket_protocol import SELECT, ask
-from mycroft_fl.data.schema import fit_schema
+from clients.serving.socket_protocol import SELECT, ask
+from mycroft_fl.data.formats.spec import DatasetSpec
 from mycroft_fl.data.sources import load_dataset
-from mycroft_fl.data.spec import DatasetSpec
-from mycroft_fl.envelope import Terms, sign_request
+from mycroft_fl.data.tables.schema import fit_schema
+from mycroft_fl.data.task import Task
 from mycroft_fl.examples import Examples
-from mycroft_fl.exchange import Expected, OwnerReport, Request
-from mycroft_fl.keys import KeyPair
-from mycroft_fl.sealed import as_bytes, carry, pack_signed, unpack_sealed
-from mycroft_fl.task import Task
-from mycroft_fl.task_description import write_task
-from mycroft_fl.wire import pack_request, unpack_report
+from mycroft_fl.protocol.envelope import Terms, sign_request
+from mycroft_fl.protocol.keys import KeyPair
+from mycroft_fl.protocol.messages import Expected, OwnerReport, Request
+from mycroft_fl.protocol.signed import as_bytes, carry, pack_signed, unpack_sealed
+from mycroft_fl.protocol.wire import pack_request, unpack_report
+from mycroft_fl.tasks.description import write_task
 
 ROOT = Path(__file__).parents[2]
-COMMAND = ["-c", "from mycroft_fl.cli import main; main()"]
+COMMAND = ["-c", "from mycroft_fl.cli.main import main; main()"]
 SECRET = "Bartholomew"
 """Stands in every row of the owner's data, and may stand nowhere else."""
 WARDS = ("east", "north", "west")
@@ -65,7 +65,7 @@ class Hospital:
     python: str = sys.executable
 
     def __post_init__(self) -> None:
-        from clients.owner_setup import NewOwner, set_up
+        from clients.owner.setup import NewOwner, set_up
 
         self.base.mkdir(parents=True, exist_ok=True)
         (self.base / "trainer.csv").write_text(patients(90, seed=1))
@@ -158,7 +158,7 @@ class Hospital:
         return (self.folder / "owner.log").read_text()
 
     def ledger_rows(self) -> list[Any]:
-        from mycroft_fl.privacy.ledger import PrivacyLedger
+        from mycroft_fl.privacy.spending.ledger import PrivacyLedger
 
         return PrivacyLedger(self.file.ledger).rows()
 

@@ -12,13 +12,13 @@ import pytest
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
 
+from clients.answering.policy import Policy
+from clients.answering.vault import Vault
 from clients.client_app import owner_app
-from clients.policy import Policy
-from clients.vault import Vault
 from mycroft_fl.errors import BadMessage, MycroftError, Refused
 from mycroft_fl.examples import Examples
-from mycroft_fl.exchange import Expected, OwnerReport, Request
-from mycroft_fl.wire import (
+from mycroft_fl.protocol.messages import Expected, OwnerReport, Request
+from mycroft_fl.protocol.wire import (
     INTRODUCE,
     SELECT,
     pack_failure,

@@ -20,16 +20,16 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mycroft_fl import claims
-from mycroft_fl.array_selection import _num_classes
-from mycroft_fl.data.arrays import read_arrays
-from mycroft_fl.data.cache import _find
-from mycroft_fl.data.files import read_mapped, read_npz
-from mycroft_fl.data.images import read_images
-from mycroft_fl.data.spec import DatasetSpec
-from mycroft_fl.data.tables import read_table
+from mycroft_fl.data.formats.arrays import read_arrays
+from mycroft_fl.data.formats.cache import _find
+from mycroft_fl.data.formats.files import read_mapped, read_npz
+from mycroft_fl.data.formats.images import read_images
+from mycroft_fl.data.formats.spec import DatasetSpec
+from mycroft_fl.data.tables.encode import read_table
 from mycroft_fl.errors import DataError, InputError
-from mycroft_fl.strict_toml import Table
-from mycroft_fl.task_description import read_task
+from mycroft_fl.selection.arrays import _num_classes
+from mycroft_fl.settings.toml_table import Table
+from mycroft_fl.tasks.description import read_task
 
 SMALL = 64 << 20
 
@@ -168,7 +168,7 @@ def test_images_that_do_not_fit_into_memory_together_are_refused(
 def test_a_member_that_unpacks_to_gigabytes_is_not_unpacked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mycroft_fl.data.images.MOST_PICTURE", 1 << 20)
+    monkeypatch.setattr("mycroft_fl.data.formats.images.MOST_PICTURE", 1 << 20)
     path = pictures(tmp_path, "zip", {"a/1.png": bytes(1 << 28)})
     refused(
         lambda: read_images(path), r"a/1.png cannot be read \(it claims 256.0 MiB, above 1.0 MiB"
@@ -263,7 +263,7 @@ def test_a_header_over_two_lines_below_an_empty_one_is_read(tmp_path: Path) -> N
 def test_a_table_of_one_endless_line_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mycroft_fl.data.table_files.MOST_LINE", 1 << 20)
+    monkeypatch.setattr("mycroft_fl.data.tables.files.MOST_LINE", 1 << 20)
     path = tmp_path / "t.csv"
     path.write_bytes(b"a," * (1 << 21))
     refused(lambda: table(path), "its first line is longer than 1.0 MiB")

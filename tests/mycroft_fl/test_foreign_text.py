@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mycroft_fl.cli import main
+from mycroft_fl.cli.main import main
 from mycroft_fl.errors import DataError
 from mycroft_fl.foreign_text import LONGEST_NAME, CleanFormatter, cleaned, cleaned_lines, is_clean
 
@@ -95,7 +95,7 @@ def task_json(folder: Path, **changed: Any) -> Path:
 def test_a_task_with_such_names_is_refused_where_it_is_read_and_where_it_is_made(
     tmp_path: Path, changed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mycroft_fl import task_description
+    from mycroft_fl.tasks import description as task_description
 
     path = task_json(tmp_path, **changed)
     with pytest.raises(DataError, match="has control characters, or more than 200") as error:
@@ -114,10 +114,10 @@ def test_a_task_with_such_names_is_refused_where_it_is_read_and_where_it_is_made
 def test_errors_tables_progress_and_pages_show_foreign_names_as_text(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    from mycroft_fl.commands.common import print_rows, say
+    from mycroft_fl.cli.common import print_rows, say
     from mycroft_fl.progress_lines import show_progress
-    from mycroft_fl.report.page import _environment
-    from mycroft_fl.report.summary import console_for
+    from mycroft_fl.report.layout.page import _environment
+    from mycroft_fl.report.run.summary import console_for
 
     monkeypatch.setattr(
         sys, "argv", ["mycroft-fl", "owner", "check", str(tmp_path / EVIL.replace("\0", ""))]

@@ -12,11 +12,11 @@ import torch
 from PIL import Image
 
 from mycroft_fl.data.known import digits
-from mycroft_fl.represent import embeddings
+from mycroft_fl.encoders import embeddings
 from simulations import server_app
-from simulations.run import run
-from simulations.simulation import Simulation
-from strategies.run_folder import RunFolder
+from simulations.engines.run import run
+from simulations.setup.simulation import Simulation
+from strategies.runs.folder import RunFolder
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 CLIP = "open_clip:ViT-B-32:laion2b_s34b_b79k"

@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 import torch
 
-from mycroft_fl.config import RunConfig
 from mycroft_fl.data.sources import load_dataset
+from mycroft_fl.data.task import Task
 from mycroft_fl.examples import Examples
 from mycroft_fl.models import fitting
-from mycroft_fl.models.fitting import Source
+from mycroft_fl.models.sources import Source
 from mycroft_fl.models.weights import flat_weights
-from mycroft_fl.task import Task
-from strategies import fine_tuning
-from strategies.trainer import Trainer, TrainerData
+from mycroft_fl.settings.run_config import RunConfig
+from strategies.training import fine_tuning
+from strategies.training.trainer import Trainer, TrainerData
 
 TASK = Task(tuple("0123456789"), (1, 8, 8), np.dtype(np.uint8), "mlp")
 QUICK = RunConfig(fit_epochs=10, fine_tune_steps=40, scoring_repeats=2, hard_set_sent=12)

@@ -13,15 +13,13 @@ from flwr.app import ArrayRecord, ConfigRecord, Error, Message, MetricRecord, Re
 from flwr.serverapp.strategy import Strategy
 from flwr.supercore.task_identity import TaskIdentity
 
-from mycroft_fl.config import MAX_EXAMPLES, RunConfig
 from mycroft_fl.data.sources import load_dataset
+from mycroft_fl.data.task import Task
 from mycroft_fl.errors import NotEnoughOwners, SettingError
 from mycroft_fl.examples import Examples
-from mycroft_fl.exchange import OwnerReport, Request
 from mycroft_fl.models.weights import flat_weights
-from mycroft_fl.scoring import Score
-from mycroft_fl.task import Task
-from mycroft_fl.wire import (
+from mycroft_fl.protocol.messages import OwnerReport, Request
+from mycroft_fl.protocol.wire import (
     INTRODUCE,
     SELECT,
     pack_failure,
@@ -29,10 +27,12 @@ from mycroft_fl.wire import (
     pack_report,
     unpack_request,
 )
+from mycroft_fl.scoring import Score
+from mycroft_fl.settings.run_config import MAX_EXAMPLES, RunConfig
 from strategies.mycroft import MycroftStrategy
-from strategies.standing import RoundRecord, Standing
-from strategies.trainer import Trainer, TrainerData
-from strategies.valuation import Valuation
+from strategies.rounds.owner_record import RoundRecord, Standing
+from strategies.training.trainer import Trainer, TrainerData
+from strategies.training.valuation import Valuation
 
 TASK = Task(tuple("0123456789"), (1, 8, 8), np.dtype(np.uint8), "mlp")
 QUICK = RunConfig(

@@ -12,8 +12,9 @@ import numpy as np
 from scipy import stats
 
 from mycroft_fl.examples import Examples
-from mycroft_fl.models.fitting import FineTuneSettings, FitSettings, Source, fine_tune, fit
+from mycroft_fl.models.fitting import FineTuneSettings, FitSettings, fine_tune, fit
 from mycroft_fl.models.networks import Classifier, build
+from mycroft_fl.models.sources import Source
 from mycroft_fl.models.weights import flat_head, load_head
 from mycroft_fl.privacy.attacks.membership import membership_auc, shadows
 from mycroft_fl.privacy.attacks.probing import (
@@ -28,10 +29,10 @@ from mycroft_fl.privacy.attacks.reconstruction import (
     identified,
     similarity,
 )
-from mycroft_fl.privacy.audit import Finding, membership_ceiling
-from mycroft_fl.privacy.mechanisms import choice_price, noised_sum
-from mycroft_fl.privacy.noise import OS_ENTROPY, Noise
-from mycroft_fl.privacy.relevance import USEFUL, Seen, Target
+from mycroft_fl.privacy.audits.bounds import Finding, membership_ceiling
+from mycroft_fl.privacy.noise.mechanisms import choice_price, noised_sum
+from mycroft_fl.privacy.noise.samplers import OS_ENTROPY, Noise
+from mycroft_fl.privacy.relevance.hard_set_target import USEFUL, Seen, Target
 
 STRENGTH, PICKS, VICTIMS, DRAWS = 4.0, 10, 60, 40
 MODELS, ACQUIRED, STEPS = 24, 60, 10

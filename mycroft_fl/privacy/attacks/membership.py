@@ -18,7 +18,7 @@ from torch import nn
 
 from mycroft_fl.examples import Examples
 from mycroft_fl.models.fitting import logits
-from mycroft_fl.report.statistics import Estimate, over_seeds
+from mycroft_fl.statistics import Estimate, over_seeds
 
 FineTune = Callable[[Examples, int], nn.Module]
 """A model from the records that were acquired, and a seed."""

@@ -8,10 +8,10 @@ import numpy as np
 from jaxtyping import Bool, Float, Int64
 
 from mycroft_fl.examples import Examples
-from mycroft_fl.privacy.mechanisms import UNITS, drawn_by_utility
-from mycroft_fl.privacy.noise import Noise
-from mycroft_fl.query import Query
-from mycroft_fl.selection import method_named
+from mycroft_fl.privacy.noise.mechanisms import UNITS, drawn_by_utility
+from mycroft_fl.privacy.noise.samplers import Noise
+from mycroft_fl.selection.methods import method_named
+from mycroft_fl.selection.query import Query
 
 
 def half_known(

@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 
 from mycroft_fl.data.fitted import task_examples, task_records
-from mycroft_fl.data.schema import fit_schema
+from mycroft_fl.data.formats.spec import DatasetSpec
 from mycroft_fl.data.sources import load_dataset
-from mycroft_fl.data.spec import DatasetSpec
+from mycroft_fl.data.tables.schema import fit_schema
+from mycroft_fl.data.task import Task
 from mycroft_fl.errors import DataError
-from mycroft_fl.task import Task
 
 SCANS = pd.DataFrame({
     "size": [1.0, 2.0, 2.0, 2.0, 5.0],

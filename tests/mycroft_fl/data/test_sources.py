@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from mycroft_fl.data.known import KNOWN
-from mycroft_fl.data.known_tables import KNOWN_TABLES
 from mycroft_fl.data.sources import load_dataset
+from mycroft_fl.data.tables.known import KNOWN_TABLES
 from mycroft_fl.errors import DataError
 
 X = np.random.default_rng(0).integers(0, 256, size=(6, 3, 4), dtype=np.uint8)

@@ -11,7 +11,7 @@ from sklearn.metrics.pairwise import cosine_similarity
 
 from mycroft_fl.errors import SettingError
 from mycroft_fl.match.alignment import most_aligned
-from mycroft_fl.represent.gradients import DenseAtoms, GradientFactors
+from mycroft_fl.represent.gradients.per_example import DenseAtoms, GradientFactors
 
 
 def picked(candidates: np.ndarray, hard: np.ndarray, k: int) -> list[int]:

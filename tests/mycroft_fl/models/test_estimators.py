@@ -11,23 +11,24 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.tree import DecisionTreeClassifier
 
-from mycroft_fl.config import RunConfig
 from mycroft_fl.data.sources import load_dataset
 from mycroft_fl.errors import DataError, SettingError
 from mycroft_fl.examples import Examples
-from mycroft_fl.models.catalogue import build_model, check_eyes
+from mycroft_fl.models.catalogue import build_model
 from mycroft_fl.models.estimators import ESTIMATORS, Estimator, build_estimator
 from mycroft_fl.models.fitting import (
     FineTuneSettings,
     FitSettings,
-    Source,
     accuracy,
     fine_tune,
     fit,
     losses,
     predict,
 )
+from mycroft_fl.models.sources import Source
 from mycroft_fl.models.weights import loaded, save_model, suffix_of
+from mycroft_fl.settings.run_config import RunConfig
+from strategies.rounds.compatibility import check_eyes
 
 FIT, TUNE = FitSettings(1, 8, 0.1), FineTuneSettings(1, 8, 0.1)
 

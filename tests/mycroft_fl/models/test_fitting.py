@@ -16,7 +16,6 @@ from mycroft_fl.models import fitting
 from mycroft_fl.models.fitting import (
     FineTuneSettings,
     FitSettings,
-    Source,
     accuracy,
     as_input,
     correct,
@@ -28,6 +27,7 @@ from mycroft_fl.models.fitting import (
     predict,
 )
 from mycroft_fl.models.networks import Classifier, build
+from mycroft_fl.models.sources import Source
 from mycroft_fl.models.weights import flat_weights
 
 SHAPE = (1, 8, 8)

@@ -11,8 +11,9 @@ import torch
 from mycroft_fl.examples import Examples
 from mycroft_fl.models import remembered
 from mycroft_fl.models.catalogue import build_model
-from mycroft_fl.models.fitting import FineTuneSettings, FitSettings, Source, fine_tune, fit
+from mycroft_fl.models.fitting import FineTuneSettings, FitSettings, fine_tune, fit
 from mycroft_fl.models.remembered import remembering
+from mycroft_fl.models.sources import Source
 
 RNG = np.random.default_rng(0)
 SOME = Examples(RNG.normal(size=(40, 5)).astype(np.float32), RNG.integers(3, size=40))

@@ -16,9 +16,9 @@ from opacus.optimizers import DPOptimizer
 from torch import nn
 
 from mycroft_fl.privacy import sgd
-from mycroft_fl.privacy.accounting import Filter, SgdRun, sgd_renyi, sgd_run_within
-from mycroft_fl.privacy.noise import OS_ENTROPY, Noise, simulated
-from mycroft_fl.privacy.relevance import Seen
+from mycroft_fl.privacy.noise.accounting import Filter, SgdRun, sgd_renyi, sgd_run_within
+from mycroft_fl.privacy.noise.samplers import OS_ENTROPY, Noise, simulated
+from mycroft_fl.privacy.relevance.hard_set_target import Seen
 from mycroft_fl.privacy.sgd import FARTHEST, HeadRun, Weighted, flat, head_delta
 
 CLASSES, WIDTH = 3, 4

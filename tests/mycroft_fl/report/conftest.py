@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import torch
 
-from simulations.run import run
-from simulations.simulation import Simulation
-from strategies.run_folder import RunFolder
+from simulations.engines.run import run
+from simulations.setup.simulation import Simulation
+from strategies.runs.folder import RunFolder
 
 QUICK = """
 [run]

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from mycroft_fl.cli import cli
+from mycroft_fl.cli.main import cli
 from mycroft_fl.errors import DataError, SettingError
 from mycroft_fl.report import board
-from simulations.run import run
-from simulations.simulation import Simulation
-from simulations.study import run_study
-from simulations.workers import Force
-from strategies.run_folder import RunFolder
+from simulations.engines.run import run
+from simulations.setup.simulation import Simulation
+from simulations.study.run import run_study
+from simulations.study.workers import Force
+from strategies.runs.folder import RunFolder
 
 pytest.importorskip("tensorboard")
 SCENARIO = (Path(__file__).parents[2] / "scenarios" / "small.toml").read_text()

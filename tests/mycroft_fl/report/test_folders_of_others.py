@@ -11,9 +11,9 @@ import pytest
 from mycroft_fl.errors import DataError, InputError
 from mycroft_fl.files import check_no_way_out
 from mycroft_fl.report.board import boards
+from mycroft_fl.report.study.folder import CSV, csv_text
 from mycroft_fl.report.writing import PAGE, PLOTS, write_report
-from mycroft_fl.study_folder import CSV, csv_text
-from strategies.run_folder import MARKER, RunFolder
+from strategies.runs.folder import MARKER, RunFolder
 
 LEADS_OUT = "is a link that leads out of .*; put the file itself there, or take the link away"
 

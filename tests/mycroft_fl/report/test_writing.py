@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from mycroft_fl.cli import cli
+from mycroft_fl.cli.main import cli
 from mycroft_fl.errors import InputError
 from mycroft_fl.report.writing import write_report
 
@@ -48,7 +48,7 @@ def test_a_report_made_again_replaces_the_first(copied):
 
 
 def test_a_new_run_in_the_folder_takes_the_old_report_away(copied):
-    from strategies.run_folder import RunFolder
+    from strategies.runs.folder import RunFolder
 
     folder = copied("images")
     write_report(folder)

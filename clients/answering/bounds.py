@@ -1,0 +1,82 @@
+"""The bounds that an owner's task sets on a request, checked before anything is built or looked at.
+
+A request of a kilobyte may name a model of a hundred gigabytes. So sizes are worked out first, by
+the request and the task alone, and a request that does not fit them is malformed on any data.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from mycroft_fl.data.task import Task
+from mycroft_fl.errors import BadMessage, Refused
+from mycroft_fl.examples import Examples
+from mycroft_fl.models.networks import ON_ENCODER, build, is_network
+from mycroft_fl.models.weights import size_of
+from mycroft_fl.protocol.messages import Request
+from mycroft_fl.selection.methods import method_named
+
+CLASSES_WITHOUT_TASK = 1000
+WIDEST_ENCODER = 8192
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """The shape and type of an example, and the number of classes.
+
+    `num_classes` None: whoever runs the vault gave no task, and requests may name up to
+    `CLASSES_WITHOUT_TASK`.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    num_classes: int | None
+
+    @classmethod
+    def of(cls, examples: Examples, task: Task | None) -> Bounds:
+        """Take the bounds from a task, or else from the form of the examples."""
+        shape, dtype = examples.x.shape[1:], examples.x.dtype
+        return cls(tuple(shape), dtype, task.num_classes if task else None)
+
+    def check(self, request: Request, max_model: int) -> None:
+        """Raise `BadMessage` where a request does not fit.
+
+        `Refused` where its model has more than `max_model` numbers.
+        """
+        if (request.hard.x.dtype, request.hard.x.shape[1:]) != (self.dtype, self.shape):
+            raise BadMessage("the hard set is of another shape or type than this owner's examples")
+        self._check_classes(request.num_classes)
+        if not needs_model(request):
+            return
+        if not is_network(request.model):
+            raise BadMessage(f"unknown architecture '{request.model}'")
+        size = _model_size(request.model, self.shape, request.num_classes)
+        if size > max_model:
+            raise Refused(f"model '{request.model}' has {size} numbers; at most {max_model}")
+
+    def _check_classes(self, asked: int) -> None:
+        if self.num_classes is None:
+            if asked > CLASSES_WITHOUT_TASK:
+                raise BadMessage(f"{asked} classes; at most {CLASSES_WITHOUT_TASK}")
+        elif asked != self.num_classes:
+            raise BadMessage(f"{asked} classes; this owner's task has {self.num_classes}")
+
+
+def needs_model(request: Request) -> bool:
+    """Whether a request is answered through a model, the trainer's or the owner's own."""
+    through = method_named(request.method).looks_through != "nothing"
+    return through or request.feature_space == "model" or request.mode != "raw"
+
+
+@functools.lru_cache(maxsize=64)
+def _model_size(model: str, shape: tuple[int, ...], classes: int) -> int:
+    """How many numbers a network would have. Allocates nothing: its tensors have shapes alone."""
+    if model.startswith(ON_ENCODER):
+        # The encoder is one that this owner opens; only its head is made for the request.
+        return classes * (WIDEST_ENCODER + 1)
+    with torch.device("meta"):
+        return size_of(build(model, shape, classes, seed=0))

@@ -1,0 +1,279 @@
+"""What an owner allows. Read from the owner's own file; a request has no field for any of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mycroft_fl.errors import InputError, Refused, suggestion
+from mycroft_fl.privacy.noise.accounting import (
+    Filter,
+    SgdRun,
+    Spend,
+    multiplier_for,
+    sgd_run_within,
+)
+from mycroft_fl.privacy.noise.mechanisms import price
+from mycroft_fl.privacy.spending.budget import Budget, Limits
+from mycroft_fl.protocol.keys import PublicKey
+from mycroft_fl.protocol.messages import MODES, NOISED, Request
+from mycroft_fl.settings.space_names import encoder_within
+
+
+@dataclass(frozen=True)
+class TrainerLimits:
+    """A trainer that may ask, with limits of its own; None: those of all together.
+
+    With a `key` it is whoever signs by it, whatever the name; without one, whom the name names.
+    """
+
+    name: str
+    max_records: int | None = None
+    epsilon: float | None = None
+    epsilon_minus: float | None = None
+    key: PublicKey | None = None
+    max_requests: int | None = None
+
+    @property
+    def peer(self) -> str:
+        """Who it is to the ledger."""
+        return self.name if self.key is None else self.key.fingerprint
+
+    def __post_init__(self) -> None:
+        for name in ("epsilon", "epsilon_minus"):
+            _positive(self, name, f"trainers '{self.name}': ")
+        for name in ("max_records", "max_requests"):
+            _at_least(self, name, 0, f"trainers '{self.name}': ")
+
+
+@dataclass(frozen=True)
+class Policy:
+    """`modes` that may leave at all, and budgets that hold over all requests, for ever.
+
+    `max_records` raw examples, an answer that finds none counting as one; `max_requests` answers of
+    any kind; `epsilon` at `delta` for what is noised; `epsilon_minus` for the
+    choice of `raw-gumbel`, made with `strength` (0: the most that epsilon-minus, divided among
+    `answers`, pays for) among at least `records_at_least` records, a number
+    the owner makes public, and by utility only where a noised count, paid from epsilon, finds
+    `useful_at_least` useful ones (0: always). `noise_multiplier` 0 divides epsilon by `answers`; where
+    `dp-sgd` is among the modes, a run of it may have `sgd_share` of epsilon's budget and the answers
+    what is left. Such a run has `sgd_steps`, each taking every record with `sample_rate`. `clip` bounds
+    a gradient. All of these are public constants, never from the data.
+    One request may ask for `max_per_request` examples, for `max_epochs` of an owner's own early model,
+    and for a model of `max_model` numbers.
+    `models` are the architectures that are built (empty: all known). `trainers` who may ask (empty:
+    whoever asks), `expires` the last day on which anybody may.
+    `own_methods` are import paths of methods that this owner trusts beside the built-in ones: a
+    method is code, and a request only names it. `encoders` may be opened. With `approval` a person
+    looks at examples before they leave; it takes a vault that runs as a server.
+    """
+
+    modes: tuple[str, ...] = ("raw",)
+    max_records: int | None = None
+    own_methods: tuple[str, ...] = ()
+    encoders: tuple[str, ...] = ()
+    epsilon: float | None = None
+    delta: float = 1e-6
+    epsilon_minus: float | None = None
+    noise_multiplier: float = 0.0
+    answers: int = 1
+    clip: float = 5.0
+    sample_rate: float = 0.05
+    sgd_steps: int = 100
+    sgd_share: float = 0.8
+    strength: float = 0.0
+    records_at_least: int = 0
+    useful_at_least: int = 0
+    models: tuple[str, ...] = ()
+    expires: datetime.date | None = None
+    trainers: tuple[TrainerLimits, ...] = ()
+    approval: bool = False
+    max_requests: int | None = None
+    max_per_request: int = 10_000
+    max_epochs: int = 100
+    max_model: int = 100_000_000
+
+    def __post_init__(self) -> None:
+        if not set(self.modes) <= set(MODES):
+            raise InputError(f"policy.modes is {list(self.modes)}; choose from {list(MODES)}")
+        _at_least(self, "max_records", 0)
+        _at_least(self, "max_requests", 0)
+        for name in ("max_per_request", "max_epochs", "max_model"):
+            _at_least(self, name, 1)
+        _at_least(self, "records_at_least", 0)
+        _at_least(self, "useful_at_least", 0)
+        _at_least(self, "answers", 1)
+        _at_least(self, "sgd_steps", 1)
+        for name in ("epsilon", "epsilon_minus", "clip", "sample_rate", "sgd_share"):
+            _positive(self, name)
+        _below_one(self, "sample_rate")
+        _below_one(self, "sgd_share")
+        for name in ("noise_multiplier", "strength"):
+            if getattr(self, name) != 0:  # left to the budget
+                _positive(self, name)
+        if self.epsilon is None and (NOISED & set(self.modes) or self.useful_at_least):
+            raise InputError(
+                "policy.epsilon is missing; what is noised is paid from it, such as 1.0"
+            )
+        if self.epsilon is not None:
+            Filter.of(self.epsilon, self.delta)
+        if "raw-gumbel" in self.modes and not (self.epsilon_minus and self.records_at_least):
+            raise InputError(
+                "policy.modes has 'raw-gumbel', which needs policy.epsilon-minus, such as 0.05, and "
+                "policy.records-at-least, how many records the data surely holds; both are public"
+            )
+
+    @classmethod
+    def from_table(cls, table: Mapping[str, Any], trainers: Sequence[TrainerLimits] = ()) -> Policy:
+        """A policy from a `[policy]` table's keys. `InputError` on an unknown key or a wrong type."""
+        fields = {each.name.replace("_", "-"): each for each in dataclasses.fields(cls)}
+        kinds = {key: _KINDS[each.name] for key, each in fields.items() if each.name in _KINDS}
+        values: dict[str, Any] = {"trainers": tuple(trainers)}
+        for key, value in table.items():
+            if key not in kinds:
+                raise InputError(f"unknown key 'policy.{key}'{suggestion(key, list(kinds))}")
+            values[fields[key].name] = _converted(key, value, kinds[key])
+        return cls(**values)
+
+    def as_table(self) -> dict[str, Any]:
+        """The `[policy]` table that gives this policy, but for its trainers."""
+        return {
+            each.name.replace("_", "-"): list(value) if isinstance(value, tuple) else value
+            for each in dataclasses.fields(self)
+            if each.name in _KINDS and (value := getattr(self, each.name)) is not None
+        }
+
+    def check(self, request: Request, peer: str = "", today: datetime.date | None = None) -> None:
+        """Refuse what is not allowed, by the request's parameters alone and never by the data."""
+        # Here, since it loads torch: the vault's server and commands read policies without.
+        from mycroft_fl.selection.methods import METHODS
+
+        if self.expires is not None and (today or datetime.date.today()) > self.expires:
+            raise Refused(f"this policy ended on {self.expires}")
+        if self.trainers and peer not in [each.peer for each in self.trainers]:
+            raise Refused(f"trainer '{peer}' is not one that this owner answers")
+        if request.mode not in self.modes:
+            raise Refused(f"mode '{request.mode}' is not allowed; allowed: {list(self.modes)}")
+        if request.method not in METHODS and request.method not in self.own_methods:
+            raise Refused(f"method '{request.method}' is not one that this owner trusts")
+        for name in (request.feature_space, request.model):
+            encoder = encoder_within(name)
+            if encoder is not None and encoder not in self.encoders:
+                raise Refused(f"encoder '{encoder}' is not one that this owner opens")
+        if self.models and request.model not in self.models:
+            raise Refused(f"model '{request.model}' is not one of {list(self.models)}")
+        if request.k > self.max_per_request:
+            raise Refused(f"{request.k} examples at once; at most {self.max_per_request}")
+        if request.owner_epochs > self.max_epochs:
+            raise Refused(
+                f"{request.owner_epochs} epochs of an own model; at most {self.max_epochs}"
+            )
+
+    def limits(self, peer: str) -> Limits:
+        """The budgets over all trainers and for `peer`."""
+        overall = Budget.of(
+            self.max_records, self.epsilon, self.delta, self.epsilon_minus,
+            requests=self.max_requests,
+        )  # fmt: skip
+        own = next((each for each in self.trainers if each.peer == peer), None)
+        if own is None:
+            return Limits(overall)
+        return Limits(
+            overall,
+            Budget.of(
+                own.max_records,
+                self.epsilon if own.epsilon is None else own.epsilon,
+                self.delta,
+                self.epsilon_minus if own.epsilon_minus is None else own.epsilon_minus,
+                requests=own.max_requests,
+            ),
+        )
+
+    def price(self, mode: str) -> Spend:
+        """What an answer in a noised mode costs: public, so it is paid before any record is read."""
+        if mode == "dp-sgd":
+            return Spend(sgd=self.sgd_run())
+        return Spend(rho=price(self.multiplier()))
+
+    def multiplier(self) -> float:
+        """The noise multiplier of a noised sum: as set, or what epsilon pays for `answers` times."""
+        if self.noise_multiplier:
+            return self.noise_multiplier
+        if self.epsilon is None:
+            raise Refused("there is no epsilon to pay a noised answer from")
+        share = 1 - self.sgd_share if "dp-sgd" in self.modes else 1.0
+        return multiplier_for(share * Filter.of(self.epsilon, self.delta).rho / self.answers)
+
+    def sgd_run(self) -> SgdRun:
+        """A run of DP-SGD with the noise that its share of epsilon's budget pays for."""
+        if self.epsilon is None:
+            raise Refused("there is no epsilon to pay a run of DP-SGD from")
+        budget = Filter.of(self.epsilon, self.delta)
+        limit = self.sgd_share * budget.limit
+        return sgd_run_within(limit, budget.order, self.sample_rate, self.sgd_steps)
+
+
+_KINDS: dict[str, type] = {
+    "modes": list,
+    "max_records": int,
+    "max_requests": int,
+    "max_per_request": int,
+    "max_epochs": int,
+    "max_model": int,
+    "encoders": list,
+    "own_methods": list,
+    "epsilon": float,
+    "delta": float,
+    "epsilon_minus": float,
+    "noise_multiplier": float,
+    "answers": int,
+    "clip": float,
+    "sample_rate": float,
+    "sgd_steps": int,
+    "sgd_share": float,
+    "strength": float,
+    "records_at_least": int,
+    "useful_at_least": int,
+    "models": list,
+    "expires": datetime.date,
+    "approval": bool,
+}
+
+
+def _converted(key: str, value: Any, kind: type) -> Any:
+    if kind is float and type(value) is int:
+        value = float(value)
+    if kind is datetime.date and isinstance(value, str):
+        try:
+            value = datetime.date.fromisoformat(value)
+        except ValueError as error:
+            raise InputError(
+                f"policy.{key} is {value!r}; give a day, such as 2027-06-30"
+            ) from error
+    if type(value) is not kind or (
+        isinstance(value, list) and not all(isinstance(each, str) for each in value)
+    ):
+        raise InputError(f"policy.{key} is {value!r}; it must be of type {kind.__name__}")
+    return tuple(map(str, value)) if isinstance(value, list) else value
+
+
+def _at_least(limits: Policy | TrainerLimits, name: str, least: int, of: str = "policy.") -> None:
+    value = getattr(limits, name)
+    if value is not None and value < least:
+        raise InputError(f"{of}{name.replace('_', '-')} is {value}; it must be at least {least}")
+
+
+def _positive(limits: Policy | TrainerLimits, name: str, of: str = "policy.") -> None:
+    value = getattr(limits, name)
+    if value is not None and not 0 < value < math.inf:
+        raise InputError(f"{of}{name.replace('_', '-')} is {value}; it must be above 0 and finite")
+
+
+def _below_one(policy: Policy, name: str) -> None:
+    value = getattr(policy, name)
+    if not value < 1:
+        raise InputError(f"policy.{name.replace('_', '-')} is {value}; it must be below 1")

@@ -1,0 +1,98 @@
+"""Choosing the examples to hand over by the method that was asked for."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Int64
+
+from clients.answering.bounds import needs_model
+from clients.answering.dataset import Holdings
+from clients.answering.own_models import OwnModels
+from clients.answering.picks import checked_picks
+from mycroft_fl.errors import BadMessage, Refused
+from mycroft_fl.models.networks import Classifier, build
+from mycroft_fl.models.weights import load_flat_weights
+from mycroft_fl.privacy.relevance.hard_set_target import Target
+from mycroft_fl.protocol.messages import Request
+from mycroft_fl.seeds import derived_seed
+from mycroft_fl.selection.methods import Query, method_named
+
+Ids = Int64[np.ndarray, " n"]
+
+
+class Chooser:
+    """Chooses among one owner's holdings. `owner` is its name: each draws with seeds of its own."""
+
+    def __init__(self, owner: str, holdings: Holdings, device: str) -> None:
+        self._owner, self._holdings, self._device = owner, holdings, device
+        self._models = OwnModels(holdings.examples)
+
+    def check(self, request: Request) -> None:
+        """Raise `BadMessage` where a request contradicts itself, `Refused` where its method has no use."""
+        if request.weights is None and _looks_through(request) == "trainer-model":
+            raise BadMessage(f"method '{request.method}' needs the trainer's weights")
+        if request.target is not None and request.mode == "raw":
+            _check_target(request)
+
+    def model_sent(self, request: Request) -> Classifier | None:
+        """Build the model that came with a request; None where none did. Reads no record.
+
+        Raises `BadMessage` where its weights, or a target beside them, do not fit.
+        """
+        if request.weights is None or not needs_model(request):
+            return None
+        shape = tuple(self._holdings.examples.x.shape[1:])
+        model = build(request.model, shape, request.num_classes, seed=0)
+        load_flat_weights(model, request.weights)
+        if request.target is not None:
+            Target.told(model, request.target)
+        return model
+
+    def choose(
+        self, request: Request, model: Classifier | None, disclosed: Ids, at_most: int
+    ) -> Ids:
+        """The ids of up to `at_most` examples not disclosed before, most useful first.
+
+        `model` is the one that was sent; the method looks through the owner's own where none was.
+        """
+        held = self._holdings.shareable()
+        gone = np.isin(held.ids, disclosed)
+        fresh = held[~gone]
+        if len(fresh) == 0:
+            return fresh.ids
+        if model is None and needs_model(request):
+            model = self._own_model(request)
+        target = request.target
+        query = Query(
+            hard=request.hard,
+            model=model,
+            feature_space=request.feature_space,
+            seed=derived_seed(request.seed, "select", self._owner, request.server_round),
+            disclosed=held[gone] if gone.any() else None,
+            gradient_layers=request.gradient_layers,
+            feature_weight=request.feature_weight,
+            device=self._device,
+            target=Target.told(model, target).direction if model and target else None,
+            stands_for=target.stands_for if target else 0,
+        )
+        k = min(request.k, at_most, len(fresh))
+        picked = method_named(request.method).select(fresh, query, k)
+        chosen: Ids = fresh.ids[checked_picks(picked, k, len(fresh))]
+        return chosen
+
+    def _own_model(self, request: Request) -> Classifier:
+        seed = derived_seed(request.seed, "owner-model", self._owner)
+        return self._models.fitted(request.model, request.num_classes, request.owner_epochs, seed)
+
+
+def _check_target(request: Request) -> None:
+    if not method_named(request.method).takes_target:
+        raise Refused(f"method '{request.method}' needs hard examples, and a target came instead")
+    if request.gradient_layers != "last":
+        raise BadMessage("a target is of the last layer; gradient-layers must be 'last'")
+    if request.weights is None and _looks_through(request) != "nothing":
+        raise BadMessage("a target needs the trainer's weights, through which it was seen")
+
+
+def _looks_through(request: Request) -> str:
+    return method_named(request.method).looks_through

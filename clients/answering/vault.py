@@ -1,0 +1,217 @@
+"""The vault: an owner's data behind one method, `answer`. Knows no Flower."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from clients.answering.bounds import Bounds
+from clients.answering.dataset import Holdings, Marks
+from clients.answering.gumbel import Terms, drawer
+from clients.answering.log import owner_log
+from clients.answering.noised import Looks, in_range, levels_of, release_of
+from clients.answering.policy import Policy
+from clients.answering.privacy_card import Given, card_for
+from clients.answering.selecting import Chooser
+from mycroft_fl.data.task import Task
+from mycroft_fl.errors import InputError, Refused
+from mycroft_fl.examples import Examples
+from mycroft_fl.files import private_folder
+from mycroft_fl.privacy.noise.accounting import Spend
+from mycroft_fl.privacy.noise.samplers import OS_ENTROPY, Noise
+from mycroft_fl.privacy.spending.ledger import NOTHING_FOUND, Key, PrivacyLedger
+from mycroft_fl.protocol.card import Card
+from mycroft_fl.protocol.messages import HANDING_OVER, OwnerReport, Request, Statistic
+from mycroft_fl.settings.run_config import MAX_EXAMPLES
+
+NOBODY = np.empty(0, np.int64)
+ANYBODY = "anybody"
+"""The trainer's name where whoever runs the vault does not tell trainers apart."""
+
+
+@dataclass(frozen=True)
+class Books:
+    """Where a vault keeps its books, and where its noise comes from, request by request."""
+
+    folder: Path
+    head: Path | None = None
+    ledger: str = "ledger.sqlite"
+    noise_for: Callable[[str], Noise] = lambda digest: OS_ENTROPY
+    witnesses: tuple[Path, ...] = ()
+
+
+class Vault:
+    """One owner's private examples, what it allows, and what it has handed over.
+
+    The folder is the owner's own: it holds the ledger and a log that nobody else reads. `device`
+    is where gradients are computed; no request has a say in it. `task` bounds what a request may ask.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        examples: Examples,
+        policy: Policy,
+        books: Path | Books,
+        device: str = "cpu",
+        marks: Marks | None = None,
+        task: Task | None = None,
+    ) -> None:
+        books = books if isinstance(books, Books) else Books(books)
+        private_folder(books.folder)
+        self.name = name
+        self.log = owner_log(name, books.folder / "owner.log")
+        self._holdings = Holdings(examples, marks or Marks())
+        self._bounds = Bounds.of(examples, task)
+        self._chooser = Chooser(name, self._holdings, device)
+        self._policy = policy
+        self._noise_for = books.noise_for
+        self._looks = Looks()
+        self._ledger = PrivacyLedger(
+            books.folder / books.ledger, books.head, witnesses=books.witnesses
+        )
+        self._holdings.check(policy)
+        self._note(policy)
+
+    def adopt(self, policy: Policy) -> None:
+        """Go by another policy from the next request on. `InputError` where it cannot be kept here."""
+        self._holdings.check(policy)
+        self._note(policy)
+        self._policy = policy
+
+    def answer(self, request: Request, peer: str = ANYBODY) -> OwnerReport:
+        """What the policy allows of what was asked, charged before it leaves, with its card.
+
+        Up to k examples, never one twice, or a noised statistic. `peer` is the trainer, as whoever
+        runs the vault knows it. `Refused` where the policy says no, `BadMessage` where the request
+        does not fit the data.
+        """
+        self._policy.check(request, peer)
+        self._bounds.check(request, self._policy.max_model)
+        self._chooser.check(request)
+        key = Key(self.name, peer, request_digest(request))
+        if request.mode in HANDING_OVER:
+            return self._hand_over(request, key)
+        return self._noised(request, key)
+
+    def _hand_over(self, request: Request, key: Key) -> OwnerReport:
+        ids = self._ledger.recall_ids(key)
+        if ids is None:
+            drawn = request.mode == "raw-gumbel"
+            ids = self._draw(request, key) if drawn else self._pick(request, key)
+            self.log.info("round %d: disclosed %d examples", request.server_round, len(ids))
+        # Of an earlier answer, what has left the data since cannot be handed over again, nor what
+        # may no longer be.
+        disclosed = self._holdings.found(ids)
+        return OwnerReport(disclosed, self._card(key, len(disclosed)))
+
+    def _pick(self, request: Request, key: Key) -> np.ndarray:
+        """Examples chosen by the method. A choice that fails once it has looked costs as none found."""
+        limits = self._policy.limits(key.peer)
+        left = self._ledger.records_left(key.peer, limits)
+        self._ledger.require(key, Spend(records=NOTHING_FOUND), limits)
+        model = self._chooser.model_sent(request)
+        at_most = MAX_EXAMPLES if left is None else left
+        try:
+            chosen = self._chooser.choose(request, model, self._ledger.disclosed(), at_most)
+        except Exception:
+            # Records were looked at, so that it fails says something of them: never for nothing.
+            self._ledger.disclose(key, NOBODY, limits)
+            raise
+        return self._ledger.disclose(key, chosen, limits)
+
+    def _draw(self, request: Request, key: Key) -> np.ndarray:
+        """Examples drawn at random, the relevant ones more often; paid for before they are looked at."""
+        limits = self._policy.limits(key.peer)
+        left = self._ledger.records_left(key.peer, limits)
+        k = request.k if left is None else min(request.k, left)
+        terms = Terms.of(self._policy, k, len(self._ledger.disclosed()))
+        self._ledger.require(key, terms.spend, limits)
+        levels_of(request, self._nothing)
+        self._ledger.charge(key, request.mode, terms.spend, limits)
+        pool = self._holdings.drawable()
+        levels = levels_of(request, pool)
+        noise = self._noise_for(key.digest)
+        return self._ledger.draw(key, drawer(terms, self._policy, pool.ids, levels, noise))
+
+    def _noised(self, request: Request, key: Key) -> OwnerReport:
+        """A statistic with noise: charged, then computed, then kept; asked again, the same bytes."""
+        content = self._ledger.recall(key)
+        if content is None:
+            content = self._computed(request, key)
+            self.log.info("round %d: a noised %s", request.server_round, request.mode)
+        numbers = np.frombuffer(content, np.float64)
+        statistic = Statistic(numbers[:-1].copy(), float(numbers[-1]))
+        return OwnerReport(card=self._card(key), statistic=statistic)
+
+    def _computed(self, request: Request, key: Key) -> bytes:
+        spend, limits = self._policy.price(request.mode), self._policy.limits(key.peer)
+        self._ledger.require(key, spend, limits)
+        # All that a request can be wrong in fails here, on no record at all, and costs nothing.
+        release_of(request, self._nothing, self._policy)
+        # Paid before a record is read: the time that reading takes says something of them.
+        self._ledger.charge(key, request.mode, spend, limits)
+        examples = self._holdings.examples
+        known = in_range(request, examples)
+        persons = self._holdings.persons(known)
+        release = release_of(request, examples[known], self._policy, persons, self._looks)
+        if release.spend != spend:
+            raise Refused("the answer would cost something else than was paid")
+        told = release.draw(self._noise_for(key.digest))
+        return self._ledger.store(key, np.append(told.values, told.sigma).tobytes())
+
+    @property
+    def _nothing(self) -> Examples:
+        """No record, of the form that records have."""
+        return self._holdings.examples[:0]
+
+    def _note(self, policy: Policy) -> None:
+        """Leave the limits in the ledger, and what its noise is worth, which must not change.
+
+        Else answers kept from a simulation would leave under a real owner's card.
+        """
+        noise, noted = self._noise_for("0" * 64).origin, json.loads(self._ledger.limits() or "{}")
+        if noted.get("noise", noise) != noise:
+            raise InputError(
+                f"the ledger's answers have noise of '{noted['noise']}', and this vault's is '{noise}'; "
+                "begin with an empty folder"
+            )
+        limits = policy.limits("").overall.as_json()
+        self._ledger.note_limits(json.dumps({**limits, "noise": noise}))
+
+    def _card(self, key: Key, records: int = 0) -> Card:
+        unit = "person" if self._holdings.by_person else "record"
+        given = Given(records, unit, self._noise_for(key.digest).origin)
+        return card_for(self._ledger, self._policy, key, given)
+
+
+def request_digest(request: Request) -> str:
+    """Names a request by its whole content: the same bytes asked again are the same request."""
+    hasher = hashlib.sha256()
+    target = request.target
+    direction = None if target is None else target.direction
+    sent = [request.weights, request.head, direction]
+    # What stands aside here where it says nothing new was not there at first: what was paid for
+    # then is not to be paid again.
+    if request.whitening is not None:
+        sent.append(request.whitening)
+    for array in (request.hard.x, request.hard.y, *sent):
+        if array is None:
+            hasher.update(b"none")
+            continue
+        # With its shape, or bytes could move from one array to the next.
+        hasher.update(f"{array.dtype.str}{array.shape}".encode())
+        hasher.update(np.ascontiguousarray(array).tobytes())
+    arrays = ("hard", "weights", "head", "whitening", "target")
+    plain = {key: value for key, value in vars(request).items() if key not in arrays}
+    if request.score_by == "hard-set":
+        del plain["score_by"]
+    hasher.update(repr(sorted(plain.items())).encode())
+    if target is not None:
+        hasher.update(repr((target.scale, target.clip, target.stands_for)).encode())
+    return hasher.hexdigest()

@@ -1,0 +1,1 @@
+"""An owner's file: made, read, checked, opened."""

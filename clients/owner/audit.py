@@ -1,0 +1,100 @@
+"""An audit through an owner's file: what one row of its table can do to a score, by the vault's own path."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int64
+
+from clients.answering.dataset import Holdings, Marks
+from clients.answering.noised import contributions, in_range
+from clients.owner.file import load_owner_file
+from clients.owner.load import records_of, task_of
+from mycroft_fl.data.formats.spec import DatasetSpec
+from mycroft_fl.data.sources import load_dataset
+from mycroft_fl.data.tables.schema import fit_schema
+from mycroft_fl.data.task import Task
+from mycroft_fl.examples import Examples
+from mycroft_fl.models.networks import build
+from mycroft_fl.models.weights import flat_weights
+from mycroft_fl.privacy.audits.bounds import Finding
+from mycroft_fl.privacy.noise.mechanisms import UNITS, exact_sum
+from mycroft_fl.privacy.relevance.hard_set_target import SCORE_BOUND
+from mycroft_fl.protocol.messages import Request
+from mycroft_fl.tasks.description import write_task
+
+COLUMNS = "age,pressure,outcome"
+CONFLICTING = ("71.0,160.0,ill", "71.0,160.0,well")
+"""One content under two labels: as like the hard examples as can be, and as unlike."""
+OTHERS = ("30.0,110.0,well", "45.0,125.0,well", "52.0,140.0,ill", "38.0,118.0,well")
+OWNER = """
+name = "hospital"
+task = "task.json"
+dataset = { path = "patients.csv", label = "outcome" }
+[policy]
+modes = ["score"]
+epsilon = 1.0
+"""
+
+
+def audit_score_through_a_file() -> Iterator[Finding]:
+    """How far one row moves the exact sum, rows with one content and two labels among them."""
+    rows = (*CONFLICTING, *OTHERS, CONFLICTING[0])
+    with tempfile.TemporaryDirectory() as folder:
+        whole = _summed(Path(folder) / "whole", rows)
+        moved = max(
+            _length(whole - _summed(Path(folder) / f"without-{place}", _without(rows, place)))
+            for place in range(len(rows))
+        )
+    name, claimed = "an owner's file, one content under two labels", math.sqrt(SCORE_BOUND)
+    yield Finding("score", name, "moved by a row", moved, claimed)
+
+
+def _without(rows: Sequence[str], place: int) -> list[str]:
+    return [row for at, row in enumerate(rows) if at != place]
+
+
+def _length(moved: Int64[np.ndarray, " d"]) -> float:
+    return math.sqrt(int((moved.astype(object) ** 2).sum())) / UNITS
+
+
+def _summed(folder: Path, rows: Sequence[str]) -> Int64[np.ndarray, " d"]:
+    """The sum behind a score of an owner whose table has these rows."""
+    folder.mkdir()
+    task = _task(folder)
+    (folder / "patients.csv").write_text("\n".join([COLUMNS, *rows]) + "\n")
+    (folder / "owner.toml").write_text(OWNER)
+    file = load_owner_file(folder / "owner.toml")
+    records = records_of(file, task_of(file))
+    holdings = Holdings(records.examples, Marks(records.units, records.shareable))
+    asked = _request(task)
+    known = in_range(asked, holdings.examples)
+    added = contributions(asked, holdings.examples[known], file.policy.clip)
+    return exact_sum(added.rows, added.bound_squared, persons=holdings.persons(known))
+
+
+def _task(folder: Path) -> Task:
+    """A task that knows nothing of the owner's rows."""
+    spec = DatasetSpec("trainer.csv", label="outcome")
+    (folder / "trainer.csv").write_text("\n".join([COLUMNS, *OTHERS, *CONFLICTING[:1]]) + "\n")
+    own = load_dataset(spec, folder)
+    assert own.table is not None
+    schema = fit_schema(own.table, spec)
+    task = Task(own.classes, (schema.width,), np.dtype(np.float32), "linear", schema)
+    write_task(task, folder / "task.json")
+    return task
+
+
+def _request(task: Task) -> Request:
+    """Hard examples that are ill, near the conflicting rows, through a model that knows nothing."""
+    model = build("linear", task.shape, task.num_classes, seed=0)
+    hard = np.tile(np.array([2.0, 2.0], np.float32), (4, 1))
+    return Request(
+        server_round=1, method="features", k=1, hard=Examples(hard, np.zeros(4, np.int64)),
+        num_classes=task.num_classes, model="linear", weights=np.zeros_like(flat_weights(model)),
+        feature_space="pixels", owner_epochs=1, seed=0, mode="score",
+    )  # fmt: skip

@@ -1,0 +1,67 @@
+"""From an owner's file to what it names: its task, its records, its vault."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from clients.owner.file import OwnerFile
+from mycroft_fl.errors import InputError
+from mycroft_fl.tasks.description import read_task
+
+if TYPE_CHECKING:
+    from clients.answering.vault import Vault
+    from mycroft_fl.data.fitted import Records
+    from mycroft_fl.data.task import Task
+
+
+def task_of(file: OwnerFile) -> Task:
+    """The task that the owner's file names. `InputError` where it names none."""
+    if file.task is None:
+        raise InputError(
+            'the owner\'s file names no task; add task = "task.json", from the trainer'
+        )
+    return read_task(file.task)
+
+
+def records_of(file: OwnerFile, task: Task) -> Records:
+    """The owner's records, as the task's models take them. `InputError` on whatever does not fit."""
+    from mycroft_fl.data.fitted import task_records
+
+    if file.data is None:
+        raise InputError(
+            'the owner\'s file names no data; add dataset = { path = "...", label = "..." }'
+        )
+    return task_records(file.data, file.folder, task)
+
+
+def check_trainers(file: OwnerFile) -> None:
+    """`InputError` unless somebody may ask, everybody who may has a key, and nobody is revoked."""
+    if not file.policy.trainers:
+        raise InputError(
+            'nobody may ask; add [[trainers]] with name = "lab" and key = "trainer-lab.pub"'
+        )
+    nameless = [each.name for each in file.policy.trainers if each.key is None]
+    if nameless:
+        raise InputError(
+            f"trainer '{nameless[0]}' has no key, by which it could be told from anybody; "
+            'add key = "trainer.pub", the file that it gave you'
+        )
+    admitted = file.admitted
+    out = [each.name for each in file.policy.trainers if each not in admitted]
+    if out:
+        raise InputError(
+            f"trainer '{out[0]}' is revoked, by its name or its key; take it out of owner.toml, or let "
+            f"it ask again by `mycroft-fl owner readmit {file.folder} {out[0]}`"
+        )
+
+
+def open_vault(file: OwnerFile) -> Vault:
+    """The owner's vault, with its records in memory. `InputError` on what is wrong with the file."""
+    from clients.answering.dataset import Marks
+    from clients.answering.vault import Books, Vault
+
+    task = task_of(file)
+    records = records_of(file, task)
+    books = Books(file.folder, file.ledger_head, str(file.ledger), witnesses=file.witnesses)
+    marks = Marks(persons=records.units, shareable=records.shareable)
+    return Vault(file.name, records.examples, file.policy, books, file.vault.device, marks, task)

@@ -1,0 +1,1 @@
+"""The vault as a server: socket, process, lock, and a person's approval."""

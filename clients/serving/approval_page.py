@@ -1,0 +1,107 @@
+"""The page a person looks at before examples leave: exactly these, as pictures or as rows."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Iterable
+
+import numpy as np
+from PIL import Image
+
+from mycroft_fl.data.tables.columns import Categories, Column, Numbers
+from mycroft_fl.data.tables.schema import TableSchema
+from mycroft_fl.data.task import Task
+from mycroft_fl.examples import Examples
+from mycroft_fl.foreign_text import cleaned
+
+SMALLEST = 96  # pixels of a picture's side on the page; smaller ones are enlarged
+STYLE = (
+    "body{font:14px system-ui;margin:2em}figure{display:inline-block;margin:6px;text-align:center}"
+    "img{image-rendering:pixelated;border:1px solid #999}table{border-collapse:collapse}"
+    "td,th{border:1px solid #bbb;padding:2px 6px;text-align:right}th{background:#eee}"
+)
+
+
+def release_page(examples: Examples, task: Task, title: str, facts: Iterable[str]) -> str:
+    """A page of its own, nothing loaded from elsewhere: `facts` line by line, then all examples."""
+    shown = _pictures(examples, task) if examples.x.ndim == 4 else _rows(examples, task)
+    lines = "".join(f"<p>{_text(each)}</p>" for each in facts)
+    return (
+        "<!doctype html><html><head><meta charset='utf-8'>"
+        # No script, no request: what is shown came partly from a trainer.
+        "<meta http-equiv='Content-Security-Policy' "
+        "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">"
+        f"<title>{_text(title)}</title><style>{STYLE}</style></head>"
+        f"<body><h1>{_text(title)}</h1>{lines}{shown}</body></html>"
+    )
+
+
+def _pictures(examples: Examples, task: Task) -> str:
+    shown = []
+    for place, (x, y) in enumerate(zip(examples.x, examples.y, strict=True), start=1):
+        side = max(SMALLEST, *x.shape[1:])
+        scale = side / max(x.shape[1:])
+        size = f"width='{round(x.shape[2] * scale)}' height='{round(x.shape[1] * scale)}'"
+        shown.append(
+            f"<figure><img {size} src='data:image/png;base64,{_png(x)}'>"
+            f"<figcaption>{place}: {_label(int(y), task)}</figcaption></figure>"
+        )
+    return "".join(shown)
+
+
+def _png(x: np.ndarray) -> str:
+    """One image (uint8, c h w; c 1 or 3), losslessly."""
+    pixels = x[0] if len(x) == 1 else x.transpose(1, 2, 0)
+    stream = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(stream, "PNG")
+    return base64.b64encode(stream.getvalue()).decode()
+
+
+def _rows(examples: Examples, task: Task) -> str:
+    """A table's rows in the table's own terms; of other vectors their numbers."""
+    if task.table is None:
+        head = [f"x{place}" for place in range(examples.x.shape[1])]
+        cells = [[f"{value:.6g}" for value in row] for row in examples.x]
+    else:
+        head = [column.name for column in task.table.columns]
+        cells = decoded(examples.x, task.table)
+    rows = [
+        _row("td", [str(place), _label(int(y), task), *map(_text, row)])
+        for place, (row, y) in enumerate(zip(cells, examples.y, strict=True), start=1)
+    ]
+    return f"<table>{_row('th', ['', 'class', *map(_text, head)])}{''.join(rows)}</table>"
+
+
+def decoded(x: np.ndarray, schema: TableSchema) -> list[list[str]]:
+    """Encoded rows (n, width) as they stand in a table; what was filled, cut or unknown stays so."""
+    columns, place = [], 0
+    for column in schema.columns:
+        width = 1 if isinstance(column, Numbers) else len(column.known)
+        columns.append(_texts(column, x[:, place : place + width]))
+        place += width
+    return [list(row) for row in zip(*columns, strict=True)]
+
+
+def _texts(column: Column, x: np.ndarray) -> list[str]:
+    if isinstance(column, Categories):
+        return [column.known[int(row.argmax())] if row.any() else "(other)" for row in x]
+    values = x[:, 0].astype(np.float64) * column.scale + column.mean
+    if column.log:
+        values = np.sign(values) * np.expm1(np.abs(values))
+    return [f"{value:.6g}" for value in values]
+
+
+def _row(tag: str, cells: Iterable[str]) -> str:
+    return "<tr>" + "".join(f"<{tag}>{cell}</{tag}>" for cell in cells) + "</tr>"
+
+
+def _label(label: int, task: Task) -> str:
+    known = 0 <= label < task.num_classes
+    return _text(task.classes[label] if known else f"class {label}")
+
+
+def _text(shown: str) -> str:
+    """Escaped, and cleaned: a name that turns the direction of writing would show other names."""
+    return html.escape(cleaned(shown))

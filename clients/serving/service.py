@@ -1,0 +1,168 @@
+"""An owner's vault as its own process serves it: opened requests in, sealed answers out.
+
+This is where content is unpacked, answered, looked at by a person where the policy wants that, and
+sealed. It knows no socket; see vault_process.py and vault_server.py.
+"""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from clients.answering.log import ANSWERS, Rationed, note, owner_log
+from clients.answering.vault import request_digest
+from clients.owner.file import OwnerFile
+from clients.owner.live_file import LiveFile
+from clients.owner.load import open_vault, task_of
+from clients.serving.approval_page import release_page
+from clients.serving.approvals import Approvals, Entry, entry_id, now
+from clients.serving.socket_protocol import ANSWERED, FAILED, REFUSED, SILENT
+from mycroft_fl.errors import BadMessage, InputError, Refused, Withheld
+from mycroft_fl.privacy.spending.ledger import Key, PrivacyLedger
+from mycroft_fl.protocol.envelope import Opened
+from mycroft_fl.protocol.keys import KeyPair
+from mycroft_fl.protocol.messages import HANDING_OVER, OwnerReport, Request
+from mycroft_fl.protocol.signed import pack_sealed, unpack_opened
+from mycroft_fl.protocol.wire import pack_report, unpack_request
+
+
+class GatedVault:
+    """The vault that an owner's file names, with its approvals and its key.
+
+    Before each answer it goes by the file as it is then. `InputError` on whatever is wrong with the
+    file, its data, its key.
+    """
+
+    def __init__(self, file: OwnerFile) -> None:
+        self._file, self._live = file, LiveFile(file)
+        self._task = task_of(file)
+        self._key = KeyPair.load(file.vault.key)
+        self._vault = open_vault(file)
+        self._book = PrivacyLedger(file.ledger, file.ledger_head)
+        self._approvals = Approvals(file.folder, file.vault.quotas.waiting_days)
+        self.log = self._vault.log
+        self._rationed = Rationed(self.log)
+        self._answers = owner_log(file.name, file.folder / ANSWERS)
+        self._names: dict[str, str] = {}
+        self._adopt(file)
+
+    def answer(self, opened: Opened) -> tuple[int, bytes]:
+        """The status and, if answered, the sealed bytes. Raises nothing; the owner's log says why."""
+        who = self._names.get(opened.signer.fingerprint, "?")
+        where = f"{who}, run {opened.terms.run!r}, round {opened.terms.server_round}"
+        try:
+            return ANSWERED, self._answer(opened)
+        except Refused as refusal:
+            self._rationed.add(f"{who}: refused", f"{where}: refused: {refusal}")
+            return REFUSED, b""
+        except Withheld as reason:
+            self._rationed.add(f"{who}: withheld", f"{where}: withheld: {reason}")
+            return SILENT, b""
+        except BadMessage as error:
+            self._rationed.add(f"{who}: malformed", f"{where}: malformed: {error}")
+        except Exception as error:
+            told = f"{where}: could not be answered: {told_of(error)}"
+            self._rationed.add(f"{who}: could not be answered", told)
+        return FAILED, b""
+
+    def _answer(self, opened: Opened) -> bytes:
+        file, peer = self._current(), opened.signer.fingerprint
+        self._check_admitted(peer)
+        request = unpack_request(unpack_opened(opened))
+        if request.server_round != opened.terms.server_round:
+            raise BadMessage("the request is of another round than its terms")
+        key = Key(file.name, peer, request_digest(request))
+        if file.policy.approval and request.mode in HANDING_OVER:
+            self._check_queue(key)
+        report = self._vault.answer(request, peer)
+        if file.policy.approval and report.disclosed is not None:
+            self._require_consent(request, key, report)
+        sealed = pack_sealed(pack_report(report), opened.terms, opened.signer, self._key)
+        # What was revoked, or has ended, while it was computed: the last moment to keep it.
+        if self._current() is not file:
+            raise Refused(
+                "owner.toml changed while this was computed; asked again, it is as it says now"
+            )
+        file.policy.check(request, peer)
+        told = f"{self._names[peer]}: answered '{request.mode}', {len(sealed)} sealed bytes"
+        note(self.log, told)
+        note(self._answers, told)
+        return sealed
+
+    def _current(self) -> OwnerFile:
+        """The owner's file as it is now, by which the vault goes from here on."""
+        try:
+            file = self._live.current()
+            if file is not self._file:
+                self._adopt(file)
+        except InputError as error:
+            # An error of the file, whose words are the owner's own: no record stands in it.
+            raise BadMessage(f"nothing is answered until owner.toml is mended: {error}") from error
+        return file
+
+    def _adopt(self, file: OwnerFile) -> None:
+        admitted = file.admitted
+        self._vault.adopt(replace(file.policy, trainers=admitted))
+        self._book.note_identities((each.name, each.peer) for each in admitted)
+        self._names = {each.peer: each.name for each in admitted}
+        self._file = file
+
+    def _check_admitted(self, peer: str) -> None:
+        """`Refused` for whoever is not listed now. Not by the policy: that of nobody lets all ask."""
+        if peer not in self._names:
+            raise Refused("this trainer is not listed, or was revoked")
+
+    def _check_queue(self, key: Key) -> None:
+        """`Refused` where a trainer has given people as much to look at as it may.
+
+        It counts what was asked and charged, and not what was found or decided: whoever could see
+        which of its requests wait would know of which records there are.
+        """
+        quotas = self._file.vault.quotas
+        if self._book.row(key) is not None:
+            return
+        since = (datetime.now(UTC) - timedelta(days=quotas.waiting_days)).isoformat()
+        if self._book.asked_since(key.peer, HANDING_OVER, since) >= quotas.waiting:
+            raise Refused(
+                f"{quotas.waiting} requests for examples within {quotas.waiting_days} days, as many as a "
+                "person may have to look at"
+            )
+
+    def _require_consent(self, request: Request, key: Key, report: OwnerReport) -> None:
+        """Let a person look. `Withheld` until one agrees, and for ever where there is nothing to see.
+
+        An empty answer waits for nobody and makes no entry, but it is as silent as one that waits:
+        else its coming at once would say of all others that something was found.
+        """
+        assert report.disclosed is not None
+        examples, trainer = report.disclosed, self._names[key.peer]
+        if len(examples) == 0:
+            raise Withheld("nothing was chosen, so nobody need look; silent, like one that waits")
+
+        def entry(id: str, content: str) -> Entry:
+            return Entry(
+                id, trainer, request.mode, request.server_round, len(examples), now(), content
+            )
+
+        def page() -> str:
+            facts = [
+                f"Trainer '{trainer}' (key {key.peer}) asked by method '{request.method}', mode "
+                f"'{request.mode}', round {request.server_round}.",
+                f"These {len(examples)} records and their classes would be disclosed to it in full. "
+                "No differential privacy applies to them. They are charged already.",
+                f"mycroft-fl owner approve {self._file.folder} {entry_id(key)}",
+                f"mycroft-fl owner refuse {self._file.folder} {entry_id(key)}",
+            ]
+            return release_page(examples, self._task, f"{len(examples)} records would leave", facts)
+
+        self._approvals.require(key, entry, examples, page)
+
+
+def told_of(error: BaseException) -> str:
+    """An error without its text, which may quote a record: its kind, and where it was raised."""
+    if isinstance(error, InputError):
+        return type(error).__name__
+    frames = traceback.extract_tb(error.__traceback__)[-3:]
+    places = [f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in frames]
+    return f"{type(error).__name__} at {' > '.join(places) or 'an unknown place'}"

@@ -1,0 +1,82 @@
+"""What several commands do alike: read KEY=VALUE, find files, print rows."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tomllib
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from mycroft_fl.errors import InputError, SettingError
+from mycroft_fl.foreign_text import cleaned, cleaned_lines
+
+
+def assigned(assignment: str) -> tuple[str, Any]:
+    """KEY=VALUE; VALUE a TOML literal, else a string."""
+    key, equals, value = assignment.partition("=")
+    if not equals or not key.strip():
+        raise SettingError(f"--set {assignment}: give KEY=VALUE, such as --set budget=100")
+    try:
+        return key.strip(), tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key.strip(), value
+
+
+def existing(scenario: str) -> str:
+    """A file's absolute path, as other processes find it; else the name as it is."""
+    path = Path(scenario).expanduser().absolute()
+    try:
+        return str(path) if path.is_file() else scenario
+    except OSError as error:
+        raise InputError(f"'{scenario[:40]}...' is no scenario: {error.strerror}") from error
+
+
+def from_here(key: str, value: Any) -> tuple[str, Any]:
+    """A file of the folder one is in by its whole path: all else is relative to the scenario."""
+    path = value.get("path") if isinstance(value, dict) else value
+    if key != "dataset" or not isinstance(path, str) or not Path(path).exists():
+        return key, value
+    whole = str(Path(path).absolute())
+    return key, {**value, "path": whole} if isinstance(value, dict) else whole
+
+
+def fresh_folder(scenario: str) -> Path:
+    """runs/<time>-<scenario>, or with a number behind where two runs start in one second."""
+    stem = f"{datetime.now():%Y%m%d-%H%M%S}-{scenario}"
+    number, folder = 1, Path("runs") / stem
+    while folder.exists():
+        number, folder = number + 1, Path("runs") / f"{stem}-{number + 1}"
+    return folder
+
+
+def make_importable_from_here() -> None:
+    """A method of one's own is looked up in the folder one is in, in the engine's workers too."""
+    here = str(Path.cwd())
+    sys.path.append(here)
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), here]))
+
+
+def say(line: str, *, err: bool = False) -> None:
+    """Print one line, whatever names stand in it."""
+    click.echo(cleaned(line), err=err)
+
+
+def say_lines(text: str, *, err: bool = False) -> None:
+    """Print a text that has its own line breaks and foreign names between them."""
+    click.echo(cleaned_lines(text), err=err)
+
+
+def print_rows(head: list[str], rows: list[list[str]]) -> None:
+    """Print a table, whatever stands in its cells."""
+    from mycroft_fl.report.run.summary import console_for
+
+    table = Table(*head, box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*(Text(cleaned(cell)) for cell in row))
+    console_for(sys.stdout).print(table)

@@ -1,0 +1,78 @@
+"""`simulate`: one run of a scenario."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from mycroft_fl.cli.common import (
+    assigned,
+    existing,
+    fresh_folder,
+    from_here,
+    make_importable_from_here,
+    say,
+)
+
+
+@click.command()
+@click.argument("scenario")
+@click.option("--method", help="How owners choose: a name, or package.module:function.")
+@click.option("--seed", type=int, help="Draws everything that is random.")
+@click.option(
+    "--engine",
+    type=click.Choice(["flower", "in-process"]),
+    default="flower",
+    show_default=True,
+    help="Flower's simulation engine, or all in this process.",
+)
+@click.option(
+    "--set", "assignments", multiple=True, metavar="KEY=VALUE",
+    help="A run setting, or owners, model, dataset, attack, policy.*; VALUE is TOML, else a string.",
+)  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path), help="The run's folder, new or empty.")
+@click.option("--force", is_flag=True, help="Replace an earlier run in the folder.")
+@click.option("--resume", is_flag=True, help="Go on with the run in --out that was interrupted.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON and nothing else.")
+def simulate(
+    scenario: str,
+    method: str | None,
+    seed: int | None,
+    engine: str,
+    assignments: tuple[str, ...],
+    out: Path | None,
+    force: bool,
+    resume: bool,
+    as_json: bool,
+) -> None:
+    """Run SCENARIO: a packaged one's name (see `scenarios`) or a TOML file."""
+    settings = dict(from_here(*assigned(each)) for each in assignments)
+    settings |= {k: v for k, v in (("method", method), ("seed", seed)) if v is not None}
+    make_importable_from_here()
+    from mycroft_fl.progress_lines import show_progress
+    from mycroft_fl.report.run.summary import console_for, show
+    from simulations.engines.run import run
+    from simulations.setup.simulation import Simulation
+    from strategies.runs.folder import RunFolder
+
+    folder = (out or fresh_folder(Path(scenario).stem)).absolute()
+    show_progress(sys.stderr)
+    # What a method of one's own prints is no part of the result.
+    with contextlib.redirect_stdout(sys.stderr):
+        simulation = Simulation.load(existing(scenario), settings, folder, engine=engine)
+        simulation.check()
+        with (
+            contextlib.nullcontext(RunFolder.reopened(folder))
+            if resume
+            else RunFolder.replacing(folder, force=force)
+        ):
+            result = run(simulation)
+    if as_json:
+        click.echo(json.dumps(result, indent=2))
+    else:
+        show(result, console_for(sys.stdout))
+        say(f"All of it is in {folder}")

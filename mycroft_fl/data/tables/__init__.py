@@ -1,0 +1,1 @@
+"""Tables: files read, columns described and fitted, rows as numbers."""

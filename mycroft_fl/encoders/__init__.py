@@ -1,0 +1,1 @@
+"""Pretrained image encoders, and a cache of their embeddings."""

@@ -1,0 +1,1 @@
+"""Orthogonal matching pursuit, on the CPU and on a GPU."""

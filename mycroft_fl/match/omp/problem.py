@@ -1,0 +1,82 @@
+"""What a pursuit is asked: atoms and a target at norm one, and how it is to go."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from mycroft_fl.errors import SettingError
+from mycroft_fl.represent.gradients.atoms import Atoms
+
+Stop = Literal["k", "tolerance", "no-candidate-improves"]
+
+_SAFE_PIVOT = 1e-5  # what float32 still tells from zero, for the rule ols
+
+# What a step prefers, from cosines with the residual, norms and pivots (the share of each squared
+# norm outside the span of those chosen): the factor that a cosine is multiplied with.
+RULES: dict[str, Callable[[Tensor, Tensor], Tensor | None]] = {
+    "norm": lambda norms, pivots: None,
+    "dot": lambda norms, pivots: norms,
+    "ols": lambda norms, pivots: pivots.clamp_min(_SAFE_PIVOT).rsqrt(),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """Atoms and a target at norm one; what is penalised is one more row per atom, orthogonal to all.
+
+    `norms` are those of the atoms with that row, 1 where an atom is zero; `penalty` is the row's
+    share of each squared norm.
+    """
+
+    atoms: Atoms
+    target: Float[Tensor, "*direction"]
+    norms: Float[Tensor, " n"]
+    penalty: Float[Tensor, " n"]
+    zero: Bool[Tensor, " n"]
+
+    @classmethod
+    def scaled(
+        cls, atoms: Atoms, target: Tensor, squared: Tensor, ridge: float, extra: Tensor
+    ) -> Problem:
+        """For a ridge given as a share of the mean squared norm, and each atom's extra penalty."""
+        row, zero = ridge * squared.mean() + extra, squared == 0
+        whole = (squared + row).masked_fill(zero, 1)
+        return cls(atoms, target.to(atoms.device), whole.sqrt(), row / whole, zero)
+
+    def residual(
+        self, index: Int[Tensor, " t"], weights: Float[Tensor, " t"]
+    ) -> Float[Tensor, "*direction"]:
+        """What these weights of atoms at norm one leave of the target, in float64."""
+        index = index.to(self.atoms.device)
+        few = self.atoms[index].double()
+        every = torch.arange(len(few), device=few.device)
+        return self.target - few.combine(every, weights.to(few.device) / self.norms[index])
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a pursuit goes, checked."""
+
+    nonnegative: bool = True
+    rule: str = "norm"
+    ridge: float = 0.0
+    tolerance: float = 1e-4
+
+    def __post_init__(self) -> None:
+        if self.rule not in RULES:
+            raise SettingError(f"rule is {self.rule!r}; choose from {sorted(RULES)}")
+        if not 0 <= self.ridge < math.inf:
+            raise SettingError(
+                f"ridge is {self.ridge}; give 0 or more, as a share of the mean squared norm"
+            )
+        if not 0 <= self.tolerance < 1:
+            raise SettingError(
+                f"tolerance is {self.tolerance}; give a share of the target, from 0 up to but not 1"
+            )

@@ -1,0 +1,246 @@
+"""The greedy search of a pursuit: which atom next, and when to end."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from mycroft_fl.match.omp.cholesky import Fit
+from mycroft_fl.match.omp.correlations import Correlations
+from mycroft_fl.match.omp.fast_path import sprint
+from mycroft_fl.match.omp.problem import Options, Problem, Stop
+from mycroft_fl.match.omp.shortlist import Bench, WholeBench
+from mycroft_fl.match.omp.support import Roster
+from mycroft_fl.match.omp.tolerances import LEAST_COSINE, LEAST_GAIN, LEAST_PIVOT, TIE
+
+Requests = Generator[Int[Tensor, " c"], Float[Tensor, "n c"], Stop]
+
+_BENCH = 64  # leading candidates looked at closely
+_AHEAD = 8  # columns of the Gram matrix computed in one pass
+
+
+class Search:
+    """One target's pursuit. It asks for columns of the Gram matrix and is sent them.
+
+    So that many can go on side by side, and one pass over the atoms serve them all.
+    """
+
+    def __init__(self, problem: Problem, options: Options, start: Int[np.ndarray, " s"]) -> None:
+        self._problem, self._options = problem, options
+        self.fit = Fit()
+        self._correlations = Correlations(problem, options.rule, options.nonnegative)
+        self._roster = Roster(self.fit, self._correlations.shut, start)
+        exact = problem.atoms.dtype == torch.float64
+        self._bench = WholeBench(self._correlations) if exact else Bench(problem)
+        self._norms = (problem.norms / problem.norms.max()).cpu().numpy()
+        self._penalty = problem.penalty.cpu().numpy()
+        self._ahead = getattr(problem.atoms, "ahead", _AHEAD)
+        self._may_sprint = (
+            exact
+            and problem.norms.device.type == "cpu"
+            and not self._penalty.any()
+            and not len(start)
+        )
+        self._columns: dict[int, Tensor] = {}  # computed ahead, by candidate
+
+    @property
+    def picked(self) -> tuple[Int[Tensor, " t"], Float[Tensor, " t"]]:
+        """The candidates in the fit, in the order they were picked, and their weights at norm one."""
+        return torch.from_numpy(self._roster.chosen), torch.from_numpy(self.fit.weights)
+
+    def run(self, k: int) -> Requests:
+        """Fit those it starts from; then let the fit grow by `k` new ones, if so many help."""
+        if len(self._roster.start):
+            self._roster.only_start()
+            stopped = yield from self._grow(len(self._norms))
+            self._roster.everyone()
+            if stopped == "tolerance":
+                return stopped
+        return (yield from self._grow(k))
+
+    def _grow(self, k: int) -> Requests:
+        fresh = True
+        while self._unexplained > self._options.tolerance:
+            if self._roster.new >= k:
+                return "k"
+            if self._is_plain and self._sprint(k - len(self.fit)):
+                fresh = False
+                continue
+            candidate = self._next()
+            if candidate is not None:
+                yield from self._enter(candidate)
+                fresh = not self._take(candidate) and fresh
+            elif not fresh:  # rounding may hide the last candidates: look again, from the residual
+                self._rebase()
+                fresh = True
+            else:
+                return "no-candidate-improves"
+        return "tolerance"
+
+    @property
+    def _is_plain(self) -> bool:
+        return self._may_sprint and self.fit.is_as_entered
+
+    def _sprint(self, room: int) -> bool:
+        """Plain steps as far as they go; whether one was taken."""
+        entered = sprint(
+            self._problem,
+            self._correlations,
+            self.fit,
+            room,
+            self._options,
+            self._floor,
+        )
+        if entered:
+            self._roster.enter(entered)
+            self._roster.take(np.array(entered, dtype=np.int64))
+        return len(entered) > 0
+
+    @property
+    def _unexplained(self) -> float:
+        penalty = self._penalty[self._roster.chosen] @ np.square(self.fit.weights)
+        return math.sqrt(max(0.0, self.fit.objective - float(penalty)))
+
+    @property
+    def _floor(self) -> float:
+        """Below, a cosine with the residual is rounding."""
+        return max(LEAST_COSINE, self._correlations.noise)
+
+    def _next(self) -> int | None:
+        """The best candidate, judged in float64."""
+        leading = self._correlations.leading(self._floor, widely=False)
+        while len(leading):
+            seats = self._seated(leading)
+            products = self._bench.products_of(seats)
+            cosines = self.fit.residual_products(products, self._bench.direct[seats])
+            pivots = 1 - np.square(self.fit.half(products)).sum(0)
+            if not self._options.nonnegative:
+                cosines = np.abs(cosines)
+            dependent, small = pivots <= LEAST_PIVOT, cosines <= self._floor
+            useless = dependent | small
+            if useless.any():
+                self._roster.depend(leading[dependent].tolist())
+                self._roster.refuse(leading[small & ~dependent].tolist())
+            if not useless.all():
+                index = self._bench.index[seats]
+                scores = np.where(useless, -np.inf, self._scores(cosines, pivots, index))
+                best = scores.max()
+                tied = scores >= best - TIE * abs(best)
+                return int(index[tied].min())
+            leading = self._correlations.leading(self._floor, widely=True)
+        return None
+
+    def _scores(
+        self, cosines: np.ndarray, pivots: np.ndarray, index: np.ndarray
+    ) -> Float[np.ndarray, " c"]:
+        if self._options.rule == "ols":
+            cosines = cosines / np.sqrt(pivots.clip(LEAST_PIVOT))
+        elif self._options.rule == "dot":
+            cosines = cosines * self._norms[index]
+        return cosines
+
+    def _seated(self, index: Int[np.ndarray, " c"]) -> list[int]:
+        """Their seats on the bench, drawn up anew where one has none."""
+        seats = self._bench.seats(index.tolist())
+        if seats is None:
+            self._draw_up(index)
+            seats = self._bench.seats(index.tolist())
+            assert seats is not None
+        return seats
+
+    def _draw_up(self, index: Int[np.ndarray, " c"]) -> None:
+        best = self._correlations.best(self._floor, max(_BENCH, 4 * self._ahead))
+        self._bench.draw_up(np.concatenate([index, best[~np.isin(best, index)]]))
+
+    def _enter(self, candidate: int) -> Generator[Tensor, Tensor, None]:
+        """See that the candidate has a slot, and its column with it."""
+        if candidate in self._roster:
+            return
+        if candidate not in self._columns:
+            yield from self._fetch(candidate)
+        seat = self._seated(np.array([candidate]))[0]
+        slot = self.fit.new_slot(self._bench.products_of([seat])[:, 0], self._bench.direct[seat])
+        self._correlations.enter(slot, self._columns.pop(candidate))
+        self._bench.enter(seat)
+        self._roster.enter([candidate])
+
+    def _fetch(self, candidate: int) -> Generator[Tensor, Tensor, None]:
+        """The columns of this candidate and of those that will probably follow."""
+        self._columns = {}
+        if self._bench.is_stale:
+            self._draw_up(np.array([candidate]))
+        factor = None
+        if self._options.rule != "ols":
+            every = self._bench.index
+            factor = self._scores(np.ones(len(every)), np.ones(len(every)), every)
+        seats = self._bench.forecast(
+            self._seated(np.array([candidate]))[0],
+            self._ahead,
+            self.fit,
+            self._options.nonnegative,
+            factor,
+        )
+        index = [each for each in self._bench.index[seats].tolist() if each not in self._roster]
+        products = yield torch.tensor(index, device=self._problem.norms.device)
+        self._columns = dict(zip(index, products.unbind(1), strict=True))
+
+    def _take(self, candidate: int) -> bool:
+        """Choose the candidate and refit; False, and nothing is changed, where that gains nothing."""
+        fit = self.fit
+        row = fit.insert(self._roster.slot(candidate))
+        goal, step = fit.grown(row)
+        if not self._options.nonnegative or bool((goal > 0).all()):
+            if step * step < LEAST_GAIN:
+                fit.drop_last()
+                self._roster.refuse([candidate])
+                return False
+            self._correlations.narrow(fit, row, -1)
+            fit.weights = goal
+        elif not self._refit(goal, row):
+            self._roster.refuse([candidate])
+            return False
+        self._roster.take(np.array([candidate]))
+        self._correlations.follow(fit)
+        return True
+
+    def _refit(self, goal: Float[np.ndarray, " t"], row: Float[np.ndarray, " t"]) -> bool:
+        """Best non-negative weights: as far as none is negative, drop who is zero, and again."""
+        fit, correlations = self.fit, self._correlations
+        kept, pivots = fit.snapshot(), correlations.pivots
+        before = fit.objective
+        correlations.pivots = pivots.clone() if self._options.rule == "ols" else pivots
+        correlations.narrow(fit, row, -1)
+        dropped: list[int] = []
+        while bool((goal <= 0).any()):
+            here = fit.weights
+            steps = np.where(goal <= 0, here / np.maximum(here - goal, 1e-300), np.inf)
+            fit.weights = here + steps.min() * (goal - here)
+            out = np.flatnonzero((fit.weights <= 0) | (steps <= steps.min()))
+            dropped += self._roster.chosen[out].tolist()
+            self._drop(out)
+            goal = fit.solved()
+        fit.weights = goal
+        if before - fit.objective < LEAST_GAIN:
+            fit.restore(kept)
+            correlations.pivots = pivots
+            return False
+        self._roster.drop(dropped)
+        return True
+
+    def _drop(self, places: Int[np.ndarray, " out"]) -> None:
+        if self._options.rule != "ols":
+            self.fit.drop(places)
+            return
+        for place in places[::-1]:  # one by one: each widens what lies outside the span
+            self._correlations.narrow(self.fit, self.fit.own_part(place), 1)
+            self.fit.drop(place[None])
+
+    def _rebase(self) -> None:
+        residual = self._problem.residual(*self.picked)
+        self._correlations.rebase(residual, self.fit)
+        self._roster.reconsider()

@@ -1,1 +1,0 @@
-"""The ways to choose, by what they look at; `mycroft_fl/selection.py` names them."""

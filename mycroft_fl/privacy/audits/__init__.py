@@ -1,0 +1,1 @@
+"""Audits: what many runs of a mechanism show, and bugs that they must catch."""

@@ -1,0 +1,1 @@
+"""An owner's ledger: budgets, charges, answers, and the chain that ties them."""

@@ -1,0 +1,145 @@
+"""What a trainer asks and what an owner answers. Nothing else crosses between them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float32, Float64
+
+from mycroft_fl.examples import Examples
+from mycroft_fl.protocol.card import Card
+
+MODES = ("raw", "raw-gumbel", "score", "gradient", "dp-sgd")
+"""What may come back: examples chosen or drawn, a noised score, a noised gradient, a trained head."""
+
+NOISED = frozenset({"score", "gradient", "dp-sgd"})
+"""The modes in which numbers leave, paid for with epsilon."""
+
+HANDING_OVER = frozenset({"raw", "raw-gumbel"})
+"""The modes in which examples leave."""
+
+BESIDES = 1 << 16
+"""Bytes of an answer beside its numbers: headers of arrays, the card, the seal."""
+
+COUNTS = 3
+"""A score's last numbers: how many records are against, of little use, useful. Before them sums of
+relevances: one, or by class one for each class that hard examples have."""
+
+SCORED_BY = ("hard-set", "class")
+"""What a score's relevances are to: the whole hard set, or the hard examples of a record's own class."""
+
+COUNT_WEIGHT = 0.5
+"""What a record counts for in those three numbers.
+
+All numbers get the same noise, which grows with the length of a record's row: counted half, records
+cost the sum that owners are ranked by a fifth less of it.
+"""
+
+Failure = Literal["error", "timeout", "malformed", "refused", "duplicate"]
+"""All that the trainer sees of an owner's failure; the detail stays in the owner's log."""
+
+
+@dataclass(frozen=True, eq=False)
+class NoisedTarget:
+    """What the trainer sends in place of hard examples: their mean gradient, with noise.
+
+    By the last layer of the trainer's model, each gradient clipped to length `clip`; `direction` is
+    C x (p + 1), flat, the bias last in each row. An alignment with it of `scale` counts as 1.
+    `stands_for` is how many hard examples are behind it at most, and what their sum was divided by.
+    """
+
+    direction: Float32[np.ndarray, " h"]
+    scale: float
+    clip: float
+    stands_for: int
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """What the trainer asks one owner: up to `k` examples that help with `hard`, or with `target`.
+
+    With a target, `hard` is empty and says only of what shape and type examples are. `weights`
+    travel only where the method looks through the trainer's model. No field can widen an owner's
+    policy.
+    """
+
+    server_round: int
+    method: str
+    k: int
+    hard: Examples
+    num_classes: int
+    model: str
+    weights: Float32[np.ndarray, " w"] | None
+    feature_space: str
+    owner_epochs: int
+    seed: int
+    mode: str = "raw"
+    gradient_layers: str = "last"
+    feature_weight: float = 1.0
+    head: Float32[np.ndarray, " h"] | None = None
+    """The last layer at which `gradient` is taken; None: that of `weights`."""
+    whitening: Float32[np.ndarray, "q p_and_bias"] | None = None
+    """What the last layer's inputs, with a one at the end, are multiplied by in `gradient`, before
+    records' gradients are clipped; None: nothing. An answer then has C q numbers."""
+    rate: float = 0.0
+    """How far `dp-sgd` goes by a summed gradient of length 1."""
+    target: NoisedTarget | None = None
+    score_by: str = "hard-set"
+    """To what a `score` adds up relevances, see `SCORED_BY`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Statistic:
+    """A noised answer: numbers, each with Gaussian noise of standard deviation `sigma`."""
+
+    values: Float64[np.ndarray, " d"]
+    sigma: float
+
+    def counted(self) -> Float64[np.ndarray, " 3"]:
+        """Of a score: how many records are against, of little use, useful; negative at times.
+
+        With noise of standard deviation sigma / `COUNT_WEIGHT`.
+        """
+        counts: np.ndarray = self.values[-COUNTS:] / COUNT_WEIGHT
+        return counts
+
+    def relevance(self) -> Float64[np.ndarray, " s"]:
+        """Of a score: the sum of relevances, or by class one for each of the `hard_classes`."""
+        return self.values[:-COUNTS]
+
+
+@dataclass(frozen=True, eq=False)
+class OwnerReport:
+    """All that leaves an owner in one answer, with the card that says what is promised about it.
+
+    Examples that it discloses, or a noised statistic, and nothing else.
+    """
+
+    disclosed: Examples | None = None
+    card: Card | None = None
+    statistic: Statistic | None = None
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a well-formed answer looks like to the trainer that asked.
+
+    `values` is how many numbers a noised statistic has; 0 where examples are wanted.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    num_classes: int
+    at_most: int
+    largest: float = math.inf
+    """No value of an honest example is larger in size: one such could ruin a model by itself."""
+    values: int = 0
+
+    @property
+    def most_bytes(self) -> int:
+        """How many bytes such an answer takes at most, with its headers, its card and its seal."""
+        each = math.prod(self.shape) * self.dtype.itemsize + 8
+        return BESIDES + (8 * self.values if self.values else each * self.at_most)

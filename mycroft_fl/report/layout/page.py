@@ -1,0 +1,66 @@
+"""A page: one HTML file that loads nothing, in which every word from a file is escaped."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Mapping
+from importlib import resources
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from mycroft_fl.foreign_text import cleaned_lines
+from mycroft_fl.report.layout.drawing import Plot
+
+FIGURE = r"[-+]?[\d.,]+(e[-+]?\d+)?( ± [\d.]+| \[[-+\d.]+, [-+\d.]+\])?"
+"""A number, as it is or with its half-width or its interval behind it."""
+
+
+LONGEST_TEXT = 1 << 20
+
+
+def rendered(template: str, values: Mapping[str, Any]) -> str:
+    """The page that a template makes of `values`."""
+    return _environment().get_template(template).render(**values)
+
+
+@functools.cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("mycroft_fl.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_shown,
+    )
+    style = resources.files("mycroft_fl.report") / "templates" / "style.css"
+    environment.globals["style"] = Markup(style.read_text(encoding="utf-8"))
+    environment.globals["svg"] = _svg
+    return environment
+
+
+def _shown(value: Any) -> Any:
+    """What a template shows: a text from a file, cleaned; what is our own markup, as it is."""
+    return cleaned_lines(value, LONGEST_TEXT) if type(value) is str else value
+
+
+def _svg(plot: Plot) -> Markup:
+    """The one thing that is not escaped: matplotlib wrote it, and escaped what it was given."""
+    return Markup(plot.inline())
+
+
+def numeric_columns(rows: list[list[str]]) -> tuple[int, ...]:
+    """Which columns hold figures alone, and are set flush right."""
+    width = min(map(len, rows), default=0)
+    return tuple(
+        place
+        for place in range(1, width)
+        if all(_is_figure(row[place]) for row in rows) and any(row[place] != "-" for row in rows)
+    )
+
+
+def _is_figure(text: str) -> bool:
+    return text in ("", "-") or re.fullmatch(FIGURE, text) is not None

@@ -1,0 +1,247 @@
+"""The trainer's question, answered from a run's result: buy from whom, why, at what cost, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mycroft_fl.report.run.by_class import clear_of_the_last, clearest, how_like, yardstick
+from mycroft_fl.report.run.summary import scores_are_gains
+
+Result = Mapping[str, Any]
+NAMED = 5
+LIKELY = 0.5
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A figure of the first screen, with what it means."""
+
+    figure: str
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The verdict in a line, why in a paragraph, what to keep in mind, and the figures behind it."""
+
+    verdict: str
+    reasons: tuple[str, ...]
+    caveats: tuple[str, ...]
+    tiles: tuple[Tile, ...]
+
+
+@dataclass(frozen=True)
+class Gain:
+    """Accuracy gained on the failures over a rival, in points; no interval in older results."""
+
+    points: float
+    low: float | None
+    high: float | None
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether the interval, where there is one, leaves out zero and all below."""
+        return self.points > 0 and (self.low is None or self.low > 0)
+
+    def __str__(self) -> str:
+        if self.low is None or self.high is None:
+            return f"{self.points:+.1f}"
+        return f"{self.points:+.1f} [{self.low:+.1f}, {self.high:+.1f}]"
+
+
+def gain_over(result: Result, rival: str) -> Gain | None:
+    """What the final model gains over `rival` on the failures; None where nothing failed."""
+    final, other = result["final"]["hard"], result[rival]["hard"]
+    if final is None or other is None:
+        return None
+    known = result.get("gains", {}).get(rival, {}).get("hard")
+    if known is None:
+        return Gain(100 * (final - other), None, None)
+    return Gain(*(100 * known[key] for key in ("gain", "low", "high")))
+
+
+def worth_it(result: Result) -> list[Mapping[str, Any]]:
+    """The owners whose whole interval lies above zero, from the first rank on.
+
+    By class nearly everybody's does: there, above that of whoever is ranked last.
+    """
+    sure = [each for each in result["owners"] if each["low"] is not None and each["low"] > 0]
+    return clear_of_the_last(sure, result["owners"])
+
+
+def answer(result: Result) -> Answer:
+    """The trainer's question, answered."""
+    gain = gain_over(result, "own_hard_set")
+    if gain is None:
+        verdict = "There is nothing to buy for"
+        return Answer(verdict, ("The baseline gets every test example right.",), (), ())
+    if result["settings"].get("mode", "raw") == "score":
+        verdict, reasons = _by_relevance(result)
+    elif not result["disclosed"] and not _moved(result):
+        verdict = "Nothing was bought"
+        reasons = ["No owner handed anything over, so the model is the one you have without them."]
+    else:
+        verdict, reasons = _by_gain(result, gain)
+    return Answer(verdict, tuple(reasons), tuple(_caveats(result)), tuple(_tiles(result, gain)))
+
+
+def _by_gain(result: Result, gain: Gain) -> tuple[str, list[str]]:
+    sure = worth_it(result)
+    own, final = (100 * result[key]["hard"] for key in ("own_hard_set", "final"))
+    reached = (
+        f"With what owners gave, the model gets {final:.1f} % of its former failures right; with your own "
+        f"hard set alone, which costs nothing, {own:.1f} %: {gain} points"
+    )
+    if not gain.is_sure:
+        what = "too little to be told from nothing" if gain.points > 0 else "no gain"
+        return "Do not buy", [f"{reached}, {what}.", *([_why(result, sure)] if sure else [])]
+    reasons = [reached + _cost(result, gain) + ".", _luck(result), _epsilon_sentence(result)]
+    if not sure:
+        return "Buy from nobody yet: together they help, but who does is not clear", [
+            *reasons,
+            "But of no owner by itself is the gain clearly above zero. A larger pilot-per-owner, or more "
+            "scoring.repeats, would tell.",
+        ]
+    names = _listed([each["owner"] for each in sure])
+    verdict = f"Buy from {names}" if scores_are_gains(result) else f"Ask {names}"
+    return verdict, [*reasons, _why(result, sure)]
+
+
+def _why(result: Result, sure: Sequence[Mapping[str, Any]]) -> str:
+    if not scores_are_gains(result):
+        said = [f"{each['owner']} {_interval(each)} %{_most(each)}" for each in sure[:NAMED]]
+        return (
+            f"What they hold is clearly {how_like(sure)}. The relevance of an average record, "
+            f"where a hard example has 100 %: {'; '.join(said)}{_more(sure)}."
+        )
+    said = [
+        f"{each['owner']} {_interval(each)} for {_count(each['disclosed'], 'example')}"
+        for each in sure[:NAMED]
+    ]
+    return (
+        "By itself each of these clearly raises accuracy on your scoring examples above what your "
+        f"own hard set gives, in points: {'; '.join(said)}{_more(sure)}."
+    )
+
+
+def _most(owner: Mapping[str, Any]) -> str:
+    clear = clearest(owner.get("by_class", {}))
+    return f", most of class {clear[0]}" if clear else ""
+
+
+def _by_relevance(result: Result) -> tuple[str, list[str]]:
+    sure = worth_it(result)
+    moved = "No example moved, so this run says whom to ask and not yet what it brings."
+    if not sure:
+        return "Ask nobody on this evidence", [
+            f"Of no owner is the relevance clearly above {yardstick(result['owners'])} at this noise: the "
+            "noise hides what there is, or there is nothing. A larger policy.epsilon tells the two apart.",
+            moved,
+        ]
+    names = _listed([each["owner"] for each in sure])
+    return f"Ask {names}", [_why(result, sure), moved]
+
+
+def cost_per_point(result: Result, gain: Gain) -> tuple[float, float | None, float | None] | None:
+    """Examples disclosed for each point over the own hard set: at the gain, and at its bounds."""
+    if not result["disclosed"] or not gain.is_sure:
+        return None
+    paid = result["disclosed"]
+    if gain.low is None or gain.high is None:
+        return paid / gain.points, None, None
+    return paid / gain.points, paid / max(gain.high, gain.points), paid / min(gain.low, gain.points)
+
+
+def _cost(result: Result, gain: Gain) -> str:
+    cost = cost_per_point(result, gain)
+    if cost is None:
+        return ""
+    at, least, most = cost
+    between = "" if least is None else f" ({least:.1f} to {most:.1f})"
+    return f" for {_count(result['disclosed'], 'example')}, {at:.1f}{between} a point"
+
+
+def _epsilon_sentence(result: Result) -> str:
+    spent = _largest_epsilon(result)
+    if not spent:
+        return ""
+    return f"For noised answers owners spent up to epsilon {spent:.3g} per unit."
+
+
+def _luck(result: Result) -> str:
+    luck = gain_over(result, "random")
+    if luck is None or not result["disclosed"] or result["method"] in ("random", "full"):
+        return ""
+    if luck.is_sure:
+        return f"That the examples were chosen, and not drawn at random, is worth {luck} of these points."
+    return f"As many examples drawn at random would have done about as well: the choice brought {luck}."
+
+
+def _caveats(result: Result) -> list[str]:
+    found = [
+        f"This is one run with one seed ({result['seed']}). Its intervals say how far other "
+        "examples could move the figures, not what other draws of the data would: a study over seeds does."
+    ]
+    scored = sum(each["low"] is not None for each in result["owners"])
+    chance = scored * (1 - result["settings"].get("scoring.confidence", 0.95)) / 2
+    if chance >= LIKELY:
+        found.append(
+            f"{scored} owners were scored, each with an interval of its own: about {chance:.1f} of them "
+            "would lie above zero by chance alone if none were any use."
+        )
+    if result.get("gains") is None:
+        found.append("This result is of an older version, which kept no interval of the gain.")
+    return found
+
+
+def _tiles(result: Result, gain: Gain) -> list[Tile]:
+    own, final = 100 * result["own_hard_set"]["hard"], 100 * result["final"]["hard"]
+    whole = 100 * (result["final"]["test"] - result["own_hard_set"]["test"])
+    tiles = [
+        Tile(f"{own:.1f} → {final:.1f}", "% of the failures right: own hard set, then with owners"),
+        Tile(f"{gain.points:+.1f}", f"points gained{_bounds(gain)} over the own hard set"),
+        Tile(f"{whole:+.1f}", "points on the whole test, over the own hard set"),
+        Tile(str(result["disclosed"]), "examples disclosed"),
+    ]
+    cost = cost_per_point(result, gain)
+    if cost is not None:
+        tiles.append(Tile(f"{cost[0]:.1f}", "examples for a point gained"))
+    spent = _largest_epsilon(result)
+    if spent:
+        tiles.append(Tile(f"{spent:.3g}", "epsilon spent by an owner, at most"))
+    return tiles
+
+
+def _moved(result: Result) -> bool:
+    """Whether noised gradients moved the model."""
+    return any(each["mode"] == "gradient" for each in result["privacy"])
+
+
+def _largest_epsilon(result: Result) -> float:
+    return max((each["epsilon_total"] or 0.0 for each in result["privacy"]), default=0.0)
+
+
+def _interval(each: Mapping[str, Any]) -> str:
+    score, low, high = (100 * each[key] for key in ("score", "low", "high"))
+    return f"{score:+.1f} [{low:+.1f}, {high:+.1f}]"
+
+
+def _bounds(gain: Gain) -> str:
+    return "" if gain.low is None else f" [{gain.low:+.1f}, {gain.high:+.1f}]"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = list(names[:NAMED])
+    if len(names) > NAMED:
+        return f"{', '.join(shown)} and {len(names) - NAMED} more"
+    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
+
+
+def _more(sure: Sequence[object]) -> str:
+    return f"; and {len(sure) - NAMED} more" if len(sure) > NAMED else ""

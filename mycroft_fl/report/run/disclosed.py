@@ -1,0 +1,133 @@
+"""What owners disclosed, for the eye: small pictures, or rows of a table. Nothing else is shown."""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from mycroft_fl.data.tables.columns import Numbers
+from mycroft_fl.errors import DataError
+from mycroft_fl.report.run.files import Acquired, RunFiles
+
+MOST_OWNERS = 40
+MOST_PICTURES = 60  # of an owner
+MOST_ROWS = 20
+MOST_COLUMNS = 10
+LARGEST = 96  # pixels
+LEAST_FOR_JPEG = 48  # pixels; below it PNG is as small, and exact
+QUALITY = 82
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One disclosed example: its class, the answer it came in, and a data URI."""
+
+    label: str
+    answer: int
+    uri: str
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What one owner disclosed: pictures, or rows under `head`; `hidden` were left out for room."""
+
+    owner: str
+    count: int
+    labels: dict[str, int]
+    pictures: tuple[Picture, ...] = ()
+    head: tuple[str, ...] = ()
+    rows: tuple[tuple[str, ...], ...] = ()
+    hidden: int = 0
+    hidden_columns: int = 0
+
+
+def disclosed(files: RunFiles) -> list[Shown]:
+    """Of each owner that disclosed anything, in order of rank, as much as there is room for.
+
+    Raises `DataError` where the file names owners that the result does not know.
+    """
+    acquired = files.acquired
+    if acquired is None:
+        return []
+    ranked = [each["owner"] for each in files.result["owners"]]
+    unknown = set(map(str, acquired.owner)) - set(ranked)
+    if unknown:
+        raise DataError(
+            f"acquired.npz names owner '{min(unknown)[:60]}', whom result.json does not know; "
+            "they are of two runs"
+        )
+    there = [owner for owner in ranked if (acquired.owner == owner).any()]
+    return [_of_owner(owner, acquired, files) for owner in there[:MOST_OWNERS]]
+
+
+def _of_owner(owner: str, acquired: Acquired, files: RunFiles) -> Shown:
+    mine = np.flatnonzero(acquired.owner == owner)
+    labels = [_label(int(y), files.classes) for y in acquired.y[mine]]
+    names, counts = np.unique(labels, return_counts=True)
+    tally = {str(name): int(count) for name, count in zip(names, counts, strict=True)}
+    if acquired.x.ndim == 4:
+        some = mine[:MOST_PICTURES]
+        pictures = tuple(
+            Picture(label, int(acquired.answer[at]), thumbnail(acquired.x[at]))
+            for at, label in zip(some, labels, strict=False)
+        )
+        return Shown(owner, len(mine), tally, pictures=pictures, hidden=len(mine) - len(some))
+    some = mine[:MOST_ROWS]
+    head, rows = _rows(acquired.x[some], files)
+    framed = tuple(
+        (str(int(acquired.answer[at])), label, *row[:MOST_COLUMNS])
+        for at, label, row in zip(some, labels, rows, strict=False)
+    )
+    return Shown(
+        owner, len(mine), tally,
+        head=("answer", "class", *head[:MOST_COLUMNS]), rows=framed,
+        hidden=len(mine) - len(some), hidden_columns=max(0, len(head) - MOST_COLUMNS),
+    )  # fmt: skip
+
+
+def thumbnail(image: np.ndarray) -> str:
+    """An image (channels x height x width, uint8) as a data URI, at most 96 pixels either way."""
+    three = image.shape[0] >= 3
+    pixels = np.moveaxis(image[:3], 0, -1) if three else image[0]
+    picture = Image.fromarray(np.ascontiguousarray(pixels.astype(np.uint8)))
+    picture.thumbnail((LARGEST, LARGEST), Image.Resampling.LANCZOS)
+    jpeg = max(picture.size) >= LEAST_FOR_JPEG
+    buffer = io.BytesIO()
+    if jpeg:
+        picture.save(buffer, "JPEG", quality=QUALITY)
+    else:
+        picture.save(buffer, "PNG", optimize=True)
+    kind = "jpeg" if jpeg else "png"
+    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def _rows(x: np.ndarray, files: RunFiles) -> tuple[list[str], list[list[str]]]:
+    table = files.table
+    if table is None or table.width != x.shape[1]:
+        head = [f"x{place}" for place in range(x.shape[1])]
+        return head, [[f"{value:.4g}" for value in row] for row in x]
+    # What differs between the rows says something; a column of zeros does not.
+    frame = table.decoded(x)
+    numbers = {c.name for c in table.columns if isinstance(c, Numbers)}
+    varied = [name for name in frame if frame[name].nunique() > 1]
+    frame = frame[[*varied, *(name for name in frame if name not in varied)]]
+    rows = [
+        [_number(value) if name in numbers else str(value) for name, value in row.items()]
+        for _, row in frame.iterrows()
+    ]
+    return [str(name) for name in frame], rows
+
+
+def _number(value: float) -> str:
+    """Scaled and unscaled again, 3 comes back as 2.9999998: four digits are what is sure."""
+    if abs(value) >= 10_000:
+        return f"{value:,.0f}"
+    return f"{0.0 if abs(value) < 1e-4 else value:.4g}"
+
+
+def _label(y: int, classes: tuple[str, ...] | None) -> str:
+    return classes[y] if classes is not None and 0 <= y < len(classes) else f"class {y}"

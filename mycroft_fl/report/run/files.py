@@ -1,0 +1,167 @@
+"""What a run's folder holds, read and checked for a report; nothing in it is trusted."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mycroft_fl.claims import MOST_JSON, content_of, read_npz
+from mycroft_fl.data.formats.files import UNREADABLE
+from mycroft_fl.data.tables.schema import TableSchema
+from mycroft_fl.errors import DataError, InputError
+from mycroft_fl.report.run.schema import check_result
+
+
+@dataclass(frozen=True, eq=False)
+class Acquired:
+    """The examples that owners disclosed: of each its owner, the answer it came in, x and y."""
+
+    owner: np.ndarray
+    answer: np.ndarray
+    x: np.ndarray
+    y: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class RunFiles:
+    """A run's result, what its examples mean, and those that were disclosed.
+
+    `classes`, `table` and `acquired` are None where the folder does not say: older runs kept no
+    task.json, and a result may have been copied without the examples. `digest` is the SHA-256 of
+    result.json.
+    """
+
+    result: dict[str, Any]
+    digest: str
+    classes: tuple[str, ...] | None
+    table: TableSchema | None
+    acquired: Acquired | None
+
+
+def read_run(folder: Path) -> RunFiles:
+    """A run's files. `DataError` naming the file that is broken, and what to do."""
+    path = folder / "result.json"
+    raw = read_bytes(path)
+    result = parsed(path, raw)
+    try:
+        check_result(result)
+        _check_scores(result)
+    except DataError as error:
+        raise DataError(f"{path}: {_first_line(error)}; run the scenario again") from error
+    classes, table = _task(folder / "task.json")
+    acquired = _acquired(folder / "acquired.npz")
+    return RunFiles(result, hashlib.sha256(raw).hexdigest(), classes, table, acquired)
+
+
+def read_bytes(path: Path) -> bytes:
+    """A file's content. `DataError` where it cannot be read or is beyond all reason."""
+    try:
+        return content_of(path, MOST_JSON)
+    except ValueError as error:
+        raise DataError(f"{path} is not ours ({error}); remove it") from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def parsed(path: Path, raw: bytes) -> Any:
+    """The JSON in a file's bytes. `DataError` naming the place where it breaks off."""
+    try:
+        return json.loads(raw, parse_constant=_no_number, parse_float=_finite)
+    except (ValueError, RecursionError) as error:
+        raise DataError(
+            f"{path} is no whole JSON ({_first_line(error)}); run it again, or restore the file"
+        ) from error
+
+
+def told_of_failure(folder: Path) -> InputError:
+    """Why there is nothing to report in a folder: a failed run, one under way, or neither."""
+    failure = folder / "error.json"
+    if failure.is_file():
+        told = parsed(failure, read_bytes(failure))
+        message = told.get("message") if isinstance(told, dict) else None
+        return InputError(f"{folder}: the run failed and left no result: {_first_line(message)}")
+    if (folder / "rounds.jsonl").is_file():
+        return InputError(f"{folder}: the run has not ended: there is no result.json yet")
+    return InputError(
+        f"{folder} holds neither result.json nor study.json; give the folder of a run or of a study"
+    )
+
+
+def _check_scores(result: dict[str, Any]) -> None:
+    for each in result["owners"]:
+        known = {each[key] is not None for key in ("score", "low", "high")}
+        if len(known) > 1:
+            raise DataError(
+                f"not a whole result: owner '{each['owner'][:60]}' has a score or an interval, not both"
+            )
+
+
+def _task(path: Path) -> tuple[tuple[str, ...] | None, TableSchema | None]:
+    if not path.is_file():
+        return None, None
+    content = parsed(path, read_bytes(path))
+    try:
+        classes = tuple(str(name) for name in content["classes"])
+        table = content["table"]
+        return classes, None if table is None else TableSchema.from_dict(table)
+    except (DataError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{path} does not describe a task; remove it to report without class names"
+        ) from error
+
+
+def _acquired(path: Path) -> Acquired | None:
+    if not path.is_file():
+        return None
+    try:
+        saved = read_npz(path, {"owner", "answer", "x", "y"})
+        owner, answer = saved["owner"], saved["answer"]
+        if not owner.size:
+            return Acquired(owner, answer, np.empty((0, 1)), np.empty(0, np.int64))
+        found = Acquired(owner, answer, saved["x"], saved["y"])
+    except (*UNREADABLE, KeyError) as error:
+        raise DataError(_unusable(path, _first_line(error))) from error
+    parts = (found.owner, found.answer, found.x, found.y)
+    if not all(part.ndim for part in parts):
+        raise DataError(_unusable(path, "its arrays do not belong together"))
+    lengths = {len(part) for part in parts}
+    kinds = (
+        found.owner.dtype.kind,
+        found.answer.dtype.kind,
+        found.x.dtype.kind,
+        found.y.dtype.kind,
+    )
+    if len(lengths) > 1 or found.x.ndim not in (2, 4) or not _are_kinds(kinds):
+        raise DataError(_unusable(path, "its arrays do not belong together"))
+    return found
+
+
+def _are_kinds(kinds: tuple[str, ...]) -> bool:
+    return all(
+        kind in allowed for kind, allowed in zip(kinds, ("U", "iu", "uf", "iu"), strict=True)
+    )
+
+
+def _unusable(path: Path, why: str) -> str:
+    return f"{path} cannot be used ({why}); remove it to report without what was disclosed"
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no number")
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(float(text)):
+        raise ValueError(f"{text[:30]} is beyond all numbers")
+    return float(text)
+
+
+def _first_line(text: object) -> str:
+    lines = str(text).splitlines()
+    return lines[0][:300] if lines else "no reason was kept"

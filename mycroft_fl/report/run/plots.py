@@ -1,0 +1,209 @@
+"""The plots of one run: who is worth what, accuracy round by round and group by group."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from mycroft_fl.report.layout.drawing import (
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    MUTED,
+    ORANGE,
+    PAPER,
+    PURPLE,
+    SERIES,
+    VERMILION,
+    Plot,
+    canvas,
+    finished,
+    legend_below,
+    look,
+    shortened,
+)  # fmt: skip
+from mycroft_fl.report.run.summary import REFERENCES, scores_are_gains
+
+MOST_OWNERS = 30
+MOST_GROUPS = 12
+Result = Mapping[str, Any]
+SHORT = {
+    "baseline": "baseline",
+    "control": "control",
+    "own_hard_set": "own hard set",
+    "random": "random picks",
+    "final": "final",
+}
+COLOURS = {
+    "baseline": GREY,
+    "control": ORANGE,
+    "own_hard_set": VERMILION,
+    "random": PURPLE,
+    "final": BLUE,
+}
+MARKS = {"baseline": "X", "control": "v", "own_hard_set": "s", "random": "^", "final": "o"}
+HATCHES = ("", "////", "....", "xxxx", "----")
+DASHED = {
+    "baseline": (0, (1, 1.5)),
+    "control": (0, (1.5, 1.5)),
+    "own_hard_set": (0, (5, 1.5)),
+    "random": (0, (6, 1.5, 1.5, 1.5)),
+}
+
+
+def run_plots(result: Result) -> list[Plot]:
+    """Every plot that the result has numbers for."""
+    with look():
+        drawn = [_ranking(result), _disclosed(result), _rounds(result), _groups(result)]
+    return [plot for plot in drawn if plot is not None]
+
+
+def _ranking(result: Result) -> Plot | None:
+    scored = [each for each in result["owners"] if each["score"] is not None]
+    shown = scored[:MOST_OWNERS]
+    if not shown:
+        return None
+    gains = scores_are_gains(result)
+    figure, axes = canvas(0.9 + 0.27 * len(shown))
+    for place, each in enumerate(shown):
+        score, low, high = (100 * each[key] for key in ("score", "low", "high"))
+        colour, mark = (BLUE, "o") if low > 0 else (VERMILION, "X") if high < 0 else (GREY, "D")
+        axes.plot([low, high], [place, place], color=colour, linewidth=2, solid_capstyle="butt")
+        axes.plot([score], [place], color=colour, marker=mark, markersize=6)
+    axes.axvline(0, color=INK, linewidth=1)
+    axes.set_yticks(range(len(shown)), [shortened(each["owner"]) for each in shown])
+    axes.set_ylim(len(shown) - 0.4, -0.6)
+    axes.grid(axis="y", visible=False)
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlabel(
+        "gain over no owner, points" if gains else "relevance, % of a hard example's",
+    )
+    hidden = len(scored) - len(shown)
+    caption = (
+        f"What each owner is worth, with its {_confidence(result)} interval: blue circles are "
+        "clearly above zero, grey diamonds may be worth nothing, red crosses do harm."
+        + (f" The first {len(shown)} of {len(scored)}." if hidden else "")
+    )
+    alt = "Owners from first to last rank: " + "; ".join(
+        f"{each['owner']} {100 * each['score']:+.1f} "
+        f"from {100 * each['low']:+.1f} to {100 * each['high']:+.1f}"
+        for each in shown
+    )
+    return finished(figure, "ranking", caption, alt)
+
+
+def _disclosed(result: Result) -> Plot | None:
+    giving = [each for each in result["owners"] if each["disclosed"]]
+    shown = giving[:MOST_OWNERS]
+    if not shown:
+        return None
+    groups = sorted({name for each in shown for name in each["disclosed_groups"]})[:MOST_GROUPS]
+    figure, axes = canvas(0.9 + 0.27 * len(shown) + 0.2 * bool(groups))
+    left = [0] * len(shown)
+    for number, group in enumerate(groups):
+        counts = [each["disclosed_groups"].get(group, 0) for each in shown]
+        axes.barh(
+            range(len(shown)), counts, left=left, height=0.62, label=shortened(group),
+            color=SERIES[number % len(SERIES)], hatch=HATCHES[number % len(HATCHES)],
+            edgecolor=PAPER, linewidth=0.8,
+        )  # fmt: skip
+        left = [sum(pair) for pair in zip(left, counts, strict=True)]
+    rest = [each["disclosed"] - done for each, done in zip(shown, left, strict=True)]
+    if any(rest):
+        label = "of another group" if groups else None
+        axes.barh(range(len(shown)), rest, left=left, height=0.62, color=GREY, label=label)
+    axes.set_yticks(range(len(shown)), [shortened(each["owner"]) for each in shown])
+    axes.set_ylim(len(shown) - 0.4, -0.6)
+    axes.grid(axis="y", visible=False)
+    axes.tick_params(axis="y", length=0)
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.set_xlabel("examples disclosed")
+    legend_below(figure, columns=3)
+    caption = "What each owner disclosed" + (
+        ", by group; groups are known to the simulator alone." if groups else "."
+    )
+    alt = "Examples disclosed: " + "; ".join(
+        f"{each['owner']} {each['disclosed']}"
+        + "".join(f", {count} {group}" for group, count in each["disclosed_groups"].items())
+        for each in shown
+    )
+    return finished(figure, "disclosed", caption, alt)
+
+
+def _rounds(result: Result) -> Plot | None:
+    rounds = [each for each in result["rounds"] if each["hard"] is not None]
+    if not rounds:
+        return None
+    figure, axes = canvas(3.1)
+    numbers = [0, *(each["round"] for each in rounds)]
+    start = result["own_hard_set"]
+    for key, label, colour, mark, dash in (
+        ("hard", "on the failures", BLUE, "o", "-"),
+        ("test", "whole test", GREEN, "s", (0, (5, 1.5))),
+    ):
+        values = [100 * start[key], *(100 * each[key] for each in rounds)]
+        axes.plot(numbers, values, color=colour, marker=mark, linestyle=dash, label=label)
+    for key in ("control", "random"):
+        if result[key]["hard"] is not None:
+            axes.axhline(
+                100 * result[key]["hard"], color=COLOURS[key], linestyle=DASHED[key],
+                linewidth=1.2, label=f"{SHORT[key]}, on the failures",
+            )  # fmt: skip
+    axes.set_xticks(numbers, ["own\nhard set", *(f"{number}" for number in numbers[1:])])
+    axes.set_xlim(-0.25, numbers[-1] + 0.25)
+    _percent_axis(axes)
+    axes.set_xlabel("round")
+    legend_below(figure)
+    alt = "Accuracy on the failures: " + "; ".join(
+        [f"own hard set {100 * start['hard']:.1f} %"]
+        + [f"round {each['round']} {100 * each['hard']:.1f} %" for each in rounds]
+    )
+    caption = (
+        "Accuracy after each round on held-out examples. Round 0 is the trainer's own hard set, which "
+        "costs nothing."
+    )
+    return finished(figure, "rounds", caption, alt)
+
+
+def _groups(result: Result) -> Plot | None:
+    names = sorted(result["final"]["groups"])[:MOST_GROUPS]
+    rows = [("the failures", "hard"), ("whole test", "test"), *((name, None) for name in names)]
+    figure, axes = canvas(1.5 + 0.42 * len(rows))
+    for key, _ in REFERENCES:
+        reached = result[key]
+        values = [reached[at] if at else reached["groups"].get(name) for name, at in rows]
+        known = [(100 * value, place) for place, value in enumerate(values) if value is not None]
+        axes.plot(
+            [value for value, _ in known], [place for _, place in known], linestyle="none",
+            color=COLOURS[key], marker=MARKS[key], markersize=6, label=SHORT[key],
+        )  # fmt: skip
+    axes.set_yticks(range(len(rows)), [shortened(name) for name, _ in rows])
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlabel("accuracy, %")
+    axes.xaxis.set_major_locator(MaxNLocator(6))
+    axes.axhline(1.5, color=MUTED, linewidth=0.8)
+    legend_below(figure, columns=3)
+    alt = "Accuracy by model: " + "; ".join(
+        f"{SHORT[key]} {100 * result[key]['test']:.1f} % on the whole test, "
+        + ", ".join(
+            f"{100 * result[key]['groups'][name]:.1f} % on {name}"
+            for name in names
+            if name in result[key]["groups"]
+        )
+        for key, _ in REFERENCES
+    )
+    return finished(figure, "groups", "Accuracy by model and group, held-out examples.", alt)
+
+
+def _percent_axis(axes: Axes) -> None:
+    axes.set_ylabel("accuracy, %")
+    axes.yaxis.set_major_locator(MaxNLocator(6))
+
+
+def _confidence(result: Result) -> str:
+    return f"{100 * result['settings'].get('scoring.confidence', 0.95):g} %"

@@ -1,0 +1,1 @@
+"""Per-example gradients as atoms, held as small factors."""

@@ -1,0 +1,1 @@
+"""A trainer's task: its own file, and the description that owners get."""

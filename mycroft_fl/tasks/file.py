@@ -1,0 +1,115 @@
+"""A real trainer's task, read from `task.toml`: its data sets, its model, its settings.
+
+    train = { path = "flows.csv", label = "attack", drop = ["difficulty"] }
+    validation = { path = "hard-weeks.csv", label = "attack", drop = ["difficulty"] }
+    test = { path = "last-month.csv", label = "attack", drop = ["difficulty"] }   # optional
+    model = "random-forest"
+    weights = "forest.skops"                                                      # optional
+    labels = ["attack", "normal"]                                                 # optional
+    [run]
+    method = "features"
+
+Relative paths are taken from the file's own folder; unknown keys are refused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mycroft_fl.data.fitted import task_examples
+from mycroft_fl.data.formats.spec import DatasetSpec, read_spec
+from mycroft_fl.data.sources import Dataset, load_dataset
+from mycroft_fl.data.tables.schema import fit_schema
+from mycroft_fl.data.task import Task
+from mycroft_fl.errors import DataError
+from mycroft_fl.examples import Examples
+from mycroft_fl.settings.run_config import RunConfig
+from mycroft_fl.settings.space_names import from_folder
+from mycroft_fl.settings.toml_table import Table
+
+KEYS = ("train", "validation", "test", "model", "weights", "labels", "run")
+
+
+@dataclass(frozen=True, eq=False)
+class TaskFile:
+    """What a trainer brings: the task it agrees on with owners, its examples and its settings."""
+
+    task: Task
+    train: Examples
+    validation: Examples
+    test: Examples | None
+    weights: Path | None
+    config: RunConfig
+
+
+def load_task(path: Path) -> TaskFile:
+    """The task in that file. Raises `DataError` or `SettingError` naming file and key.
+
+    How a table's rows become vectors is fitted on `train` alone. Examples of validation or test
+    that stand in train too, and of test that stand in validation, are left out.
+    """
+    path = path.expanduser().absolute()
+    table = Table.read(path, DataError)
+    table.check_keys(KEYS)
+    specs = {
+        part: read_spec(table, part)
+        for part in ("train", "validation", "test")
+        if part in table.values
+    }
+    for part in ("train", "validation"):
+        if part not in specs:
+            raise table.wrong(part, "is missing; name a data set")
+    base, own = path.parent, load_dataset(specs["train"], path.parent)
+    task = _task(
+        own, specs["train"], _classes(table, own), from_folder(table.one("model", str), base)
+    )
+    parts = {part: task_examples(spec, base, task) for part, spec in specs.items()}
+    parts["validation"] = _without(parts["validation"], parts["train"])
+    if "test" in parts:
+        seen = Examples.concatenate([parts["train"], parts["validation"]])
+        parts["test"] = _without(parts["test"], seen)
+    for part, examples in parts.items():
+        if len(examples) == 0:
+            raise table.wrong(part, "holds nothing that the parts before it do not hold")
+    return TaskFile(
+        task, parts["train"], parts["validation"], parts.get("test"), _weights(table, base),
+        RunConfig.from_settings(table.table("run").flat()),
+    )  # fmt: skip
+
+
+def _task(own: Dataset, spec: DatasetSpec, classes: tuple[str, ...], model: str) -> Task:
+    if own.table is not None:
+        schema = fit_schema(own.table, spec)
+        return Task(classes, (schema.width,), np.dtype(np.float32), model, schema)
+    assert own.x is not None
+    return Task(classes, tuple(own.x.shape[1:]), own.x.dtype, model)
+
+
+def _classes(table: Table, own: Dataset) -> tuple[str, ...]:
+    """As listed, which may be more than the trainer has ever seen; else those of its own data."""
+    labels = table.values.get("labels")
+    if labels is None:
+        return own.classes
+    if not isinstance(labels, list) or not all(isinstance(each, str) for each in labels):
+        raise table.wrong("labels", f"is {labels!r}; give a list of class names")
+    if len(set(labels)) < max(2, len(labels)):
+        raise table.wrong("labels", "must name at least two classes, none of them twice")
+    return tuple(labels)
+
+
+def _weights(table: Table, base: Path) -> Path | None:
+    if "weights" not in table.values:
+        return None
+    path = base / Path(table.one("weights", str)).expanduser()
+    if not path.is_file():
+        raise table.wrong(
+            "weights", f"names {path}, which does not exist; give a safetensors or skops file"
+        )
+    return path
+
+
+def _without(examples: Examples, seen: Examples) -> Examples:
+    return examples[~np.isin(examples.ids, seen.ids)]

@@ -1,0 +1,1 @@
+"""Where a run runs: Flower's engine, or this process."""

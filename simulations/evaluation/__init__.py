@@ -1,0 +1,1 @@
+"""What a run came to, on examples that no decision could see."""

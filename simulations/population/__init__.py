@@ -1,0 +1,1 @@
+"""Who holds what: scenario files, groups, and how examples are drawn and spoilt."""

@@ -1,0 +1,116 @@
+"""Bad pixels and wrong labels, drawn at random over all that an owner holds.
+
+Always before any selection: what is selected and what is not are flawed alike. Severities 1 to
+5 follow Hendrycks & Dietterich 2019 (ImageNet-C); lengths in pixels scale with the image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from mycroft_fl.data.formats.transforms import blur, fit_to, jitter
+from mycroft_fl.errors import DataError, suggestion
+from mycroft_fl.examples import Examples, Images, Vectors
+
+NOISE = (0.08, 0.12, 0.18, 0.26, 0.38)  # standard deviation; of an image's range, or a column's own
+BLUR = (0.4, 0.6, 0.7, 0.8, 1.0)  # sigma in pixels of a 32 x 32 image (CIFAR-10-C)
+CONTRAST = (0.4, 0.3, 0.2, 0.1, 0.05)  # share of the distance from the mean that is left
+BRIGHTNESS = (0.1, 0.2, 0.3, 0.4, 0.5)  # added, of the full range
+PIXELATE = (0.6, 0.5, 0.4, 0.3, 0.25)  # share of the side length that is left
+
+Corruption = Callable[[Images, int, np.random.Generator], Images]
+
+
+def gaussian_noise(images: Images, severity: int, rng: np.random.Generator) -> Images:
+    """Independent noise on every value."""
+    return _pixels(images / 255 + rng.normal(scale=NOISE[severity - 1], size=images.shape))
+
+
+def blurred(images: Images, severity: int, rng: np.random.Generator) -> Images:
+    """A Gaussian blur."""
+    return blur(images, BLUR[severity - 1] * min(images.shape[2:]) / 32)
+
+
+def contrast(images: Images, severity: int, rng: np.random.Generator) -> Images:
+    """Every channel drawn towards its own mean."""
+    x = images / 255
+    mean = x.mean(axis=(2, 3), keepdims=True)
+    return _pixels((x - mean) * CONTRAST[severity - 1] + mean)
+
+
+def brightness(images: Images, severity: int, rng: np.random.Generator) -> Images:
+    """Light added to every channel."""
+    return _pixels(images / 255 + BRIGHTNESS[severity - 1])
+
+
+def pixelate(images: Images, severity: int, rng: np.random.Generator) -> Images:
+    """Made smaller, then larger again in blocks."""
+    channels, height, width = images.shape[1:]
+    low, narrow = (max(1, round(side * PIXELATE[severity - 1])) for side in (height, width))
+    small = fit_to(images, channels, low, narrow)
+    rows, columns = _nearest(height, low), _nearest(width, narrow)
+    return np.ascontiguousarray(small[:, :, rows][:, :, :, columns])
+
+
+CORRUPTIONS: dict[str, Corruption] = {
+    "gaussian-noise": gaussian_noise,
+    "blur": blurred,
+    "contrast": contrast,
+    "brightness": brightness,
+    "pixelate": pixelate,
+}
+FOR_VECTORS = ("gaussian-noise",)
+
+
+def corrupt(
+    examples: Examples, kind: str, fraction: float, severity: int, rng: np.random.Generator
+) -> Examples:
+    """The examples with that fraction of them, drawn at random, corrupted; labels stay.
+
+    Of vectors only `gaussian-noise` is known. Raises `DataError`.
+    """
+    if kind not in CORRUPTIONS:
+        raise DataError(f"unknown corruption '{kind}'{suggestion(kind, list(CORRUPTIONS))}")
+    if severity not in range(1, 6):
+        raise DataError(f"a corruption's severity is {severity}; give a whole number from 1 to 5")
+    images = examples.x.ndim == 4
+    if not images and kind not in FOR_VECTORS:
+        raise DataError(f"corruption '{kind}' is for images; for vectors use {list(FOR_VECTORS)}")
+    rows = _some(len(examples), fraction, rng)
+    x = examples.x.copy()
+    x[rows] = (
+        CORRUPTIONS[kind](x[rows], severity, rng) if images else _noisy(x, rows, severity, rng)
+    )
+    return Examples(x, examples.y)
+
+
+def redraw_labels(
+    examples: Examples, share: float, num_classes: int, rng: np.random.Generator
+) -> Examples:
+    """The examples with that share of labels redrawn, each class as likely; some draw their own."""
+    rows = _some(len(examples), share, rng)
+    y = examples.y.copy()
+    y[rows] = rng.integers(num_classes, size=len(rows))
+    return Examples(examples.x, y)
+
+
+def _noisy(x: Vectors, rows: np.ndarray, severity: int, rng: np.random.Generator) -> Vectors:
+    return jitter(x[rows], x.std(axis=0) * NOISE[severity - 1], rng)
+
+
+def _some(n: int, share: float, rng: np.random.Generator) -> np.ndarray:
+    if not 0 <= share <= 1:
+        raise DataError(f"a share of examples is {share}; give a number from 0 to 1")
+    return np.sort(rng.choice(n, size=round(share * n), replace=False))
+
+
+def _nearest(length: int, blocks: int) -> np.ndarray:
+    """For each pixel of a line, the block whose centre is nearest to its own."""
+    return (2 * np.arange(length) + 1) * blocks // (2 * length)
+
+
+def _pixels(x: np.ndarray) -> Images:
+    """Values in 0..1, clipped and brought back to 0..255."""
+    return np.asarray(np.rint(x.clip(0, 1) * 255), dtype=np.uint8)

@@ -1,0 +1,170 @@
+"""Who holds what in a simulation, read from a TOML file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from mycroft_fl.data.formats.spec import DatasetSpec, read_spec
+from mycroft_fl.data.formats.transforms import TRANSFORMS
+from mycroft_fl.errors import ScenarioError, suggestion
+from mycroft_fl.settings.toml_table import Table
+from simulations.population.cues import CUES
+from simulations.population.owners import BEHAVIOURS, Corruption, Owner, read_counts, read_owners
+
+__all__ = [
+    "BEHAVIOURS",
+    "PARTS",
+    "Corruption",
+    "Group",
+    "Owner",
+    "Scenario",
+    "load_scenario",
+    "packaged_scenarios",
+]
+
+PARTS = ("train", "validation", "test")
+SCENARIO_KEYS = (
+    "title", "dataset", "model", "weights", "groups", "trainer", "owners", "run", "policy",
+)  # fmt: skip
+GROUP_KEYS = ("classes", "where", "transform", "cue", "dataset")
+
+
+@dataclass(frozen=True)
+class Group:
+    """A named sub-population.
+
+    `classes`: labels or class names of its data set, None for all. `where`: a table's columns
+    and the values wanted (a list: any of them). `dataset`: None for the scenario's own.
+    """
+
+    name: str
+    classes: tuple[int | str, ...] | None = None
+    where: Mapping[str, Any] = field(default_factory=dict)
+    transform: str | None = None
+    cue: str | None = None
+    dataset: str | DatasetSpec | None = None
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A scenario's file, checked. `run` and `policy` hold dotted keys, to be checked where used.
+
+    `trainer` maps train, validation and test to {group: count}; `base` is the folder from
+    which relative paths are taken, `name` the file's stem.
+    """
+
+    title: str
+    dataset: str | DatasetSpec
+    model: str
+    weights: Path | None
+    groups: tuple[Group, ...]
+    trainer: Mapping[str, Mapping[str, int]]
+    owners: tuple[Owner, ...]
+    run: Mapping[str, Any]
+    policy: Mapping[str, Any]
+    base: Path
+    name: str
+
+    def with_owners(self, count: int) -> Scenario:
+        """The scenario with `count` owners: its own in order, over and over.
+
+        The first time round they keep their names; the second time `a` becomes `a-2`, and so
+        on, or the next number that is free where another owner already has that name.
+        """
+        if count < 1:
+            raise ScenarioError(f"owners is {count}; give a whole number of at least 1")
+        taken = {owner.name.casefold() for owner in self.owners}
+        owners = list(self.owners[:count])
+        for place in range(len(self.owners), count):
+            turn, of = divmod(place, len(self.owners))
+            name = _free_name(self.owners[of].name, turn + 1, taken)
+            owners.append(replace(self.owners[of], name=name))
+        return replace(self, owners=tuple(owners))
+
+
+def load_scenario(name_or_path: str | Path) -> Scenario:
+    """The packaged scenario of that name, else the one in that file. Raises `ScenarioError`."""
+    packaged = _packaged_files()
+    path = packaged.get(str(name_or_path), Path(name_or_path).expanduser().absolute())
+    if not path.is_file():
+        raise ScenarioError(
+            f"no scenario '{name_or_path}': it is neither a TOML file nor the name of a packaged "
+            f"one{suggestion(str(name_or_path), list(packaged))}"
+        )
+    table = Table.read(path, ScenarioError)
+    table.check_keys(SCENARIO_KEYS)
+    groups = _groups(table.table("groups"))
+    names = [group.name for group in groups]
+    return Scenario(
+        title=table.one("title", str, path.stem),
+        dataset=read_spec(table),
+        model=table.one("model", str, "mlp"),
+        weights=_weights(table, path.parent),
+        groups=groups,
+        trainer=_trainer(table.table("trainer"), names),
+        owners=read_owners(table, names),
+        run=table.table("run").flat(),
+        policy=table.table("policy").flat(),
+        base=path.parent,
+        name=path.stem,
+    )
+
+
+def packaged_scenarios() -> list[tuple[str, str]]:
+    """Name and title of each scenario that comes with the package, by name."""
+    return [(name, load_scenario(name).title) for name in _packaged_files()]
+
+
+def _packaged_files() -> dict[str, Path]:
+    folder = Path(str(resources.files("simulations"))) / "scenarios"
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
+def _weights(table: Table, base: Path) -> Path | None:
+    if "weights" not in table.values:
+        return None
+    path = base / Path(table.one("weights", str)).expanduser()
+    if not path.is_file():
+        raise table.wrong(
+            "weights", f"names {path}, which does not exist; give a safetensors or skops file"
+        )
+    return path
+
+
+def _groups(table: Table) -> tuple[Group, ...]:
+    if not table.values:
+        raise table.error(f"{table.source}: there is no group; add a table such as [groups.all]")
+    return tuple(_group(name, table.table(name)) for name in table.values)
+
+
+def _group(name: str, table: Table) -> Group:
+    table.check_keys(GROUP_KEYS)
+    classes = table.values.get("classes")
+    if classes is not None and not (
+        isinstance(classes, list) and classes and all(type(each) in (int, str) for each in classes)
+    ):
+        raise table.wrong("classes", f"is {classes!r}; give a list of labels or of class names")
+    return Group(
+        name,
+        classes=None if classes is None else tuple(classes),
+        where=table.table("where").values,
+        transform=table.choice("transform", TRANSFORMS),
+        cue=table.choice("cue", CUES),
+        dataset=read_spec(table) if "dataset" in table.values else None,
+    )
+
+
+def _trainer(table: Table, groups: list[str]) -> dict[str, dict[str, int]]:
+    table.check_keys(PARTS)
+    return {part: read_counts(table, part, groups) for part in PARTS}
+
+
+def _free_name(name: str, number: int, taken: set[str]) -> str:
+    while f"{name}-{number}".casefold() in taken:
+        number += 1
+    taken.add(f"{name}-{number}".casefold())
+    return f"{name}-{number}"

@@ -1,0 +1,49 @@
+"""What the runs of one process share while they are compared: worlds, and whatever was fitted."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from mycroft_fl.models.remembered import remembering
+from simulations.population.scenario_file import Scenario
+from simulations.population.world import World
+
+WORLDS = 2
+
+_worlds: OrderedDict[tuple[str, int], World] | None = None
+
+
+@contextmanager
+def sharing() -> Iterator[None]:
+    """Inside `with`, runs of the same scenario and seed share their world, and equal fits.
+
+    Files of data are taken to stay as they are meanwhile.
+    """
+    global _worlds
+    before, _worlds = _worlds, OrderedDict()
+    try:
+        with remembering():
+            yield
+    finally:
+        _worlds = before
+
+
+def world_of(scenario: Scenario, seed: int) -> World:
+    """The world of that scenario and seed; the same one again where runs share."""
+    if _worlds is None:
+        return World(scenario, seed)
+    key = (definition(scenario), seed)
+    if key not in _worlds:
+        _worlds[key] = World(scenario, seed)
+        while len(_worlds) > WORLDS:
+            _worlds.popitem(last=False)
+    _worlds.move_to_end(key)
+    return _worlds[key]
+
+
+def definition(scenario: Scenario) -> str:
+    """All of a scenario that says who holds what; not how it is run, nor what owners allow."""
+    return repr(replace(scenario, title="", run={}, policy={}))

@@ -1,0 +1,1 @@
+"""A scenario as it is to be run."""

@@ -1,0 +1,63 @@
+"""What may be laid over a scenario beside run settings, and how it is laid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from mycroft_fl.data.formats.spec import spec_from_setting
+from mycroft_fl.errors import SettingError
+from mycroft_fl.models.networks import is_network
+from mycroft_fl.settings.space_names import from_folder
+from simulations.population.owners import spoiled
+from simulations.population.scenario_file import Scenario
+
+OVERRIDES = {
+    "owners": int, "model": str, "dataset": (str, dict), "label-noise": (float, int), "attack": str,
+}  # fmt: skip
+TABLES = ("policy.", "corruption.")
+"""Of these, whatever the key ends with."""
+ATTACKS = ("none", "membership")
+"""What may be tried on the model that a run ends with: by a simulator alone, who knows all records."""
+
+
+def check_attack(attack: str, mode: str, model: str) -> None:
+    """`SettingError` where a run of this mode and model cannot be attacked so."""
+    if attack not in ATTACKS:
+        raise SettingError(f"attack is '{attack}'; choose from {list(ATTACKS)}")
+    if attack == "none":
+        return
+    if mode == "score":
+        raise SettingError(
+            "attack is made on the model that owners' records have moved, and mode 'score' moves "
+            "none; leave attack out, or use another mode"
+        )
+    if not is_network(model):
+        raise SettingError(
+            f"attack is made on a network, and model is '{model}'; leave attack out, or use a "
+            "network such as mlp"
+        )
+
+
+def overridden(scenario: Scenario, overrides: Mapping[str, Any]) -> Scenario:
+    """The scenario with these laid over it. `SettingError` for what does not fit."""
+    for key, kind in OVERRIDES.items():
+        kinds = kind if isinstance(kind, tuple) else (kind,)
+        if key in overrides and type(overrides[key]) not in kinds:
+            names = " or ".join(each.__name__ for each in kinds)
+            raise SettingError(f"{key} is {overrides[key]!r}; give a value of type {names}")
+    if "owners" in overrides:
+        scenario = scenario.with_owners(overrides["owners"])
+    policy = {k.removeprefix("policy."): v for k, v in overrides.items() if k.startswith("policy.")}
+    return replace(
+        scenario,
+        owners=spoiled(scenario.owners, overrides),
+        model=from_folder(overrides.get("model", scenario.model), scenario.base),
+        dataset=(
+            spec_from_setting(overrides["dataset"], SettingError)
+            if "dataset" in overrides
+            else scenario.dataset
+        ),
+        policy={**scenario.policy, **policy},
+    )

@@ -1,0 +1,237 @@
+"""One simulated run: a scenario, its settings and its folder; the same in every process."""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from clients.answering.dataset import Marks
+from clients.answering.log import owner_log
+from clients.answering.policy import Policy
+from clients.answering.vault import Books, Vault
+from clients.client_app import Answering
+from clients.owner.file import load_owner_file, owner_file_text
+from mycroft_fl.data.formats.spec import DatasetSpec
+from mycroft_fl.data.task import Task
+from mycroft_fl.device import torch_device
+from mycroft_fl.encoders.embeddings import embeddings_of
+from mycroft_fl.errors import DataError, ScenarioError
+from mycroft_fl.files import private_folder, write_whole
+from mycroft_fl.models.catalogue import build_model
+from mycroft_fl.privacy.noise.samplers import Noise, simulated
+from mycroft_fl.represent.spaces import check_input
+from mycroft_fl.seeds import derived_seed
+from mycroft_fl.selection.methods import METHODS, method_named
+from mycroft_fl.settings.declared import SettingValue
+from mycroft_fl.settings.run_config import MAX_EXAMPLES, RunConfig
+from mycroft_fl.settings.space_names import encoder_within, from_folder, is_encoder
+from simulations.population.scenario_file import Owner, Scenario, load_scenario
+from simulations.population.world import World
+from simulations.population.world_cache import world_of
+from simulations.setup.attackers import Misbehaving, StaysOut
+from simulations.setup.overrides import OVERRIDES, TABLES, check_attack, overridden
+from strategies.rounds.compatibility import check_eyes, check_publishing
+from strategies.rounds.plans import answer_modes
+from strategies.runs.folder import RunFolder
+from strategies.server_app import TrainerSetup
+from strategies.training.trainer import TrainerData
+
+log = logging.getLogger(__name__)
+
+OF_OWNERS = ("label-noise", "corruption.")
+PATIENCE = 5.0
+"""Seconds. Flower's engine has all its nodes at once: a plain `flwr run .` has only two."""
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """A scenario as it is to be run.
+
+    `asked_for` is what named it, a name or a path; `given` are the settings laid over it.
+    """
+
+    asked_for: str
+    given: Mapping[str, Any]
+    engine: str
+    scenario: Scenario
+    config: RunConfig
+    folder: RunFolder
+
+    @classmethod
+    def load(
+        cls, asked_for: str, settings: Mapping[str, Any], folder: Path, *, engine: str = "flower"
+    ) -> Simulation:
+        """Read a scenario and lay `settings` over it.
+
+        Besides run settings these may be `owners`, `model`, `dataset`, `attack`, `policy.*`, and,
+        of all owners, `label-noise` and `corruption.*`. Raises `InputError` for whatever is wrong.
+        """
+        overrides = {k: v for k, v in settings.items() if k in OVERRIDES or k.startswith(TABLES)}
+        run = {k: v for k, v in settings.items() if k not in overrides}
+        scenario = overridden(load_scenario(asked_for), overrides)
+        config = RunConfig.from_settings(scenario.run, run)
+        config = replace(
+            config,
+            feature_space=from_folder(config.feature_space, scenario.base),
+            proxy=from_folder(config.proxy, scenario.base),
+        )
+        simulation = cls(asked_for, settings, engine, scenario, config, RunFolder(folder))
+        for owner in scenario.owners:
+            simulation.policy(owner)
+        return simulation
+
+    def as_run_config(self) -> dict[str, SettingValue]:
+        """The simulation as Flower's run config, from which `from_run_config` makes it again."""
+        return {
+            "scenario": self.asked_for,
+            "given": json.dumps(dict(self.given)),
+            "out": str(self.folder.path),
+            "engine": self.engine,
+        }
+
+    @classmethod
+    def from_run_config(cls, run_config: Mapping[str, Any], default_out: Path) -> Simulation:
+        """The simulation that a run config describes; one without `out` goes to `default_out`.
+
+        A plain `flwr run` brings every setting, given or not: those at their default are left to
+        the scenario.
+        """
+        rest = dict(run_config)
+        asked_for, given = rest.pop("scenario"), json.loads(rest.pop("given", "{}") or "{}")
+        out, engine = rest.pop("out", ""), rest.pop("engine", "flower")
+        defaults = RunConfig().settings()
+        changed = {k: v for k, v in rest.items() if k not in defaults or v != defaults[k]}
+        folder = Path(out) if out else default_out
+        return cls.load(asked_for, changed | given, folder, engine=engine)
+
+    def settings(self) -> dict[str, Any]:
+        """All that a result must name to be understood: run settings and what scenarios may override."""
+        return {
+            **self.config.settings(),
+            "model": self.scenario.model,
+            "dataset": DatasetSpec.of(self.scenario.dataset).as_setting(),
+            "owners": len(self.scenario.owners),
+            **{f"policy.{key}": value for key, value in self.scenario.policy.items()},
+            **{key: value for key, value in self.given.items() if key.startswith(OF_OWNERS)},
+            **({"attack": self.attack} if "attack" in self.given else {}),
+        }
+
+    @property
+    def attack(self) -> str:
+        """What is tried on the model that the run ends with, once it has ended."""
+        return str(self.given.get("attack", "none"))
+
+    def check(self) -> None:
+        """Raise now what would else only come to light once the run has started.
+
+        A scenario that asks for more than there is, an unknown method or model, no such device.
+        """
+        torch_device(self.config.device)
+        method = method_named(self.config.method)
+        task = self.task
+        build_model(task.model, task.shape, task.num_classes, seed=0)
+        check_eyes(task.model, self.config, method.looks_through)
+        check_publishing(self.config)
+        check_attack(self.attack, self.config.mode, self.scenario.model)
+        if is_encoder(self.config.feature_space):
+            embeddings_of(self.config.feature_space).of(self.world.trainer("train").x[:1])
+        else:
+            check_input(self.config.feature_space, task.shape)
+
+    @functools.cached_property
+    def world(self) -> World:
+        """Who holds what."""
+        return world_of(self.scenario, self.config.seed)
+
+    @property
+    def task(self) -> Task:
+        """What trainer and owners agree on."""
+        return self.world.task
+
+    def trainer_setup(self) -> TrainerSetup:
+        """The trainer's side. The test examples stay in the world, where no decision can see them."""
+        data = TrainerData(
+            self.world.trainer("train"), self.world.trainer("validation"), self.scenario.weights
+        )
+        owners = len(self.scenario.owners)
+        return TrainerSetup(
+            self.task, data, self.config, owners, self.folder, patience=PATIENCE,
+            noise_for=self._noise_of("the trainer"),
+        )  # fmt: skip
+
+    def owner_name(self, partition: int) -> str:
+        """The name of the owner with this partition-id."""
+        return self.scenario.owners[partition].name
+
+    def vault(self, partition: int) -> Answering:
+        """The vault of the owner with this partition-id, well-behaved or not."""
+        owner = self.scenario.owners[partition]
+        folder = self.folder.owner(owner.name)
+        file = folder / "owner.toml"
+        # In a plain `flwr run` an owner may be asked in a process that did not write the files.
+        policy = load_owner_file(file).policy if file.is_file() else self.policy(owner)
+        try:
+            held = self.world.records(owner.name)
+        except DataError as error:
+            # In a simulation both sides are one person, who is told what an owner alone would see.
+            log.warning("owner %s stays out: %s", owner.name, error)
+            return StaysOut(owner_log(owner.name, folder / "owner.log"), str(error))
+        books = Books(folder, noise_for=self._noise_of(owner.name))
+        marks = Marks(persons=held.units, shareable=held.shareable)
+        device, task = self.config.device, self.task
+        vault = Vault(owner.name, held.examples, policy, books, device, marks, task)
+        if owner.behaviour is None:
+            return vault
+        return Misbehaving(vault, owner.behaviour, self.config.timeout, self.world.num_classes)
+
+    def policy(self, owner: Owner) -> Policy:
+        """What a simulated owner allows: the scenario's policy, with what the run needs filled in.
+
+        Where it names no modes, those of the run; budgets are divided among the answers of the run
+        where noise, or the strength of a draw, is left to them.
+        """
+        table = dict(self.scenario.policy)
+        modes = answer_modes(self.config.mode)
+        table.setdefault("modes", modes)
+        table.setdefault("max-per-request", MAX_EXAMPLES)
+        table.setdefault("max-epochs", 1000)
+        several = {"gradient", "raw-gumbel"} & set(modes)
+        table.setdefault("answers", self.config.num_rounds if several else 1)
+        if "raw-gumbel" in table["modes"]:
+            table.setdefault("records-at-least", sum(owner.holds.values()))
+        policy = Policy.from_table(table)
+        if policy.approval:
+            raise ScenarioError(
+                "policy.approval asks for a person's consent, and a simulation has nobody to ask; "
+                "leave it out"
+            )
+        return replace(
+            policy,
+            own_methods=policy.own_methods + self._own_methods(),
+            encoders=policy.encoders + self._encoders(),
+        )
+
+    def write_policies(self) -> None:
+        """Each simulated owner's file, before anybody is asked."""
+        for owner in self.scenario.owners:
+            folder = private_folder(self.folder.owner(owner.name))
+            write_whole(folder / "owner.toml", owner_file_text(owner.name, self.policy(owner)))
+
+    def _noise_of(self, owner: str) -> Callable[[str], Noise]:
+        """Noise that can be repeated: the same seed gives the same result, and hides nothing."""
+        return lambda digest: simulated(
+            derived_seed(self.config.seed, "owner-noise", owner, digest)
+        )
+
+    def _own_methods(self) -> tuple[str, ...]:
+        """In a simulation owner and trainer are one person: the owner trusts the run's own method."""
+        return () if self.config.method in METHODS else (self.config.method,)
+
+    def _encoders(self) -> tuple[str, ...]:
+        names = (self.config.feature_space, self.config.proxy, self.scenario.model)
+        return tuple(filter(None, (encoder_within(name) for name in names)))

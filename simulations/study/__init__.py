@@ -1,0 +1,1 @@
+"""Grids of runs: cells, workers, the folder that holds them."""

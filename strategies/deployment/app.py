@@ -1,0 +1,118 @@
+"""The ServerApp of a real run: a task's file, the trainer's keys, owners behind a SuperLink.
+
+Its one setting, `run`, is the path of the run's folder on the machine where it runs, which is the
+trainer's. run.json in there says the rest; the bundle that owners get holds nothing but that path.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import sys
+import time
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from flwr.app import Context
+from threadpoolctl import threadpool_limits
+
+from mycroft_fl.errors import EngineFailed, InputError
+from mycroft_fl.progress_lines import MARK, show_progress
+from mycroft_fl.settings.run_config import RunConfig
+from mycroft_fl.tasks.file import TaskFile, load_task
+from strategies.deployment.outcome import write_outcome
+from strategies.deployment.trainer_folder import TrainerFolder
+from strategies.mycroft import MycroftStrategy
+from strategies.rounds.transport import SignedPost
+from strategies.runs.folder import RunFolder
+from strategies.server_app import TrainerSetup, trainer_app
+from strategies.training.trainer import TrainerData
+
+log = logging.getLogger(__name__)
+
+PLAN, LOCK = "run.json", ".lock"
+PATIENCE = 20.0
+"""Seconds to wait for one more owner to come after the last: who is off must not hold up the rest."""
+LAST_ONE_ENDS_WITHIN = 60.0  # seconds, once its SuperLink has died
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """What a run is to do: `settings` are laid over the task's own; see `TrainerSetup.waits`."""
+
+    task: str
+    trainer: str
+    settings: dict[str, Any]
+    waits: bool = False
+
+    @classmethod
+    def read(cls, folder: RunFolder) -> RunPlan:
+        """The plan in a run's folder. `InputError` where there is none."""
+        told = folder.read_json(PLAN)
+        if told is None:
+            raise InputError(f"{folder.path} is no run of `mycroft-fl trainer run`")
+        return cls(**told)
+
+    def write(self, folder: RunFolder) -> None:
+        """Write the plan to a run's folder."""
+        folder.save_json(PLAN, asdict(self))
+
+    def load(self) -> tuple[TaskFile, RunConfig]:
+        """The task, read from its file, and the run's settings. `InputError` on what is wrong."""
+        task = load_task(Path(self.task))
+        changed = task.config.settings() | self.settings
+        return task, RunConfig.from_settings(changed)
+
+
+def setup_for(context: Context) -> TrainerSetup:
+    """The trainer's side of this context's run."""
+    show_progress(sys.stdout, mark=MARK)
+    folder = RunFolder(Path(str(context.run_config["run"])))
+    _hold(folder.path)
+    plan = RunPlan.read(folder)
+    trainer = TrainerFolder.load(Path(plan.trainer))
+    task, config = plan.load()
+    # Sums in another order are other sums: with equal counts a resumed run is the same run.
+    torch.set_num_threads(config.threads)
+    threadpool_limits(config.threads)
+    admitted = trainer.owners()
+    post = SignedPost(
+        trainer.key,
+        {name: each.vault for name, each in admitted.items()},
+        {name: each.node for name, each in admitted.items()},
+        run=folder.path.name,
+        within=config.timeout,
+    )
+    data = TrainerData(task.train, task.validation, task.weights)
+    return TrainerSetup(task.task, data, config, len(admitted), folder, PATIENCE, post, plan.waits)
+
+
+def finish(context: Context, strategy: MycroftStrategy) -> None:
+    """Write what came of the run."""
+    folder = RunFolder(Path(str(context.run_config["run"])))
+    plan = RunPlan.read(folder)
+    write_outcome(folder, Path(plan.task), plan.load()[0], strategy)
+
+
+@cache
+def _hold(folder: Path) -> int:
+    """Be the only process that runs in this folder, to the end of this process."""
+    place = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    deadline = time.monotonic() + LAST_ONE_ENDS_WITHIN
+    while True:
+        try:
+            fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return place
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise EngineFailed(
+                    f"another process is still running {folder}; end it, then resume"
+                ) from error
+            time.sleep(0.5)
+
+
+app = trainer_app(setup_for, finish)

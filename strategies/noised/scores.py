@@ -1,0 +1,44 @@
+"""What the trainer makes of a score by class: one score of an owner, and one for each class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import Float64
+
+from mycroft_fl.examples import hard_classes
+from mycroft_fl.hard_set import HardSet
+from mycroft_fl.protocol.messages import Statistic
+from mycroft_fl.scoring import Score
+from strategies.noised.steps import relevance_score
+from strategies.training.trainer import Trainer
+
+
+def class_weights(hard_set: HardSet) -> Float64[np.ndarray, " K"]:
+    """What each class's sum counts for: in proportion to its share of what the model gets wrong.
+
+    Owners that hold failures as the trainer has them differ in each sum by that share, and all sums
+    have the same noise: no other weights let their difference stand out more from it. Scaled so
+    that 1 is the score of an owner all of whose records are like hard examples, in those shares.
+    """
+    shares = hard_set.shares
+    weights: np.ndarray = shares / (shares @ shares)
+    return weights
+
+
+def score_by_class(statistic: Statistic, hard_set: HardSet, confidence: float) -> Score:
+    """An owner's relevance over all classes, with the noise's interval."""
+    return relevance_score(statistic, confidence, class_weights(hard_set))
+
+
+def scores_of_classes(statistic: Statistic, trainer: Trainer) -> Mapping[str, Score]:
+    """Class -> how much an average record of the owner is like its hard examples, with an interval.
+
+    The mean is over all of the owner's records: how many are of a class is private.
+    """
+    classes, confidence = hard_classes(trainer.hard_set.sent), trainer.config.scoring_confidence
+    return {
+        trainer.task.classes[label]: relevance_score(statistic, confidence, each)
+        for label, each in zip(classes, np.eye(len(classes)), strict=True)
+    }

@@ -1,0 +1,56 @@
+"""Who is asked for how many. Pure functions of what the trainer knows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from mycroft_fl.scoring import Score
+from mycroft_fl.seeds import derived_seed
+from mycroft_fl.selection.methods import shares
+
+
+def pilots(owners: Iterable[str], *, budget: int, per_owner: int, seed: int) -> dict[str, int]:
+    """The first round: `per_owner` each.
+
+    Where the budget cannot pay for all, a subset drawn by `seed` is asked, and the last of it for
+    what is left over.
+    """
+    names = sorted(owners)
+    if len(names) * per_owner > budget:
+        order = np.random.default_rng(derived_seed(seed, "pilots")).permutation(len(names))
+        names = [names[place] for place in order]
+    asked: dict[str, int] = {}
+    for name in names:
+        count = min(per_owner, budget - sum(asked.values()))
+        if count > 0:
+            asked[name] = count
+    return dict(sorted(asked.items()))
+
+
+def equal_shares(owners: Iterable[str], budget: int) -> dict[str, int]:
+    """`budget` split evenly, the first by name taking what does not divide."""
+    names = sorted(owners)
+    return _split(names, [1.0] * len(names), budget)
+
+
+def by_score(scores: Mapping[str, Score], budget: int) -> dict[str, int]:
+    """`budget` split in proportion to the gain, among owners whose lower bound is above zero.
+
+    Where there is none, whoever seems to gain anything is asked, or else all alike.
+    """
+    names = sorted(scores)
+    earning = [name for name in names if scores[name].low > 0]
+    if not earning:
+        earning = [name for name in names if scores[name].gain > 0]
+    if not earning:
+        return equal_shares(names, budget)
+    return _split(earning, [scores[name].gain for name in earning], budget)
+
+
+def _split(names: Sequence[str], weights: Sequence[float], budget: int) -> dict[str, int]:
+    # Whole-number weights, so that a split does not hang on the last bit of a float.
+    scaled = np.maximum(1, np.round(np.asarray(weights) * 1e6)).astype(np.int64)
+    granted = shares(budget, scaled, np.full(len(names), budget))
+    return {name: int(count) for name, count in zip(names, granted, strict=True) if count}

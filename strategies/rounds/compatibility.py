@@ -1,0 +1,82 @@
+"""What a run's settings, its model and its target require of one another."""
+
+from __future__ import annotations
+
+from mycroft_fl.errors import SettingError, suggestion
+from mycroft_fl.models.networks import NETWORKS, Classifier, is_network
+from mycroft_fl.protocol.messages import NoisedTarget
+from mycroft_fl.selection.methods import METHODS, method_named
+from mycroft_fl.settings.run_config import RunConfig
+from strategies.rounds.plans import PLANS
+from strategies.training.trainer import Trainer
+
+
+def check_requirements(trainer: Trainer, target: NoisedTarget | None) -> None:
+    """`SettingError` where this trainer cannot ask as its settings say, with such a target or none."""
+    config, method = trainer.config, method_named(trainer.config.method)
+    if method.looks_through == "trainer-model" and config.gradients_from == "owner":
+        raise SettingError(
+            f"method '{config.method}' looks through the trainer's model, which stays home "
+            'with gradients-from = "owner"; set gradients-from = "trainer", or use omp or features'
+        )
+    if (config.request == "target") == (target is None):
+        raise SettingError(
+            f"request is '{config.request}'; give the strategy a target where it is 'target' "
+            "and else none, see Publisher.publish_target"
+        )
+    check_eyes(trainer.task.model, config, method.looks_through)
+    steps = any(plan.steps_last_layer for plan in PLANS[config.mode])
+    if steps and not isinstance(trainer.baseline, Classifier):
+        raise SettingError(
+            f"mode '{config.mode}' steps the last layer of a network, and model "
+            f"'{trainer.task.model}' has none; use mode 'score-then-raw', or a network"
+        )
+
+
+def check_eyes(model: str, config: RunConfig, looks_through: str) -> None:
+    """`SettingError` where the method must look through a network and there is none."""
+    if config.proxy and not is_network(config.proxy):
+        raise SettingError(
+            f"proxy is '{config.proxy}', not a network{suggestion(config.proxy, list(NETWORKS))}"
+        )
+    needs_one = looks_through != "nothing" or config.feature_space == "model"
+    if needs_one and not is_network(model) and not config.proxy:
+        what = (
+            f"method '{config.method}'" if looks_through != "nothing" else "feature-space 'model'"
+        )
+        raise SettingError(
+            f"{what} looks through a network, but model '{model}' has no gradients or hidden "
+            'layer; use method = "features" (with feature-space = "binning" or "standardised" on '
+            'a table), or set proxy = "mlp", a network fitted to the same examples to look through'
+        )
+
+
+def check_publishing(config: RunConfig) -> None:
+    """`SettingError` where what is to be published cannot be."""
+    if config.request == "target":
+        _check_target(config)
+    if config.publish_epsilon and not all(plan.hands_over for plan in PLANS[config.mode]):
+        raise SettingError(
+            f"publish-epsilon is for scores by fine-tuning; those of mode '{config.mode}' carry the "
+            "owners' noise already, so set it to 0 and publish them as they are"
+        )
+    if config.publish_model_epsilon and not any(plan.hands_over for plan in PLANS[config.mode]):
+        raise SettingError(
+            f"publish-model-epsilon is for acquired examples, and mode '{config.mode}' acquires none; "
+            "set it to 0"
+        )
+
+
+def _check_target(config: RunConfig) -> None:
+    chooses = any(plan.answer == "raw" for plan in PLANS[config.mode])
+    if chooses and not method_named(config.method).takes_target:
+        able = sorted(name for name, method in METHODS.items() if method.takes_target)
+        raise SettingError(
+            f"method '{config.method}' needs hard examples, and request = \"target\" sends none; choose "
+            f'a method from {able}, or set request = "hard-set"'
+        )
+    if config.gradients_from != "trainer" or config.gradient_layers != "last":
+        raise SettingError(
+            'request = "target" sends a gradient of the last layer of the trainer\'s model; set '
+            'gradients-from = "trainer" and gradient-layers = "last"'
+        )

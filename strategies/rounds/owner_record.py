@@ -1,0 +1,131 @@
+"""What the trainer knows about each owner, and what it learnt in each round."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from mycroft_fl.examples import Examples
+from mycroft_fl.protocol.card import Card
+from mycroft_fl.protocol.messages import Failure
+from mycroft_fl.scoring import Score
+
+Status = Literal["scored", "screened", "failed", "not-asked"]
+
+
+@dataclass(frozen=True)
+class RoundRecord:
+    """One round: counts of owners asked and that answered, failures, examples disclosed."""
+
+    round: int
+    asked: int
+    answered: int
+    failed: dict[str, Failure]
+    disclosed: int
+    seconds: float
+
+    def as_json(self) -> dict[str, Any]:
+        """The record as one line of `rounds.jsonl`."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One owner in the trainer's eyes.
+
+    `lost` counts what it may have disclosed without the trainer seeing it: answers that came too
+    late or in no usable form. `screening` is the cheap score, which orders those that were not
+    scored by fine-tuning;
+    `exhausted` once it had nothing more to give. `cards` are what it stated about its answers,
+    `by_class` its scores class by class, where score.by = class.
+    """
+
+    owner: str
+    acquired: tuple[Examples, ...] = field(default=(), repr=False)
+    score: Score | None = None
+    screening: float | None = None
+    failure: Failure | None = None
+    lost: int = 0
+    exhausted: bool = False
+    cards: tuple[Card, ...] = ()
+    by_class: Mapping[str, Score] = field(default_factory=dict)
+
+    @property
+    def status(self) -> Status:
+        """Scored by fine-tuning, only screened, failed without ever answering, or never asked."""
+        if self.score is not None:
+            return "scored"
+        if self.screening is not None:
+            return "screened"
+        return "failed" if self.failure else "not-asked"
+
+    @property
+    def disclosed(self) -> int:
+        """How many examples this owner has handed over."""
+        return sum(len(part) for part in self.acquired)
+
+    @property
+    def does_harm(self) -> bool:
+        """Whether the whole interval of its score is below zero."""
+        return self.score is not None and self.score.high < 0
+
+    @property
+    def spent(self) -> int:
+        """What this owner has cost the budget, seen or not."""
+        return self.disclosed + self.lost
+
+    def by_class_as_json(self) -> dict[str, dict[str, float]]:
+        """Its scores class by class, as result files hold them; empty where none was by class."""
+        return {
+            name: {"score": each.gain, "low": each.low, "high": each.high}
+            for name, each in self.by_class.items()
+        }
+
+    def holds_again(self, answer: Examples) -> bool:
+        """Whether any of an answer was handed over before: nobody pays twice for one example."""
+        return any(np.isin(answer.ids, part.ids).any() for part in self.acquired)
+
+    def with_failure(self, code: Failure, asked: int) -> Standing:
+        """After an answer that failed. A refusal discloses nothing; anything else may have."""
+        lost = 0 if code == "refused" else asked
+        return replace(self, failure=code, lost=self.lost + lost)
+
+    def subset(self) -> Examples:
+        """All that this owner has handed over."""
+        return Examples.concatenate(list(self.acquired))
+
+    def with_answer(self, disclosed: Examples) -> Standing:
+        """After one more answer."""
+        return replace(
+            self,
+            acquired=(*self.acquired, disclosed),
+            exhausted=len(disclosed) == 0,
+            failure=None,
+        )
+
+
+def ranked(standings: list[Standing]) -> list[tuple[Standing, int | None]]:
+    """Owners from most to least worth, with their rank; the failed and not asked have none.
+
+    By the lower bound, then the gain; behind them the screened by their cheap score, then who
+    answered with nothing: from them there is nothing to buy, however certain their zero is. Names
+    settle ties, so that a ranking never depends on the order of arrival.
+    """
+
+    def key(each: Standing) -> tuple[int, float, float, str]:
+        if each.exhausted and each.disclosed == 0:
+            return (2, 0.0, 0.0, each.owner)
+        if each.score is not None:
+            return (0, -each.score.low, -each.score.gain, each.owner)
+        if each.screening is not None:
+            return (1, -each.screening, 0.0, each.owner)
+        return (3 if each.failure else 4, 0.0, 0.0, each.owner)
+
+    ordered = sorted(standings, key=key)
+    return [
+        (each, place if each.status in ("scored", "screened") else None)
+        for place, each in enumerate(ordered, start=1)
+    ]

@@ -1,0 +1,221 @@
+"""The plan of a round, by the mode of the run: whom to ask for what, and what is learnt from it.
+
+A run has two plans: one for its first round, one for all that follow. To add a mode, write what is
+new of these functions and name its two plans in `PLANS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from mycroft_fl.examples import hard_classes
+from mycroft_fl.protocol.messages import COUNTS, HANDING_OVER
+from mycroft_fl.settings.run_config import MAX_EXAMPLES
+from strategies.noised.scores import score_by_class, scores_of_classes
+from strategies.noised.steps import NoisedSteps, relevance_score
+from strategies.rounds import allocation
+from strategies.rounds.run_state import Answers, Progress
+
+Whom = Callable[[Progress, int], dict[str, int]]
+"""Owner -> how many examples it is asked for in a round; of noised answers, one each."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a round is about.
+
+    `answer` is the mode in which owners are to answer; `values` how many numbers a well-formed
+    answer then has, 0 where it is examples. `learn` scores who answered and improves the model.
+    `brings` are the fields of a request that only this plan has.
+    """
+
+    answer: str
+    whom: Whom
+    learn: Callable[[Progress, Answers], None]
+    values: Callable[[Progress], int] = lambda progress: 0
+    brings: Callable[[Progress], dict[str, Any]] = lambda progress: {}
+    steps_last_layer: bool = False
+
+    @property
+    def hands_over(self) -> bool:
+        """Whether examples leave owners in this round."""
+        return self.answer in HANDING_OVER
+
+
+def pilots(progress: Progress, server_round: int) -> dict[str, int]:
+    """The first examples of everybody, as far as the budget goes; all they hold for `full`."""
+    books, config = progress.books, progress.config
+    if progress.method.everything:
+        return dict.fromkeys(books.standings, MAX_EXAMPLES)
+    left = config.budget - books.spent
+    return allocation.pilots(
+        books.standings, budget=left, per_owner=config.pilot_per_owner, seed=config.seed
+    )
+
+
+def more(progress: Progress, server_round: int) -> dict[str, int]:
+    """More examples of those whose pilots earn it."""
+    if progress.method.everything:
+        return {}
+    return _granted(progress, server_round, set(progress.books.open_to_more()))
+
+
+def best(progress: Progress, server_round: int) -> dict[str, int]:
+    """Examples of those whose noised scores earn it; all they hold for `full`, once."""
+    books = progress.books
+    if not progress.method.everything:
+        return _granted(progress, server_round, set(books.scored()))
+    if server_round > 2:
+        return {}
+    return dict.fromkeys(_split(progress, set(books.scored()), MAX_EXAMPLES), MAX_EXAMPLES)
+
+
+def everybody(progress: Progress, server_round: int) -> dict[str, int]:
+    """One noised answer of every owner."""
+    return dict.fromkeys(progress.books.standings, 1)
+
+
+def nobody(progress: Progress, server_round: int) -> dict[str, int]:
+    """The run is over."""
+    return {}
+
+
+def stepping(progress: Progress, server_round: int) -> dict[str, int]:
+    """One noised gradient of every owner that the steps go by."""
+    return dict.fromkeys(progress.steps.owners, 1) if progress.steps else {}
+
+
+def training(progress: Progress, server_round: int) -> dict[str, int]:
+    """One trained last layer of every owner whose score earns it, once."""
+    return stepping(progress, server_round) if server_round == 2 else {}
+
+
+def by_fine_tuning(progress: Progress, answers: Answers) -> None:
+    """Score who answered; of too many, all cheaply and the best by fine-tuning."""
+    books, trainer = progress.books, progress.trainer
+    subsets = books.subsets(answers.owners)
+    if len(subsets) > trainer.config.scoring_at_most:
+        cheap = trainer.valuation.alignments(subsets)
+        books.enter_screening(cheap)
+        best_first = sorted(cheap, key=lambda owner: (-cheap[owner], owner))
+        subsets = {owner: subsets[owner] for owner in best_first[: trainer.config.scoring_at_most]}
+    books.enter_scores(trainer.valuation.scores(subsets))
+    by_examples(progress, answers)
+
+
+def by_examples(progress: Progress, answers: Answers) -> None:
+    """Train on what came. Scores stay the noised ones, over all owners alike."""
+    progress.model = progress.trainer.improved(progress.books.worth_having())
+
+
+def by_noised_scores(progress: Progress, answers: Answers) -> None:
+    """Rank owners by what they say of themselves, under noise."""
+    trainer, confidence = progress.trainer, progress.config.scoring_confidence
+    if progress.config.score_by == "class":
+        for owner, told in answers.statistics.items():
+            score = score_by_class(told, trainer.hard_set, confidence)
+            progress.books.enter_class_scores(owner, score, scores_of_classes(told, trainer))
+    else:
+        progress.books.enter_scores(
+            {owner: relevance_score(told, confidence) for owner, told in answers.statistics.items()}
+        )
+    progress.model = progress.trainer.improved(progress.books.worth_having())
+
+
+def beginning_steps(progress: Progress, answers: Answers) -> None:
+    """Rank owners, and begin to step with those whose scores earn it."""
+    by_noised_scores(progress, answers)
+    scores = progress.books.scored()
+    progress.steps = NoisedSteps.begun(progress.trainer, answers.statistics, scores)
+
+
+def by_step(progress: Progress, answers: Answers) -> None:
+    """One step of the last layer."""
+    assert progress.steps is not None
+    progress.steps.step(answers.statistics)
+    progress.model = progress.steps.best()
+
+
+def by_trained_heads(progress: Progress, answers: Answers) -> None:
+    """Move the last layer as the owners' own training moved it, as far as serves the tuning split."""
+    assert progress.steps is not None
+    progress.model = progress.steps.moved(answers.statistics)
+
+
+def _granted(progress: Progress, server_round: int, candidates: set[str]) -> dict[str, int]:
+    """This round's part of what is left of the budget, split among `candidates`."""
+    config = progress.config
+    left = config.budget - progress.books.spent
+    spend = -(-left // (config.num_rounds - server_round + 1))
+    return _split(progress, candidates, spend) if spend >= 1 else {}
+
+
+def _split(progress: Progress, candidates: set[str], spend: int) -> dict[str, int]:
+    """`spend` split as set: by score or equally; nothing where nobody's score earns it."""
+    config = progress.config
+    scores = {name: score for name, score in progress.books.scored().items() if name in candidates}
+    if not candidates or (config.stop_early and all(each.low <= 0 for each in scores.values())):
+        return {}
+    if config.allocation == "equal":
+        return allocation.equal_shares(candidates, spend)
+    return allocation.by_score(scores, spend)
+
+
+def _score_values(progress: Progress) -> int:
+    if progress.config.score_by == "class":
+        return len(hard_classes(progress.trainer.hard_set.sent)) + COUNTS
+    return 1 + COUNTS
+
+
+def _scored_by(progress: Progress) -> dict[str, Any]:
+    return {"score_by": progress.config.score_by}
+
+
+def _head_values(progress: Progress) -> int:
+    return progress.steps.head.size if progress.steps else 0
+
+
+def _gradient_values(progress: Progress) -> int:
+    return progress.steps.values if progress.steps else 0
+
+
+def _at_head(progress: Progress) -> dict[str, Any]:
+    steps = progress.steps
+    return {"head": steps.head, "whitening": steps.whitening.matrix} if steps else {}
+
+
+def _at_rate(progress: Progress) -> dict[str, Any]:
+    return {"rate": progress.steps.rate, "head": progress.steps.head} if progress.steps else {}
+
+
+PLANS: dict[str, tuple[Plan, Plan]] = {
+    "raw": (Plan("raw", pilots, by_fine_tuning), Plan("raw", more, by_fine_tuning)),
+    "raw-gumbel": (
+        Plan("raw-gumbel", pilots, by_fine_tuning),
+        Plan("raw-gumbel", more, by_fine_tuning),
+    ),
+    "score": (
+        Plan("score", everybody, by_noised_scores, _score_values, _scored_by),
+        Plan("score", nobody, by_noised_scores, _score_values, _scored_by),
+    ),
+    "score-then-raw": (
+        Plan("score", everybody, by_noised_scores, _score_values, _scored_by),
+        Plan("raw", best, by_examples),
+    ),
+    "gradient": (
+        Plan("score", everybody, beginning_steps, _score_values, _scored_by),
+        Plan("gradient", stepping, by_step, _gradient_values, _at_head, steps_last_layer=True),
+    ),
+    "dp-sgd": (
+        Plan("score", everybody, beginning_steps, _score_values, _scored_by),
+        Plan("dp-sgd", training, by_trained_heads, _head_values, _at_rate, steps_last_layer=True),
+    ),
+}
+"""The modes of a run: the plan of the first round, and of every later one."""
+
+
+def answer_modes(mode: str) -> list[str]:
+    """The modes in which owners are asked to answer in a run of this mode, each once."""
+    return list(dict.fromkeys(plan.answer for plan in PLANS[mode]))

@@ -1,0 +1,84 @@
+"""Where a run stands: what its rounds change, and what the next one starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32
+
+from mycroft_fl.models.fitting import AnyModel
+from mycroft_fl.models.weights import flat_weights
+from mycroft_fl.protocol.messages import NoisedTarget, Request, Statistic
+from mycroft_fl.selection.methods import Method, method_named
+from mycroft_fl.settings.run_config import RunConfig
+from strategies.noised.steps import NoisedSteps
+from strategies.rounds.scoreboard import Books
+from strategies.training.trainer import Trainer
+
+
+@dataclass
+class Progress:
+    """A trainer with its books, its model as it is now, the noised steps it has begun.
+
+    With a `target`, owners are sent that in place of hard examples.
+    """
+
+    trainer: Trainer
+    model: AnyModel
+    books: Books = field(default_factory=Books)
+    steps: NoisedSteps | None = None
+    target: NoisedTarget | None = None
+
+    @property
+    def config(self) -> RunConfig:
+        """The settings of the run."""
+        return self.trainer.config
+
+    @property
+    def method(self) -> Method:
+        """How owners choose."""
+        return method_named(self.config.method)
+
+    def request(self, server_round: int, mode: str, k: int, **brings: Any) -> Request:
+        """What an owner is asked in this round: up to `k` examples, or a noised answer.
+
+        `brings` are fields of the request that only some modes have.
+        """
+        trainer, config = self.trainer, self.config
+        through_trainer = mode != "raw" or (
+            config.gradients_from == "trainer"
+            and (self.method.looks_through != "nothing" or config.feature_space == "model")
+        )
+        return Request(
+            server_round=server_round,
+            method=config.method,
+            k=k,
+            hard=trainer.hard_set.sent if self.target is None else trainer.hard_set.sent[:0],
+            num_classes=trainer.task.num_classes,
+            model=trainer.eyes_name,
+            weights=self._weights if through_trainer else None,
+            feature_space=config.feature_space,
+            owner_epochs=config.owner_epochs,
+            seed=config.seed,
+            gradient_layers=config.gradient_layers,
+            feature_weight=trainer.feature_weight,
+            mode=mode,
+            target=self.target,
+            **brings,
+        )
+
+    @property
+    def _weights(self) -> Float32[np.ndarray, " w"]:
+        """What owners look through: the eyes, or what steps that have begun look through."""
+        return self.steps.weights if self.steps else flat_weights(self.trainer.eyes)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What came of one round's asking: who answered well, and the noised numbers among it."""
+
+    owners: tuple[str, ...]
+    statistics: Mapping[str, Statistic]

@@ -1,0 +1,80 @@
+"""How requests and answers travel: as they are, or signed for one owner and sealed to the trainer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from flwr.app import RecordDict
+
+from mycroft_fl.protocol.envelope import Terms
+from mycroft_fl.protocol.keys import KeyPair, PublicKey
+from mycroft_fl.protocol.signed import pack_signed, unpack_sealed
+
+
+class Post(Protocol):
+    """Both ends of the way to owners and back, as the trainer sees it."""
+
+    def knows(self, owner: str, node: int) -> bool:
+        """Whether this may be asked at all: an owner of that name, behind Flower's node of that id."""
+        ...
+
+    def packed(self, content: RecordDict, owner: str, server_round: int) -> RecordDict:
+        """A packed request as it is sent to this owner."""
+        ...
+
+    def opened(self, owner: str, reply: RecordDict) -> RecordDict:
+        """The packed answer in a reply. `BadMessage` where it is not this owner's to what was asked."""
+        ...
+
+
+class OpenPost:
+    """Between processes of one person: nothing is signed, nothing is sealed."""
+
+    def knows(self, owner: str, node: int) -> bool:
+        """Everybody."""
+        return True
+
+    def packed(self, content: RecordDict, owner: str, server_round: int) -> RecordDict:
+        """The content itself."""
+        return content
+
+    def opened(self, owner: str, reply: RecordDict) -> RecordDict:
+        """The reply itself."""
+        return reply
+
+
+class SignedPost:
+    """To real owners: every request signed anew for one of them, every answer sealed to the trainer.
+
+    `vaults` are the keys by which owners' vaults sign and `nodes` the ids of their SuperNodes, by
+    owner; nobody else is asked. `run` names the run to owners, `within` is how long an answer may
+    take, in seconds.
+    """
+
+    def __init__(
+        self,
+        key: KeyPair,
+        vaults: Mapping[str, PublicKey],
+        nodes: Mapping[str, int],
+        *,
+        run: str,
+        within: float,
+    ) -> None:
+        self._key, self._vaults, self._nodes = key, vaults, nodes
+        self._run, self._within = run, within
+        self._terms: dict[str, Terms] = {}
+
+    def knows(self, owner: str, node: int) -> bool:
+        """Whether the owner was admitted, with this node: a name alone is easily claimed."""
+        return owner in self._vaults and self._nodes.get(owner) == node
+
+    def packed(self, content: RecordDict, owner: str, server_round: int) -> RecordDict:
+        """The request signed for this owner, this round and this once."""
+        self._terms[owner] = Terms.fresh(self._run, owner, server_round, self._within)
+        return pack_signed(content, self._terms[owner], self._key)
+
+    def opened(self, owner: str, reply: RecordDict) -> RecordDict:
+        """What was sealed in answer to the last request to this owner, by its own vault."""
+        content, _ = unpack_sealed(reply, self._terms[owner], self._key, self._vaults[owner])
+        return content

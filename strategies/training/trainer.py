@@ -1,0 +1,177 @@
+"""The trainer without the network: its data, its model, what it makes of what it is given."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from mycroft_fl.data.task import Task
+from mycroft_fl.errors import SettingError, suggestion
+from mycroft_fl.examples import Examples
+from mycroft_fl.hard_set import HardSet, Splits, find_hard_set, split_validation
+from mycroft_fl.models.catalogue import build_model
+from mycroft_fl.models.fitting import AnyModel, FitSettings, as_input, correct, fit, losses
+from mycroft_fl.models.networks import Classifier, build, is_network
+from mycroft_fl.models.weights import loaded
+from mycroft_fl.represent.gradients.per_example import last_layer_gradients
+from mycroft_fl.seeds import derived_seed
+from mycroft_fl.selection.methods import method_named
+from mycroft_fl.settings.run_config import RunConfig
+from strategies.training.feature_weight import rehearsed_feature_weight
+from strategies.training.fine_tuning import FineTuning
+from strategies.training.valuation import Valuation
+
+HALVINGS = 50
+
+
+@dataclass(frozen=True)
+class TrainerData:
+    """The trainer's own examples, and the weights it may start from. Test examples are not here."""
+
+    train: Examples
+    validation: Examples
+    weights: Path | None = None
+
+
+class Trainer:
+    """A trainer whose model fails somewhere.
+
+    The baseline depends on the data and the seed only, never on the method. All that is drawn at
+    random takes its seed from the purpose, so that two methods are compared on equal luck.
+    """
+
+    def __init__(self, task: Task, data: TrainerData, config: RunConfig) -> None:
+        self.since = time.monotonic()
+        self.task = task
+        self.config = config
+        self.train = data.train
+        self.splits: Splits = split_validation(
+            data.validation,
+            selection=config.split_selection,
+            scoring=config.split_scoring,
+            seed=self._seed("split"),
+        )
+        self.baseline = self._fitted(data.weights)
+        self.hard_set = self._find_hard_set()
+
+    def hard_set_agreement(self) -> float:
+        """How much two random halves of the sent hard set point the same way: a mean cosine.
+
+        Near zero, the hard set is too small, or too mixed, to say what the model lacks.
+        """
+        hard = self.hard_set.sent
+        gradients = last_layer_gradients(self.eyes, as_input(hard.x), torch.from_numpy(hard.y))
+        rng = np.random.default_rng(self._seed("halves"))
+        cosines = []
+        for _ in range(HALVINGS if len(hard) > 1 else 0):
+            order = torch.from_numpy(rng.permutation(len(hard)))
+            halves = [gradients[half].mean().flatten() for half in order.tensor_split(2)]
+            cosines.append(float(torch.cosine_similarity(halves[0], halves[1], dim=0)))
+        return float(np.mean(cosines)) if cosines else 0.0
+
+    @property
+    def eyes_name(self) -> str:
+        """The network through which gradients are seen: the model itself, or its stand-in."""
+        return self.task.model if is_network(self.task.model) else self.config.proxy or "linear"
+
+    @cached_property
+    def eyes(self) -> Classifier:
+        """That network, fitted: the baseline, or a stand-in fitted to the same examples."""
+        if isinstance(self.baseline, Classifier):
+            return self.baseline
+        seed = self._seed("proxy")
+        stand_in = build(self.eyes_name, self.task.shape, self.task.num_classes, seed=seed)
+        return fit(stand_in, self.train, self.splits.tuning, self._fit_settings, seed=seed)
+
+    @property
+    def fine_tuning(self) -> FineTuning:
+        """How every model after the baseline comes about."""
+        start = self.baseline if self.config.fine_tune_from == "baseline" else self._fresh
+        return FineTuning(start, self.train, self.hard_set.sent, self.config)
+
+    @cached_property
+    def valuation(self) -> Valuation:
+        """What owners' subsets are worth."""
+        return Valuation(self)
+
+    @cached_property
+    def control(self) -> AnyModel:
+        """The same fine-tune on the trainer's own data alone."""
+        return self.fine_tuning.on(None, hard=False)
+
+    @cached_property
+    def own_hard_set(self) -> AnyModel:
+        """The same fine-tune with the sent hard examples and no owner: the rival that is free."""
+        return self.fine_tuning.on(None, hard=True)
+
+    @cached_property
+    def feature_weight(self) -> float:
+        """What features weigh beside gradients: as set, or by rehearsal where the method asks."""
+        if self.config.feature_weight or not method_named(self.config.method).weighs_features:
+            return self.config.feature_weight
+        return rehearsed_feature_weight(self)
+
+    def improved(self, acquired: Examples | None, repeat: int = 0) -> AnyModel:
+        """The baseline fine-tuned with all that was acquired, and with the hard set if so set.
+
+        Another `repeat` draws other batches.
+        """
+        share = None
+        if acquired is not None:
+            share = self.fine_tuning.best_share(acquired, self.splits.tuning)
+        hard = self.config.train_on_hard_set
+        return self.fine_tuning.on(acquired, hard=hard, repeat=repeat, share=share)
+
+    @property
+    def shows_hard_set(self) -> bool:
+        """Whether what owners can see a trace of may be trained on the hard set.
+
+        Where a noised target stands in its place, scores by which owners are asked for more, and last
+        layers that are sent, must know nothing else of it.
+        """
+        return self.config.train_on_hard_set and self.config.request == "hard-set"
+
+    @cached_property
+    def _fresh(self) -> AnyModel:
+        """The model before it has seen anything, from which a retraining starts."""
+        task, seed = self.task, self._seed("baseline")
+        return build_model(task.model, task.shape, task.num_classes, seed=seed)
+
+    def _fitted(self, weights: Path | None) -> AnyModel:
+        seed, task = self._seed("baseline"), self.task
+        model = build_model(task.model, task.shape, task.num_classes, seed=seed)
+        if weights is not None:
+            return loaded(model, weights)
+        return fit(model, self.train, self.splits.tuning, self._fit_settings, seed=seed)
+
+    @property
+    def _fit_settings(self) -> FitSettings:
+        config = self.config
+        return FitSettings(config.fit_epochs, config.fit_batch_size, config.fit_learning_rate)
+
+    def _find_hard_set(self) -> HardSet:
+        selection = self.splits.selection
+        return find_hard_set(
+            selection,
+            correct=correct(self.baseline, selection),
+            loss=losses(self.baseline, selection),
+            rule=self.config.hard_set_rule,
+            sent=self.config.hard_set_sent,
+            classes=self._hard_classes(),
+        )
+
+    def _hard_classes(self) -> frozenset[int]:
+        names = [name.strip() for name in self.config.hard_set_classes.split(",") if name.strip()]
+        for name in names:
+            if name not in self.task.classes:
+                hint = suggestion(name, list(self.task.classes))
+                raise SettingError(f"hard-set.classes names the unknown class '{name}'{hint}")
+        return frozenset(self.task.classes.index(name) for name in names)
+
+    def _seed(self, *purpose: str | int) -> int:
+        return derived_seed(self.config.seed, "trainer", *purpose)

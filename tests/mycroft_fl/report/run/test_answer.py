@@ -1,0 +1,140 @@
+"""The trainer's question: every verdict, and figures that add up."""
+
+from __future__ import annotations
+
+import copy
+import json
+
+import pytest
+
+from mycroft_fl.report.run.answer import answer, cost_per_point, gain_over
+
+
+@pytest.fixture
+def result(runs):
+    """A real run's result in which every figure of the answer is set by hand."""
+    found = json.loads((runs["images"] / "result.json").read_text())
+    found = copy.deepcopy(found)
+    found["disclosed"] = 40
+    found["own_hard_set"]["hard"], found["final"]["hard"] = 0.3, 0.5
+    found["gains"]["own_hard_set"]["hard"] = {"gain": 0.2, "low": 0.1, "high": 0.4}
+    found["gains"]["random"]["hard"] = {"gain": 0.05, "low": 0.01, "high": 0.09}
+    for each in found["owners"]:
+        each.update(score=None, low=None, high=None)
+    found["owners"][0].update(score=0.08, low=0.02, high=0.14, disclosed=30)
+    found["owners"][1].update(score=0.01, low=-0.02, high=0.04, disclosed=10)
+    return found
+
+
+def test_buys_from_those_whose_whole_interval_is_above_zero(result):
+    found = answer(result)
+    assert found.verdict == "Buy from a"
+    text = " ".join(found.reasons)
+    assert "50.0 % of its former failures right" in text
+    assert "with your own hard set alone, which costs nothing, 30.0 %" in text
+    # 40 examples for 20 points is 2 a point; for the bounds, 40 and 10 points, 1 and 4.
+    assert "+20.0 [+10.0, +40.0] points for 40 examples, 2.0 (1.0 to 4.0) a point" in text
+    assert "is worth +5.0 [+1.0, +9.0] of these points" in text
+    assert "a +8.0 [+2.0, +14.0] for 30 examples." in text
+    assert {tile.figure for tile in found.tiles} >= {"30.0 → 50.0", "+20.0", "40", "2.0"}
+
+
+def test_several_are_listed_and_many_are_counted(result):
+    helpful = result["owners"][0]
+    result["owners"] = [{**helpful, "owner": name} for name in "abc"]
+    assert answer(result).verdict == "Buy from a, b and c"
+    result["owners"] = [{**helpful, "owner": name} for name in "abcdefgh"]
+    found = answer(result)
+    assert found.verdict == "Buy from a, b, c, d, e and 3 more"
+    assert found.reasons[-1].endswith("; and 3 more.")
+
+
+@pytest.mark.parametrize("low", [-0.01, 0.0])
+def test_does_not_buy_where_the_own_hard_set_may_do_as_well(result, low):
+    result["gains"]["own_hard_set"]["hard"]["low"] = low
+    found = answer(result)
+    assert found.verdict == "Do not buy"
+    assert "too little to be told from nothing" in found.reasons[0]
+    assert cost_per_point(result, gain_over(result, "own_hard_set")) is None
+
+
+def test_does_not_buy_what_makes_it_worse(result):
+    result["gains"]["own_hard_set"]["hard"] = {"gain": -0.1, "low": -0.2, "high": -0.01}
+    found = answer(result)
+    assert found.verdict == "Do not buy"
+    assert "-10.0 [-20.0, -1.0] points, no gain" in found.reasons[0]
+
+
+def test_says_so_where_all_together_help_and_nobody_does_alone(result):
+    result["owners"][0]["low"] = -0.01
+    found = answer(result)
+    assert found.verdict.startswith("Buy from nobody yet: together they help")
+    assert "pilot-per-owner" in " ".join(found.reasons)
+
+
+def test_luck_that_does_as_well_is_said(result):
+    result["gains"]["random"]["hard"]["low"] = -0.01
+    assert "drawn at random would have done about as well" in " ".join(answer(result).reasons)
+    result["method"] = "random"
+    assert "at random" not in " ".join(answer(result).reasons)
+
+
+def test_an_older_result_has_no_interval_and_says_so(result):
+    del result["gains"]
+    result["own_hard_set"]["hard"], result["final"]["hard"] = 0.3, 0.5
+    found = answer(result)
+    assert "+20.0 points for 40 examples, 2.0 a point" in " ".join(found.reasons)
+    assert any("older version" in text for text in found.caveats)
+
+
+def test_nothing_failed_nothing_to_buy_for(result):
+    for key in ("baseline", "control", "own_hard_set", "random", "final"):
+        result[key]["hard"] = None
+    assert answer(result).verdict == "There is nothing to buy for"
+
+
+def test_nothing_came_nothing_was_bought(result):
+    result["disclosed"] = 0
+    assert answer(result).verdict == "Nothing was bought"
+
+
+def test_many_owners_bring_a_word_on_chance(result):
+    assert not any("by chance" in text for text in answer(result).caveats)
+    result["owners"] = [{**result["owners"][0], "owner": f"o{n}"} for n in range(40)]
+    assert any("about 1.0 of them" in text for text in answer(result).caveats)
+
+
+def test_a_noised_score_says_whom_to_ask_and_that_nothing_moved(runs):
+    result = json.loads((runs["score"] / "result.json").read_text())
+    for each in result["owners"]:
+        if each["score"] is not None:
+            each.update(score=0.02, low=-0.05, high=0.09)
+    assert answer(result).verdict == "Ask nobody on this evidence"
+    result["owners"][0].update(score=0.2, low=0.1, high=0.3)
+    found = answer(result)
+    assert found.verdict == f"Ask {result['owners'][0]['owner']}"
+    assert "No example moved" in found.reasons[-1]
+    assert "+20.0 [+10.0, +30.0] %" in found.reasons[0]
+    assert any(tile.figure == "4" and "epsilon" in tile.meaning for tile in found.tiles)
+
+
+def test_gradients_that_help_are_worth_asking_for_and_cost_epsilon_not_examples(result):
+    result["disclosed"] = 0
+    result["settings"]["mode"] = "gradient"
+    result["privacy"] = [{**result["privacy"][0], "mode": "gradient", "epsilon_total": 2.5}]
+    found = answer(result)
+    assert found.verdict == "Ask a"
+    assert "owners spent up to epsilon 2.5 per unit" in " ".join(found.reasons)
+    assert "a point" not in " ".join(found.reasons)
+
+
+def test_the_interval_of_a_real_run_holds_the_difference_of_its_accuracies(runs):
+    result = json.loads((runs["images"] / "result.json").read_text())
+    for rival in ("control", "own_hard_set", "random"):
+        for key in ("hard", "test"):
+            gain = result["gains"][rival][key]
+            assert gain["gain"] == pytest.approx(result["final"][key] - result[rival][key])
+            assert gain["low"] <= gain["gain"] <= gain["high"]
+    assert result["tested"]["test"] == sum(result["tested"]["groups"].values()) == 120
+    wrong = 120 * (1 - result["baseline"]["test"])
+    assert result["tested"]["hard"] == pytest.approx(wrong)

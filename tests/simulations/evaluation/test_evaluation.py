@@ -1,0 +1,185 @@
+"""What a result says: accuracies by brute force, groups by content, every warning."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mycroft_fl.examples import Examples
+from mycroft_fl.scoring import Score
+from mycroft_fl.settings.run_config import RunConfig
+from simulations.evaluation import result as evaluation
+from simulations.evaluation.result import _owners
+from simulations.evaluation.warnings import caveats
+from simulations.population.scenario_file import Owner
+from strategies.rounds.owner_record import Standing, ranked
+
+
+class Says(torch.nn.Module):
+    """A model that reads its answer off the first pixel."""
+
+    def forward(self, x):
+        return torch.nn.functional.one_hot((x[:, 0] * 10).round().long() % 3, 3).float()
+
+
+rows = st.lists(
+    st.tuples(st.integers(0, 2), st.integers(0, 2), st.sampled_from(["u", "v"]), st.booleans()),
+    min_size=1,
+    max_size=30,
+)
+
+
+@settings(deadline=None)
+@given(rows)
+def test_accuracies_are_what_counting_one_by_one_gives(drawn):
+    said, labels, groups, hard = (list(column) for column in zip(*drawn, strict=True))
+    x = np.array(said, np.float32)[:, None] / 10
+    tests = evaluation.HeldOut(Examples(x, np.array(labels)), np.array(groups), np.array(hard))
+    found = tests.accuracies(Says())
+
+    def share(which: list[bool]) -> float | None:
+        right = [a == b for a, b, chosen in zip(said, labels, which, strict=True) if chosen]
+        return sum(right) / len(right) if right else None
+
+    assert found["test"] == pytest.approx(share([True] * len(said)))
+    assert found["hard"] == (None if not any(hard) else pytest.approx(share(hard)))
+    assert found["groups"] == {
+        name: pytest.approx(share([group == name for group in groups])) for name in set(groups)
+    }
+
+
+def examples(*values: int) -> Examples:
+    return Examples(np.array(values, np.float32)[:, None], np.zeros(len(values), np.int64))
+
+
+class World:
+    """Owner `a` holds 0 to 9, of which 3 and above are of group v."""
+
+    duplicates = 0
+    overlap = 0
+
+    def holds(self, name: str) -> dict[str, int]:
+        return {"u": 3, "v": 7}
+
+    def group_counts(self, name: str, found: Examples) -> dict[str, int]:
+        values = found.x[:, 0]
+        return {"u": int((values < 3).sum()), "v": int((values >= 3).sum())}
+
+
+def parts(**changed: Any) -> tuple[Any, Any]:
+    """A simulation and a strategy after a run that gives no cause for warning."""
+    it = {
+        "config": RunConfig(hard_set_sent=4), "sent": 4, "agreement": 0.5, "disclosed": 10,
+        "buys_nothing": False, "duplicates": 0, "overlap": 0, "reuse": False, "names": ["a", "b"],
+        "standings": {"a": Standing("a"), "b": Standing("b")}, **changed,
+    }  # fmt: skip
+    world = World()
+    world.duplicates, world.overlap = it["duplicates"], it["overlap"]
+    owners = [Owner(name, {}, reuse=it["reuse"]) for name in it["names"]]
+    simulation = SimpleNamespace(
+        config=it["config"], world=world, scenario=SimpleNamespace(owners=owners)
+    )
+    trainer = SimpleNamespace(
+        hard_set=SimpleNamespace(sent=examples(*range(it["sent"]))),
+        hard_set_agreement=lambda: it["agreement"],
+    )
+    books = SimpleNamespace(
+        disclosed=it["disclosed"],
+        buys_nothing=it["buys_nothing"],
+        standings=it["standings"],
+        ranking=lambda: ranked(list(it["standings"].values())),
+    )
+    strategy = SimpleNamespace(trainer=trainer, books=books)
+    return simulation, strategy
+
+
+def reached(hard: float | None, **groups: float) -> dict[str, Any]:
+    return {"test": 0.5, "hard": hard, "groups": groups or {"u": 0.5, "v": 0.5}}
+
+
+def warnings(
+    final: Any = None, control: Any = None, lucky: Any = None, **changed: Any
+) -> list[str]:
+    models = {"final": final or reached(0.6), "control": control or reached(0.2)}
+    return caveats(*parts(**changed), models, lucky or reached(0.4))
+
+
+def test_a_good_run_gives_no_warning():
+    assert warnings() == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "warning"),
+    [
+        ({"sent": 3}, "only 3 hard examples were found, 4 were to be sent"),
+        ({"agreement": 0.09}, "the hard set does not agree with itself (halves at cosine 0.09)"),
+        ({"disclosed": 0}, "nothing was acquired: no owner handed anything over"),
+        ({"buys_nothing": True}, "no owner's lower bound is above zero: buy from nobody"),
+        ({"names": ["a", "b", "gone"]}, "did not answer the roll and were not asked: gone"),
+        ({"duplicates": 7}, "7 duplicate examples were dropped before drawing"),
+        ({"overlap": 3}, "3 rows of the test file stand in the other file too: dropped"),
+        ({"reuse": True}, "owners hold examples that other owners hold too, slightly shifted"),
+        (
+            {"final": reached(0.3)},
+            "method hard-features is worse than random picks of the same number (0.300 against 0.400",
+        ),
+        (
+            {"final": reached(0.4)},
+            "method hard-features is equal to random picks of the same number (0.400 against 0.400",
+        ),
+        (
+            {"final": reached(0.6, u=0.46, v=0.9), "control": reached(0.2, u=0.5, v=0.5)},
+            "accuracy on u fell from 0.500 (control) to 0.460",
+        ),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_each_cause_for_doubt_is_one_warning(changed, warning):
+    [found] = warnings(**changed)
+    assert found.startswith(warning)
+
+
+@pytest.mark.parametrize("method", ["random", "full"])
+def test_random_and_full_are_not_held_against_luck(method):
+    config = RunConfig(method=method, hard_set_sent=4)
+    assert warnings(final=reached(0.1), config=config) == []
+
+
+def test_where_the_baseline_fails_nowhere_there_is_no_luck_to_beat():
+    assert warnings(final=reached(None), control=reached(None), lucky=reached(None)) == []
+
+
+def test_a_fall_of_three_points_is_tolerated():
+    final, control = reached(0.6, u=0.4701), reached(0.2, u=0.5)
+    assert warnings(final=final, control=control) == []
+
+
+def test_owners_are_told_from_first_to_last_with_groups_counted_by_content():
+    standings = {
+        "a": Standing("a", acquired=(examples(1, 5), examples(7)), score=Score(0.1, 0.05, 0.2)),
+        "b": Standing("b", failure="error"),
+        "c": Standing("c"),
+        "d": Standing("d", acquired=(examples(0),), screening=3.0),
+    }
+    simulation, strategy = parts(standings=standings, names=["gone", "d", "c", "b", "a"])
+    told = _owners(simulation, strategy)
+    assert [(each["owner"], each["status"], each["rank"]) for each in told] == [
+        ("a", "scored", 1),
+        ("d", "screened", 2),
+        ("b", "failed", None),
+        ("c", "not-asked", None),
+        # It never said its name.
+        ("gone", "failed", None),
+    ]
+    assert [each["disclosed"] for each in told] == [3, 1, 0, 0, 0]
+    assert told[0]["disclosed_groups"] == {"u": 1, "v": 2}
+    assert [told[0][key] for key in ("score", "low", "high")] == [0.1, 0.05, 0.2]
+    assert [told[1][key] for key in ("score", "low", "high")] == [None] * 3
+    assert told[2]["disclosed_groups"] == {}
+    assert all(each["holds"] == {"u": 3, "v": 7} for each in told)

@@ -1,0 +1,87 @@
+"""What a subset is worth: the gain from fine-tuning with it, and the cheap score of one gradient."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from mycroft_fl.examples import Examples
+from mycroft_fl.models import fitting
+from mycroft_fl.models.fitting import accuracy, correct
+from mycroft_fl.models.sources import Source
+from strategies.training import valuation as module
+
+
+def test_owners_are_scored_with_the_plain_share_where_it_is_to_be_chosen(seen, trainer_of, people):
+    it = trainer_of(subset_weight=0.0)
+    it.valuation.scores({"a": people["useful"]})
+    with_subset = [sources for sources, _ in seen if len(sources) == 3]
+    assert [(len(last.examples), last.share) for *_, last in with_subset] == [(20, 0.25)] * 2
+
+
+def test_useful_examples_score_higher_than_plain_ones_and_those_than_noise(usual, people):
+    scores = usual.valuation.scores({name: people[name] for name in ("useful", "plain", "noise")})
+    assert scores["useful"].gain > scores["plain"].gain > scores["noise"].gain
+    assert scores["useful"].low > 0 > scores["noise"].low
+    assert all(each.low <= each.gain <= each.high for each in scores.values())
+
+
+def test_a_score_is_the_gain_in_accuracy_over_the_same_fine_tunes_without(seen, trainer_of, people):
+    it = trainer_of()
+    subset = people["useful"]
+    score = it.valuation.scores({"a": subset})["a"]
+    splits, gains = it.splits, []
+    seeds = [seed for sources, seed in seen if len(sources) == 3]
+    assert len(set(seeds)) == 2
+    assert [seed for sources, seed in seen if len(sources) == 2] == seeds
+    settings = fitting.FineTuneSettings(40, 64, 3e-3)
+    for seed in seeds:
+        reached = [
+            accuracy(fitting.fine_tune(it.baseline, sources, settings, seed=seed), splits.scoring)
+            for sources in (
+                [Source(it.train, 1.0), Source(it.hard_set.sent, 0.1), Source(subset, 0.25)],
+                [Source(it.train, 1.0), Source(it.hard_set.sent, 0.1)],
+            )
+        ]
+        gains.append(reached[0] - reached[1])
+    assert score.gain == pytest.approx(np.mean(gains))
+
+
+def test_a_score_does_not_depend_on_who_else_is_scored(usual, people):
+    alone = usual.valuation.scores({"b": people["useful"]})
+    assert usual.valuation.scores({"a": people["plain"], "b": people["useful"]})["b"] == alone["b"]
+    assert usual.valuation.scores({}) == {}
+
+
+def test_an_empty_subset_gains_nothing_at_all(usual, people):
+    score = usual.valuation.scores({"a": people["useful"][:0]})["a"]
+    assert (score.gain, score.low, score.high) == (0.0, 0.0, 0.0)
+
+
+def test_the_cheap_score_is_a_step_along_the_kept_hard_examples_gradient(usual, people):
+    found = usual.valuation.alignments({name: people[name] for name in ("useful", "plain")})
+    assert found["useful"] > found["plain"]
+    kept = usual.splits.scoring[~correct(usual.baseline, usual.splits.scoring)]
+
+    def mean_gradient(examples: Examples) -> np.ndarray:
+        """By autograd, not by the closed form."""
+        usual.baseline.zero_grad()
+        x = torch.from_numpy(examples.x).float() / 255
+        loss = torch.nn.functional.cross_entropy(usual.baseline(x), torch.from_numpy(examples.y))
+        grads = torch.autograd.grad(loss, list(usual.baseline.head.parameters()))
+        return np.concatenate([grad.flatten().numpy() for grad in grads]).astype(float)
+
+    hard = mean_gradient(kept)
+    wanted = mean_gradient(people["useful"]) @ hard / np.linalg.norm(hard)
+    assert found["useful"] == pytest.approx(wanted, rel=1e-3)
+
+
+def test_the_cheap_score_of_nothing_is_zero(usual, people):
+    assert usual.valuation.alignments({"a": people["useful"][:0]}) == {"a": 0.0}
+
+
+def test_the_cheap_score_is_zero_where_nothing_hard_is_kept(monkeypatch, trainer_of, people):
+    it = trainer_of()
+    monkeypatch.setattr(module, "correct", lambda model, examples: np.ones(len(examples), bool))
+    assert it.valuation.alignments({"a": people["useful"]}) == {"a": 0.0}
