@@ -21,12 +21,12 @@ LINES = [
 
 def sections() -> list[str]:
     """The sections of `make attack`, as its script names them."""
-    tree = ast.parse((ROOT / "benchmarks" / "under_attack.py").read_text(encoding="utf-8"))
+    tree = ast.parse((ROOT / "benchmarks" / "hostile" / "__main__.py").read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, ast.AnnAssign) and getattr(node.target, "id", "") == "SECTIONS":
             assert isinstance(node.value, ast.Dict)
             return [key.value for key in node.value.keys if isinstance(key, ast.Constant)]
-    raise AssertionError("under_attack.py has no SECTIONS")
+    raise AssertionError("benchmarks/hostile has no SECTIONS")
 
 
 @pytest.mark.parametrize("named", sorted(set(TEST.findall(PAGE))), ids="::".join)

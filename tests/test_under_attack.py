@@ -18,20 +18,15 @@ ROOT = Path(__file__).parents[1]
 BENCHMARKS = ROOT / "benchmarks"
 
 
-@pytest.fixture(autouse=True)
-def _scripts_at_hand(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-
-
 def test_a_section_that_cannot_be_carried_out_has_not_held(monkeypatch, capsys):
-    import under_attack
-    from hostile.findings import Finding
+    from benchmarks.hostile import __main__ as under_attack
+    from benchmarks.hostile.findings import Finding
 
     def half(stage: object) -> Iterator[Finding]:
         yield Finding("half", "first", 3, 0, "seen")
         raise RuntimeError("no vault")
 
-    monkeypatch.setitem(sys.modules, "hostile.half", types.SimpleNamespace(attack=half))
+    monkeypatch.setitem(sys.modules, "benchmarks.hostile.half", types.SimpleNamespace(attack=half))
     monkeypatch.setitem(under_attack.SECTIONS, "half", "half.attack")
     found = under_attack.attacked(None, ["half"])
     assert [(each.attack, each.succeeded) for each in found] == [
@@ -44,7 +39,7 @@ def test_a_section_that_cannot_be_carried_out_has_not_held(monkeypatch, capsys):
 
 
 def test_every_section_names_a_function_that_there_is():
-    import under_attack
+    from benchmarks.hostile import __main__ as under_attack
 
     for place in under_attack.SECTIONS.values():
         module, _, name = place.partition(".")
@@ -53,15 +48,15 @@ def test_every_section_names_a_function_that_there_is():
 
 def test_an_unknown_section_is_bad_usage():
     done = subprocess.run(
-        [sys.executable, str(BENCHMARKS / "under_attack.py"), "gate"],
-        capture_output=True, text=True, timeout=120, check=False,
+        [sys.executable, "-m", "benchmarks.hostile", "gate"],
+        cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 2
     assert "no section ['gate']" in done.stderr
 
 
 def test_findings_are_written_whole(tmp_path):
-    from hostile.findings import Finding, write_findings
+    from benchmarks.hostile.findings import Finding, write_findings
 
     write_findings([Finding("port", "paths", 4, 1, "seen")], tmp_path / "found.json")
     [found] = json.loads((tmp_path / "found.json").read_text())
@@ -73,7 +68,7 @@ def test_findings_are_written_whole(tmp_path):
 
 @pytest.mark.parametrize("told", [True, False])
 def test_a_zip_bomb_is_small_says_what_it_should_and_unpacks_to_zeros(tmp_path, told):
-    from hostile import bombs
+    from benchmarks.hostile import bombs
 
     path = tmp_path / "bomb.npz"
     bombs.npz_bomb(path, told=told)
@@ -90,8 +85,9 @@ def test_a_zip_bomb_is_small_says_what_it_should_and_unpacks_to_zeros(tmp_path, 
 
 
 def test_a_picture_bomb_says_how_large_it_is(tmp_path):
-    from hostile import bombs
     from PIL import Image
+
+    from benchmarks.hostile import bombs
 
     bombs.png_bomb(tmp_path / "bomb.png", side=9_000)
     with Image.open(tmp_path / "bomb.png") as image:
@@ -99,8 +95,7 @@ def test_a_picture_bomb_says_how_large_it_is(tmp_path):
 
 
 def test_what_is_recorded_is_what_a_vault_is_sent(tmp_path):
-    from hostile.recorded import as_sent
-
+    from benchmarks.hostile.recorded import as_sent
     from clients.serving.socket_protocol import SELECT, ask
     from mycroft_fl.protocol.envelope import Terms, sign_request
     from mycroft_fl.protocol.keys import KeyPair
@@ -122,7 +117,7 @@ def test_what_is_recorded_is_what_a_vault_is_sent(tmp_path):
     ids=["well", "by a signal", "too late"],
 )
 def test_how_a_command_ends_is_told_apart(code, ended_with):
-    from hostile.measured import ended
+    from benchmarks.hostile.measured import ended
 
     told = ended([sys.executable, "-c", code], seconds=5.0)
     assert told.code == ended_with
@@ -130,7 +125,7 @@ def test_how_a_command_ends_is_told_apart(code, ended_with):
 
 
 def test_the_peak_of_a_command_is_what_it_held():
-    from hostile.measured import ended
+    from benchmarks.hostile.measured import ended
 
     small = ended([sys.executable, "-c", "pass"], seconds=60.0)
     code = "import time; x = b'x' * (200 << 20); time.sleep(0.5)"
@@ -139,7 +134,7 @@ def test_the_peak_of_a_command_is_what_it_held():
 
 
 def test_files_that_others_may_read_are_found_and_a_closed_folder_hides_what_is_in_it(tmp_path):
-    from hostile.handed import _reached_by_others
+    from benchmarks.hostile.handed import _reached_by_others
 
     open_folder, closed = tmp_path / "open", tmp_path / "closed"
     for folder, mode in ((open_folder, 0o755), (closed, 0o700)):
@@ -158,8 +153,8 @@ def test_files_that_others_may_read_are_found_and_a_closed_folder_hides_what_is_
 def test_ledgers_hold_under_kills(tmp_path):
     out = tmp_path / "found.json"
     done = subprocess.run(
-        [sys.executable, str(BENCHMARKS / "under_attack.py"), "kills", "--size", "0.3", "--out", str(out)],
-        capture_output=True, text=True, timeout=900, check=False,
+        [sys.executable, "-m", "benchmarks.hostile", "kills", "--size", "0.3", "--out", str(out)],
+        cwd=ROOT, capture_output=True, text=True, timeout=900, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(out.read_text())

@@ -43,7 +43,7 @@ def carried_out(section: str, stage: Stage) -> Iterator[Finding]:
     """The findings of a section, one by one."""
     module, _, name = SECTIONS[section].partition(".")
     attack: Callable[[Stage], Iterator[Finding]]
-    attack = getattr(importlib.import_module(f"hostile.{module}"), name)
+    attack = getattr(importlib.import_module(f"benchmarks.hostile.{module}"), name)
     yield from attack(stage)
 
 

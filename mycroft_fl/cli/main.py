@@ -11,6 +11,7 @@ import sys
 
 import click
 
+from mycroft_fl.cli.common import say_lines
 from mycroft_fl.cli.federation import export_scenario, try_federation
 from mycroft_fl.cli.lists import scenarios, settings
 from mycroft_fl.cli.owner import owner
@@ -23,7 +24,6 @@ from mycroft_fl.cli.tensorboard import tensorboard
 from mycroft_fl.cli.trainer import trainer
 from mycroft_fl.errors import InputError, MycroftError
 from mycroft_fl.files import disk_full, is_full, keep_private
-from mycroft_fl.foreign_text import cleaned
 
 BAD_INPUT, RUN_FAILED, INTERRUPTED = 2, 1, 130
 TRACEBACK_WANTED = "MYCROFT_TRACEBACK"
@@ -38,7 +38,7 @@ def cli(context: click.Context) -> None:
     if context.invoked_subcommand != "select":
         context.call_on_close(keep_private())
     if context.invoked_subcommand is None:
-        click.echo(context.get_help())
+        say_lines(context.get_help())
 
 
 cli.add_command(simulate)
@@ -83,6 +83,6 @@ def main() -> None:
 
 
 def _fail(message: str, code: int) -> None:
-    lines = [cleaned(line) for line in message.split("\n") if line.strip()][:3]
-    click.echo("mycroft-fl: " + "\n    ".join(lines), err=True)
+    lines = [line for line in message.split("\n") if line.strip()][:3]
+    say_lines("mycroft-fl: " + "\n    ".join(lines), err=True)
     sys.exit(code)

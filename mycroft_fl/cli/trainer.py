@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import sys
 from collections.abc import Callable
@@ -30,12 +29,8 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print the outcome a
 
 
 @click.group()
-@click.pass_context
-def trainer(context: click.Context) -> None:
+def trainer() -> None:
     """A trainer's side: keys and certificates, owners to admit, runs over them."""
-    # Keys, answers and models are in what these commands write, and what those that they start do.
-    before = os.umask(0o077)
-    context.call_on_close(lambda: os.umask(before))
 
 
 @trainer.command("init")

@@ -142,7 +142,7 @@ def test_errors_tables_progress_and_pages_show_foreign_names_as_text(
 
 
 def test_commands_print_by_the_one_function_that_cleans() -> None:
-    folder = Path(__file__).parents[2] / "mycroft_fl" / "commands"
+    folder = Path(__file__).parents[2] / "mycroft_fl" / "cli"
     found = [
         f"{path.name}: {line.strip()}"
         for path in sorted(folder.glob("*.py"))

@@ -6,10 +6,12 @@ import json
 import os
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
 from mycroft_fl.cli.main import cli
+from mycroft_fl.cli.trainer import trainer
 from mycroft_fl.errors import EngineFailed, InputError
 from mycroft_fl.tasks.description import read_task
 from simulations.setup.export import export
@@ -52,10 +54,16 @@ def test_a_superlink_listens_where_its_host_is_unless_told(tmp_path: Path) -> No
     assert "0.0.0.0, all of this machine's networks; then" in said
 
 
-def test_what_the_commands_write_is_its_users_alone(tmp_path: Path) -> None:
+def test_what_the_commands_write_is_its_users_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Whatever a command, or what it starts, opens with no thought of who may read it.
+    plain = click.Command("plain", callback=lambda: (tmp_path / "lab" / "plain").write_text("x"))
+    monkeypatch.setitem(trainer.commands, "plain", plain)
     before = os.umask(0)
     try:
         command("init", tmp_path / "lab", "--host", "localhost")
+        command("plain")
         assert os.umask(0) == 0
     finally:
         os.umask(before)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.strategies.test_private_files import SCENARIO
 
 from mycroft_fl.errors import DiskFull
 from mycroft_fl.report.study.folder import DONE, FAILED
@@ -18,6 +17,7 @@ from simulations.setup.simulation import Simulation
 from simulations.study.cell_runner import Outcome
 from simulations.study.run import _check_disk
 from strategies.runs.folder import RunFolder
+from tests.strategies.runs.test_private_files import SCENARIO
 
 OF_THE_CLOCK = ("seconds", "environment")
 

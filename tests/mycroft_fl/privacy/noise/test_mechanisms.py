@@ -54,6 +54,7 @@ def test_no_row_is_longer_than_the_bound_in_whole_numbers(
 
 
 @given(rows_of_any_size)
+@example(np.array([[0.75, -0.75]]) / UNITS)
 def test_truncation_goes_toward_zero_and_turns_no_sign(rows: np.ndarray) -> None:
     whole = quantised(rows, Fraction(10))
     assert (whole * np.sign(rows) >= 0).all()

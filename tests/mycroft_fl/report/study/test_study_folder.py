@@ -113,6 +113,9 @@ def test_a_broken_folder_is_said_in_one_line(tmp_path, file, content, told):
 
 
 def test_reading_loads_neither_torch_nor_flower():
-    code = "import sys, mycroft_fl.report.study.folder; print([m for m in ('torch', 'flwr') if m in sys.modules])"
+    code = (
+        "import sys, mycroft_fl.report.study.folder; "
+        "print([m for m in ('torch', 'flwr') if m in sys.modules])"
+    )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout.strip() == "[]"

@@ -1,0 +1,1 @@
+"""Acquisition: methods, allocations, budgets and hard sets compared."""

@@ -1,0 +1,1 @@
+"""Network intrusions: a table with many owners."""

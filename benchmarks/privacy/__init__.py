@@ -1,0 +1,1 @@
+"""Privacy against utility, and attacks on what leaves."""

@@ -1,0 +1,1 @@
+"""Selection methods: their cost and their choices."""

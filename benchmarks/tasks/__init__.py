@@ -1,0 +1,1 @@
+"""Tasks: what each packaged scenario comes to."""
