@@ -17,13 +17,13 @@ LONGEST = 100
 
 def declared(package: Distribution) -> list[dict[str, Any]]:
     """A package's license as CycloneDX has it: an SPDX expression, else names; nothing if it says none."""
-    told = package.metadata
-    if expression := told.get("License-Expression"):
+    metadata = package.metadata
+    if expression := metadata.get("License-Expression"):
         return [{"expression": expression, "acknowledgement": "declared"}]
     classified = [
-        each.removeprefix(TROVE) for each in told.get_all("Classifier", []) if TROVE in each
+        each.removeprefix(TROVE) for each in metadata.get_all("Classifier", []) if TROVE in each
     ]
-    short = told.get("License", "").strip()
+    short = metadata.get("License", "").strip()
     names = classified or ([short] if 0 < len(short) <= LONGEST and "\n" not in short else [])
     return [{"license": {"name": each, "acknowledgement": "declared"}} for each in names]
 

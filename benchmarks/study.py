@@ -60,11 +60,11 @@ def main() -> None:
         file = given.study or Path(folder) / "study.toml"
         if given.study is None:
             file.write_text(STUDY.format(seeds=given.seeds, budgets=given.budgets))
-        told = load_study(file)
-        print(f"{len(planned(told))} cells, {len(told.seeds)} seeds", flush=True)
+        output = load_study(file)
+        print(f"{len(planned(output))} cells, {len(output.seeds)} seeds", flush=True)
         overhead(file, Path(folder) / "one")
-        sharing(replace(told, seeds=told.seeds[:1]), Path(folder))
-        speed(told, Path(folder), given.jobs)
+        sharing(replace(output, seeds=output.seeds[:1]), Path(folder))
+        speed(output, Path(folder), given.jobs)
 
 
 def overhead(file: Path, out: Path) -> None:

@@ -84,8 +84,8 @@ def main() -> None:
             print(rule(4))
             for name, code in kinds.items():
                 taken = sorted(seconds(code, folder, envelopes()) for _ in range(repeats))
-                told = [np.median(taken), taken[0], taken[-1]]
-                print(row([name, *(f"{each:.2f}" for each in told)]))
+                output = [np.median(taken), taken[0], taken[-1]]
+                print(row([name, *(f"{each:.2f}" for each in output)]))
         finally:
             vault.send_signal(signal.SIGTERM)
             vault.wait()

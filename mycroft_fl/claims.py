@@ -41,10 +41,10 @@ A_CELL = 16
 
 def most_bytes() -> int:
     """How many bytes the content of one file may take in memory."""
-    told = os.environ.get(SETTING)
+    given = os.environ.get(SETTING)
     try:
-        if told is not None and 0 < float(told) < math.inf:
-            return int(float(told) * GIB)
+        if given is not None and 0 < float(given) < math.inf:
+            return int(float(given) * GIB)
     except ValueError:
         pass  # as if it were not set: this is no place to say so
     return int(min(MOST_GIB * GIB, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2))

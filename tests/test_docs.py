@@ -112,8 +112,8 @@ def test_the_documents_show_every_command():
 
 
 def test_the_page_of_commands_is_what_the_commands_say():
-    told = "write it anew: python -m mycroft_fl.cli.reference docs/commands.md"
-    assert GENERATED.read_text(encoding="utf-8") == reference(cli), told
+    output = "write it anew: python -m mycroft_fl.cli.reference docs/commands.md"
+    assert GENERATED.read_text(encoding="utf-8") == reference(cli), output
 
 
 def test_every_script_and_make_target_shown_is_there():
@@ -162,14 +162,14 @@ def test_every_toml_file_shown_is_one_that_is_read(tmp_path, name, text):
     """By one of the readers; its data need not be there, which is said after the keys are checked."""
     file = tmp_path / "shown.toml"
     file.write_text(text)
-    told = []
+    output = []
     for read in readers():
         try:
             read(file)
             return
         except (InputError, OSError) as error:
-            told.append(str(error))
-    assert any(re.search("no data set|no such file|there is no", each) for each in told), told
+            output.append(str(error))
+    assert any(re.search("no data set|no such file|there is no", each) for each in output), output
 
 
 def readers():

@@ -111,8 +111,8 @@ def test_each_broken_rule_is_caught(tmp_path, module, line, broken):
         assert checked.returncode == 0, checked.stdout
         return
     assert checked.returncode == 1
-    told = checked.stdout.split("Broken contracts")[0]
-    assert re.search(rf"{re.escape(broken)}[^\n]*(\n[^\n]*)?BROKEN", told), checked.stdout
+    output = checked.stdout.split("Broken contracts")[0]
+    assert re.search(rf"{re.escape(broken)}[^\n]*(\n[^\n]*)?BROKEN", output), checked.stdout
 
 
 @pytest.mark.parametrize(

@@ -77,29 +77,29 @@ def main(grid, context):
 TRIES = """
 import http.client, json, socket, ssl, sys
 paths, ports, files, place, certificate = json.loads(sys.stdin.read())
-told = {}
+found = {}
 for file in files:
     try:
-        told[file] = repr(open(file, "rb").read(1))
+        found[file] = repr(open(file, "rb").read(1))
     except OSError as error:
-        told[file] = type(error).__name__
+        found[file] = type(error).__name__
 try:
     socket.socket(socket.AF_UNIX).connect(place)
-    told["connect"] = "connected"
+    found["connect"] = "connected"
 except OSError as error:
-    told["connect"] = type(error).__name__
+    found["connect"] = type(error).__name__
 context = ssl.create_default_context(cafile=certificate)
 for port in ports:
     for method, path in paths:
         connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=60, context=context)
         try:
             connection.request(method, path, b"", {"content-type": "application/protobuf"})
-            told[f"{port} {method} {path}"] = connection.getresponse().status
+            found[f"{port} {method} {path}"] = connection.getresponse().status
         except (OSError, http.client.HTTPException) as error:
-            told[f"{port} {method} {path}"] = type(error).__name__
+            found[f"{port} {method} {path}"] = type(error).__name__
         finally:
             connection.close()
-print(json.dumps(told))
+print(json.dumps(found))
 """
 
 
@@ -136,9 +136,9 @@ class Machine:
     def ours(self, *words: object) -> list[str]:
         return [self.python, "-P", "-m", "mycroft_fl", *map(str, words)]
 
-    def run(self, who: str, command: list[str], told: str = "") -> subprocess.CompletedProcess[str]:
+    def run(self, who: str, command: list[str], ran: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            command, input=told, capture_output=True, timeout=600, check=False, **self.popen(who)
+            command, input=ran, capture_output=True, timeout=600, check=False, **self.popen(who)
         )
 
     def start(self, who: str, name: str, command: list[str]) -> subprocess.Popen[str]:
@@ -329,10 +329,10 @@ def test_a_stranger_can_do_nothing_while_the_trainers_run_goes_on(
     files = [str(each) for each in trainer.path.rglob("*")]
     assert str(trainer.door) in files
     assert str(trainer.superlink / "state.db") in files
-    told = json.dumps(
+    output = json.dumps(
         [paths(), [trainer.port], files, str(trainer.door), str(machine.folder / "ca.crt")]
     )
-    done = machine.run("stranger", [machine.python, "-c", TRIES], told)
+    done = machine.run("stranger", [machine.python, "-c", TRIES], output)
     assert done.returncode == 0, done.stderr
     tried = json.loads(done.stdout)
     for method, path in paths():

@@ -50,10 +50,10 @@ def test_no_line_promises_anything_without_a_test_or_an_attack(line):
 
 def test_the_page_has_every_kind_of_attacker():
     assert len(LINES) > 50
-    told = PAGE.lower()
+    output = PAGE.lower()
     for who in ("network", "owner's machine", "listed trainer", "two trainers", "hostile owner",
                 "carrier", "hands over a file", "published", "thief", "nobody is kept"):  # fmt: skip
-        assert re.search(rf"^## .*{who}", told, re.MULTILINE), who
+        assert re.search(rf"^## .*{who}", output, re.MULTILINE), who
 
 
 def test_what_does_not_hold_is_said_of_every_kind_of_attacker():

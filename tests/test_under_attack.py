@@ -32,10 +32,10 @@ def test_a_section_that_cannot_be_carried_out_has_not_held(monkeypatch, capsys):
     assert [(each.attack, each.succeeded) for each in found] == [
         ("first", 0), ("could not be carried out", 1),
     ]  # fmt: skip
-    told = capsys.readouterr().out
-    assert told.startswith("HELD  half")
-    assert "OPEN  half" in told
-    assert "RuntimeError: no vault" in told
+    output = capsys.readouterr().out
+    assert output.startswith("HELD  half")
+    assert "OPEN  half" in output
+    assert "RuntimeError: no vault" in output
 
 
 def test_every_section_names_a_function_that_there_is():
@@ -66,17 +66,17 @@ def test_findings_are_written_whole(tmp_path):
     assert [each.name for each in tmp_path.iterdir()] == ["found.json"]
 
 
-@pytest.mark.parametrize("told", [True, False])
-def test_a_zip_bomb_is_small_says_what_it_should_and_unpacks_to_zeros(tmp_path, told):
+@pytest.mark.parametrize("output", [True, False])
+def test_a_zip_bomb_is_small_says_what_it_should_and_unpacks_to_zeros(tmp_path, output):
     from benchmarks.hostile import bombs
 
     path = tmp_path / "bomb.npz"
-    bombs.npz_bomb(path, told=told)
+    bombs.npz_bomb(path, output=output)
     assert path.stat().st_size < 64 << 20
     with zipfile.ZipFile(path) as archive:
         [member] = archive.infolist()
         assert member.filename == "x.npy"
-        assert (member.file_size > bombs.INSIDE) is told
+        assert (member.file_size > bombs.INSIDE) is output
         with archive.open(member) as stream:
             assert np.lib.format.read_magic(stream) == (1, 0)
             shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
@@ -119,9 +119,9 @@ def test_what_is_recorded_is_what_a_vault_is_sent(tmp_path):
 def test_how_a_command_ends_is_told_apart(code, ended_with):
     from benchmarks.hostile.measured import ended
 
-    told = ended([sys.executable, "-c", code], seconds=5.0)
-    assert told.code == ended_with
-    assert told.said == ("fine\n" if ended_with == 0 else "")
+    output = ended([sys.executable, "-c", code], seconds=5.0)
+    assert output.code == ended_with
+    assert output.said == ("fine\n" if ended_with == 0 else "")
 
 
 def test_the_peak_of_a_command_is_what_it_held():

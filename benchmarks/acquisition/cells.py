@@ -27,8 +27,8 @@ class Cell:
     def key(self) -> str:
         """Names the cell by its settings, whatever table it stands in."""
         defaults = RunConfig().settings()
-        told = {key: value for key, value in self.settings if value != defaults.get(key)}
-        return json.dumps([sorted(told.items()), self.seed])
+        output = {key: value for key, value in self.settings if value != defaults.get(key)}
+        return json.dumps([sorted(output.items()), self.seed])
 
 
 def method_cells(seeds: int, given: Settings) -> Iterator[Cell]:

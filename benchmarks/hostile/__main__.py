@@ -60,9 +60,9 @@ def attacked(stage: Stage, sections: list[str]) -> list[Finding]:
                 print(finding.line, flush=True)
                 found.append(finding)
         except Exception as error:
-            told = " ".join(str(error).split())[:300]
+            output = " ".join(str(error).split())[:300]
             broken = Finding(
-                name, "could not be carried out", 1, 1, f"{type(error).__name__}: {told}"
+                name, "could not be carried out", 1, 1, f"{type(error).__name__}: {output}"
             )
             print(broken.line, flush=True)
             found.append(broken)

@@ -30,10 +30,10 @@ def deflated_zeros(size: int, head: bytes) -> bytes:
     return stream + zeros * (size // PIECE) + zlib.compressobj(9, zlib.DEFLATED, -15).flush()
 
 
-def zip_bomb(path: Path, name: str, head: bytes, *, told: bool = True) -> None:
+def zip_bomb(path: Path, name: str, head: bytes, *, output: bool = True) -> None:
     """A zip with one member of 32 GiB; with `told` false it says to be as small as its head."""
     content, inside = deflated_zeros(INSIDE, head), len(head) + INSIDE
-    size = inside if told else len(head)
+    size = inside if output else len(head)
     extra = struct.pack("<HHQQ", 1, 16, size, len(content))
     label = name.encode()
     # Right for what it says to be; of 32 GiB nobody comes to the end.
@@ -53,14 +53,14 @@ def zip_bomb(path: Path, name: str, head: bytes, *, told: bool = True) -> None:
 
 def npy_head(shape: tuple[int, ...], dtype: str) -> bytes:
     """The header of an npy file."""
-    told = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}, }}".encode()
-    told += b" " * (64 - (11 + len(told)) % 64) + b"\n"
-    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(told)) + told
+    output = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}, }}".encode()
+    output += b" " * (64 - (11 + len(output)) % 64) + b"\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(output)) + output
 
 
-def npz_bomb(path: Path, *, told: bool) -> None:
+def npz_bomb(path: Path, *, output: bool) -> None:
     """An npz file whose x unpacks to 32 GiB of float32."""
-    zip_bomb(path, "x.npy", npy_head((INSIDE // 4 // 4, 4), "<f4"), told=told)
+    zip_bomb(path, "x.npy", npy_head((INSIDE // 4 // 4, 4), "<f4"), output=output)
 
 
 def lying_npz(path: Path) -> None:

@@ -48,14 +48,14 @@ def files(stage: Stage) -> Iterator[Finding]:
     assert honest.code == 0, honest.said
     for name, make in _data(folder).items():
         path = make()
-        told = _described(folder, path, path)
-        yield _finding(name, told, honest.peak)
+        output = _described(folder, path, path)
+        yield _finding(name, output, honest.peak)
     for name, child in {"outside of its nodes": 1 << 40, "in a circle": 0}.items():
         path, train = folder / "model.skops", stage.task.train
         bombs.hostile_tree(path, train.x, train.y, child)
         command = [sys.executable, "-c", READ_MODEL, str(path), str(train.x.shape[1])]
-        told = ended(command, SECONDS, _capped, env=environment())
-        yield _finding(f"a .skops tree that points {name}", told, honest.peak)
+        output = ended(command, SECONDS, _capped, env=environment())
+        yield _finding(f"a .skops tree that points {name}", output, honest.peak)
     yield _text(stage)
 
 
@@ -69,10 +69,10 @@ def _data(folder: Path) -> dict[str, Callable[[], Path]]:
 
     return {
         "an npz of 33 MB that unpacks to 32 GiB": made(
-            "bomb.npz", lambda path: bombs.npz_bomb(path, told=True)
+            "bomb.npz", lambda path: bombs.npz_bomb(path, output=True)
         ),
         "the same, said to be small": made(
-            "quiet.npz", lambda path: bombs.npz_bomb(path, told=False)
+            "quiet.npz", lambda path: bombs.npz_bomb(path, output=False)
         ),
         "an npz that claims 4 TiB and has 1 kB": made("liar.npz", bombs.lying_npz),
         "a zip of images that unpacks to 32 GiB": made("bomb.zip", bombs.image_zip_bomb),
@@ -102,13 +102,13 @@ def _capped() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _finding(name: str, told: Ended, usual: int) -> Finding:
+def _finding(name: str, output: Ended, usual: int) -> Finding:
     """Held if the file was refused in one clear line, with exit code 2 and little memory."""
-    grown = max(0, told.peak - usual)
-    last = told.said.strip().splitlines()[-1][:60] if told.said.strip() else ""
-    held = told.code == BAD_INPUT and grown < GROWS_AT_MOST and "MemoryError" not in told.said
-    how = "stopped for its time" if told.code is None else f"exit code {told.code}"
-    figure = f"{how}, {told.seconds:.1f} s, memory +{megabytes(grown)}"
+    grown = max(0, output.peak - usual)
+    last = output.said.strip().splitlines()[-1][:60] if output.said.strip() else ""
+    held = output.code == BAD_INPUT and grown < GROWS_AT_MOST and "MemoryError" not in output.said
+    how = "stopped for its time" if output.code is None else f"exit code {output.code}"
+    figure = f"{how}, {output.seconds:.1f} s, memory +{megabytes(grown)}"
     return Finding("files", name, 1, int(not held), figure + ("" if held else f": {last}"))
 
 
@@ -120,9 +120,9 @@ def _text(stage: Stage) -> Finding:
     forged = "ill\x1b[2K\r\nlook at this: nothing\x9b1A\u202e\u2028"
     task["classes"] = [forged if each == "ill" else each for each in task["classes"]]
     path.write_text(json.dumps(task))
-    told = ended([*MYCROFT, "owner", "check", str(owner.folder)], SECONDS, env=environment())
-    raw = [each for each in told.said if not each.isprintable() and each != "\n"]
-    lines = [line for line in told.said.splitlines() if line.startswith("look at this: nothing")]
+    output = ended([*MYCROFT, "owner", "check", str(owner.folder)], SECONDS, env=environment())
+    raw = [each for each in output.said if not each.isprintable() and each != "\n"]
+    lines = [line for line in output.said.splitlines() if line.startswith("look at this: nothing")]
     figure = f"{len(raw)} control characters, {len(lines)} forged lines"
     return Finding("files", "text in task.json on the terminal", 1, len(raw) + len(lines), figure)
 

@@ -164,10 +164,10 @@ def _foreign_app(stage: Stage) -> Finding:
         (app / "pyproject.toml").write_text(
             tomli_w.dumps({"project": project, "tool": {"flwr": {"app": about}}})
         )
-        told = ended(["flwr", "run", str(app), "victim"], 60, env=_strangers_home(stage, folder))
-        _wait(mark.exists, 30 if told.code == 0 else 1)
+        output = ended(["flwr", "run", str(app), "victim"], 60, env=_strangers_home(stage, folder))
+        _wait(mark.exists, 30 if output.code == 0 else 1)
         read = mark.exists() and len(mark.read_bytes()) > 0
-    started = "started run" in told.said.lower()
+    started = "started run" in output.said.lower()
     figure = (
         f"run {'started' if started else 'refused'}, trainer.key {'read' if read else 'not read'}"
     )
@@ -187,9 +187,9 @@ def _register(stage: Stage) -> Finding:
             ["flwr", "supernode", "list", "victim"],
             ["flwr", "list", "victim"],
         ]
-        told = [ended([*each, "--format", "json"], 60, env=environment) for each in commands]
-    done = sum(each.code == 0 and '"success": true' in each.said for each in told)
-    return Finding("port", "flwr supernode register, list; flwr list", len(told), done, "")
+        output = [ended([*each, "--format", "json"], 60, env=environment) for each in commands]
+    done = sum(each.code == 0 and '"success": true' in each.said for each in output)
+    return Finding("port", "flwr supernode register, list; flwr list", len(output), done, "")
 
 
 def _large_body(port: Port, link: subprocess.Popen[bytes]) -> Finding:

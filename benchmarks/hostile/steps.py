@@ -34,9 +34,9 @@ def distinguished(stage: Stage) -> Iterator[Finding]:
     flawed = sum(each.count("not finite") for each in outcomes.values())
     lost = sum(each.count("no answer") for each in outcomes.values())
     with_it, without = (each.count("finite") for each in outcomes.values())
-    told = max(flawed, abs(with_it - without))
+    output = max(flawed, abs(with_it - without))
     figure = f"finite {with_it} with the record, {without} without; {flawed} not finite, {lost} unanswered"
-    yield Finding("dp-sgd", "a head that overflows for one record", 2 * count, told, figure)
+    yield Finding("dp-sgd", "a head that overflows for one record", 2 * count, output, figure)
 
 
 def _outcomes(stage: Stage, name: str, table: str, count: int) -> list[str]:

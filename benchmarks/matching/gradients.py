@@ -152,16 +152,19 @@ def resnet(options: argparse.Namespace) -> None:
     forward, backward = (np.array([piece[key] for piece in pieces]) for key in _TIMES)
     if n == 50_000:
         deltas, inputs = (np.concatenate([piece[key] for piece in pieces]) for key in _FACTORS)
-        atoms, told = GradientFactors(torch.from_numpy(deltas), torch.from_numpy(inputs)), "theirs"
+        atoms, output = (
+            GradientFactors(torch.from_numpy(deltas), torch.from_numpy(inputs)),
+            "theirs",
+        )
     else:
         atoms, target = factors(50_000, 10, 512, 0), factors(64, 10, 512, 1).mean()
-        told = "made up, as large"
+        output = "made up, as large"
     select = {"select": lambda: orthogonal_matching_pursuit(atoms, target, 500)}
     found = in_turn(3, select)["select"]
     scale = 50_000 / n
     whole = (backward.sum() * scale + found.median) / (forward.sum() * scale)
     print(f"{n} candidates in pieces of {_PIECE}, times {scale:g}; picks among 50,000 gradients "
-          f"({told}): {len(found.result.indices)}, {found.result.stopped}, "
+          f"({output}): {len(found.result.indices)}, {found.result.stopped}, "
           f"residual {found.result.unexplained:.5f}")  # fmt: skip
     print("| forward, CPU s | gradients | gradients over forward, median of pieces | 500 of 50,000 "
           "| all over forward |\n" + "|---" * 5 + "|")  # fmt: skip

@@ -32,7 +32,7 @@ Weights = np.ndarray | None
 class Pair:
     """A peer, and the terms under which the engine meets it."""
 
-    told: str
+    output: str
     terms: dict[str, Any]
     peer: str
     solver: Callable[[np.ndarray, np.ndarray, int], Weights]
@@ -87,8 +87,8 @@ def omp(options: argparse.Namespace) -> None:
                 run = partial(pair.solver, columns, target.flatten().numpy(), k)
             else:
                 run = partial(_passes, atoms, k)
-            told = (pair.told, pair.peer) if pair else (name, "k factored passes")
-            _row(options.repeats, (size, *told), ours, run, columns, target)
+            output = (pair.label, pair.peer) if pair else (name, "k factored passes")
+            _row(options.repeats, (size, *output), ours, run, columns, target)
 
 
 def _passes(atoms: GradientFactors, k: int) -> None:
@@ -97,7 +97,7 @@ def _passes(atoms: GradientFactors, k: int) -> None:
 
 
 def _row(
-    repeats: int, told: tuple[str, str, str], ours: Callable[[], Pursuit],
+    repeats: int, output: tuple[str, str, str], ours: Callable[[], Pursuit],
     peer: Callable[[], Weights], columns: np.ndarray, target: Tensor,
 ) -> None:  # fmt: skip
     with warnings.catch_warnings():
@@ -113,7 +113,7 @@ def _row(
         residuals = f"{mine.unexplained:.5f} / {residual:.5f}"
         same = f"{len(set(chosen) & set(mine.indices.tolist()))} of {len(mine.indices)}"
         same += f" (peer: {len(chosen)})" if len(chosen) != len(mine.indices) else ""
-    size, name, rival = told
+    size, name, rival = output
     print(
         f"| {size} | {name} | {rival} | {found['peer'].median:.4f} | {found['ours'].median:.4f} "
         f"| {found['peer'].times(found['ours']):.2f} | {residuals} | {same} "
@@ -133,7 +133,7 @@ def unexplained(columns: np.ndarray, target: np.ndarray, weights: np.ndarray) ->
 def pools(options: argparse.Namespace) -> None:
     """Eight hard pools under the terms of every peer: is the residual ever above theirs?"""
     peers.install()
-    print("| pool | " + " | ".join(f"{pair.told}: ours, atoms, end | {pair.peer}, atoms"
+    print("| pool | " + " | ".join(f"{pair.label}: ours, atoms, end | {pair.peer}, atoms"
           for pair in PAIRS.values()) + " |\n" + "|---" * (1 + 2 * len(PAIRS)) + "|")  # fmt: skip
     above = []
     for name, (rows, target) in hard_pools().items():
@@ -148,11 +148,11 @@ def pools(options: argparse.Namespace) -> None:
             assert len(set(chosen)) == len(chosen)
             assert bool(weights.isfinite().all())
             assert not pair.terms.get("nonnegative", True) or bool((weights > 0).all())
-            residual, told = _theirs(pair, used, target)
+            residual, output = _theirs(pair, used, target)
             if found.unexplained > residual + 1e-5:
-                above.append(f"{name}, {pair.told}")
+                above.append(f"{name}, {pair.label}")
             end = {"no-candidate-improves": "none improves"}.get(found.stopped, found.stopped)
-            cells += [f"{found.unexplained:.5f}, {len(chosen)}, {end}", told]
+            cells += [f"{found.unexplained:.5f}, {len(chosen)}, {end}", output]
         print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
     print(f"ours above a peer's by more than 1e-5: {'; '.join(above) or 'nowhere'}")
 

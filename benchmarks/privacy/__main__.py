@@ -77,11 +77,11 @@ def main() -> None:
     print(row([given.task, "mean", "±", *more]))
     print(rule(3 + len(more)))
     for way in dict.fromkeys(way for each in found for way in each):
-        told = over_seeds([each[way] for each in found if way in each])
+        output = over_seeds([each[way] for each in found if way in each])
         if beside:
             gain = paired([each[way] for each in found], [each["random"] for each in found])
             more = [points(gain), *([f"{shares[way]:.2f}"] if shares else [])]
-        print(row([way, f"{told.mean:.3f}", f"{told.half_width:.3f}", *more]))
+        print(row([way, f"{output.mean:.3f}", f"{output.half_width:.3f}", *more]))
 
 
 if __name__ == "__main__":

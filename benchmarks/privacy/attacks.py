@@ -120,8 +120,8 @@ def membership(seed: int) -> Row:
         def privately(acquired: Examples, each: int, multiplier: float = multiplier) -> Classifier:
             return by_dp_sgd(baseline, acquired, multiplier, each)
 
-        told = membership_auc(shadows(privately, pool, MODELS, seed=seed))
-        found[f"AUC, DP-SGD, epsilon {epsilon:g}"] = told.mean
+        output = membership_auc(shadows(privately, pool, MODELS, seed=seed))
+        found[f"AUC, DP-SGD, epsilon {epsilon:g}"] = output.mean
         found[f"ceiling, DP-SGD, epsilon {epsilon:g}"] = ceiling(multiplier)
         mu = math.sqrt(2 * Filter.of(epsilon, DELTA).rho)
 
@@ -129,8 +129,8 @@ def membership(seed: int) -> Row:
             noise = simulated(derived_seed(each, "noised sums"))
             return by_noised_sums(baseline, acquired, math.sqrt(NOISED_STEPS) / mu, noise)
 
-        told = membership_auc(shadows(by_sums, pool, MODELS, seed=seed))
-        found[f"AUC, noised gradients, epsilon {epsilon:g}"] = told.mean
+        output = membership_auc(shadows(by_sums, pool, MODELS, seed=seed))
+        found[f"AUC, noised gradients, epsilon {epsilon:g}"] = output.mean
         found[f"ceiling, noised gradients, epsilon {epsilon:g}"] = membership_ceiling(mu)
     return found
 
@@ -185,8 +185,8 @@ def main() -> None:
     print(row([given.attack, "mean", "±"]))
     print(rule(3))
     for way in found[0]:
-        told = over_seeds([each[way] for each in found])
-        print(row([way, f"{told.mean:.3f}", f"{told.half_width:.3f}"]))
+        output = over_seeds([each[way] for each in found])
+        print(row([way, f"{output.mean:.3f}", f"{output.half_width:.3f}"]))
 
 
 if __name__ == "__main__":

@@ -71,17 +71,17 @@ def table(found: list[Cell], task: str) -> list[str]:
 
 
 def gaps(found: list[Cell]) -> list[str]:
-    """How far noised steps are above what is free, and the same steps told less or all; paired points."""
+    """How far noised steps are above what is free, and the same steps that know less, or all; paired points."""
     lines = []
     for way, rival in COMPARED:
-        told = []
+        output = []
         for epsilon in (*EPSILONS, NO_NOISE):
             at = f", epsilon {epsilon:g}"
             ways = (way + at, rival if rival in LEVELS else rival + at)
             if all(each_way + FAILURES in each for each_way in ways for each in found):
                 values = ([each[each_way + FAILURES] for each in found] for each_way in ways)
-                told.append(f"{points(paired(*values))} at {epsilon:g}")
-        lines.append(f"{way} over {rival}: {', '.join(told)}")
+                output.append(f"{points(paired(*values))} at {epsilon:g}")
+        lines.append(f"{way} over {rival}: {', '.join(output)}")
     return lines
 
 
@@ -118,16 +118,16 @@ def draw(by_task: dict[str, list[Cell]], path: Path) -> None:
 
 def _curve(panel: mpl.axes.Axes, found: list[Cell], name: str, part: str, colour: str) -> None:
     keys = {epsilon: f"{name}, epsilon {epsilon:g}{part}" for epsilon in EPSILONS}
-    told = {
+    output = {
         epsilon: over_seeds([each[key] for each in found if key in each])
         for epsilon, key in keys.items()
         if any(key in each for each in found)
     }
-    means = np.array([each.mean for each in told.values()])
-    halves = np.array([each.half_width for each in told.values()])
-    panel.plot(list(told), means, "o-", color=colour, markersize=4, label=name)
+    means = np.array([each.mean for each in output.values()])
+    halves = np.array([each.half_width for each in output.values()])
+    panel.plot(list(output), means, "o-", color=colour, markersize=4, label=name)
     panel.fill_between(
-        list(told), means - halves, means + halves, color=colour, alpha=0.13, linewidth=0
+        list(output), means - halves, means + halves, color=colour, alpha=0.13, linewidth=0
     )
 
 

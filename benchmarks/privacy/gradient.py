@@ -50,8 +50,8 @@ def gradient(task: str, seed: int) -> Reached:
             ("with a perfect target", perfect(trainer, held, failing, epsilon, seed)),
         ):
             reached |= _reached(f"{way}, epsilon {epsilon:g}", model, trainer, test)
-    told = by_noised_answers(trainer, held, ("score", "gradient"), seed, _stepped)
-    for epsilon, model in told.items():
+    output = by_noised_answers(trainer, held, ("score", "gradient"), seed, _stepped)
+    for epsilon, model in output.items():
         reached |= _reached(f"gradient, epsilon {epsilon:g}", model, trainer, test)
     return reached
 
@@ -60,8 +60,8 @@ def dp_sgd(task: str, seed: int) -> Reached:
     """The same by one run of DP-SGD at the owner, in the same worlds."""
     trainer, held, test, _ = _world(task, seed)
     reached = _by_itself(trainer, test)
-    told = by_noised_answers(trainer, held, ("score", "dp-sgd"), seed, _trained)
-    for epsilon, model in told.items():
+    output = by_noised_answers(trainer, held, ("score", "dp-sgd"), seed, _trained)
+    for epsilon, model in output.items():
         reached |= _reached(f"dp-sgd, epsilon {epsilon:g}", model, trainer, test)
     return reached
 
@@ -117,11 +117,13 @@ def by_noised_answers(
             )  # fmt: skip
             vaults[epsilon] = vault_of("big", held, policy, seed, f"{folder}/{epsilon}", epsilon)
         alike(list(vaults.values()))
-        told = {e: statistic_of(vault, request_of(trainer, "score")) for e, vault in vaults.items()}
+        output = {
+            e: statistic_of(vault, request_of(trainer, "score")) for e, vault in vaults.items()
+        }
         models: dict[float, Model | None] = {}
         for epsilon, vault in vaults.items():
-            score = relevance_score(told[epsilon], 0.95)
-            steps = NoisedSteps.begun(trainer, {"big": told[epsilon]}, {"big": score})
+            score = relevance_score(output[epsilon], 0.95)
+            steps = NoisedSteps.begun(trainer, {"big": output[epsilon]}, {"big": score})
             models[epsilon] = answered(trainer, steps, vault) if steps else None
     return models
 

@@ -37,9 +37,9 @@ def published(task: str, seed: int) -> dict[str, float]:
     taus = {}
     for unit in UNITS_OF_SCORES:
         for epsilon in EPSILONS:
-            told = [as_published(trainer, unit, epsilon, draw) for draw in range(DRAWS)]
+            output = [as_published(trainer, unit, epsilon, draw) for draw in range(DRAWS)]
             taus[f"per {unit}, epsilon {epsilon:g}"] = float(
-                np.mean([tau(own, each) for each in told])
+                np.mean([tau(own, each) for each in output])
             )
     spread = float(np.ptp(list(own.values())))
     return taus | {"best score less the worst": spread}

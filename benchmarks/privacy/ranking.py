@@ -52,8 +52,8 @@ def ranking(task: str, seed: int) -> dict[str, float]:
             with tempfile.TemporaryDirectory() as folder:
                 policy = noised_policy(epsilon, 1)
                 vault = vault_of(name, examples, policy, seed, folder, epsilon)
-                told = statistic_of(vault, request_of(trainer, "score"))
-            scores[name] = relevance_score(told, 0.95).gain
+                output = statistic_of(vault, request_of(trainer, "score"))
+            scores[name] = relevance_score(output, 0.95).gain
         taus[f"score, epsilon {epsilon:g}"] = tau(scores)
     return taus | rivals(trainer, held, tau)
 
@@ -70,11 +70,11 @@ def by_class(task: str, seed: int) -> dict[str, float]:
         taus[f"score, epsilon {epsilon:g}"] = _tau(
             shares, [relevance_score(each, 0.95).gain for each in by_hard_set[epsilon]]
         )
-        told = by_classes[epsilon]
+        output = by_classes[epsilon]
         taus[f"by class, epsilon {epsilon:g}"] = _tau(
-            shares, [score_by_class(each, trainer.hard_set, 0.95).gain for each in told]
+            shares, [score_by_class(each, trainer.hard_set, 0.95).gain for each in output]
         )
-        sums = np.array([each.relevance() / each.counted().sum() for each in told])
+        sums = np.array([each.relevance() / each.counted().sum() for each in output])
         held = np.array([[(labels[name] == label).sum() for label in hard] for name in owners])
         # The group's own classes: random labels bring a few owners some of every other.
         some = np.flatnonzero((held > 0).mean(axis=0) > 0.5)
@@ -102,8 +102,8 @@ def noised_scores(
             alike(vaults)
             for place, vault in enumerate(vaults):
                 epsilon, by = EPSILONS[place // 2], SCORED_BY[place % 2]
-                told = statistic_of(vault, request_of(trainer, "score", score_by=by))
-                (by_hard_set if by == "hard-set" else by_classes)[epsilon].append(told)
+                output = statistic_of(vault, request_of(trainer, "score", score_by=by))
+                (by_hard_set if by == "hard-set" else by_classes)[epsilon].append(output)
     return by_hard_set, by_classes
 
 

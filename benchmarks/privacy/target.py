@@ -67,16 +67,16 @@ def noised(trainer: Trainer, epsilon: float) -> NoisedTarget:
     seed = derived_seed(trainer.config.seed, "target", str(epsilon))
     with tempfile.TemporaryDirectory() as folder:
         publisher = Publisher(changed, Path(folder), lambda purpose: simulated(seed))
-        told = publisher.publish_target()
-    assert told is not None
-    return told
+        output = publisher.publish_target()
+    assert output is not None
+    return output
 
 
-def chosen(trainer: Trainer, held: Examples, method: str, told: NoisedTarget | None) -> Examples:
+def chosen(trainer: Trainer, held: Examples, method: str, output: NoisedTarget | None) -> Examples:
     """The owner's fifty picks, by the hard set or by a target in its place."""
     asked = request_of(trainer, "raw", k=PICKS, method=method)
-    if told is not None:
-        asked = replace(asked, target=told, hard=asked.hard[:0])
+    if output is not None:
+        asked = replace(asked, target=output, hard=asked.hard[:0])
     with tempfile.TemporaryDirectory() as folder:
         vault = vault_of("big", held, Policy(), trainer.config.seed, folder)
         disclosed = vault.answer(asked).disclosed

@@ -134,6 +134,6 @@ def noised_policy(epsilon: float, answers: int) -> Policy:
 
 def statistic_of(vault: Vault, request: Request) -> Statistic:
     """A noised answer."""
-    told = vault.answer(request).statistic
-    assert told is not None
-    return told
+    output = vault.answer(request).statistic
+    assert output is not None
+    return output

@@ -96,10 +96,10 @@ class Table:
                 "useful picks", "picked of 128"]  # fmt: skip
         lines = [f"## {self.scenario}, {len(self.seeds)} seeds", "", row(head), rule(len(head))]
         for name in (CONTROL, OWN):
-            told = [
+            output = [
                 share(over_seeds(self.values(name, 0, w))) for w in ("failures", "test", "others")
             ]
-            lines.append(row([name, *[""] * len(BUDGETS), *told, "", ""]))
+            lines.append(row([name, *[""] * len(BUDGETS), *output, "", ""]))
         lines += [self._row(name) for name in self.by_mean()]
         for rival in (OWN, RANDOM):
             lines += ["", *self._against(rival)]

@@ -74,9 +74,9 @@ METHOD_ROWS = {
     RANDOM: Row("random"),
 }
 CHOICE_ROWS = {
-    f"{method}, {told}": Row(method, atoms=atoms, unfilled=unfilled)
+    f"{method}, {output}": Row(method, atoms=atoms, unfilled=unfilled)
     for method in ("omp", "omp-whole")
-    for told, atoms, unfilled in (
+    for output, atoms, unfilled in (
         ("no atom: neighbours alone", 0, False),
         ("1 atom a hard example", 1, False),
         ("2 atoms", 2, False),

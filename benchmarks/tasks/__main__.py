@@ -87,8 +87,8 @@ class Table:
 
     def text(self) -> str:
         """Both protocols, a row a method and budget."""
-        told = f", four owners hold {self.percent} %" if self.percent else ""
-        lines = [f"## {self.task}{told}, {len(self.seeds)} seeds", ""]
+        output = f", four owners hold {self.percent} %" if self.percent else ""
+        lines = [f"## {self.task}{output}, {len(self.seeds)} seeds", ""]
         head = ["", "failures", "over own hard set", "over random", HELPFUL[self.task],
                 "elsewhere, against control", "disclosed", "useful picks"]  # fmt: skip
         lines += [row(head), rule(len(head))]

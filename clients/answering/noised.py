@@ -103,8 +103,8 @@ def release_of(
     sigma_units(added.bound_squared, multiplier)  # what cannot be drawn is not charged either
 
     def draw(noise: Noise) -> Statistic:
-        told = noised_sum(added.rows, added.bound_squared, multiplier, noise, persons=persons)
-        return Statistic(told.values, told.sigma)
+        released = noised_sum(added.rows, added.bound_squared, multiplier, noise, persons=persons)
+        return Statistic(released.values, released.sigma)
 
     return Release(Spend(rho=price(multiplier)), draw)
 

@@ -45,7 +45,7 @@ class Chooser:
         model = build(request.model, shape, request.num_classes, seed=0)
         load_flat_weights(model, request.weights)
         if request.target is not None:
-            Target.told(model, request.target)
+            Target.of_noised(model, request.target)
         return model
 
     def choose(
@@ -72,7 +72,7 @@ class Chooser:
             gradient_layers=request.gradient_layers,
             feature_weight=request.feature_weight,
             device=self._device,
-            target=Target.told(model, target).direction if model and target else None,
+            target=Target.of_noised(model, target).direction if model and target else None,
             stands_for=target.stands_for if target else 0,
         )
         k = min(request.k, at_most, len(fresh))

@@ -162,8 +162,8 @@ class Vault:
         release = release_of(request, examples[known], self._policy, persons, self._looks)
         if release.spend != spend:
             raise Refused("the answer would cost something else than was paid")
-        told = release.draw(self._noise_for(key.digest))
-        return self._ledger.store(key, np.append(told.values, told.sigma).tobytes())
+        statistic = release.draw(self._noise_for(key.digest))
+        return self._ledger.store(key, np.append(statistic.values, statistic.sigma).tobytes())
 
     @property
     def _nothing(self) -> Examples:

@@ -84,8 +84,8 @@ def _of_budget(file: OwnerFile) -> list[str]:
     if file.ledger.is_file():
         return left(PrivacyLedger(file.ledger, file.ledger_head, witnesses=file.witnesses))
     overall = file.policy.limits("").overall.as_json()
-    told = ", ".join(f"{name} {value}" for name, value in overall.items() if value is not None)
-    return [f"nothing was released yet; limits over all trainers, for ever: {told or 'none'}"]
+    limits = ", ".join(f"{name} {value}" for name, value in overall.items() if value is not None)
+    return [f"nothing was released yet; limits over all trainers, for ever: {limits or 'none'}"]
 
 
 def _check_policy(policy: Policy, records: Records) -> None:

@@ -84,8 +84,8 @@ def _fill(part: Path, folder: Path, owner: NewOwner) -> None:
         "vault": dict(owner.vault),
         "trainers": trainers,
     }
-    told = HEAD.format(folder=folder) + tomli_w.dumps(content)
-    (part / "owner.toml").write_text(told, encoding="utf-8")
+    text = HEAD.format(folder=folder) + tomli_w.dumps(content)
+    (part / "owner.toml").write_text(text, encoding="utf-8")
     vault = KeyPair.generate()
     vault.save(part / "vault.key")
     public = vault.public.text(owner.name) + "\n"

@@ -62,8 +62,8 @@ class GatedVault:
         except BadMessage as error:
             self._rationed.add(f"{who}: malformed", f"{where}: malformed: {error}")
         except Exception as error:
-            told = f"{where}: could not be answered: {told_of(error)}"
-            self._rationed.add(f"{who}: could not be answered", told)
+            line = f"{where}: could not be answered: {told_of(error)}"
+            self._rationed.add(f"{who}: could not be answered", line)
         return FAILED, b""
 
     def _answer(self, opened: Opened) -> bytes:
@@ -85,9 +85,9 @@ class GatedVault:
                 "owner.toml changed while this was computed; asked again, it is as it says now"
             )
         file.policy.check(request, peer)
-        told = f"{self._names[peer]}: answered '{request.mode}', {len(sealed)} sealed bytes"
-        note(self.log, told)
-        note(self._answers, told)
+        line = f"{self._names[peer]}: answered '{request.mode}', {len(sealed)} sealed bytes"
+        note(self.log, line)
+        note(self._answers, line)
         return sealed
 
     def _current(self) -> OwnerFile:

@@ -65,11 +65,11 @@ def _check(name: str) -> None:
     from simulations.study.cells import once, planned
     from simulations.study.file import load_study
 
-    told = load_study(name)
-    cells = planned(told)
+    study_file = load_study(name)
+    cells = planned(study_file)
     runs = len(once(cells))
     twice = f" ({len(cells)} rows, since parts share some)" if runs < len(cells) else ""
-    say(f"{told.title}: {runs} cells{twice}, {len(told.seeds)} seeds")
+    say(f"{study_file.title}: {runs} cells{twice}, {len(study_file.seeds)} seeds")
 
 
 def _jobs(given: int | None, ray: str | None) -> int:

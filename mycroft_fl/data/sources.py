@@ -123,10 +123,10 @@ def load_dataset(
 def _known_table(spec: DatasetSpec) -> DatasetSpec:
     """A known table, with whatever the spec says beyond its name laid over."""
     known = KNOWN_TABLES[spec.path]()
-    told = {
+    settings = {
         key: value for key, value in vars(spec).items() if value != getattr(DatasetSpec, key, None)
     }
-    return replace(known, **{**told, "path": known.path})
+    return replace(known, **{**settings, "path": known.path})
 
 
 def _found(name: str, base: Path) -> tuple[Path, str]:

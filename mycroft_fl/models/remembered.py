@@ -90,33 +90,33 @@ def _size(model: Any) -> int:
     return ESTIMATOR_BYTES
 
 
-def _digest(*told: Any) -> bytes:
+def _digest(*parts: Any) -> bytes:
     """Names all that a fit depends on; with other threads sums are other sums."""
     hasher = hashlib.blake2b(f"{torch.get_num_threads()}".encode(), digest_size=16)
-    _add(hasher, told)
+    _add(hasher, parts)
     return hasher.digest()
 
 
-def _add(hasher: Any, told: Any) -> None:
-    hasher.update(type(told).__qualname__.encode() + b":")
-    if isinstance(told, Examples):
-        _add(hasher, (told.x, told.y))
-    elif isinstance(told, np.ndarray):
-        hasher.update(f"{told.dtype}{told.shape}".encode())
-        hasher.update(np.ascontiguousarray(told).view(np.uint8).data if told.size else b"")
-    elif isinstance(told, nn.Module):
-        hasher.update(repr(told).encode())
-        for name, value in told.state_dict().items():
+def _add(hasher: Any, part: Any) -> None:
+    hasher.update(type(part).__qualname__.encode() + b":")
+    if isinstance(part, Examples):
+        _add(hasher, (part.x, part.y))
+    elif isinstance(part, np.ndarray):
+        hasher.update(f"{part.dtype}{part.shape}".encode())
+        hasher.update(np.ascontiguousarray(part).view(np.uint8).data if part.size else b"")
+    elif isinstance(part, nn.Module):
+        hasher.update(repr(part).encode())
+        for name, value in part.state_dict().items():
             _add(hasher, (name, value.detach().cpu().numpy()))
-    elif isinstance(told, Estimator):
+    elif isinstance(part, Estimator):
         # Every fit of one is a fit anew: what it learnt before does not count.
-        kind, how = type(told.classifier), joblib.hash(told.classifier.get_params())
-        hasher.update(f"{told.name}{told.num_classes}{kind}{how}".encode())
-    elif is_dataclass(told):
-        _add(hasher, [getattr(told, each.name) for each in fields(told)])
-    elif isinstance(told, list | tuple):
-        hasher.update(f"{len(told)}".encode())
-        for each in told:
+        kind, how = type(part.classifier), joblib.hash(part.classifier.get_params())
+        hasher.update(f"{part.name}{part.num_classes}{kind}{how}".encode())
+    elif is_dataclass(part):
+        _add(hasher, [getattr(part, each.name) for each in fields(part)])
+    elif isinstance(part, list | tuple):
+        hasher.update(f"{len(part)}".encode())
+        for each in part:
             _add(hasher, each)
     else:
-        hasher.update(f"{told!r};".encode())
+        hasher.update(f"{part!r};".encode())

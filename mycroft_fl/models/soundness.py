@@ -184,9 +184,15 @@ def _check_neighbours(model: Any) -> None:
     _require(rows.shape[1] == model.n_features_in_, "neighbours have other features")
     labels = getattr(model, "_y", None)
     if labels is not None and hasattr(model, "classes_"):
-        told = np.asarray(labels)
-        _require(told.dtype.kind in "iu" and told.shape == (len(rows),), "neighbours lack labels")
-        _require((told >= 0).all() and (told < len(model.classes_)).all(), "no such label")
+        neighbour_labels = np.asarray(labels)
+        _require(
+            neighbour_labels.dtype.kind in "iu" and neighbour_labels.shape == (len(rows),),
+            "neighbours lack labels",
+        )
+        _require(
+            (neighbour_labels >= 0).all() and (neighbour_labels < len(model.classes_)).all(),
+            "no such label",
+        )
 
 
 def _check_support(model: Any) -> None:

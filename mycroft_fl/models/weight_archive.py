@@ -81,22 +81,22 @@ def _try(content: bytes, kind: type, num_classes: int) -> None:
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     path = os.pathsep.join(each or str(Path.cwd()) for each in sys.path)
     try:
-        told = subprocess.run(
+        ran = subprocess.run(
             [sys.executable, "-m", __name__, kind.__module__, kind.__qualname__, str(num_classes)],
             input=content, capture_output=True, timeout=10 * _seconds(), check=False,
             env={**os.environ, **threads, "PYTHONPATH": path},
         )  # fmt: skip
     except subprocess.TimeoutExpired as error:
         raise ValueError("reading it, or predicting with it, does not end") from error
-    if told.returncode == SAID:
-        raise ValueError(told.stdout.decode("utf-8", "replace").strip()[-500:])
-    if told.returncode:
-        raise ValueError(f"it ends the process that reads it (status {told.returncode})")
+    if ran.returncode == SAID:
+        raise ValueError(ran.stdout.decode("utf-8", "replace").strip()[-500:])
+    if ran.returncode:
+        raise ValueError(f"it ends the process that reads it (status {ran.returncode})")
 
 
 def _seconds() -> int:
-    told = os.environ.get(SECONDS_SETTING, "")
-    return int(told) if told.isdigit() and 0 < int(told) <= 86400 else SECONDS
+    given = os.environ.get(SECONDS_SETTING, "")
+    return int(given) if given.isdigit() and 0 < int(given) <= 86400 else SECONDS
 
 
 def predict_probes(classifier: Any) -> None:
@@ -107,9 +107,9 @@ def predict_probes(classifier: Any) -> None:
         raise ValueError(f"it takes {features} features")
     sizes = np.array([0.0, 1e-3, 1.0, 30.0, 1e4, 1e30])[np.arange(PROBES) % 6, None]
     x = (rng.standard_normal((PROBES, features)) * sizes).astype(np.float32)
-    told = np.asarray(classifier.predict_proba(x))
-    if told.shape != (PROBES, len(classifier.classes_)):
-        raise ValueError(f"it gives probabilities of shape {told.shape}")
+    probabilities = np.asarray(classifier.predict_proba(x))
+    if probabilities.shape != (PROBES, len(classifier.classes_)):
+        raise ValueError(f"it gives probabilities of shape {probabilities.shape}")
 
 
 def main() -> int:

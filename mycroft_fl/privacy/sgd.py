@@ -94,14 +94,14 @@ def head_delta(
         # Weighed before they are clipped: as a loss would be, of which this is the gradient.
         deltas = records.seen[taken].deltas(moved) * weights[taken]
         rows = GradientRows(deltas, inputs[taken], np.ones(len(taken)), run.clip)
-        told = noised_sum(
+        released = noised_sum(
             rows,
             run.bound_squared,
             run.sgd.noise_multiplier,
             noise,
             persons=None if records.persons is None else unit[taken],
         )
-        delta = np.clip(delta - run.step_rate * told.values, -FARTHEST, FARTHEST)
+        delta = np.clip(delta - run.step_rate * released.values, -FARTHEST, FARTHEST)
         _put(moved, start + delta)
     return delta
 

@@ -105,8 +105,10 @@ class Claim:
 
 def sign_request(content: bytes, terms: Terms, key: KeyPair) -> bytes:
     """`content` as a request of that key's holder, good for `terms` alone."""
-    told = json.dumps(dataclasses.asdict(terms), sort_keys=True).encode()
-    what = _WHAT.pack(hashlib.sha512(content).digest(), len(content), len(told)) + told
+    terms_bytes = json.dumps(dataclasses.asdict(terms), sort_keys=True).encode()
+    what = (
+        _WHAT.pack(hashlib.sha512(content).digest(), len(content), len(terms_bytes)) + terms_bytes
+    )
     return _FRONT.pack(REQUEST_MARK, key.public.raw, key.sign(_signed(what))) + what + content
 
 
@@ -233,9 +235,9 @@ def _answered(content: bytes, nonce: bytes, owner: str, to: PublicKey) -> bytes:
     return ANSWER_MARK + to.raw + b"".join(digests)
 
 
-def _terms_in(told: bytes) -> Terms:
+def _terms_in(terms_bytes: bytes) -> Terms:
     try:
-        values = json.loads(told)
+        values = json.loads(terms_bytes)
     except (ValueError, RecursionError) as error:
         raise BadMessage("a request's terms are no JSON") from error
     return _terms(values)

@@ -77,8 +77,8 @@ def pack_request(request: Request) -> RecordDict:
     target = request.target
     if target is not None:
         arrays["target"] = Array(target.direction)
-        told = {key: getattr(target, key.replace("-", "_")) for key in _TARGET_FIELDS}
-        content["target"] = ConfigRecord(told)
+        target_fields = {key: getattr(target, key.replace("-", "_")) for key in _TARGET_FIELDS}
+        content["target"] = ConfigRecord(target_fields)
     content["arrays"] = ArrayRecord(arrays)
     return content
 

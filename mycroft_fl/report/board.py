@@ -54,8 +54,8 @@ def write_board(result: Result, folder: Path, name: str) -> None:
             writer.file_writer.add_summary(part)
         for tag, value in reached.items():
             writer.add_scalar(tag, value, 0)
-        told = json.dumps({key: result[key] for key in METADATA}, indent=2)
-        writer.add_text("run", "\n".join(f"    {line}" for line in told.splitlines()))
+        metadata = json.dumps({key: result[key] for key in METADATA}, indent=2)
+        writer.add_text("run", "\n".join(f"    {line}" for line in metadata.splitlines()))
 
 
 def boards(folder: Path) -> Iterator[tuple[str, Result]]:
@@ -72,9 +72,9 @@ def boards(folder: Path) -> Iterator[tuple[str, Result]]:
         if row["status"] == DONE:
             if not CELL.fullmatch(row["digest"]):
                 raise DataError(f"{folder}: a row of cells.csv names a cell that none is called")
-            told = [f"{axis.key}={as_field(row[axis.key])}" for axis in study.axes if row[axis.key]]
+            keys = [f"{axis.key}={as_field(row[axis.key])}" for axis in study.axes if row[axis.key]]
             name = SAFE.sub(
-                "_", ",".join([*filter(None, [row[PART]]), *told, f"seed={row['seed']}"])
+                "_", ",".join([*filter(None, [row[PART]]), *keys, f"seed={row['seed']}"])
             )
             yield name[:LONGEST], _result(folder / CELLS / row["digest"])
 
@@ -109,10 +109,14 @@ def scalars(result: Result) -> Iterator[tuple[str, int, float]]:
 
 def settings(result: Result) -> dict[str, bool | int | float | str]:
     """The settings as TensorBoard takes them: what is no number or word is JSON."""
-    told = {"scenario": result["scenario"], "engine": result["engine"], **result["settings"]}
+    settings_of_run = {
+        "scenario": result["scenario"],
+        "engine": result["engine"],
+        **result["settings"],
+    }
     return {
         key: value if isinstance(value, bool | int | float | str) else json.dumps(value)
-        for key, value in told.items()
+        for key, value in settings_of_run.items()
     }
 
 

@@ -123,13 +123,13 @@ def _class_notes(
     missing = np.setdiff1d(hard.y, data.y)
     if not method.by_class or len(missing) == 0:
         return ()
-    told = ", ".join(f"'{names[label]}'" for label in missing[:5])
+    listed = ", ".join(f"'{names[label]}'" for label in missing[:5])
     if len(missing) == len(np.unique(hard.y)):
         raise DataError(
-            f"no candidate in {ask.data} is of a class of the hard set ({told}); method "
+            f"no candidate in {ask.data} is of a class of the hard set ({listed}); method "
             f"'{ask.method}' works class by class, try gradient-neighbours or transport"
         )
-    return (f"no candidate is of class {told}, which hard examples are of",)
+    return (f"no candidate is of class {listed}, which hard examples are of",)
 
 
 def _model(

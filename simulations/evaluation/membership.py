@@ -82,7 +82,7 @@ def best_possible(spends: Sequence[Spend]) -> float:
     if all(spend.sgd is None for spend in spends):
         return membership_ceiling(math.sqrt(2 * sum(spend.rho for spend in spends)))
     renyi = [(order, sum(spend.renyi(order) for spend in spends)) for order in ORDERS]
-    epsilons = [min(epsilon_at(told, order, delta) for order, told in renyi) for delta in DELTAS]
+    epsilons = [min(epsilon_at(curve, order, delta) for order, curve in renyi) for delta in DELTAS]
     return auc_ceiling(np.array(epsilons), DELTAS)
 
 

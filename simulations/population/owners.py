@@ -100,9 +100,9 @@ def _copies(table: Table, place: int, groups: list[str]) -> Iterable[Owner]:
 
 def spoiled(owners: tuple[Owner, ...], overrides: Mapping[str, object]) -> tuple[Owner, ...]:
     """The owners with `label-noise` and `corruption.*` laid over all of them, where told."""
-    told = {k: v for k, v in overrides.items() if k == "label-noise"}
-    if "label-noise" in told:
-        noise = Table(told, "settings", "", SettingError).share("label-noise")
+    overridden = {k: v for k, v in overrides.items() if k == "label-noise"}
+    if "label-noise" in overridden:
+        noise = Table(overridden, "settings", "", SettingError).share("label-noise")
         owners = tuple(replace(owner, label_noise=noise) for owner in owners)
     how = {
         key.removeprefix("corruption."): value

@@ -38,8 +38,8 @@ def export(simulation: Simulation, folder: Path) -> None:
     task |= {"model": scenario.model, "labels": list(world.classes)}
     if scenario.weights is not None:
         task["weights"] = str(scenario.weights)
-    told = {**task, "run": simulation.config.settings()}
-    (trainer / TASK).write_text(tomli_w.dumps(told), encoding="utf-8")
+    task_file = {**task, "run": simulation.config.settings()}
+    (trainer / TASK).write_text(tomli_w.dumps(task_file), encoding="utf-8")
     for owner in scenario.owners:
         place = folder / "owners" / owner.name
         place.mkdir(parents=True)

@@ -62,8 +62,8 @@ class CellRunner:
             except Exception as error:
                 logging.getLogger(__name__).info("the cell failed", exc_info=True)
                 seconds, lines = round(time.monotonic() - since, 3), log.getvalue().splitlines()
-                told = "\n".join(lines[-LINES_KEPT:]) + "\n"
-                return Outcome(cell.digest, FAILED, _reason(error), seconds, log=told)
+                output = "\n".join(lines[-LINES_KEPT:]) + "\n"
+                return Outcome(cell.digest, FAILED, _reason(error), seconds, log=output)
         found = measures(result)
         seconds = round(time.monotonic() - since, 3)
         return Outcome(cell.digest, DONE, "", seconds, result, found)

@@ -44,8 +44,8 @@ class Cell:
         return int(self.given["seed"])
 
     def __str__(self) -> str:
-        told = {key: value for key, value in self.keys.items() if value not in (None, "")}
-        return ", ".join(f"{key} = {value}" for key, value in told.items())
+        shown = {key: value for key, value in self.keys.items() if value not in (None, "")}
+        return ", ".join(f"{key} = {value}" for key, value in shown.items())
 
 
 def planned(study: StudyFile) -> list[Cell]:
@@ -57,14 +57,14 @@ def planned(study: StudyFile) -> list[Cell]:
     cells: dict[tuple[str, str], Cell] = {}
     with sharing():
         for grid in study.grids:
-            for told in grid.combinations():
-                for cell in _of_seeds(study, grid, told):
+            for combination in grid.combinations():
+                for cell in _of_seeds(study, grid, combination):
                     cells.setdefault((grid.part, cell.digest), cell)
     return sorted(cells.values(), key=lambda cell: (cell.seed, cell.world))
 
 
-def _of_seeds(study: StudyFile, grid: Grid, told: Mapping[str, Any]) -> Iterator[Cell]:
-    settings = dict(told)
+def _of_seeds(study: StudyFile, grid: Grid, combination: Mapping[str, Any]) -> Iterator[Cell]:
+    settings = dict(combination)
     name, engine = settings.pop(SCENARIO), settings.pop(ENGINE, IN_PROCESS)
     beside = study.base / Path(name).expanduser()
     asked_for = str(beside) if beside.suffix == ".toml" and beside.is_file() else name
@@ -74,10 +74,10 @@ def _of_seeds(study: StudyFile, grid: Grid, told: Mapping[str, Any]) -> Iterator
         )
         first.check()
     except InputError as error:
-        axes = {axis.key: told[axis.key] for axis in grid.axes}
+        axes = {axis.key: combination[axis.key] for axis in grid.axes}
         where = ", ".join(f"{key} = {value}" for key, value in axes.items())
         raise StudyError(f"{study.name}: with {where}: {error}") from error
-    effective = {**first.settings(), SCENARIO: name, ENGINE: engine, **told}
+    effective = {**first.settings(), SCENARIO: name, ENGINE: engine, **combination}
     axes = {axis.key: effective.get(axis.key) for axis in study.axes}
     held, defaults = _holdings(first.scenario), RunConfig().settings()
     # A setting at its default counts for nothing, so that a later version with one more finds its cells.
@@ -112,8 +112,8 @@ def _content(path: Path) -> str:
     """Names a file's bytes, or a folder's files by name and size; what is no file has its name."""
     if path.is_dir():
         files = sorted(each for each in path.rglob("*") if each.is_file())
-        told = [f"{each.relative_to(path)} {each.stat().st_size}" for each in files]
-        return _digest("\n".join(told))
+        listed = [f"{each.relative_to(path)} {each.stat().st_size}" for each in files]
+        return _digest("\n".join(listed))
     if not path.is_file():
         return path.name
     return _bytes(path, path.stat().st_mtime_ns)

@@ -40,9 +40,9 @@ def check_defaults(before: Mapping[str, Any], folder: Path, ended: int) -> None:
     then, now = before.get("defaults", {}), RunConfig().settings()
     changed = [key for key in then if key in now and then[key] != now[key]]
     if changed and ended:
-        told = ", ".join(f"{key} from {then[key]} to {now[key]}" for key in changed[:SHOWN])
+        changes = ", ".join(f"{key} from {then[key]} to {now[key]}" for key in changed[:SHOWN])
         raise StudyError(
-            f"{folder} holds {ended} cells of a version with other defaults ({told}); "
+            f"{folder} holds {ended} cells of a version with other defaults ({changes}); "
             "give another folder with --out"
         )
 

@@ -157,12 +157,12 @@ def _grid(table: Table, shared: Mapping[str, Any], base: Path, *, alone: bool) -
     part = table.one(PART, str, "" if alone else None)
     title = table.one("title", str, part)
     given = {key: value for key, value in table.values.items() if key not in (PART, "title")}
-    told = {**shared, **_settings(Table(given, table.source, table.at, table.error))}
-    if SCENARIO not in told:
+    keys = {**shared, **_settings(Table(given, table.source, table.at, table.error))}
+    if SCENARIO not in keys:
         known = ", ".join(name for name, _ in packaged_scenarios()[:3])
         raise table.wrong(SCENARIO, f"is missing; name one, or a list of them ({known}, ...)")
     axes, fixed = [], {}
-    for key, value in told.items():
+    for key, value in keys.items():
         values = value if isinstance(value, list) else [value]
         _check_values(table, key, values)
         if key == SCENARIO:

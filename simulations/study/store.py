@@ -93,7 +93,7 @@ class StudyStore:
 
     def add(self, cell: Cell, outcome: Outcome) -> None:
         """Put a finished cell on disk; the table of all follows within seconds."""
-        told = {
+        cell_file = {
             "digest": cell.digest, "scenario": cell.asked_for, "engine": cell.engine,
             "given": dict(cell.given), "status": outcome.status, "reason": outcome.reason,
             "seconds": outcome.seconds, "measures": outcome.measures,
@@ -105,9 +105,9 @@ class StudyStore:
             (draft / "result.json").write_text(json.dumps(outcome.result, indent=2) + "\n")
         if outcome.log:
             (draft / "log.txt").write_text(outcome.log)
-        (draft / "cell.json").write_text(json.dumps(told, indent=2) + "\n")
+        (draft / "cell.json").write_text(json.dumps(cell_file, indent=2) + "\n")
         draft.rename(self.path / CELLS / cell.digest)
-        self._ended[cell.digest] = told
+        self._ended[cell.digest] = cell_file
         if time.monotonic() - self._table_written > TABLE_EVERY:
             _write(self.path / CSV, csv_text(self.rows(), self._study.axes))
             self._table_written = time.monotonic()
@@ -146,13 +146,13 @@ class StudyStore:
             if folder.name.startswith("."):
                 shutil.rmtree(folder)  # a cell that was being written when its process ended
                 continue
-            told = _ended(folder)
-            if told["status"] == FAILED and (retry or folder.name not in wanted):
+            ended = _ended(folder)
+            if ended["status"] == FAILED and (retry or folder.name not in wanted):
                 shutil.rmtree(folder)
             elif folder.name in wanted:
-                self._ended[folder.name] = told
+                self._ended[folder.name] = ended
             else:
-                strange.append(told)
+                strange.append(ended)
         if strange:
             some = "; ".join(_told(each) for each in strange[:SHOWN])
             raise StudyError(
@@ -185,16 +185,20 @@ def _alone(path: Path) -> Iterator[None]:
         yield
 
 
-def _row(told: dict[str, Any]) -> Row:
-    row = {"status": told["status"], "reason": told["reason"], "seconds": told["seconds"]}
-    return {**row, **told["measures"], "digest": told["digest"]}
+def _row(cell_file: dict[str, Any]) -> Row:
+    row = {
+        "status": cell_file["status"],
+        "reason": cell_file["reason"],
+        "seconds": cell_file["seconds"],
+    }
+    return {**row, **cell_file["measures"], "digest": cell_file["digest"]}
 
 
 def _ended(folder: Path) -> dict[str, Any]:
-    told = _json(folder / "cell.json")
-    if not isinstance(told, dict) or told.get("status") not in (DONE, FAILED):
+    cell_file = _json(folder / "cell.json")
+    if not isinstance(cell_file, dict) or cell_file.get("status") not in (DONE, FAILED):
         raise StudyError(f"{folder} is damaged: remove it, and its cell is computed again")
-    return told
+    return cell_file
 
 
 def _told(cell: dict[str, Any]) -> str:

@@ -16,8 +16,8 @@ def summary_rows(rows: Sequence[Row], axes: Sequence[Axis]) -> tuple[list[str], 
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         # A key that is nothing to a cell, as epsilon to plain examples, is left out.
-        told = [f"{key} {said}" for key in varying[row[PART]] if (said := as_field(row[key]))]
-        groups.setdefault((row[PART], ", ".join(told)), []).append(row)
+        shown = [f"{key} {said}" for key in varying[row[PART]] if (said := as_field(row[key]))]
+        groups.setdefault((row[PART], ", ".join(shown)), []).append(row)
     places = {part: place for place, part in enumerate(varying)}
     table = []
     for (part, what), some in sorted(groups.items(), key=lambda each: places[each[0][0]]):

@@ -191,10 +191,10 @@ def _workers(ray: Any, force: Force) -> Any:
 
 
 @contextmanager
-def _environment(told: Mapping[str, str]) -> Iterator[None]:
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
     """These variables for the processes that are started inside `with`."""
-    before = {name: os.environ.get(name) for name in told}
-    os.environ.update(told)
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
     try:
         yield
     finally:

@@ -52,10 +52,10 @@ class RunPlan:
     @classmethod
     def read(cls, folder: RunFolder) -> RunPlan:
         """The plan in a run's folder. `InputError` where there is none."""
-        told = folder.read_json(PLAN)
-        if told is None:
+        plan_file = folder.read_json(PLAN)
+        if plan_file is None:
             raise InputError(f"{folder.path} is no run of `mycroft-fl trainer run`")
-        return cls(**told)
+        return cls(**plan_file)
 
     def write(self, folder: RunFolder) -> None:
         """Write the plan to a run's folder."""

@@ -71,10 +71,10 @@ def flower_answer(command: Sequence[str], environment: Mapping[str, str]) -> dic
     answer = _json_in(done.stdout)
     if answer is not None and answer.get("success", True):
         return answer
-    told = str((answer or {}).get("error-message", "")) or last_error(
+    message = str((answer or {}).get("error-message", "")) or last_error(
         COLOUR.sub("", done.stdout + done.stderr).splitlines()
     )
-    raise EngineFailed(f"{' '.join(command[:3])}: {' '.join(told.split())}")
+    raise EngineFailed(f"{' '.join(command[:3])}: {' '.join(message.split())}")
 
 
 def flower_lines(

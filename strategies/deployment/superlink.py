@@ -113,8 +113,8 @@ def admit(trainer: TrainerFolder, name: str, supernode: Path, vault: Path) -> Ad
         if before is not None:
             dismiss(trainer, name)
         command = ["flwr", "supernode", "register", str(supernode.absolute()), CONNECTION]
-        told = flower_answer([*command, "--name", name], private_environment(trainer))
-        owner = AdmittedOwner(name, key, int(told["node-id"]))
+        answer = flower_answer([*command, "--name", name], private_environment(trainer))
+        owner = AdmittedOwner(name, key, int(answer["node-id"]))
     trainer.add_owner(owner, supernode)
     return owner
 
@@ -210,10 +210,10 @@ def _streamed(
 
 def _why(trainer: TrainerFolder, folder: RunFolder, run_id: str, lines: list[str]) -> MycroftError:
     """Why a run has no outcome: in the ServerApp's own words, or Flower's, with what to do."""
-    told = folder.read_json("error.json")
-    kind = getattr(errors, told["kind"], None) if told else None
-    if told and kind:
-        error: MycroftError = kind(f"{told['message']}\n{_again(folder)}")
+    failure = folder.read_json("error.json")
+    kind = getattr(errors, failure["kind"], None) if failure else None
+    if failure and kind:
+        error: MycroftError = kind(f"{failure['message']}\n{_again(folder)}")
         return error
     try:
         command = ["flwr", "list", CONNECTION, *(["--run-id", run_id] if run_id else [])]

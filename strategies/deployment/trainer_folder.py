@@ -167,15 +167,15 @@ def make_trainer(path: Path, name: str, host: str, *, port: int, listen: str) ->
     return TrainerFolder.load(path)
 
 
-def _fill(part: Path, told: dict[str, Any]) -> None:
+def _fill(part: Path, content: dict[str, Any]) -> None:
     """Write what a trainer's folder holds into `part`."""
     for each in ("certs", "owners", "flower", "superlink", "runs"):
         (part / each).mkdir()
-    (part / FILE).write_text(tomli_w.dumps(told), encoding="utf-8")
+    (part / FILE).write_text(tomli_w.dumps(content), encoding="utf-8")
     TrainerFolder.load(part)
     key = KeyPair.generate()
     key.save(part / KEY)
-    (part / PUBLIC).write_text(key.public.text(told["name"]) + "\n", encoding="ascii")
-    make_authority(part / "certs", told["name"])
-    certify(part / "certs", [told["host"]])
+    (part / PUBLIC).write_text(key.public.text(content["name"]) + "\n", encoding="ascii")
+    make_authority(part / "certs", content["name"])
+    certify(part / "certs", [content["host"]])
     (part / "flower" / "config.toml").write_text(connection(CONNECTION), encoding="utf-8")

@@ -66,8 +66,8 @@ class Refusals:
     def say(self) -> None:
         """Log one line on all since the last, if there were any."""
         if self.counts:
-            told = ", ".join(f"{why} {count} times" for why, count in self.counts.most_common())
-            log.warning("the public port refused requests: %s", told)
+            counts = ", ".join(f"{why} {count} times" for why, count in self.counts.most_common())
+            log.warning("the public port refused requests: %s", counts)
             self.counts.clear()
 
 
@@ -137,15 +137,15 @@ class Front:
         ):
             raise Shut(404, "there is nothing here")
         names = [name for name, _ in scope["headers"]]
-        told = [value for name, value in scope["headers"] if name == b"content-length"]
-        if b"transfer-encoding" in names or len(told) > 1:
+        lengths = [value for name, value in scope["headers"] if name == b"content-length"]
+        if b"transfer-encoding" in names or len(lengths) > 1:
             raise Shut(411, "say the length of the body, once")
         most = self._limits.piece if path == PIECES else self._limits.body
         if path == HEALTH:
             most = 0
-        elif not told:
+        elif not lengths:
             raise Shut(411, "say the length of the body")
-        length = told[0] if told else b"0"
+        length = lengths[0] if lengths else b"0"
         # By the digits first: a number of thousands of digits is work, too.
         if not length.isdigit() or len(length) > 12 or int(length) > most:
             raise Shut(413, f"a body may have {most} bytes here")

@@ -121,10 +121,10 @@ async def serve(app: Any, private: socket.socket, public: PublicPort | None) -> 
         gate = Gate(public.place, public.tls, front)
         serving += [loop.create_task(gate.serve()), loop.create_task(_reports(refusals))]
     try:
-        told = loop.create_task(stop.wait())
-        done, _ = await asyncio.wait([told, *serving], return_when=asyncio.FIRST_COMPLETED)
-        told.cancel()
-        for task in done - {told}:
+        stopping = loop.create_task(stop.wait())
+        done, _ = await asyncio.wait([stopping, *serving], return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        for task in done - {stopping}:
             task.result()
         if not inner.started:
             raise RunFailed("Flower's SuperLink did not start; its log says why")
@@ -188,15 +188,20 @@ def main(arguments: Sequence[str]) -> None:
         )
         from flwr.superlink.main import create_app
 
-        told = _parse_superlink_lifespan_config()
+        superlink_config = _parse_superlink_lifespan_config()
         host, _, port = NOWHERE.partition(":")
         config = replace(
-            told, host=host, port=int(port), insecure=True, certificates=None,
+            superlink_config, host=host, port=int(port), insecure=True, certificates=None,
             ssl_ca_certfile=None, ssl_certfile=None, ssl_keyfile=None,
         )  # fmt: skip
         public = None
-        if told.ssl_certfile and told.ssl_keyfile:
-            public = PublicPort.at(told.host, told.port, told.ssl_certfile, told.ssl_keyfile)
+        if superlink_config.ssl_certfile and superlink_config.ssl_keyfile:
+            public = PublicPort.at(
+                superlink_config.host,
+                superlink_config.port,
+                superlink_config.ssl_certfile,
+                superlink_config.ssl_keyfile,
+            )
         _allow_files()
         app = create_app(config, SuperLinkLifespan)
         asyncio.run(serve(app, private, public))

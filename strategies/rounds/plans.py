@@ -114,12 +114,15 @@ def by_noised_scores(progress: Progress, answers: Answers) -> None:
     """Rank owners by what they say of themselves, under noise."""
     trainer, confidence = progress.trainer, progress.config.scoring_confidence
     if progress.config.score_by == "class":
-        for owner, told in answers.statistics.items():
-            score = score_by_class(told, trainer.hard_set, confidence)
-            progress.books.enter_class_scores(owner, score, scores_of_classes(told, trainer))
+        for owner, statistic in answers.statistics.items():
+            score = score_by_class(statistic, trainer.hard_set, confidence)
+            progress.books.enter_class_scores(owner, score, scores_of_classes(statistic, trainer))
     else:
         progress.books.enter_scores(
-            {owner: relevance_score(told, confidence) for owner, told in answers.statistics.items()}
+            {
+                owner: relevance_score(statistic, confidence)
+                for owner, statistic in answers.statistics.items()
+            }
         )
     progress.model = progress.trainer.improved(progress.books.worth_having())
 

@@ -209,7 +209,7 @@ def _put_together(
         round=state["round"],
         rounds=tuple(RoundRecord(**each) for each in state["rounds"]),
         standings={
-            name: _standing(name, told, arrays) for name, told in state["standings"].items()
+            name: _standing(name, record, arrays) for name, record in state["standings"].items()
         },
         model=model,
         steps=steps,
@@ -231,15 +231,15 @@ def _told(standing: Standing) -> dict[str, Any]:
     }
 
 
-def _standing(name: str, told: dict[str, Any], arrays: dict[str, np.ndarray]) -> Standing:
-    rest = {key: told[key] for key in ("screening", "failure", "lost", "exhausted")}
-    places = [f"acquired/{name}/{place}" for place in range(told["answers"])]
+def _standing(name: str, record: dict[str, Any], arrays: dict[str, np.ndarray]) -> Standing:
+    rest = {key: record[key] for key in ("screening", "failure", "lost", "exhausted")}
+    places = [f"acquired/{name}/{place}" for place in range(record["answers"])]
     return Standing(
         name,
         acquired=tuple(Examples(arrays[f"{each}/x"], arrays[f"{each}/y"]) for each in places),
-        score=None if told["score"] is None else Score(**told["score"]),
-        cards=tuple(Card(**card) for card in told["cards"]),
-        by_class={label: Score(**each) for label, each in told["by_class"].items()},
+        score=None if record["score"] is None else Score(**record["score"]),
+        cards=tuple(Card(**card) for card in record["cards"]),
+        by_class={label: Score(**each) for label, each in record["by_class"].items()},
         **rest,
     )
 

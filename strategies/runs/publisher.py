@@ -77,13 +77,13 @@ class Publisher:
 
         def draw(noise: Noise) -> np.ndarray:
             hard = trainer.hard_set.sent
-            told = noised_gradient_sum(trainer.eyes, hard, clip, multiplier, noise)
-            return np.append(told.values, told.sigma)
+            released = noised_gradient_sum(trainer.eyes, hard, clip, multiplier, noise)
+            return np.append(released.values, released.sigma)
 
-        told = self._released("target", "target", Spend(rho=price(multiplier)), draw)
+        released = self._released("target", "target", Spend(rho=price(multiplier)), draw)
         card = self._card("target", "target", "hard example")
         self.releases.append({"what": "target", "card": card.as_json()})
-        return target_of_sum(told[:-1], float(told[-1]), clip=clip, stands_for=config.hard_set_sent)
+        return target_of_sum(released[:-1], float(released[-1]), clip=clip, stands_for=config.hard_set_sent)
 
     def publish_scores(self, server_round: int, owners: Sequence[str]) -> None:
         """This round's scores of all owners, if they may be published; 0 and noise for who has none.
@@ -108,10 +108,10 @@ class Publisher:
             scores, sigma = noised_scores(gains, clip, multiplier, noise)
             return np.array([*(scores[owner] for owner in sorted(owners)), sigma])
 
-        told = self._released("scores", purpose, spend, draw)
-        scores = dict(zip(sorted(owners), told[:-1].tolist(), strict=True))
+        released = self._released("scores", purpose, spend, draw)
+        scores = dict(zip(sorted(owners), released[:-1].tolist(), strict=True))
         self.releases.append({
-            "what": "scores", "round": server_round, "scores": scores, "sigma": float(told[-1]),
+            "what": "scores", "round": server_round, "scores": scores, "sigma": float(released[-1]),
             "ranking": sorted(scores, key=lambda owner: (-scores[owner], owner)),
             "card": self._card("scores", purpose, UNITS_OF_SCORES[config.publish_unit]).as_json(),
         })  # fmt: skip
@@ -137,11 +137,11 @@ class Publisher:
             seen = Seen.through(model, acquired)
             return head_delta(model.head, Weighted(seen, np.ones(len(acquired))), run, noise)
 
-        told = self._released("model", "model", Spend(sgd=sgd), draw)
+        released = self._released("model", "model", Spend(sgd=sgd), draw)
         card = self._card("model", "model", "acquired example")
         self.releases.append({"what": "model", "card": card.as_json()})
         steps = NoisedSteps(trainer, {"acquired": 1.0}, start=model)
-        return steps.moved({"acquired": Statistic(told, run.sigma)})
+        return steps.moved({"acquired": Statistic(released, run.sigma)})
 
     def _released(
         self,

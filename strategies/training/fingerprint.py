@@ -15,8 +15,8 @@ def fingerprint(trainer: Trainer) -> str:
     """Names what a run belongs to: its settings, its task, the trainer's data and baseline."""
     settings = {k: v for k, v in trainer.config.settings().items() if k not in FREE_TO_CHANGE}
     task, splits = trainer.task, trainer.splits
-    told = [settings, list(task.classes), list(task.shape), str(task.dtype), task.model]
-    hasher = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
+    parts = [settings, list(task.classes), list(task.shape), str(task.dtype), task.model]
+    hasher = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
     for part in (trainer.train, splits.selection, splits.scoring, splits.tuning):
         hasher.update(part.ids.tobytes() + part.y.tobytes())
     return hasher.hexdigest()

@@ -108,10 +108,10 @@ class Hospital:
 
     def ask(self, request: Request | None = None, **terms: Any) -> tuple[int, OwnerReport | None]:
         """Ask as the trainer does, and open what comes back."""
-        request, told = request or self.request(), self.terms(**terms)
-        told = dataclasses.replace(told, server_round=request.server_round)
-        status, sealed = self.send(self.envelope(request, told))
-        return status, None if not sealed else self.opened(request, told, sealed)
+        request, output = request or self.request(), self.terms(**terms)
+        output = dataclasses.replace(output, server_round=request.server_round)
+        status, sealed = self.send(self.envelope(request, output))
+        return status, None if not sealed else self.opened(request, output, sealed)
 
     def opened(self, request: Request, terms: Terms, sealed: bytes) -> OwnerReport:
         content, _ = unpack_sealed(carry(sealed, "answered"), terms, self.trainer)

@@ -102,8 +102,8 @@ def every_byte(message: Message) -> bytes:
 
 def test_the_search_for_a_secret_would_find_it() -> None:
     reply = answered(raising(RuntimeError()), pack_request(request()))
-    told = Message(RecordDict({"report": ConfigRecord({"why": SECRET})}), reply_to=reply)
-    assert SECRET.encode() in every_byte(told)
+    output = Message(RecordDict({"report": ConfigRecord({"why": SECRET})}), reply_to=reply)
+    assert SECRET.encode() in every_byte(output)
     assert b"refused" in every_byte(Message(pack_failure("refused"), reply_to=reply))
 
 
@@ -182,10 +182,10 @@ def test_the_owners_log_has_what_the_trainer_does_not_see(tmp_path: Path) -> Non
     for error in (RuntimeError(SECRET), Refused(f"not for {SECRET}")):
         answered(lambda context, e=error: Answerer(raising(e), log), pack_request(request()))
     handler.close()
-    told = (tmp_path / "owner.log").read_text()
-    assert f"RuntimeError: {SECRET}" in told
-    assert "Traceback" in told
-    assert f"refused: not for {SECRET}" in told
+    output = (tmp_path / "owner.log").read_text()
+    assert f"RuntimeError: {SECRET}" in output
+    assert "Traceback" in output
+    assert f"refused: not for {SECRET}" in output
 
 
 def test_a_refusal_says_that_it_is_one_and_not_why(caplog: pytest.LogCaptureFixture) -> None:

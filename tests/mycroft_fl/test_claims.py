@@ -44,18 +44,18 @@ def refused(read: Callable[[], object], said: str, kind: type[Exception] = DataE
     """Reading ends in one line, and in no more memory than a file may take."""
     tracemalloc.start()
     try:
-        with pytest.raises(kind, match=said) as told:
+        with pytest.raises(kind, match=said) as output:
             read()
         assert tracemalloc.get_traced_memory()[1] < 4 * SMALL
     finally:
         tracemalloc.stop()
-    assert len(str(told.value).splitlines()) == 1
+    assert len(str(output.value).splitlines()) == 1
 
 
 def header(shape: tuple[int, ...], dtype: str = "<f4") -> bytes:
     out = io.BytesIO()
-    told = {"descr": dtype, "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(out, told)
+    output = {"descr": dtype, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(out, output)
     return out.getvalue()
 
 
@@ -127,10 +127,10 @@ def test_an_archive_broken_at_random_is_read_or_refused(tmp_path: Path, seed: in
     try:
         assert len(read_npz(path).x) == 3
     except InputError as error:
-        told = str(error)
+        output = str(error)
     else:
         return
-    assert "broken.npz" in told
+    assert "broken.npz" in output
 
 
 def png(width: int, height: int, rows: bytes = b"") -> bytes:

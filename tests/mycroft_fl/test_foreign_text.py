@@ -65,9 +65,9 @@ def test_a_logs_message_is_one_clean_line_and_its_error_is_set_in() -> None:
         raise ValueError(EVIL)
     except ValueError:
         log.exception("the answer of %s", EVIL)
-    told = stream.getvalue()
-    assert is_plain(told)
-    message, *error = told.rstrip("\n").split("\n")
+    output = stream.getvalue()
+    assert is_plain(output)
+    message, *error = output.rstrip("\n").split("\n")
     assert message == f"the answer of {cleaned(EVIL)}"
     assert len(error) > 3
     assert all(line.startswith("    ") for line in error)
@@ -133,9 +133,9 @@ def test_errors_tables_progress_and_pages_show_foreign_names_as_text(
     for each in handlers:
         each.setStream(sys.stderr)  # type: ignore[attr-defined]
     log.warning("the answer of %s", EVIL)
-    told = capsys.readouterr()
-    assert is_plain(told.out + told.err)
-    assert FORGED not in told.err
+    output = capsys.readouterr()
+    assert is_plain(output.out + output.err)
+    assert FORGED not in output.err
     page = _environment().from_string("<p>{{ name }}</p>").render(name=EVIL)
     assert is_plain(page)
     assert "data: 9 records fit" in page

@@ -30,9 +30,9 @@ def test_no_difference_is_no_gain_with_no_doubt(repeats: int) -> None:
 def test_the_gain_is_the_mean_difference_of_accuracies(repeats: int, n: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     y = rng.integers(0, 3, n)
-    told = rng.integers(0, 3, (2, repeats, n))
-    score = gain_with_interval(*(told == y), confidence=0.9, seed=0)
-    means = [np.mean([accuracy_score(y, row) for row in rows]) for rows in told]
+    output = rng.integers(0, 3, (2, repeats, n))
+    score = gain_with_interval(*(output == y), confidence=0.9, seed=0)
+    means = [np.mean([accuracy_score(y, row) for row in rows]) for rows in output]
     assert score.gain == pytest.approx(means[0] - means[1])
     assert -1 <= score.low <= score.high <= 1
 
@@ -122,7 +122,7 @@ def test_a_model_that_becomes_perfect_gains_no_more_than_one(
 
 
 @given(st.floats(0.1, 1e6), st.tuples(*[st.floats(allow_nan=False)] * 3))
-def test_a_score_is_brought_into_its_range(most: float, told: tuple[float, float, float]) -> None:
-    score = Score.within(most, *told)
-    for given_, kept in zip(told, (score.gain, score.low, score.high), strict=True):
+def test_a_score_is_brought_into_its_range(most: float, output: tuple[float, float, float]) -> None:
+    score = Score.within(most, *output)
+    for given_, kept in zip(output, (score.gain, score.low, score.high), strict=True):
         assert kept == (given_ if abs(given_) <= most else np.copysign(most, given_))

@@ -38,8 +38,8 @@ def test_words_are_not_run_together() -> None:
 
 def test_a_seed_is_the_same_in_another_process() -> None:
     code = "from mycroft_fl.seeds import derived_seed; print(derived_seed(7, 'select', 'a', 3))"
-    told = subprocess.run(
+    ran = subprocess.run(
         [sys.executable, "-c", code], check=True, capture_output=True, text=True
     ).stdout
     # printf '7\x1fselect\x1fa\x1f3' | b2sum -l 64, less the last bit
-    assert int(told) == derived_seed(7, "select", "a", 3) == 0x2E468A3847C51D88 >> 1
+    assert int(ran) == derived_seed(7, "select", "a", 3) == 0x2E468A3847C51D88 >> 1

@@ -476,9 +476,9 @@ def test_the_model_is_improved_with_all_that_was_acquired_in_the_order_of_names(
     strategy_of, scoring, digits
 ):
     network = Network(b=giving(digits[500:600]), a=giving(digits[400:500]))
-    told: list[tuple[RoundRecord, np.ndarray]] = []
+    output: list[tuple[RoundRecord, np.ndarray]] = []
     strategy = strategy_of(
-        owners=2, on_round=lambda record, model: told.append((record, flat_weights(model)))
+        owners=2, on_round=lambda record, model: output.append((record, flat_weights(model)))
     )
     result = run(strategy, network)
     acquired = Examples.concatenate([digits[400:421], digits[500:519]])
@@ -486,8 +486,8 @@ def test_the_model_is_improved_with_all_that_was_acquired_in_the_order_of_names(
     wanted = flat_weights(strategy.trainer.improved(acquired))
     np.testing.assert_array_equal(flat_weights(strategy.model), wanted)
     np.testing.assert_array_equal(result.arrays.to_numpy_ndarrays()[0], wanted)
-    np.testing.assert_array_equal(told[-1][1], wanted)
-    assert [record for record, _ in told] == strategy.rounds
+    np.testing.assert_array_equal(output[-1][1], wanted)
+    assert [record for record, _ in output] == strategy.rounds
     assert dict(result.train_metrics_clientapp[3]) == {"disclosed": 40, "answered": 2}
 
 

@@ -61,16 +61,16 @@ class DatasetSpec:
 
     def as_setting(self) -> str | dict[str, Any]:
         """As it would stand in a file: only what is not at its default, a bare path as text."""
-        told = {
+        setting = {
             each.name.replace("_", "-"): getattr(self, each.name)
             for each in fields(self)
             if getattr(self, each.name) != each.default
         }
-        if set(told) == {"path"}:
+        if set(setting) == {"path"}:
             return self.path
         return {
             key: dict(value) if key == "labels" else list(value) if key in LISTS else value
-            for key, value in told.items()
+            for key, value in setting.items()
         }
 
     def renamed(self, name: str) -> str:

@@ -77,10 +77,10 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     from pyarrow.parquet import read_metadata
 
     try:
-        told = read_metadata(path)
-        check_cells(told.num_rows, told.num_columns)
-        groups = range(told.num_row_groups)
-        check_bytes(sum(told.row_group(each).total_byte_size for each in groups))
+        metadata = read_metadata(path)
+        check_cells(metadata.num_rows, metadata.num_columns)
+        groups = range(metadata.num_row_groups)
+        check_bytes(sum(metadata.row_group(each).total_byte_size for each in groups))
         return pd.read_parquet(path)
     except ArrowException as error:
         raise ValueError(one_line(error)) from error

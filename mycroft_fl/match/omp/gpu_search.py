@@ -107,8 +107,8 @@ class DeviceSearch:
         flags = [self._near(), self._unsettled(), self._stuck]
         state = [self._count(), self._taken, *(flag.long() for flag in flags)]
         self._taken = torch.zeros_like(self._taken)
-        told: list[int] = torch.stack(state).tolist()
-        return told
+        counts: list[int] = torch.stack(state).tolist()
+        return counts
 
     @property
     def _is_rounded(self) -> bool:

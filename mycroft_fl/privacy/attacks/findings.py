@@ -160,9 +160,9 @@ def by_noised_sums(
     seen = Seen.through(model, acquired)
     for _ in range(STEPS):
         rows = seen.gradients(model.head, np.ones(len(acquired)), 1.0)
-        told = noised_sum(rows, Fraction(1), multiplier, noise).values
+        released = noised_sum(rows, Fraction(1), multiplier, noise).values
         # By a public number: the true one is private.
-        load_head(model, (flat_head(model) - 2.0 * told / ACQUIRED).astype(np.float32))
+        load_head(model, (flat_head(model) - 2.0 * released / ACQUIRED).astype(np.float32))
     return model
 
 

@@ -99,7 +99,7 @@ def membership_auc(found: Shadows) -> Estimate:
 
     ratios = likelihood_ratios(found)
     pairs = zip(found.member, ratios, strict=True)
-    return over_seeds([float(roc_auc_score(truth, told)) for truth, told in pairs])
+    return over_seeds([float(roc_auc_score(truth, guesses)) for truth, guesses in pairs])
 
 
 def auc_between_models(found: Shadows) -> float:
@@ -115,8 +115,8 @@ def auc_between_models(found: Shadows) -> float:
     mixed = (found.member.any(axis=1)) & (~found.member).any(axis=1)
     weights = found.member.sum(axis=1) * (~found.member).sum(axis=1)
     within = sum(
-        weight * float(roc_auc_score(truth, told))
-        for weight, truth, told in zip(
+        weight * float(roc_auc_score(truth, guesses))
+        for weight, truth, guesses in zip(
             weights[mixed], found.member[mixed], ratios[mixed], strict=True
         )
     )

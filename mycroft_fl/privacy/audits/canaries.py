@@ -69,8 +69,8 @@ def audit_target() -> Iterator[Finding]:
 
     def release(inside: np.ndarray) -> np.ndarray:
         hard = Examples.concatenate([huge[np.flatnonzero(inside)], few])
-        told = targets.noised_gradient_sum(model, hard, 1.0, MULTIPLIER, OS_ENTROPY)
-        shown: np.ndarray = along @ told.values
+        released = targets.noised_gradient_sum(model, hard, 1.0, MULTIPLIER, OS_ENTROPY)
+        shown: np.ndarray = along @ released.values
         return shown
 
     yield from _gaussian("target", "a hard example of huge norm", release, MULTIPLIER)

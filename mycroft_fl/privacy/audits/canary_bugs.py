@@ -75,9 +75,13 @@ def _sgd_not_finite_kept() -> Any:
     """DP-SGD into which a record that is not finite goes."""
 
     def kept(rows: Any, bound: Fraction, z: float, noise: Noise, persons: Any) -> NoisedSum:
-        told = _noised_sum(rows, bound, z, noise, persons=persons)
+        released = _noised_sum(rows, bound, z, noise, persons=persons)
         spoiled = not np.isfinite(rows[:]).all()
-        return NoisedSum(told.values * math.nan, told.sigma, told.rho) if spoiled else told
+        return (
+            NoisedSum(released.values * math.nan, released.sigma, released.rho)
+            if spoiled
+            else released
+        )
 
     return _sgd_sum(kept)
 

@@ -181,9 +181,9 @@ def _no_noise_in_float() -> Any:
     def constant(
         whole: np.ndarray, bound_squared: Fraction, multiplier: float, noise: Noise
     ) -> NoisedSum:
-        told = _noised(whole[:1], bound_squared, multiplier, noise)
-        first = told.values[0] - whole[0] / UNITS
-        return NoisedSum(whole / UNITS + first, told.sigma, told.rho)
+        released = _noised(whole[:1], bound_squared, multiplier, noise)
+        first = released.values[0] - whole[0] / UNITS
+        return NoisedSum(whole / UNITS + first, released.sigma, released.rho)
 
     return patch.object(mechanisms, "noised", constant)
 

@@ -49,10 +49,10 @@ class Canary:
             nn.init.zeros_(part)
         with torch.no_grad():
             head.weight[0] = self.weight
-        told = sgd.HeadRun(run, 1.0, SLOW * run.sample_rate)
+        head_run = sgd.HeadRun(run, 1.0, SLOW * run.sample_rate)
 
         def release(inside: np.ndarray) -> np.ndarray:
-            delta = sgd.head_delta(head, self._those(inside), told, OS_ENTROPY)
+            delta = sgd.head_delta(head, self._those(inside), head_run, OS_ENTROPY)
             first, second = delta.reshape(2, self.canaries + 1)[:, :-1]
             along: np.ndarray = (second - first) / math.sqrt(2) / SLOW
             return along

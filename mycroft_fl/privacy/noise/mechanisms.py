@@ -267,7 +267,7 @@ def strength_by_count(
     record it is after answers to then gets no more of it than of any other.
     """
     count = int((levels == UNITS).sum()) * UNITS
-    told = noised(np.array([count]), Fraction(1), crowd.noise_multiplier, noise)
+    noised_count = noised(np.array([count]), Fraction(1), crowd.noise_multiplier, noise)
     # A discrete Gaussian's tail is at most a Gaussian's: exp(-t^2 / (2 sigma^2)).
-    margin = told.sigma * math.sqrt(2 * math.log(1 / crowd.delta))
-    return strength if told.values[0] - margin >= crowd.at_least else 0.0
+    margin = noised_count.sigma * math.sqrt(2 * math.log(1 / crowd.delta))
+    return strength if noised_count.values[0] - margin >= crowd.at_least else 0.0

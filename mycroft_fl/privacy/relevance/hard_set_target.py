@@ -70,10 +70,10 @@ class Target:
         """What a request asks for: its noised target, or that of its hard examples."""
         if request.target is None:
             return cls.of(model, request.hard)
-        return cls.told(model, request.target)
+        return cls.of_noised(model, request.target)
 
     @classmethod
-    def told(cls, model: Classifier, noised: NoisedTarget) -> Target:
+    def of_noised(cls, model: Classifier, noised: NoisedTarget) -> Target:
         """A noised target. `BadMessage` where it is not of the size of the model's last layer."""
         rows, columns = model.head.out_features, model.head.in_features + 1
         if len(noised.direction) != rows * columns:

@@ -30,11 +30,11 @@ def noised_scores(
     table = np.stack([gains[owner] for owner in owners], axis=1)
     if clip is None:
         rows = np.column_stack([np.clip(table, -1, 1), np.ones(len(table))])
-        told = noised_sum(rows, Fraction(len(owners) + 1), multiplier, noise)
-        count = max(float(told.values[-1]), told.sigma, 1.0)
-        scores = told.values[:-1] / count
-        return dict(zip(owners, scores.tolist(), strict=True)), told.sigma / count
+        released = noised_sum(rows, Fraction(len(owners) + 1), multiplier, noise)
+        count = max(float(released.values[-1]), released.sigma, 1.0)
+        scores = released.values[:-1] / count
+        return dict(zip(owners, scores.tolist(), strict=True)), released.sigma / count
     means = np.clip(np.nan_to_num(table.mean(axis=0)), -clip, clip)
     whole = np.trunc(means * UNITS).astype(np.int64)
-    told = noised(whole, (2 * Fraction(clip)) ** 2, multiplier, noise)
-    return dict(zip(owners, told.values.tolist(), strict=True)), told.sigma
+    released = noised(whole, (2 * Fraction(clip)) ** 2, multiplier, noise)
+    return dict(zip(owners, released.values.tolist(), strict=True)), released.sigma

@@ -102,8 +102,10 @@ def _problems_of_answers(
 ) -> tuple[list[str], dict[int, bytes]]:
     """What is wrong with the chain of answers; and the answers, by the charge that paid for each."""
     problems, answers, last = [], {}, BEGINNING
-    told = connection.execute("SELECT seq, spend, content, previous, hash FROM answer ORDER BY seq")
-    for place, (seq, spend, content, previous, hash_) in enumerate(told, start=1):
+    stored_answers = connection.execute(
+        "SELECT seq, spend, content, previous, hash FROM answer ORDER BY seq"
+    )
+    for place, (seq, spend, content, previous, hash_) in enumerate(stored_answers, start=1):
         if seq != place or previous != last:
             problems.append(f"an answer before that to entry {spend} is missing")
         if hash_ != answer_hash(previous, charged.get(spend, ""), content):

@@ -27,10 +27,10 @@ def clearest(classes: Classes) -> list[str]:
 def classes_text(classes: Classes) -> str:
     """The clearest classes with their intervals, in per cent; `-` where there is none."""
     names = clearest(classes)
-    told = [f"{name} {_percent(classes[name])}" for name in names[:SHOWN_CLASSES]]
+    shown = [f"{name} {_percent(classes[name])}" for name in names[:SHOWN_CLASSES]]
     if len(names) > SHOWN_CLASSES:
-        told.append(f"and {len(names) - SHOWN_CLASSES} more")
-    return "; ".join(told) or "-"
+        shown.append(f"and {len(names) - SHOWN_CLASSES} more")
+    return "; ".join(shown) or "-"
 
 
 def class_rows(result: Mapping[str, Any]) -> tuple[list[str], Rows]:
@@ -43,8 +43,8 @@ def class_rows(result: Mapping[str, Any]) -> tuple[list[str], Rows]:
 
 def class_lines(result: Mapping[str, Any]) -> list[str]:
     """The same in Markdown, a line for each owner; empty where no score was by class."""
-    told = [f"- {owner}: {classes}" for owner, classes in class_rows(result)[1]]
-    return [MEANING, "", *told] if told else []
+    lines = [f"- {owner}: {classes}" for owner, classes in class_rows(result)[1]]
+    return [MEANING, "", *lines] if lines else []
 
 
 def _percent(each: Mapping[str, float]) -> str:

@@ -83,8 +83,8 @@ def told_of_failure(folder: Path) -> InputError:
     """Why there is nothing to report in a folder: a failed run, one under way, or neither."""
     failure = folder / "error.json"
     if failure.is_file():
-        told = parsed(failure, read_bytes(failure))
-        message = told.get("message") if isinstance(told, dict) else None
+        failure_file = parsed(failure, read_bytes(failure))
+        message = failure_file.get("message") if isinstance(failure_file, dict) else None
         return InputError(f"{folder}: the run failed and left no result: {_first_line(message)}")
     if (folder / "rounds.jsonl").is_file():
         return InputError(f"{folder}: the run has not ended: there is no result.json yet")

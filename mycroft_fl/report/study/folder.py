@@ -90,15 +90,15 @@ def is_study(folder: Path) -> bool:
 
 def read_study(folder: Path) -> Study:
     """The study in `folder`, with the rows of cells.csv. Raises `DataError`."""
-    told = _described(folder / STUDY)
+    described = _described(folder / STUDY)
     try:
-        axes = _axes(told["axes"])
+        axes = _axes(described["axes"])
         parts = tuple(
             Part(each["name"], each["title"], _axes(each["axes"]), int(each["cells"]))
-            for each in told["parts"]
+            for each in described["parts"]
         )
-        name, title = str(told["name"]), str(told["title"])
-        seeds, environments = tuple(told["seeds"]), tuple(map(dict, told["environments"]))
+        name, title = str(described["name"]), str(described["title"])
+        seeds, environments = tuple(described["seeds"]), tuple(map(dict, described["environments"]))
         keys = (axis.key for each in (axes, *(part.axes for part in parts)) for axis in each)
         _check_texts(*keys, *(part.name for part in parts))
     except (KeyError, TypeError, ValueError) as error:
@@ -128,16 +128,16 @@ def as_field(value: Any) -> str:
 
 def _described(path: Path) -> Mapping[str, Any]:
     try:
-        told = json.loads(content_of(path, MOST_JSON))
+        content = json.loads(content_of(path, MOST_JSON))
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(
             f"{path} cannot be read: {error}; give the folder of a study, or run it again"
         ) from error
-    if not isinstance(told, dict) or told.get("schema") != SCHEMA:
+    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
         raise DataError(
             f"{path} is not of this version (schema {SCHEMA}); run the study again into a new folder"
         )
-    return told
+    return content
 
 
 def _check_texts(*names: Any) -> None:
@@ -146,8 +146,8 @@ def _check_texts(*names: Any) -> None:
         raise ValueError(f"a name, which is {str(wrong[0])[:60]}")
 
 
-def _axes(told: Sequence[Mapping[str, Any]]) -> tuple[Axis, ...]:
-    return tuple(Axis(each["key"], tuple(each["values"])) for each in told)
+def _axes(axes: Sequence[Mapping[str, Any]]) -> tuple[Axis, ...]:
+    return tuple(Axis(each["key"], tuple(each["values"])) for each in axes)
 
 
 def _rows(path: Path, axes: Sequence[Axis]) -> tuple[Row, ...]:

@@ -86,12 +86,12 @@ def _finding(panel: Panel, comparisons: Sequence[Comparison]) -> str | None:
     where = panel.where(place)
     name = "what was acquired" if best is None else as_field(best)
     text = f"{where}: {name} does best, {written(known[best])} % of the failures right"
-    told = [
+    phrases = [
         f"{written(each.difference, sign=True)} points over {each.second} ({_verdict(each)})"
         for each in (_turned(c, name) for c in comparisons if c.where == where)
         if each is not None and (each.second == OWN or each.second.endswith("random"))
     ]
-    return f"{text}; {', '.join(told)}." if told else f"{text}."
+    return f"{text}; {', '.join(phrases)}." if phrases else f"{text}."
 
 
 def _turned(each: Comparison, first: str) -> Comparison | None:

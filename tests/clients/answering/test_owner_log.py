@@ -62,10 +62,10 @@ def test_lines_of_one_kind_are_rationed_and_counted_and_others_are_not_held_up(
     rationed.add("one", "first")
     rationed.add("one", "first")
     rationed.close()
-    told = [
+    output = [
         line.partition("INFO ")[2] for line in (tmp_path / "owner.log").read_text().splitlines()
     ]
-    assert told == [
+    assert output == [
         "first", "first", "second", "first (8 more of this kind are not written)",
         "one: 1 more are not written",
     ]  # fmt: skip

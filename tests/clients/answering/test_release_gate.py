@@ -135,9 +135,9 @@ def summed(asked: Request, data: tuple[Examples, np.ndarray | None]) -> Any:
     def answer() -> tuple[np.ndarray, np.ndarray]:
         release = release_of(asked, examples, POLICY, persons)
         with first_sums() as sums:
-            told = release.draw(simulated(1))
-        assert 0 < told.sigma < 1e30
-        return told.values, sums[0]
+            output = release.draw(simulated(1))
+        assert 0 < output.sigma < 1e30
+        return output.values, sums[0]
 
     return outcome(answer)
 
@@ -277,8 +277,8 @@ def test_a_target_of_any_scale_and_clip_shows_no_more_of_a_unit_than_its_bound(
 ) -> None:
     nothing = Examples(np.zeros((0, WIDTH), np.float32), np.zeros(0, np.int64))
     direction = np.resize([1e9, -1e9, 1e-45], 15).astype(np.float32)
-    told = NoisedTarget(direction, scale, clip, 5)
-    asked = request(mode, "linear", hard=nothing, target=told, weights=_first_input(LARGEST))
+    output = NoisedTarget(direction, scale, clip, 5)
+    asked = request(mode, "linear", hard=nothing, target=output, weights=_first_input(LARGEST))
     check(asked, neighbours(FAR, 1, by_person=False))
 
 
@@ -311,8 +311,8 @@ def test_what_an_owners_file_asks_for_fails_alike_on_any_data(mode: str, tmp_pat
         for rows in (np.arange(N), np.arange(0)):
             examples, _ = data.of(rows)
 
-            def answer(told: Policy = policy, held: Examples = examples) -> np.ndarray:
-                release = release_of(request(mode, "linear"), held, told)
+            def answer(output: Policy = policy, held: Examples = examples) -> np.ndarray:
+                release = release_of(request(mode, "linear"), held, output)
                 return release.draw(simulated(0)).values.shape
 
             found.append(outcome(answer))

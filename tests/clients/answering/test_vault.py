@@ -97,11 +97,11 @@ def test_whatever_is_asked_in_whatever_order_nothing_leaves_twice(tmp_path_facto
         each = request(method=method, k=k, seed=seed, weights=through(method))
         digest = request_digest(each)
         try:
-            told = vault.answer(each).disclosed.ids.tolist()
+            output = vault.answer(each).disclosed.ids.tolist()
         except Refused:
             continue
-        assert len(told) <= k
-        assert told == first_answers.setdefault(digest, told)
+        assert len(output) <= k
+        assert output == first_answers.setdefault(digest, output)
     left = list(chain.from_iterable(first_answers.values()))
     assert len(left) == len(set(left)) <= 15
 
@@ -281,13 +281,13 @@ def test_two_rounds_bring_what_one_would_have_brought(method: str, tmp_path: Pat
 def test_gradients_of_all_layers_are_another_look(tmp_path: Path) -> None:
     # Fresh weights make the first layer's gradients next to nothing.
     weights = np.random.default_rng(0).normal(size=WEIGHTS.shape).astype(np.float32)
-    told = [
+    output = [
         vault_of(drawn(80), tmp_path / layers).answer(
             request(method="gradient-neighbours", k=20, weights=weights, gradient_layers=layers)
         )
         for layers in ("last", "all")
     ]
-    assert told[0].disclosed.ids.tolist() != told[1].disclosed.ids.tolist()
+    assert output[0].disclosed.ids.tolist() != output[1].disclosed.ids.tolist()
 
 
 # What is refused

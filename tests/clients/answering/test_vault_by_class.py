@@ -52,23 +52,23 @@ def vault_of(examples: Examples, folder: Path, marks: Marks | None = None) -> Va
 
 
 def told_by(vault: Vault, asked: Request) -> Statistic:
-    told = vault.answer(asked).statistic
-    assert told is not None
-    return told
+    output = vault.answer(asked).statistic
+    assert output is not None
+    return output
 
 
 def test_a_score_by_class_is_a_sum_for_each_hard_class_and_the_counts_of_a_plain_one(
     tmp_path: Path,
 ) -> None:
     examples = drawn(300)
-    told = told_by(vault_of(examples, tmp_path / "a"), request())
+    output = told_by(vault_of(examples, tmp_path / "a"), request())
     seen = Seen.through(MODEL, examples)
     ranked = ClassTargets(MODEL, HARD).relevances(MODEL.head, seen)
     exact = score_rows(ranked, seen.relevances(MODEL.head, Target.of(MODEL, HARD))).sum(axis=0)
-    assert exact.shape == told.values.shape == (3 + 3,)
-    assert np.abs(told.values - exact).max() < 5 * told.sigma
-    assert told.relevance().tolist() == told.values[:3].tolist()
-    assert np.abs(told.counted() - 2 * exact[3:]).max() < 10 * told.sigma
+    assert exact.shape == output.values.shape == (3 + 3,)
+    assert np.abs(output.values - exact).max() < 5 * output.sigma
+    assert output.relevance().tolist() == output.values[:3].tolist()
+    assert np.abs(output.counted() - 2 * exact[3:]).max() < 10 * output.sigma
     assert 2 * exact[3:].sum() == 300
 
 

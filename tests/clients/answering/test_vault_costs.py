@@ -155,13 +155,13 @@ def test_a_choice_that_fails_once_it_has_looked_is_no_free_answer(
         raise BadMessage("looked, and fell")
 
     monkeypatch.setattr(Chooser, "choose", fails)
-    vault, told = vault_of(tmp_path, Policy(max_records=3)), []
+    vault, output = vault_of(tmp_path, Policy(max_records=3)), []
     for place in range(1, 9):
         try:
             vault.answer(request(mode="raw", server_round=place))
         except MycroftError as error:
-            told.append(type(error))
-    assert told == [BadMessage] * 3 + [Refused] * 5
+            output.append(type(error))
+    assert output == [BadMessage] * 3 + [Refused] * 5
     assert [row.records for row in rows(tmp_path)] == [1, 1, 1]
 
 
@@ -183,7 +183,7 @@ def test_one_trainers_limits_end_its_asking_and_nobody_elses(tmp_path: Path) -> 
     trainers = (TrainerLimits("lab", max_records=3, max_requests=2), TrainerLimits("clinic"))
     vault = vault_of(tmp_path, Policy(max_records=50, trainers=trainers))
 
-    def told(peer: str, server_round: int) -> int | str:
+    def output(peer: str, server_round: int) -> int | str:
         try:
             asked = request(mode="raw", method="random", server_round=server_round)
             return len(vault.answer(asked, peer).disclosed)
@@ -191,9 +191,9 @@ def test_one_trainers_limits_end_its_asking_and_nobody_elses(tmp_path: Path) -> 
             return str(refusal)
 
     # Never more than its own limit, though a request asks for more and all together have more.
-    assert [told("lab", each) for each in (1, 2)] == [2, 1]
-    assert told("lab", 3) == "all 3 records that may leave for this trainer have left"
-    assert told("clinic", 1) == 2
+    assert [output("lab", each) for each in (1, 2)] == [2, 1]
+    assert output("lab", 3) == "all 3 records that may leave for this trainer have left"
+    assert output("clinic", 1) == 2
 
 
 # Bound by the task

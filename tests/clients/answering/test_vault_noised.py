@@ -163,16 +163,16 @@ def test_a_budget_spent_to_the_last_answers_no_more(tmp_path: Path) -> None:
 
 def test_noise_is_fresh_for_each_request_and_never_reused(tmp_path: Path) -> None:
     vault = Vault("owner", drawn(30), NOISED, Books(tmp_path))
-    told = [values(vault.answer(request(server_round=each))) for each in range(3)]
-    assert len({tuple(each) for each in told}) == 3
+    output = [values(vault.answer(request(server_round=each))) for each in range(3)]
+    assert len({tuple(each) for each in output}) == 3
 
 
 def test_a_real_vaults_noise_does_not_hang_on_the_runs_seed(tmp_path: Path) -> None:
-    told = [
+    output = [
         values(Vault("owner", drawn(30), NOISED, Books(tmp_path / folder)).answer(request()))
         for folder in ("a", "b")
     ]
-    assert not np.array_equal(*told)
+    assert not np.array_equal(*output)
 
 
 def test_nothing_is_computed_for_an_answer_that_the_budget_refuses(
@@ -363,11 +363,11 @@ def test_an_empty_raw_answer_taints_as_well(tmp_path: Path) -> None:
 
 
 def test_a_card_and_an_answer_tell_nothing_of_how_many_records_there_are(tmp_path: Path) -> None:
-    told = [vault_of(drawn(n), tmp_path / str(n)).answer(request()) for n in (0, 30, 400)]
-    assert told[0].card == told[1].card == told[2].card
-    assert all(each.disclosed is None for each in told)
-    assert {(len(values(each)), each.statistic.sigma) for each in told if each.statistic} == {
-        (4, told[0].statistic.sigma if told[0].statistic else None)
+    output = [vault_of(drawn(n), tmp_path / str(n)).answer(request()) for n in (0, 30, 400)]
+    assert output[0].card == output[1].card == output[2].card
+    assert all(each.disclosed is None for each in output)
+    assert {(len(values(each)), each.statistic.sigma) for each in output if each.statistic} == {
+        (4, output[0].statistic.sigma if output[0].statistic else None)
     }
 
 

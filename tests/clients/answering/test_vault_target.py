@@ -38,8 +38,8 @@ HARD = Examples(drawn(8, seed=9).x + 2, np.full(8, 1))
 
 
 def target(multiplier: float = 1e-6, clip: float = 1000.0) -> NoisedTarget:
-    told = noised_gradient_sum(MODEL, HARD, clip, multiplier, OS_ENTROPY)
-    return target_of_sum(told.values, told.sigma, clip=clip, stands_for=len(HARD))
+    output = noised_gradient_sum(MODEL, HARD, clip, multiplier, OS_ENTROPY)
+    return target_of_sum(output.values, output.sigma, clip=clip, stands_for=len(HARD))
 
 
 def request(**changed: Any) -> Request:
@@ -102,16 +102,16 @@ def test_beyond_what_the_match_may_spend_come_those_best_aligned(tmp_path: Path)
 
 
 def _cosines(examples: Examples) -> np.ndarray:
-    told = Target.told(MODEL, target())
+    output = Target.of_noised(MODEL, target())
     seen = Seen.through(MODEL, examples)
     rows = seen.gradients(MODEL.head, np.ones(len(examples)), 1e9)[:]
-    return relevances(MODEL, examples, told) / np.linalg.norm(rows, axis=1)
+    return relevances(MODEL, examples, output) / np.linalg.norm(rows, axis=1)
 
 
 def test_a_score_is_of_the_relevance_to_the_target(tmp_path: Path) -> None:
     examples = drawn(400)
     report = vault_of(examples, tmp_path).answer(request(mode="score", k=1))
-    exact = score_rows(relevances(MODEL, examples, Target.told(MODEL, target())))
+    exact = score_rows(relevances(MODEL, examples, Target.of_noised(MODEL, target())))
     assert report.statistic is not None
     noise = report.statistic.values - exact.sum(axis=0)
     assert np.abs(noise).max() < 6 * report.statistic.sigma

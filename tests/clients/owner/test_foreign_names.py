@@ -52,11 +52,11 @@ def test_the_owners_commands_and_its_page_show_foreign_names_as_text(
     PrivacyLedger(hospital.file.ledger)
     for verb in ("check", "pending", "ledger", "approve"):
         arguments = ["owner", verb, str(hospital.folder), *(["abc"] if verb == "approve" else [])]
-        told = CliRunner().invoke(cli, arguments)
-        assert told.exit_code == 0, told
-        assert is_plain(told.output), verb
-        assert FORGED not in told.output
-        assert "lab" in told.output
+        printed = CliRunner().invoke(cli, arguments)
+        assert printed.exit_code == 0, printed
+        assert is_plain(printed.output), verb
+        assert FORGED not in printed.output
+        assert "lab" in printed.output
     task = task_description.read_task(path)
     examples = records_of(hospital.file, hospital.task).examples[np.arange(3)]
     page = release_page(examples, task, EVIL, [EVIL])

@@ -127,17 +127,17 @@ def test_an_owners_folder_is_never_overwritten(given: Hospital, tmp_path: Path) 
 
 def test_check_says_what_would_be_shared(given: Hospital, tmp_path: Path) -> None:
     init(given, tmp_path / "clinic", "--mode", "raw", "--mode", "score", *MARKS)
-    told = invoked("check", str(tmp_path / "clinic")).output
+    printed = invoked("check", str(tmp_path / "clinic")).output
     rows = (given.base / "patients.csv").read_text().splitlines()[1:]
-    assert f"data: {len(rows)} records fit the task" in told
+    assert f"data: {len(rows)} records fit the task" in printed
     ill = sum(row.endswith(",ill") for row in rows)
-    assert f"ill {ill}, well {len(rows) - ill}" in told
-    assert "privacy is by person: 60 of them" in told
-    assert f"{sum(',yes,' in row for row in rows)} records may be handed over" in told
-    assert "examples leave only once a person has agreed" in told
-    assert f"may ask: lab, key {given.trainer.public.fingerprint}" in told
-    assert "limits over all trainers, for ever: records 100, epsilon 1.0" in told
-    assert "ledger-head is not set" in told
+    assert f"ill {ill}, well {len(rows) - ill}" in printed
+    assert "privacy is by person: 60 of them" in printed
+    assert f"{sum(',yes,' in row for row in rows)} records may be handed over" in printed
+    assert "examples leave only once a person has agreed" in printed
+    assert f"may ask: lab, key {given.trainer.public.fingerprint}" in printed
+    assert "limits over all trainers, for ever: records 100, epsilon 1.0" in printed
+    assert "ledger-head is not set" in printed
     assert not (tmp_path / "clinic" / "ledger.sqlite").exists()
 
 
@@ -196,8 +196,10 @@ def test_check_points_at_what_a_person_should_look_at(
     given: Hospital, tmp_path: Path, old: str, new: str, flags: tuple[str, ...], said: str
 ) -> None:
     changed(given, tmp_path / "clinic", old, new, *flags)
-    told = invoked("check", str(tmp_path / "clinic")).output
-    assert [line for line in told.splitlines() if line.startswith("look at this") and said in line]
+    printed = invoked("check", str(tmp_path / "clinic")).output
+    assert [
+        line for line in printed.splitlines() if line.startswith("look at this") and said in line
+    ]
 
 
 def test_check_sees_files_that_others_can_read(given: Hospital, tmp_path: Path) -> None:
@@ -223,9 +225,9 @@ def test_the_ledger_names_the_trainers(make_hospital: Callable[..., Hospital]) -
     hospital = make_hospital()
     peer = hospital.trainer.public.fingerprint
     open_vault(hospital.file).answer(hospital.request(), peer)
-    told = invoked("ledger", str(hospital.folder)).output
-    assert "records charged: 4 of 60 (4 handed over)" in told
-    assert f"trainer {peer} is lab" in told
+    printed = invoked("ledger", str(hospital.folder)).output
+    assert "records charged: 4 of 60 (4 handed over)" in printed
+    assert f"trainer {peer} is lab" in printed
     assert (
         "records charged: 4 of 60 (4 handed over)" in invoked("check", str(hospital.folder)).output
     )

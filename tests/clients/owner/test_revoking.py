@@ -97,8 +97,8 @@ def test_who_is_let_in_again_may_be_listed(folder: Path) -> None:
 def test_where_the_table_is_written_otherwise_it_is_out_all_the_same(folder: Path) -> None:
     lab, clinic = '{ name = "lab", key = "lab.pub" }', '{ name = "clinic", key = "clinic.pub" }'
     (folder / "owner.toml").write_text(f"trainers = [{lab}, {clinic}]\n")
-    told = CliRunner().invoke(command, ["revoke", str(folder), "lab"])
-    assert told.output.startswith("lab is revoked\nnow take it out of ")
+    printed = CliRunner().invoke(command, ["revoke", str(folder), "lab"])
+    assert printed.output.startswith("lab is revoked\nnow take it out of ")
     assert names(folder) == ["clinic"]
 
 
@@ -248,19 +248,19 @@ def test_a_vault_that_opens_while_it_is_stopped_stays_closed(folder: Path) -> No
 def test_stop_waits_for_the_lock_and_leaves_the_mark_though_it_was_taken_away(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file, told = read(folder), []
+    file, output = read(folder), []
     held = alone(file, after_stop=True)
     held.__enter__()
 
     def ends(pid: int, number: int) -> None:
-        told.append((pid, number))
+        output.append((pid, number))
         # As one that was opened with --after-stop in this very moment.
         (folder / STOPPED).unlink(missing_ok=True)
         held.__exit__(None, None, None)
 
     monkeypatch.setattr(os, "kill", ends)
     assert stop(file) is True
-    assert told == [(os.getpid(), signal.SIGTERM)]
+    assert output == [(os.getpid(), signal.SIGTERM)]
     assert (folder / STOPPED).exists()
 
 
@@ -271,6 +271,6 @@ def test_a_number_left_by_a_dead_server_is_nobodys_to_be_killed(
     file = read(folder)
     (folder / "vault.lock").write_text("1")
     killed: list[Any] = []
-    monkeypatch.setattr(os, "kill", lambda *told: killed.append(told))
+    monkeypatch.setattr(os, "kill", lambda *output: killed.append(output))
     assert stop(file) is False
     assert killed == []

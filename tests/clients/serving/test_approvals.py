@@ -176,10 +176,10 @@ def test_the_rows_of_a_page_are_those_of_the_file(make_hospital: Callable[..., H
     for row, (_, own) in zip(
         decoded(records.examples.x, hospital.task.table), file.iterrows(), strict=True
     ):
-        told = dict(zip(names, row, strict=True))
-        assert told["ward"] == own["ward"]
-        assert float(told["age"]) == pytest.approx(own["age"], rel=1e-4)
-        assert float(told["pressure"]) == pytest.approx(own["pressure"], rel=1e-4)
+        output = dict(zip(names, row, strict=True))
+        assert output["ward"] == own["ward"]
+        assert float(output["age"]) == pytest.approx(own["age"], rel=1e-4)
+        assert float(output["pressure"]) == pytest.approx(own["pressure"], rel=1e-4)
 
 
 def test_logarithms_are_undone_and_unknown_categories_are_said() -> None:
@@ -230,8 +230,8 @@ def waits_anew(hospital: Hospital, request: Any) -> str:
     """The id under which a request waits that was not asked before."""
     before = {each.id for each in Approvals(hospital.folder).pending()}
     silent(hospital, request)
-    told = hospital.run("pending").stdout.replace("\n", "")
-    [id] = set(re.findall(r"approvals/(\w+)/page.html", told)) - before
+    output = hospital.run("pending").stdout.replace("\n", "")
+    [id] = set(re.findall(r"approvals/(\w+)/page.html", output)) - before
     return id
 
 

@@ -69,9 +69,9 @@ class Owner:
         self.folder, self.process = folder, Process()
         for name, key in (("lab", LAB), ("clinic", CLINIC)):
             (folder / f"{name}.pub").write_text(key.public.text(name))
-        told = "".join(f"{key.replace('_', '-')} = {value}\n" for key, value in vault.items())
+        output = "".join(f"{key.replace('_', '-')} = {value}\n" for key, value in vault.items())
         (folder / "owner.toml").write_text(
-            f'name = "bank"\n[policy]\nmodes = ["raw"]\n[vault]\n{told}'
+            f'name = "bank"\n[policy]\nmodes = ["raw"]\n[vault]\n{output}'
             '[[trainers]]\nname = "lab"\nkey = "lab.pub"\n'
             '[[trainers]]\nname = "clinic"\nkey = "clinic.pub"\n'
         )

@@ -33,17 +33,17 @@ def tried(act):
         return type(error).__name__
 
 places, pids, at = json.loads(sys.argv[1])
-told = {place: tried(lambda: open(place, "rb").read(10)) for place in places}
-told |= {f"write {place}": tried(lambda: open(place, "ab").write(b"x")) for place in places}
-told |= {f"list {place}": tried(lambda: os.listdir(Path(place).parent)) for place in places}
+found = {place: tried(lambda: open(place, "rb").read(10)) for place in places}
+found |= {f"write {place}": tried(lambda: open(place, "ab").write(b"x")) for place in places}
+found |= {f"list {place}": tried(lambda: os.listdir(Path(place).parent)) for place in places}
 for pid in pids:
-    told[f"memory of {pid}"] = tried(lambda: open(f"/proc/{pid}/mem", "rb").read(1))
-    told[f"environment of {pid}"] = tried(lambda: open(f"/proc/{pid}/environ", "rb").read(1))
-    told[f"end {pid}"] = tried(lambda: os.kill(pid, signal.SIGTERM))
-told["remove the socket"] = tried(lambda: os.unlink(at))
-told["introduce"] = tried(lambda: ask(Path(at), INTRODUCE, timeout=60))
-told["ask"] = tried(lambda: ask(Path(at), SELECT, sys.stdin.buffer.read(), 60)[0])
-print(json.dumps(told))
+    found[f"memory of {pid}"] = tried(lambda: open(f"/proc/{pid}/mem", "rb").read(1))
+    found[f"environment of {pid}"] = tried(lambda: open(f"/proc/{pid}/environ", "rb").read(1))
+    found[f"end {pid}"] = tried(lambda: os.kill(pid, signal.SIGTERM))
+found["remove the socket"] = tried(lambda: os.unlink(at))
+found["introduce"] = tried(lambda: ask(Path(at), INTRODUCE, timeout=60))
+found["ask"] = tried(lambda: ask(Path(at), SELECT, sys.stdin.buffer.read(), 60)[0])
+print(json.dumps(found))
 """
 
 
@@ -142,28 +142,28 @@ def tried(guarded: tuple[Hospital, subprocess.Popen[str]], **popen: Any) -> dict
         input=envelope, capture_output=True, timeout=120, check=True, cwd="/", **popen,
         env=environment(),
     )  # fmt: skip
-    told: dict[str, str] = json.loads(done.stdout)
-    return told
+    ran: dict[str, str] = json.loads(done.stdout)
+    return ran
 
 
 @pytest.mark.slow
 def test_the_supernodes_user_reads_nothing_and_is_answered_by_the_protocol_alone(
     users: Users, guarded: tuple[Hospital, subprocess.Popen[str]]
 ) -> None:
-    told = tried(guarded, **users.popen(users.node, users.group))
-    assert (told.pop("introduce"), told.pop("ask")) == ("(1, b'hospital')", "1")
-    assert len(told) > 30
-    assert set(told.values()) == {"PermissionError"}, told
-    assert any("patients.csv" in each for each in told)
-    assert any("vault.key" in each for each in told)
+    output = tried(guarded, **users.popen(users.node, users.group))
+    assert (output.pop("introduce"), output.pop("ask")) == ("(1, b'hospital')", "1")
+    assert len(output) > 30
+    assert set(output.values()) == {"PermissionError"}, output
+    assert any("patients.csv" in each for each in output)
+    assert any("vault.key" in each for each in output)
 
 
 @pytest.mark.slow
 def test_a_user_outside_the_group_does_not_even_reach_the_socket(
     users: Users, guarded: tuple[Hospital, subprocess.Popen[str]]
 ) -> None:
-    told = tried(guarded, **users.popen(users.node))
-    assert set(told.values()) == {"PermissionError"}, told
+    output = tried(guarded, **users.popen(users.node))
+    assert set(output.values()) == {"PermissionError"}, output
 
 
 @pytest.mark.slow

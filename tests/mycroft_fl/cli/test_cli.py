@@ -93,9 +93,9 @@ def assert_is_a_short_error(outcome: Outcome, code: int) -> None:
     assert outcome.code == code
     assert outcome.stdout == ""
     lines = outcome.stderr.splitlines()
-    told = [line for line in lines if line.startswith("mycroft-fl: ")]
-    assert len(told) == 1
-    assert 1 <= len(lines) - lines.index(told[0]) <= 3
+    output = [line for line in lines if line.startswith("mycroft-fl: ")]
+    assert len(output) == 1
+    assert 1 <= len(lines) - lines.index(output[0]) <= 3
     assert "Traceback" not in outcome.stderr
 
 

@@ -154,10 +154,10 @@ def test_a_class_that_some_hard_examples_lack_candidates_of_is_a_note(select) ->
 
 
 def test_settings_of_a_run_are_read(select) -> None:
-    told = [
+    output = [
         select("--set", f"feature-space={space}", **THROUGH).stdout for space in ("pixels", "model")
     ]
-    assert told[0] != told[1]
+    assert output[0] != output[1]
     weighed = [
         select("--set", f"feature-weight={weight}", method="funcfeat", **THROUGH).stdout
         for weight in (1, 1000.0)
@@ -166,8 +166,8 @@ def test_settings_of_a_run_are_read(select) -> None:
 
 
 def test_a_seed_decides_what_is_random(select) -> None:
-    told = [select(method="random", seed=seed).stdout for seed in (1, 1, 2)]
-    assert told[0] == told[1] != told[2]
+    output = [select(method="random", seed=seed).stdout for seed in (1, 1, 2)]
+    assert output[0] == output[1] != output[2]
 
 
 def test_a_method_of_ones_own_is_found_in_the_folder_one_is_in(select, here: Path) -> None:
@@ -189,8 +189,8 @@ def test_the_file_is_whole_or_not_there_at_all(select, here: Path, monkeypatch) 
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(array_selection.np, "savez", breaks)
-    told = refused(select(out="picks.npz"))
-    assert told == "picks.npz cannot be written: No space left on device; give another file"
+    output = refused(select(out="picks.npz"))
+    assert output == "picks.npz cannot be written: No space left on device; give another file"
     assert (here / "picks.npz").read_bytes() == b"earlier"
     assert not [each for each in here.iterdir() if each.name.startswith(".")]
 
@@ -260,8 +260,8 @@ def test_settings_that_a_selection_does_not_know_are_refused(
 
 def test_a_card_that_is_not_there_is_refused(select, monkeypatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    told = refused(select("--set", "device=cuda", method="omp", **THROUGH))
-    assert told.startswith("device is 'cuda', but torch sees no CUDA device")
+    output = refused(select("--set", "device=cuda", method="omp", **THROUGH))
+    assert output.startswith("device is 'cuda', but torch sees no CUDA device")
 
 
 # What is refused: models
@@ -370,8 +370,8 @@ def test_examples_and_gradients_do_not_mix(select) -> None:
 def test_a_hard_set_whose_class_no_candidate_has_is_refused(method: str, select) -> None:
     np.savez("data.npz", x=DATA["x"], y=np.zeros(40, int))
     np.savez("hard.npz", x=HARD["x"], y=np.array([1, 2, 1, 2, 1, 2]))
-    told = refused(select(method=method, **THROUGH))
-    assert told.startswith("no candidate in data.npz is of a class of the hard set ('1', '2'); ")
+    output = refused(select(method=method, **THROUGH))
+    assert output.startswith("no candidate in data.npz is of a class of the hard set ('1', '2'); ")
 
 
 @pytest.mark.parametrize("method", ["omp-whole", "gradient-neighbours", "transport"])

@@ -42,7 +42,7 @@ def study(tmp_path, monkeypatch):
     return "mine.toml"
 
 
-def told(*arguments, code=0):
+def printed(*arguments, code=0):
     result = CliRunner().invoke(cli, ["study", *map(str, arguments)])
     if code == 0 and result.exception:
         raise result.exception
@@ -55,14 +55,14 @@ def table(folder):
 
 
 def test_packaged_studies_are_listed_with_their_titles():
-    lines = told("--list").output.splitlines()
+    lines = printed("--list").output.splitlines()
     assert [line.split()[0] for line in lines[1:]] == sorted(line.split()[0] for line in lines[1:])
     assert any(line.startswith("paper ") and "comparisons" in line for line in lines)
 
 
 def test_a_dry_run_counts_cells_and_leaves_nothing(study, tmp_path):
     before = sorted(tmp_path.iterdir())
-    assert told(study, "--dry-run").output == "Small: 8 cells, 2 seeds\n"
+    assert printed(study, "--dry-run").output == "Small: 8 cells, 2 seeds\n"
     assert sorted(tmp_path.iterdir()) == before
 
 
@@ -70,11 +70,11 @@ def test_a_dry_run_counts_cells_and_leaves_nothing(study, tmp_path):
 def test_a_packaged_study_is_whole_and_as_large_as_the_docs_say(name):
     said = re.search(rf"^\| `{name}` \|.*\| (\d+) \|$", DOCS, re.MULTILINE)
     assert said, f"docs/studies.md does not list {name}"
-    assert f": {said[1]} cells" in told(name, "--dry-run").output
+    assert f": {said[1]} cells" in printed(name, "--dry-run").output
 
 
 def test_results_go_to_a_folder_of_the_study_s_name(study, tmp_path):
-    output = told(study, "--jobs", 1).output
+    output = printed(study, "--jobs", 1).output
     assert f"All of it is in {tmp_path / 'studies' / 'mine'}" in output
     assert "method features, budget 10" in output
     assert len(table(tmp_path / "studies" / "mine")) == 8
@@ -90,7 +90,7 @@ def test_results_go_to_a_folder_of_the_study_s_name(study, tmp_path):
     ],
 )
 def test_bad_input_is_said(study, arguments, message):
-    error = told(*arguments, code=2).exception
+    error = printed(*arguments, code=2).exception
     assert isinstance(error, MycroftError)
     assert message in str(error)
 
@@ -99,7 +99,7 @@ def test_a_study_of_which_every_cell_failed_has_failed(study, tmp_path, monkeypa
     from simulations.study import cell_runner
 
     monkeypatch.setattr(cell_runner, "run", lambda simulation: 1 / 0)
-    error = told(study, "--jobs", 1, code=1).exception
+    error = printed(study, "--jobs", 1, code=1).exception
     assert "every cell failed" in str(error)
     assert {row["reason"] for row in table(tmp_path / "studies" / "mine")} == {
         "ZeroDivisionError: division by zero"
@@ -156,7 +156,7 @@ def test_ended_while_cells_are_under_way_it_leaves_no_process_and_goes_on_to_the
 ):
     Path(study).write_text(STUDY.replace('"random"]', '"gated:pick"]'))
     gate.touch()
-    told(study, "--jobs", 1, "--out", tmp_path / "whole")
+    printed(study, "--jobs", 1, "--out", tmp_path / "whole")
     gate.unlink()
     out = tmp_path / "out"
     process = begun(study, out, "--jobs", jobs)
@@ -176,7 +176,7 @@ def test_ended_while_cells_are_under_way_it_leaves_no_process_and_goes_on_to_the
     }
     assert 2 <= len(kept) <= 4  # of eight; the others wait
     gate.touch()
-    told(study, "--jobs", 1, "--out", out)
+    printed(study, "--jobs", 1, "--out", out)
     assert table(out) == table(tmp_path / "whole")
     for name, written in kept.items():
         assert (out / "cells" / name / "cell.json").stat().st_mtime_ns == written
@@ -206,7 +206,7 @@ def test_a_cluster_s_workers_give_the_same_table(study, tmp_path, monkeypatch):
     """A cluster of one node, found by its address, in a process of its own: Ray leaves files open."""
     for name, value in FOR_RAY.items():
         monkeypatch.setenv(name, value)
-    told(study, "--jobs", 1, "--out", tmp_path / "whole")
+    printed(study, "--jobs", 1, "--out", tmp_path / "whole")
     code = (
         "import ray, sys; cluster = ray.init(num_cpus=2, include_dashboard=False)\n"
         "print(cluster.address_info['gcs_address'], flush=True); sys.stdin.read(); ray.shutdown()"
@@ -226,7 +226,7 @@ def test_a_cluster_s_workers_give_the_same_table(study, tmp_path, monkeypatch):
 @pytest.mark.parametrize("address", ["127.0.0.1:9", "ray://127.0.0.1:9", "[::1]:9"])
 def test_an_address_at_which_nobody_answers_is_said(study, tmp_path, address):
     out = tmp_path / "out"
-    error = told(study, "--out", out, "--jobs", 2, "--ray", address, code=1).exception
+    error = printed(study, "--out", out, "--jobs", 2, "--ray", address, code=1).exception
     assert isinstance(error, EngineFailed)
     assert f"Ray does not start or answer at {address}" in str(error)
     assert not list((out / "cells").iterdir())

@@ -59,11 +59,11 @@ def test_gains_are_differences_of_the_value_by_definition(
     cover = Cover(similarity, layers)
     for place, candidate in enumerate(order):
         before = list(order[:place])
-        told = cover.gains(np.array([candidate]))[0]
+        output = cover.gains(np.array([candidate]))[0]
         difference = value(similarity, [*before, candidate], layers) - value(
             similarity, before, layers
         )
-        assert told == pytest.approx(difference, abs=1e-9)
+        assert output == pytest.approx(difference, abs=1e-9)
         cover.add(int(candidate))
         assert cover.value == pytest.approx(value(similarity, [*before, candidate], layers))
 

@@ -17,17 +17,17 @@ def test_agrees_with_scipy_block_by_block(block: int, monkeypatch: pytest.Monkey
     monkeypatch.setattr(module, "_BLOCK_NUMBERS", block)
     rng = np.random.default_rng(0)
     x, hard = rng.normal(size=(50, 3)).astype(np.float32), rng.normal(size=(30, 3))
-    told = distances(torch.from_numpy(x), torch.from_numpy(hard))
-    assert told.numpy() == pytest.approx(cdist(x, hard))
+    output = distances(torch.from_numpy(x), torch.from_numpy(hard))
+    assert output.numpy() == pytest.approx(cdist(x, hard))
 
 
 def test_copies_are_at_equal_distances_and_near_ones_apart() -> None:
     far = torch.full((40, 8), 1e6)
     far[1, 0] += 1
-    told = distances(far, far[:30])
-    assert told[0, 0] == 0
-    assert told[1, 0] == 1
-    assert bool((told[2:] == told[2]).all())
+    output = distances(far, far[:30])
+    assert output[0, 0] == 0
+    assert output[1, 0] == 1
+    assert bool((output[2:] == output[2]).all())
 
 
 def test_what_does_not_fit_or_is_not_finite_is_refused() -> None:

@@ -43,8 +43,8 @@ def test_is_the_shapley_value_of_every_candidate(seed: int, n: int, m: int, k: i
     rng = np.random.default_rng(seed)
     x, hard = rng.normal(size=(n, 2)), rng.normal(size=(m, 2))
     y, labels = rng.integers(0, 2, n), rng.integers(0, 2, m)
-    told = knn_shapley(torch.from_numpy(x), y, torch.from_numpy(hard), labels, neighbours=k)
-    assert told == pytest.approx(by_subsets(x, y, hard, labels, k), abs=1e-9)
+    output = knn_shapley(torch.from_numpy(x), y, torch.from_numpy(hard), labels, neighbours=k)
+    assert output == pytest.approx(by_subsets(x, y, hard, labels, k), abs=1e-9)
 
 
 def test_values_add_up_to_the_share_of_right_neighbours() -> None:
@@ -52,8 +52,8 @@ def test_values_add_up_to_the_share_of_right_neighbours() -> None:
     x, hard = rng.normal(size=(300, 4)), rng.normal(size=(7, 4))
     y, labels = rng.integers(0, 3, 300), rng.integers(0, 3, 7)
     nearest = np.argsort(np.linalg.norm(hard[:, None] - x, axis=2), axis=1)[:, :5]
-    told = knn_shapley(torch.from_numpy(x), y, torch.from_numpy(hard), labels)
-    assert told.sum() == pytest.approx((y[nearest] == labels[:, None]).mean())
+    output = knn_shapley(torch.from_numpy(x), y, torch.from_numpy(hard), labels)
+    assert output.sum() == pytest.approx((y[nearest] == labels[:, None]).mean())
 
 
 def test_blocks_of_hard_examples_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,27 +28,27 @@ def test_is_the_slope_of_the_exact_cost_in_each_candidates_weight(seed: int) -> 
     rng = np.random.default_rng(seed)
     n, m = 7, 4  # no common divisor: a basis that is not degenerate, and so a slope
     cost, step = rng.random((n, m)), 1e-5
-    told = transport_gradient(torch.from_numpy(cost), entropy=0.002).numpy()
+    output = transport_gradient(torch.from_numpy(cost), entropy=0.002).numpy()
     for i in range(n):
         # The candidate's weight up, all others' down alike: LAVA's calibration.
         mass = np.full(n, 1 / n) - step / (n - 1)
         mass[i] = 1 / n + step
         slope = (transport_cost(cost, mass) - transport_cost(cost, np.full(n, 1 / n))) / step
-        assert told[i] == pytest.approx(slope, abs=0.02)
+        assert output[i] == pytest.approx(slope, abs=0.02)
 
 
 def test_the_nearest_candidate_lowers_the_cost_most_and_gradients_add_up_to_zero() -> None:
     x = torch.tensor([[5.0], [0.1], [3.0], [9.0]])
-    told = transport_gradient(labelled_cost(x, np.zeros(4), torch.zeros(1, 1), np.zeros(1)))
-    assert told.argsort().tolist() == [1, 2, 0, 3]
-    assert float(told.sum()) == pytest.approx(0, abs=1e-9)
+    output = transport_gradient(labelled_cost(x, np.zeros(4), torch.zeros(1, 1), np.zeros(1)))
+    assert output.argsort().tolist() == [1, 2, 0, 3]
+    assert float(output.sum()) == pytest.approx(0, abs=1e-9)
 
 
 def test_a_crowded_hard_example_pays_less_for_its_neighbours() -> None:
     # Three candidates at the first hard example and one at a distance from the second.
     cost = torch.tensor([[0.0, 9.0], [0.0, 9.0], [0.0, 9.0], [9.0, 1.0]])
-    told = transport_gradient(cost)
-    assert int(told.argmin()) == 3
+    output = transport_gradient(cost)
+    assert int(output.argmin()) == 3
 
 
 def test_cost_is_distance_and_between_labels_that_of_their_means_too() -> None:
@@ -61,9 +61,9 @@ def test_cost_is_distance_and_between_labels_that_of_their_means_too() -> None:
 @pytest.mark.parametrize("scale", [1e-9, 1.0, 1e9])
 def test_any_scale_is_finite_and_orders_alike(scale: float) -> None:
     cost = torch.from_numpy(np.random.default_rng(3).random((30, 5)))
-    told = transport_gradient(cost * scale)
-    assert bool(told.isfinite().all())
-    assert told.argsort().tolist() == transport_gradient(cost).argsort().tolist()
+    output = transport_gradient(cost * scale)
+    assert bool(output.isfinite().all())
+    assert output.argsort().tolist() == transport_gradient(cost).argsort().tolist()
 
 
 def test_equal_costs_and_single_examples_are_no_trouble() -> None:

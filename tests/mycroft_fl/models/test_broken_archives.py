@@ -111,9 +111,9 @@ def test_a_strangers_file_is_refused_by_one_line_that_names_it(tmp_path: Path) -
     path.write_bytes(with_nodes(tree(), {"left_child": 2**40}))
     with pytest.raises(
         DataError, match=r"weights.skops is not a readable skops file of model"
-    ) as told:
+    ) as output:
         load_estimator(build_estimator("decision-tree", 3), path)
-    assert len(str(told.value).splitlines()) == 1
+    assert len(str(output.value).splitlines()) == 1
 
 
 KILLER = """
@@ -206,12 +206,12 @@ def test_probabilities_that_are_no_numbers_are_an_input_error() -> None:
 @pytest.mark.parametrize("name", BREAKABLE)
 def test_a_file_broken_at_random_is_read_or_refused_and_ends_nothing(name: str) -> None:
     count = int(os.environ.get("MYCROFT_BROKEN", "40"))
-    told = subprocess.run(
+    ran = subprocess.run(
         [sys.executable, HERE / "broken_archives.py", name, "0", str(count)],
         capture_output=True, text=True, timeout=600, check=False,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
-    assert told.returncode == 0, told.stderr[-2000:]
-    read, refused = map(int, told.stdout.split())
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    read, refused = map(int, ran.stdout.split())
     assert read + refused == count
     assert refused

@@ -88,8 +88,8 @@ def test_a_fit_takes_the_best_tuning_epoch_and_of_equals_the_last(
     model = build("mlp", SHAPE, 10, seed=0)
     # Without tuning examples a fit ends with the weights of its last epoch.
     after = flat_weights(fit(model, train, None, FitSettings(best, 32, 1e-3), seed=0))
-    told = iter(reached)
-    monkeypatch.setattr(fitting, "accuracy", lambda model, examples: next(told))
+    output = iter(reached)
+    monkeypatch.setattr(fitting, "accuracy", lambda model, examples: next(output))
     found = fit(model, train, tuning, FitSettings(len(reached), 32, 1e-3), seed=0)
     assert np.array_equal(flat_weights(found), after)
 
@@ -195,10 +195,10 @@ def test_a_fine_tune_learns_from_a_source_what_the_rest_does_not_know(
 
 def test_evaluation_agrees_with_scikit_learn(digits, fitted: Classifier) -> None:
     _, _, test = digits
-    told = predict(fitted, test.x)
+    output = predict(fitted, test.x)
     share = torch.softmax(logits(fitted, test.x).double(), dim=1).numpy()
-    assert accuracy(fitted, test) == pytest.approx(accuracy_score(test.y, told))
-    assert np.array_equal(correct(fitted, test), told == test.y)
+    assert accuracy(fitted, test) == pytest.approx(accuracy_score(test.y, output))
+    assert np.array_equal(correct(fitted, test), output == test.y)
     assert mean_loss(fitted, test) == pytest.approx(
         log_loss(test.y, share, labels=range(10)), rel=1e-5
     )

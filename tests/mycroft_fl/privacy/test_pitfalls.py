@@ -52,13 +52,13 @@ def test_a_pitfall_that_comes_back_fails_its_test(pitfall: dict[str, str], tmp_p
     text = changed.read_text()
     assert text.count(pitfall["before"]) == 1, f"{pitfall['file']} has changed; say it anew"
     changed.write_text(text.replace(pitfall["before"], pitfall["after"]))
-    told = subprocess.run(
+    ran = subprocess.run(
         [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", pitfall["test"]],
         cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(tmp_path)}, capture_output=True,
         text=True, timeout=600, check=False,
     )  # fmt: skip
     failed = 1
-    assert told.returncode == failed, told.stdout[-2000:]
+    assert ran.returncode == failed, ran.stdout[-2000:]
     # Found and failed, not merely broken.
-    assert re.search(r"^(FAILED|ERROR) ", told.stdout, re.MULTILINE), told.stdout[-2000:]
-    assert "SyntaxError" not in told.stdout
+    assert re.search(r"^(FAILED|ERROR) ", ran.stdout, re.MULTILINE), ran.stdout[-2000:]
+    assert "SyntaxError" not in ran.stdout

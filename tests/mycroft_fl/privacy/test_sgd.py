@@ -126,19 +126,19 @@ def test_a_last_layer_that_makes_one_records_logit_overflow_shows_nothing_of_it(
     one = np.zeros(WIDTH)
     one[0] = LARGEST
     there = with_one_more(batch, one)
-    told = run(multiplier=1.0, q=0.5, steps=20, rate=rate)
+    output = run(multiplier=1.0, q=0.5, steps=20, rate=rate)
     for each in (batch, there):
-        moved = head_delta(hostile, each, told, simulated(0))
+        moved = head_delta(hostile, each, output, simulated(0))
         assert np.isfinite(moved).all()
         assert np.abs(moved).max() <= FARTHEST
 
 
 def test_noise_has_the_size_that_the_run_states() -> None:
-    told = run(multiplier=2.0, q=0.25, steps=50, rate=0.1)
+    output = run(multiplier=2.0, q=0.25, steps=50, rate=0.1)
     nothing = records(0)
-    drawn = np.stack([head_delta(head(), nothing, told, simulated(each)) for each in range(40)])
-    assert drawn.std() == pytest.approx(told.sigma, rel=0.1)
-    assert abs(drawn.mean()) < 4 * told.sigma / math.sqrt(drawn.size)
+    drawn = np.stack([head_delta(head(), nothing, output, simulated(each)) for each in range(40)])
+    assert drawn.std() == pytest.approx(output.sigma, rel=0.1)
+    assert abs(drawn.mean()) < 4 * output.sigma / math.sqrt(drawn.size)
 
 
 def test_batches_are_drawn_record_by_record_at_the_rate_and_not_in_fixed_sizes() -> None:
@@ -202,9 +202,9 @@ def test_every_coin_and_every_number_of_noise_has_random_bytes_of_its_own() -> N
             return OS_ENTROPY.draw(size)
 
         seen = Seen(np.ones((n, WIDTH)), np.zeros(n, np.int64))
-        told = run(multiplier=1.0, q=0.5, steps=steps)
+        output = run(multiplier=1.0, q=0.5, steps=steps)
         layer = nn.Linear(WIDTH, classes)
-        head_delta(layer, Weighted(seen, np.ones(n)), told, Noise(counted, "os-entropy"))
+        head_delta(layer, Weighted(seen, np.ones(n)), output, Noise(counted, "os-entropy"))
         return took
 
     for n, steps, classes in ((10, 1, 3), (10, 20, 3), (500, 20, 3), (10, 20, 60)):
@@ -212,30 +212,30 @@ def test_every_coin_and_every_number_of_noise_has_random_bytes_of_its_own() -> N
 
 
 def test_torchs_generator_has_no_part_in_it() -> None:
-    batch, told = records(30), run(multiplier=1.0, q=0.5, steps=3)
+    batch, output = records(30), run(multiplier=1.0, q=0.5, steps=3)
     moved = []
     for _ in range(2):
         torch.manual_seed(0)
         np.random.seed(0)
         before = torch.random.get_rng_state()
-        moved.append(head_delta(head(), batch, told, OS_ENTROPY))
+        moved.append(head_delta(head(), batch, output, OS_ENTROPY))
         assert torch.equal(torch.random.get_rng_state(), before)
     assert not np.array_equal(*moved)
 
 
 def test_simulated_noise_can_be_repeated_and_the_operating_systems_cannot() -> None:
-    batch, told = records(5), run(multiplier=1.0)
-    first, second = (head_delta(head(), batch, told, simulated(1)) for _ in range(2))
+    batch, output = records(5), run(multiplier=1.0)
+    first, second = (head_delta(head(), batch, output, simulated(1)) for _ in range(2))
     assert np.array_equal(first, second)
-    real = [head_delta(head(), batch, told, OS_ENTROPY) for _ in range(2)]
+    real = [head_delta(head(), batch, output, OS_ENTROPY) for _ in range(2)]
     assert not np.array_equal(*real)
 
 
 def test_noise_is_drawn_anew_at_each_step() -> None:
     # One step's noise taken twenty times would be 20 times as large, not its root.
-    told = run(multiplier=1.0, q=0.5, steps=20, rate=1.0)
-    drawn = head_delta(head(), records(0), told, simulated(0))
-    assert np.std(drawn) == pytest.approx(told.sigma, rel=0.6)
+    output = run(multiplier=1.0, q=0.5, steps=20, rate=1.0)
+    drawn = head_delta(head(), records(0), output, simulated(0))
+    assert np.std(drawn) == pytest.approx(output.sigma, rel=0.6)
 
 
 def test_the_head_that_is_given_stays_as_it_was() -> None:

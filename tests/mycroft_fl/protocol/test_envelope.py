@@ -115,13 +115,13 @@ def test_no_request_is_good_for_ever() -> None:
         opened(sign_request(CONTENT, terms, TRAINER))
 
 
-def signed_terms(told: bytes, length: int | None = None) -> bytes:
+def signed_terms(output: bytes, length: int | None = None) -> bytes:
     """A request with any bytes as terms, rightly signed: a listed trainer may be hostile."""
     import hashlib
 
-    told_length = len(told) if length is None else length
+    told_length = len(output) if length is None else length
     digest = hashlib.sha512(CONTENT).digest()
-    what = struct.pack(">64sQH", digest, len(CONTENT), told_length) + told
+    what = struct.pack(">64sQH", digest, len(CONTENT), told_length) + output
     mark = b"mycroft-fl request 2\n"
     signature = TRAINER.sign(mark + hashlib.sha512(what).digest())
     return mark + TRAINER.public.raw + signature + what + CONTENT
@@ -147,12 +147,12 @@ def test_signed_terms_are_checked_too(values: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "length"),
+    ("output", "length"),
     [(b"{", None), (b"\xff", None), (b"[" * 3000, None), (b"{}", 4097), (b"{}", 4000), (b"{}", 2**16 - 1)],
 )  # fmt: skip
-def test_signed_terms_that_are_no_terms(told: bytes, length: int | None) -> None:
+def test_signed_terms_that_are_no_terms(output: bytes, length: int | None) -> None:
     with pytest.raises(BadMessage):
-        opened(signed_terms(told, length))
+        opened(signed_terms(output, length))
 
 
 def test_a_request_too_short_for_its_terms() -> None:

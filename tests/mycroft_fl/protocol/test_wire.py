@@ -586,8 +586,8 @@ def test_an_introduction_with_anything_beside_the_name_is_refused() -> None:
 
 def loaded_by(statement: str) -> set[str]:
     code = f"{statement}\nimport sys\nprint(*{{name.partition('.')[0] for name in sys.modules}})"
-    told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    return set(told.stdout.split())
+    ran = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    return set(ran.stdout.split())
 
 
 @pytest.mark.parametrize("module", ["mycroft_fl.protocol.wire", "clients.client_app"])

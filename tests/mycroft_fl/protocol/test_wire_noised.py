@@ -134,9 +134,9 @@ def test_a_card_for_drawn_examples_promises_nothing_about_those_drawn() -> None:
 
 
 def test_a_card_as_json_has_every_number_and_what_it_means() -> None:
-    told = CARD.as_json()
-    assert {each.name for each in fields(Card)} <= set(told)
-    assert told["taints"] == CARD.taints() != []
+    output = CARD.as_json()
+    assert {each.name for each in fields(Card)} <= set(output)
+    assert output["taints"] == CARD.taints() != []
     assert replace(CARD, raw=False).taints() == []
-    assert len(told["assumptions"]) == 4
+    assert len(output["assumptions"]) == 4
     assert "all records of one person" in replace(CARD, unit="person").assumptions()[0]

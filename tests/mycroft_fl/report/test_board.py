@@ -42,8 +42,8 @@ def finished(tmp_path):
 
 def test_rounds_references_settings_and_metadata_are_all_there(finished):
     folder, result = finished
-    told = CliRunner().invoke(cli, ["tensorboard", str(folder)], catch_exceptions=False).output
-    assert told == f"1 runs; see them with: tensorboard --logdir {folder / 'tensorboard'}\n"
+    printed = CliRunner().invoke(cli, ["tensorboard", str(folder)], catch_exceptions=False).output
+    assert printed == f"1 runs; see them with: tensorboard --logdir {folder / 'tensorboard'}\n"
     found = read(folder / "tensorboard" / folder.name)
     course = [(each.step, pytest.approx(each.value)) for each in found.Scalars("rounds/hard")]
     assert course == [(each["round"], each["hard"]) for each in result["rounds"]]
@@ -63,8 +63,8 @@ def test_the_settings_are_hyperparameters_beside_the_figures(finished):
     folder, result = finished
     board.write_board(result, folder.parent / "log", "one")
     metadata = read(folder.parent / "log" / "one").SummaryMetadata("_hparams_/session_start_info")
-    told = plugin_data_pb2.HParamsPluginData.FromString(metadata.plugin_data.content)
-    values = told.session_start_info.hparams
+    output = plugin_data_pb2.HParamsPluginData.FromString(metadata.plugin_data.content)
+    values = output.session_start_info.hparams
     assert values["method"].string_value == "features"
     assert values["budget"].number_value == 20
     assert set(values) == {"scenario", "engine", *result["settings"]}

@@ -85,9 +85,9 @@ def test_a_run_is_not_gone_on_with_where_links_lead_out(secret, tmp_path) -> Non
 def test_a_studys_row_names_no_folder_outside(tmp_path, secret) -> None:
     folder = tmp_path / "study"
     folder.mkdir()
-    told = {"schema": 1, "name": "s", "title": "S", "seeds": [0], "axes": [], "environments": []}
+    output = {"schema": 1, "name": "s", "title": "S", "seeds": [0], "axes": [], "environments": []}
     part = {"name": "", "title": "S", "axes": [], "cells": 1}
-    (folder / "study.json").write_text(json.dumps({**told, "parts": [part]}))
+    (folder / "study.json").write_text(json.dumps({**output, "parts": [part]}))
     row = {"part": "", "seed": 0, "status": "done", "digest": f"../../{secret.name}"}
     (folder / CSV).write_text(csv_text([row], []))
     with pytest.raises(DataError, match="names a cell that none is called"):

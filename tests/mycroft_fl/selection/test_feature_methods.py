@@ -117,10 +117,10 @@ def test_coverage_in_the_models_space_is_another_cover() -> None:
             Examples(MODEL.features(torch.from_numpy(each.x)).numpy(), each.y)
             for each in (candidates, hard)
         ]
-    told = picked("coverage", candidates, hard, 9, space="model")
+    output = picked("coverage", candidates, hard, 9, space="model")
     asked = Query(inner[1], None, "pixels", 0)
-    assert told == METHODS["coverage"].select(inner[0], asked, 9).indices.tolist()
-    assert told != picked("coverage", candidates, hard, 9)
+    assert output == METHODS["coverage"].select(inner[0], asked, 9).indices.tolist()
+    assert output != picked("coverage", candidates, hard, 9)
 
 
 # knn-shapley, transport

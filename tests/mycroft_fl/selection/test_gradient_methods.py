@@ -207,8 +207,8 @@ def test_ready_gradients_are_what_a_model_would_have_given() -> None:
     candidates, hard = drawn(60, 15), drawn(6, 16)
     ready = [Examples(autograd(each).astype(np.float32), each.y) for each in (candidates, hard)]
     for name in ("omp", "omp-whole", "omp-each", "gradient-neighbours"):
-        told = METHODS[name].select(ready[0], Query(ready[1], None, "pixels", 0, ready=True), 12)
-        assert told.indices.tolist() == picked(name, candidates, query(hard), 12)
+        output = METHODS[name].select(ready[0], Query(ready[1], None, "pixels", 0, ready=True), 12)
+        assert output.indices.tolist() == picked(name, candidates, query(hard), 12)
 
 
 @pytest.mark.parametrize(

@@ -231,9 +231,9 @@ def test_hard_features_are_the_nearest_of_what_the_model_gets_wrong(
 def test_hard_features_offer_nothing_where_the_model_is_always_right(model: Classifier) -> None:
     candidates = drawn(20, 1)
     with torch.no_grad():
-        told = model(torch.from_numpy(candidates.x)).argmax(1).numpy()
+        output = model(torch.from_numpy(candidates.x)).argmax(1).numpy()
     picked = METHODS["hard-features"].select(
-        Examples(candidates.x, told), query(drawn(3, 2), model), 5
+        Examples(candidates.x, output), query(drawn(3, 2), model), 5
     )
     assert picked.indices.tolist() == []
 

@@ -172,9 +172,9 @@ def test_rows_hold_every_setting_in_order_with_default_and_choices() -> None:
 
 
 def test_pyproject_names_every_setting_with_its_default() -> None:
-    told = tomllib.loads(PYPROJECT.read_text())["tool"]["flwr"]["app"]["config"]
-    told = {key: value for key, value in flat(told).items() if key in KEYS}
-    assert told == RunConfig().settings()
+    output = tomllib.loads(PYPROJECT.read_text())["tool"]["flwr"]["app"]["config"]
+    output = {key: value for key, value in flat(output).items() if key in KEYS}
+    assert output == RunConfig().settings()
 
 
 def flat(table: dict, before: str = "") -> dict:

@@ -22,10 +22,10 @@ from tests.strategies.runs.test_private_files import SCENARIO
 OF_THE_CLOCK = ("seconds", "environment")
 
 
-def without_clock(told: Any) -> Any:
-    if isinstance(told, dict):
-        return {key: without_clock(each) for key, each in told.items() if key not in OF_THE_CLOCK}
-    return [without_clock(each) for each in told] if isinstance(told, list) else told
+def without_clock(output: Any) -> Any:
+    if isinstance(output, dict):
+        return {key: without_clock(each) for key, each in output.items() if key not in OF_THE_CLOCK}
+    return [without_clock(each) for each in output] if isinstance(output, list) else output
 
 
 @pytest.fixture

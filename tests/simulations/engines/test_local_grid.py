@@ -31,14 +31,14 @@ def asking(*nodes: int, action: str = "query.ask") -> list[Message]:
 
 
 def who(message: Message, context: Context) -> RecordDict:
-    told = {
+    output = {
         "partition": context.node_config["partition-id"],
         "of": context.node_config["num-partitions"],
         "node": context.node_id,
         "seed": context.run_config["seed"],
         "asked": message.content["question"]["a"],
     }
-    return RecordDict({"is": ConfigRecord(told)})
+    return RecordDict({"is": ConfigRecord(output)})
 
 
 def sleepy(message: Message, context: Context) -> RecordDict:

@@ -85,8 +85,8 @@ def test_a_score_by_class_says_of_each_owner_which_class_it_helps_with(
     classes = {tuple(each["by_class"]) for each in result["owners"]}
     assert len(classes) == 1  # a question of the hard set, and the same for all
     for each in result["owners"]:
-        for told in each["by_class"].values():
-            assert told["low"] < told["score"] < told["high"]
+        for output in each["by_class"].values():
+            assert output["low"] < output["score"] < output["high"]
     for owner in "abc":
         (spend,) = spends(tmp_path, owner)
         assert spend.mode == "score"
@@ -111,8 +111,8 @@ def test_a_score_by_class_of_a_target_is_refused_in_one_line(result_of) -> None:
 
 def test_the_same_seed_gives_the_same_noise_and_another_seed_other_noise(result_of) -> None:
     def scores(folder: str, seed: int) -> list[float]:
-        told = result_of("score", folder, policy__epsilon=0.5, seed=seed)["owners"]
-        return [each["score"] for each in sorted(told, key=lambda each: each["owner"])]
+        output = result_of("score", folder, policy__epsilon=0.5, seed=seed)["owners"]
+        return [each["score"] for each in sorted(output, key=lambda each: each["owner"])]
 
     assert scores("a", 0) == scores("b", 0) != scores("c", 1)
 

@@ -240,8 +240,8 @@ def test_owners_whose_files_are_broken_stay_out_and_the_run_goes_on(folder):
         "empty": "empty.csv is empty (0 bytes)",
         "absent": "no data set 'absent.csv'",
     }
-    for name, told in words.items():
-        assert told in (folder / "out" / "owners" / name / "owner.log").read_text()
+    for name, output in words.items():
+        assert output in (folder / "out" / "owners" / name / "owner.log").read_text()
     assert result["final"]["groups"]["flood"] > result["control"]["groups"]["flood"]
     assert {each["owner"]: each["holds"] for each in result["owners"]}["empty"] == {}
 

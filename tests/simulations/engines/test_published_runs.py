@@ -51,8 +51,8 @@ def result_of(folder: Path, **settings: Any) -> dict[str, Any]:
 
 
 def published(folder: Path) -> list[dict[str, Any]]:
-    told: list[dict[str, Any]] = json.loads((folder / "run" / "published.json").read_text())
-    return told
+    output: list[dict[str, Any]] = json.loads((folder / "run" / "published.json").read_text())
+    return output
 
 
 def test_scores_are_published_with_noise_and_charged_in_the_trainers_own_ledger(

@@ -102,7 +102,7 @@ def whole(tmp_path_factory) -> Callable[[str], tuple[Path, dict[str, Any]]]:
     return whole
 
 
-def told(result: dict[str, Any]) -> dict[str, Any]:
+def output(result: dict[str, Any]) -> dict[str, Any]:
     """All of a result but for the clock's part in it."""
     rounds = [{k: v for k, v in each.items() if k != "seconds"} for each in result["rounds"]]
     return {**{k: v for k, v in result.items() if k != "seconds"}, "rounds": rounds}
@@ -169,7 +169,7 @@ def test_a_run_that_stopped_goes_on_to_the_same_end(
         with pytest.raises(Stopped):
             run(simulated("stopped", case))
     resumed = simulated("stopped", case, resume=True)
-    assert told(run(resumed)) == told(expected)
+    assert output(run(resumed)) == output(expected)
     # Asked again for the same, no vault has disclosed or charged anything twice.
     assert books(resumed.folder.path) == books(uninterrupted)
     ours, theirs = acquired(resumed.folder.path), acquired(uninterrupted)
@@ -214,7 +214,7 @@ def test_owners_silent_in_the_last_round_are_asked_again_and_alone(
     silent = ""
     result = run(simulated("run", resume=True))
     assert asked[0] == "b"
-    assert told(result) == told(whole("raw")[1])
+    assert output(result) == output(whole("raw")[1])
 
 
 def test_another_task_does_not_go_on_with_this_one(simulated, monkeypatch, tmp_path) -> None:

@@ -130,8 +130,8 @@ def test_the_result_is_valid_and_lies_beside_all_that_the_contract_names(usual):
 
 def test_the_settings_of_a_result_name_all_that_may_be_overridden(usual):
     simulation, result = usual
-    told = {"model": "mlp", "dataset": "digits", "owners": 3}
-    assert result["settings"] == simulation.config.settings() | told
+    output = {"model": "mlp", "dataset": "digits", "owners": 3}
+    assert result["settings"] == simulation.config.settings() | output
 
 
 def test_twice_the_same_but_for_the_seconds(usual, tmp_path):
@@ -176,15 +176,15 @@ def test_what_was_disclosed_adds_up_and_nothing_was_disclosed_twice(usual):
     assert len(set(examples.ids.tolist())) == len(examples) == result["disclosed"] == 48
     assert sum(each["disclosed"] for each in result["rounds"]) == result["disclosed"]
     assert max(answers) > 1
-    for name, told in by_owner(result).items():
+    for name, output in by_owner(result).items():
         mine = np.array(owners) == name
-        assert told["disclosed"] == mine.sum() == sum(told["disclosed_groups"].values())
+        assert output["disclosed"] == mine.sum() == sum(output["disclosed_groups"].values())
         held = simulation.world.owner(name)
         assert np.isin(examples.ids[mine], held.ids).all()
         groups = dict(zip(held.ids.tolist(), simulation.world.owner_groups(name), strict=True))
         counted = Counter(str(groups[id_]) for id_ in examples.ids[mine].tolist())
-        assert told["disclosed_groups"] == counted
-        assert told["holds"] == dict(simulation.world.holds(name))
+        assert output["disclosed_groups"] == counted
+        assert output["holds"] == dict(simulation.world.holds(name))
 
 
 def test_the_baseline_the_references_and_the_pilots_budget_are_equal_for_all_methods(
@@ -210,15 +210,15 @@ def test_each_culprit_is_named_with_its_code_and_the_others_are_ranked(cheated):
     simulation, result = cheated
     check_result(result)
     assert failures(result) == CODES
-    told = by_owner(result)
-    assert sorted(told[name]["rank"] for name in ("a", "b", "f")) == [1, 2, 3]
+    output = by_owner(result)
+    assert sorted(output[name]["rank"] for name in ("a", "b", "f")) == [1, 2, 3]
     for name in CODES:
-        assert (told[name]["status"], told[name]["rank"], told[name]["score"]) == (
+        assert (output[name]["status"], output[name]["rank"], output[name]["score"]) == (
             "failed",
             None,
             None,
         )
-        assert told[name]["disclosed"] == 0
+        assert output[name]["disclosed"] == 0
     assert set(acquired(simulation)[0]) == {"a", "b", "f"}
 
 
@@ -357,9 +357,9 @@ def test_poisoned_test_examples_change_no_decision(usual, tmp_path, monkeypatch)
     simulation, result = simulate(tmp_path)
     theirs, ours = usual
     assert result["final"]["test"] != ours["final"]["test"]
-    told = ("owner", "status", "rank", "score", "low", "high", "disclosed")
-    assert [[each[key] for key in told] for each in result["owners"]] == [
-        [each[key] for key in told] for each in ours["owners"]
+    output = ("owner", "status", "rank", "score", "low", "high", "disclosed")
+    assert [[each[key] for key in output] for each in result["owners"]] == [
+        [each[key] for key in output] for each in ours["owners"]
     ]
     for name in ("baseline", "control", "own-hard-set", "final"):
         file = Path("models") / f"{name}.safetensors"

@@ -114,14 +114,14 @@ def test_the_packaged_scenario_too_cut_down(tmp_path):
 
 
 def test_an_error_of_the_trainers_is_the_same_in_both(scenario, tmp_path):
-    told = []
+    output = []
     for engine in ("in-process", "flower"):
         with pytest.raises(NotEnoughOwners) as raised:
             on(engine, scenario, tmp_path / engine, **{"min-owners": 5})
-        told.append((type(raised.value), str(raised.value)))
+        output.append((type(raised.value), str(raised.value)))
         assert not (tmp_path / engine / "result.json").exists()
-    assert told[0] == told[1]
-    assert told[0][1].startswith("4 owners answered within 600 s (1 error, 1 malformed), fewer")
+    assert output[0] == output[1]
+    assert output[0][1].startswith("4 owners answered within 600 s (1 error, 1 malformed), fewer")
 
 
 def test_the_detail_of_a_failure_stays_in_the_owners_log(scenario, tmp_path):

@@ -116,9 +116,9 @@ def test_as_noise_goes_to_0_owners_give_what_they_give_for_the_hard_set(tmp_path
     quiet = {"target__epsilon": 1e12, "target__clip": 100.0}
     result_of(tmp_path / "target", **alike, **quiet)
     result_of(tmp_path / "hard", request="hard-set", **alike)
-    told = [np.load(tmp_path / each / "run" / "acquired.npz") for each in ("target", "hard")]
-    assert set(told[0].files) == set(told[1].files)
-    assert all(np.array_equal(told[0][name], told[1][name]) for name in told[0].files)
+    output = [np.load(tmp_path / each / "run" / "acquired.npz") for each in ("target", "hard")]
+    assert set(output[0].files) == set(output[1].files)
+    assert all(np.array_equal(output[0][name], output[1][name]) for name in output[0].files)
 
 
 def test_a_score_by_the_target_ranks_owners_and_no_example_moves(tmp_path: Path) -> None:

@@ -168,8 +168,8 @@ def test_owners_are_told_from_first_to_last_with_groups_counted_by_content():
         "d": Standing("d", acquired=(examples(0),), screening=3.0),
     }
     simulation, strategy = parts(standings=standings, names=["gone", "d", "c", "b", "a"])
-    told = _owners(simulation, strategy)
-    assert [(each["owner"], each["status"], each["rank"]) for each in told] == [
+    output = _owners(simulation, strategy)
+    assert [(each["owner"], each["status"], each["rank"]) for each in output] == [
         ("a", "scored", 1),
         ("d", "screened", 2),
         ("b", "failed", None),
@@ -177,9 +177,9 @@ def test_owners_are_told_from_first_to_last_with_groups_counted_by_content():
         # It never said its name.
         ("gone", "failed", None),
     ]
-    assert [each["disclosed"] for each in told] == [3, 1, 0, 0, 0]
-    assert told[0]["disclosed_groups"] == {"u": 1, "v": 2}
-    assert [told[0][key] for key in ("score", "low", "high")] == [0.1, 0.05, 0.2]
-    assert [told[1][key] for key in ("score", "low", "high")] == [None] * 3
-    assert told[2]["disclosed_groups"] == {}
-    assert all(each["holds"] == {"u": 3, "v": 7} for each in told)
+    assert [each["disclosed"] for each in output] == [3, 1, 0, 0, 0]
+    assert output[0]["disclosed_groups"] == {"u": 1, "v": 2}
+    assert [output[0][key] for key in ("score", "low", "high")] == [0.1, 0.05, 0.2]
+    assert [output[1][key] for key in ("score", "low", "high")] == [None] * 3
+    assert output[2]["disclosed_groups"] == {}
+    assert all(each["holds"] == {"u": 3, "v": 7} for each in output)

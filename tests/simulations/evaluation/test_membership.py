@@ -82,8 +82,8 @@ def test_a_model_that_learnt_what_it_was_handed_by_heart_gives_it_away(result_of
     assert found["models"] == 2 * PAIRS
     assert found["auc"] > 0.7
     assert found["ceiling"] is None
-    told = f"records of {found['owner']} with an AUC of {found['auc']:.3f}"
-    assert told in summary(result)
+    output = f"records of {found['owner']} with an AUC of {found['auc']:.3f}"
+    assert output in summary(result)
     assert "nothing bounds it" in summary(result)
     assert measures(result)["auc"] == found["auc"]
     assert measures(result)["auc_ceiling"] is None

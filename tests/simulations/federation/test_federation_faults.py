@@ -308,8 +308,8 @@ def test_a_forged_request_is_refused_and_charged_to_nobody(made) -> None:
     assert "0 owners answered within 75 s (3 refused)" in run.error
     for name in made.owners:
         assert spent(made, name) == 0
-        told = (made.owner(name) / "owner.log").read_text()
-        assert "refused at the door: the request is signed by a key that is not listed" in told
+        output = (made.owner(name) / "owner.log").read_text()
+        assert "refused at the door: the request is signed by a key that is not listed" in output
     # Also at the socket itself, by whoever gets that far.
     terms = Terms.fresh("run", "b", 1, 60.0)
     forged = sign_request(b"", terms, KeyPair.generate())

@@ -135,7 +135,7 @@ def test_parts_that_ask_for_the_same_run_share_it(plan):
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "output"),
     [
         ("split.selection = [0.4, 0.6]", "with .*split.selection = 0.6: .* leave less than 5 %"),
         ('method = ["features", "omq"]', "with .*method = omq: "),
@@ -149,7 +149,7 @@ def test_parts_that_ask_for_the_same_run_share_it(plan):
         ('label-noise = ["much"]', "label-noise is 'much'"),
     ],
 )  # fmt: skip
-def test_a_combination_that_cannot_run_is_named_before_any_does(plan, line, told):
+def test_a_combination_that_cannot_run_is_named_before_any_does(plan, line, output):
     study = STUDY.replace('method = ["features", "random"]\n', "") if "method" in line else STUDY
-    with pytest.raises(StudyError, match=f"(?s){told}"):
+    with pytest.raises(StudyError, match=f"(?s){output}"):
         plan(study + line + "\n")

@@ -64,9 +64,9 @@ def runs(monkeypatch):
 
 
 def go(study, out, **options):
-    told = io.StringIO()
-    store = run_study(study, out, ALONE, stream=told, **options)
-    return store, told.getvalue()
+    output = io.StringIO()
+    store = run_study(study, out, ALONE, stream=output, **options)
+    return store, output.getvalue()
 
 
 def table(out):
@@ -108,14 +108,14 @@ def test_the_baseline_is_fitted_once_for_all_cells_of_a_seed(study, out, monkeyp
 
 
 def test_finished_cells_are_not_computed_again(study, out, runs):
-    _, told = go(study, out)
+    _, output = go(study, out)
     assert len(runs) == 8
-    assert told.splitlines()[0] == "8 cells"
-    assert told.splitlines()[-1].startswith("8 of 8 cells")
+    assert output.splitlines()[0] == "8 cells"
+    assert output.splitlines()[-1].startswith("8 of 8 cells")
     before = table(out)
-    _, told = go(study, out)
+    _, output = go(study, out)
     assert len(runs) == 8
-    assert told.splitlines() == ["8 cells, 8 of them finished before"]
+    assert output.splitlines() == ["8 cells, 8 of them finished before"]
     assert table(out) == before
 
 
@@ -160,7 +160,7 @@ def test_a_failed_cell_is_a_row_with_its_reason_and_its_log(study, out, tmp_path
     study.write_text(
         STUDY.replace('"random"]', '"hopeless:never"]').replace("seeds = 2", "seeds = [4]")
     )
-    store, told = go(study, out)
+    store, output = go(study, out)
     rows = [row for row in read_study(out).rows if row["method"] == "hopeless:never"]
     assert store.failed() == 2
     assert [row["status"] for row in rows] == ["failed"] * 2
@@ -170,7 +170,7 @@ def test_a_failed_cell_is_a_row_with_its_reason_and_its_log(study, out, tmp_path
         folder = out / "cells" / row["digest"]
         assert row["reason"] in (folder / "log.txt").read_text()
         assert not (folder / "result.json").exists()
-        assert row["reason"] in told
+        assert row["reason"] in output
     assert {row["status"] for row in read_study(out).rows} == {"done", "failed"}
 
 
@@ -270,10 +270,10 @@ def test_study_json_says_with_what_it_was_computed(study, out, monkeypatch):
 
     monkeypatch.setattr(study_description, "code_version", lambda: "changed")
     go(study, out)
-    told = json.loads((out / "study.json").read_text())
-    assert [each["code"] == "changed" for each in told["environments"]] == [False, True]
-    assert told["environments"][0]["torch"]
-    assert told["parts"][0]["cells"] == 8
+    output = json.loads((out / "study.json").read_text())
+    assert [each["code"] == "changed" for each in output["environments"]] == [False, True]
+    assert output["environments"][0]["torch"]
+    assert output["parts"][0]["cells"] == 8
 
 
 def test_owners_of_one_seed_are_the_same_for_every_method(study, out):

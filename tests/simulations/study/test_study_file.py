@@ -38,9 +38,9 @@ def test_every_combination_is_there_once_in_the_order_of_the_file(tmp_path):
         tuple(range(10)),
     )
     assert [axis.key for axis in study.axes] == ["scenario", "method", "budget"]
-    told = [tuple(each.values()) for each in study.grids[0].combinations()]
-    assert len(told) == len(set(told)) == 24
-    assert told[:2] == [("rotated-digits", "omp", 40), ("rotated-digits", "omp", 80)]
+    output = [tuple(each.values()) for each in study.grids[0].combinations()]
+    assert len(output) == len(set(output)) == 24
+    assert output[:2] == [("rotated-digits", "omp", 40), ("rotated-digits", "omp", 80)]
 
 
 def test_dotted_settings_and_tables_are_the_same_axis(tmp_path):
@@ -91,7 +91,7 @@ def test_grids_of_one_part_are_one_part_with_the_axes_of_both(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "output"),
     [
         ("title = ", "cannot be read as TOML"),
         ("budgets = 3", "unknown key 'budgets'"),
@@ -124,8 +124,8 @@ def test_grids_of_one_part_are_one_part_with_the_axes_of_both(tmp_path):
          "are more than 100,000 cells"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_said_with_file_and_key(tmp_path, text, told):
-    with pytest.raises(StudyError, match=told) as error:
+def test_what_is_wrong_is_said_with_file_and_key(tmp_path, text, output):
+    with pytest.raises(StudyError, match=output) as error:
         load_study(written(tmp_path, text))
     assert "mine.toml" in str(error.value)
 

@@ -55,8 +55,8 @@ def cells(tmp_path, monkeypatch):
         file.write_text(f'seeds = 1\n[grid]\nscenario = "small.toml"\nmethod = "random"\n{grid}\n')
         store = run_study(file, tmp_path / "out", Force(jobs=1), stream=io.StringIO())
         assert store.failed() == 0
-        assert [row[key] for row in store.rows()] == [json.loads(told)[key] for told in seen]
-        return {json.loads(told)[key]: cell for told, cell in seen.items()}
+        assert [row[key] for row in store.rows()] == [json.loads(output)[key] for output in seen]
+        return {json.loads(output)[key]: cell for output, cell in seen.items()}
 
     return cells
 

@@ -22,8 +22,8 @@ def outcome(standing: Standing) -> dict[str, Any]:
 
 
 def test_an_outcome_says_which_class_an_owner_helps_with() -> None:
-    told = Standing("a", by_class={"3": Score(0.25, 0.2, 0.3), "8": Score(0.0, -0.1, 0.1)})
-    text = outcome_text(outcome(told))
+    output = Standing("a", by_class={"3": Score(0.25, 0.2, 0.3), "8": Score(0.0, -0.1, 0.1)})
+    text = outcome_text(outcome(output))
     assert MEANING in text
     assert "- a: 3 +25.0 [+20.0, +30.0]\n" in text
 

@@ -91,12 +91,12 @@ class Link:
 
     def message(self, content: str, **metadata: Any) -> Message:
         """A message as Flower's SuperNode posts it."""
-        told = {
+        output = {
             "run_id": self.run, "message_id": name_of(content), "ttl": 60.0, "message_type": "query",
             "created_at": now().timestamp(), "src_node_id": self.nodes["mine"],
             "dst_node_id": SUPERLINK_NODE_ID, "group_id": "1",
         } | metadata  # fmt: skip
-        return Message(metadata=Metadata(**told), content=recorddict_to_proto(RecordDict()))
+        return Message(metadata=Metadata(**output), content=recorddict_to_proto(RecordDict()))
 
     def post(self, message: Message, tree: ObjectTree | None = None) -> tuple[int, bytes]:
         tree = tree or ObjectTree(object_id=message.metadata.message_id)

@@ -109,8 +109,8 @@ def asked(
         else:
             said.text += message["body"].decode()
 
-    told = length if length is not None else sum(map(len, body))
-    all_headers = {"content-length": str(told), **(signed() if headers is None else headers)}
+    output = length if length is not None else sum(map(len, body))
+    all_headers = {"content-length": str(output), **(signed() if headers is None else headers)}
     scope = {
         "type": "http", "method": method, "path": path, "state": {},
         "headers": [(k.lower().encode(), v.encode()) for k, v in all_headers.items() if v],

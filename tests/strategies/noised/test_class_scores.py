@@ -32,14 +32,14 @@ FOUND = {7: 30, 1: 60, 4: 10}  # sums stand in the order of classes: 1, 4, 7
 
 
 def test_one_is_the_score_of_an_owner_whose_records_are_all_hard_in_the_failures_shares() -> None:
-    told = statistic([600.0, 100.0, 300.0], 1000, 1e-9)
-    assert score_by_class(told, hard_set(FOUND), 0.95).gain == pytest.approx(1.0)
+    output = statistic([600.0, 100.0, 300.0], 1000, 1e-9)
+    assert score_by_class(output, hard_set(FOUND), 0.95).gain == pytest.approx(1.0)
     assert class_weights(hard_set(FOUND)) == pytest.approx(np.array([0.6, 0.1, 0.3]) / 0.46)
 
 
 def test_a_hard_set_of_one_class_is_scored_as_it_is_without_classes() -> None:
-    told = statistic([300.0], 1000, 12.0)
-    assert score_by_class(told, hard_set({3: 9}), 0.9) == relevance_score(told, 0.9)
+    output = statistic([300.0], 1000, 12.0)
+    assert score_by_class(output, hard_set({3: 9}), 0.9) == relevance_score(output, 0.9)
 
 
 @given(st.lists(st.integers(1, 50), min_size=2, max_size=6), st.integers(0, 2**31))
@@ -74,10 +74,10 @@ def test_each_class_has_a_score_of_its_own_by_its_name() -> None:
         config=SimpleNamespace(scoring_confidence=0.95),
         task=SimpleNamespace(classes=tuple("abcdefgh")),
     )
-    told = scores_of_classes(statistic([50.0, -20.0, 10.0], 1000, 10.0), trainer)
-    assert list(told) == ["b", "e", "h"]
-    assert [each.gain for each in told.values()] == pytest.approx([0.05, -0.02, 0.01])
-    for each in told.values():
+    output = scores_of_classes(statistic([50.0, -20.0, 10.0], 1000, 10.0), trainer)
+    assert list(output) == ["b", "e", "h"]
+    assert [each.gain for each in output.values()] == pytest.approx([0.05, -0.02, 0.01])
+    for each in output.values():
         assert each.high - each.low == pytest.approx(2 * 1.959964 * 10 / 1000)
 
 

@@ -44,7 +44,7 @@ def usual() -> Trainer:
     return trainer()
 
 
-def told(steps: NoisedSteps, seed: int, sigma: float = 0.1) -> dict[str, Statistic]:
+def output(steps: NoisedSteps, seed: int, sigma: float = 0.1) -> dict[str, Statistic]:
     values = np.random.default_rng(seed).normal(size=steps.values)
     return {"a": Statistic(values, sigma)}
 
@@ -73,7 +73,7 @@ def test_nothing_that_is_sent_knows_the_hard_set_where_a_target_stands_for_it() 
         steps = NoisedSteps(each, {"a": 10.0})
         assert np.array_equal(steps.weights, flat_weights(each.eyes))
         for seed in range(3):
-            steps.step(told(steps, seed))
+            steps.step(output(steps, seed))
         heads.append(np.concatenate([steps.head, steps.whitening.matrix.flatten()]))
     assert len(told_less.hard_set.sent) != len(other.hard_set.sent)
     assert np.array_equal(*heads)
@@ -82,12 +82,12 @@ def test_nothing_that_is_sent_knows_the_hard_set_where_a_target_stands_for_it() 
 def test_resumed_steps_go_on_to_the_last_bit(usual: Trainer) -> None:
     steps = NoisedSteps(usual, {"a": 10.0})
     for seed in range(4):
-        steps.step(told(steps, seed))
+        steps.step(output(steps, seed))
     again = NoisedSteps.resumed(usual, steps.taken)
     for each in (steps, again):
-        each.step(told(each, 9))
+        each.step(output(each, 9))
         each.step({})
-        each.step(told(each, 10))
+        each.step(output(each, 10))
     assert np.array_equal(steps.head, again.head)
     assert len(steps.taken.tried) == len(again.taken.tried) == 8
 
@@ -100,7 +100,7 @@ def test_without_noise_a_step_is_gradient_descent_with_momentum(usual: Trainer) 
     own = [(usual.train, 1 - config.hard_set_weight), (usual.hard_set.sent, config.hard_set_weight)]
     known = np.isin(np.arange(10), labels)[:, None]
     for seed in range(3):
-        answers = {**told(steps, seed, 0.0), "b": told(steps, seed + 50, 0.0)["a"]}
+        answers = {**output(steps, seed, 0.0), "b": output(steps, seed + 50, 0.0)["a"]}
         gradient = np.zeros(steps.head.size)
         for examples, weight in own:
             model.zero_grad()
@@ -125,7 +125,7 @@ def test_the_best_step_is_the_last_of_those_that_serve_the_tuning_split_best(
 ) -> None:
     steps = NoisedSteps(usual, {"a": 1.0})
     for seed in range(6):
-        steps.step(told(steps, seed))
+        steps.step(output(steps, seed))
     tuning, reached, model = usual.splits.tuning, [], copy.deepcopy(steps.best())
     for head in steps.taken.tried:
         load_head(model, head)
@@ -181,7 +181,7 @@ def test_a_mean_in_few_directions_is_nearer_after_shrinking_than_before() -> Non
 
 @pytest.mark.parametrize("sums", [1e29, -1e29])
 def test_a_score_of_an_owner_that_lies_stays_in_its_range(sums: float) -> None:
-    told = relevance_score(Statistic(np.array([sums, 0.0, 0.0, 0.0]), 1.0), 0.95)
-    assert (told.gain, told.low, told.high) == (np.copysign(1e6, sums),) * 3
+    output = relevance_score(Statistic(np.array([sums, 0.0, 0.0, 0.0]), 1.0), 0.95)
+    assert (output.gain, output.low, output.high) == (np.copysign(1e6, sums),) * 3
     noisy = relevance_score(Statistic(np.zeros(4), 1e29), 0.95)
     assert -1e6 <= noisy.low <= noisy.gain <= noisy.high <= 1e6

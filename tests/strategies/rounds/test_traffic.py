@@ -149,12 +149,12 @@ def test_messages_go_out_in_batches_of_500_and_the_timeout_holds_for_each(sent, 
     grid = ScriptedGrid(
         lambda asked: Message(report(), reply_to=asked) if asked.metadata.dst_node_id % 2 else None
     )
-    told: list[tuple[int, int]] = []
+    output: list[tuple[int, int]] = []
     # A generator on purpose: what reaches the grid must be a list all the same.
     asked = (message(node) for node in range(1, sent + 1))
-    replies = send(grid, asked, timeout=2.5, on_answers=lambda *counts: told.append(counts))
+    replies = send(grid, asked, timeout=2.5, on_answers=lambda *counts: output.append(counts))
     assert grid.batches == batches
     assert grid.timeouts == [2.5] * len(batches)
     assert len(replies) == (sent + 1) // 2
-    assert told[-1] == ((sent + 1) // 2, sent)
-    assert [total for _, total in told] == np.cumsum(batches).tolist()
+    assert output[-1] == ((sent + 1) // 2, sent)
+    assert [total for _, total in output] == np.cumsum(batches).tolist()

@@ -71,13 +71,13 @@ scoring.repeats = 1
 def test_what_the_command_leaves_is_its_users_alone_whatever_the_umask(tmp_path: Path) -> None:
     (tmp_path / "s.toml").write_text(SCENARIO)
     command = [sys.executable, "-m", "mycroft_fl", "simulate", "s.toml", "--out", "run"]
-    told = subprocess.run(
+    ran = subprocess.run(
         ["sh", "-c", 'umask 0; exec "$@"', "sh", *command, "--engine", "in-process"],
         cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False,
         env={**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache"),
              "PYTHONPATH": str(Path(__file__).parents[3])},
     )  # fmt: skip
-    assert told.returncode == 0, told.stderr[-2000:]
+    assert ran.returncode == 0, ran.stderr[-2000:]
     for folder in ("run", "cache"):
         if (tmp_path / folder).exists():
             assert not open_to_others(tmp_path / folder)

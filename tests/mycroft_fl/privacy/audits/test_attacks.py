@@ -63,13 +63,13 @@ def test_a_model_under_attack_plays_no_part_in_what_it_is_compared_with() -> Non
     plain = ideal_shadows(1.0)
     others, seen = np.delete(plain.confidence, 5, axis=0), plain.confidence[5]
     member = np.delete(plain.member, 5, axis=0)
-    told = []
+    output = []
     for where in (member, ~member):
         means = np.ma.masked_array(others, ~where).mean(axis=0).data
         off = (others - means)[where]
         spread = np.sqrt((off**2).sum() / (len(off) - len(means)))
-        told.append(stats.norm.logpdf(seen, means, spread))
-    assert likelihood_ratios(plain)[5] == pytest.approx(told[0] - told[1])
+        output.append(stats.norm.logpdf(seen, means, spread))
+    assert likelihood_ratios(plain)[5] == pytest.approx(output[0] - output[1])
 
 
 def test_every_record_is_in_half_of_the_models_and_no_model_sees_another_record() -> None:

@@ -161,10 +161,10 @@ def test_the_sum_is_the_sum_and_the_noise_has_the_stated_size() -> None:
     rng = np.random.default_rng(1)
     rows = rng.uniform(-0.5, 0.5, size=(200, 2))
     sums = np.array([noised_sum(rows, ONE, 3.0, simulated(seed)).values for seed in range(2000)])
-    told = noised_sum(rows, ONE, 3.0, simulated(0))
-    assert told.sigma == pytest.approx(3.0, rel=1e-4)
+    output = noised_sum(rows, ONE, 3.0, simulated(0))
+    assert output.sigma == pytest.approx(3.0, rel=1e-4)
     assert np.allclose(sums.mean(axis=0), rows.sum(axis=0), atol=0.3)
-    assert np.allclose(sums.std(axis=0), told.sigma, rtol=0.06)
+    assert np.allclose(sums.std(axis=0), output.sigma, rtol=0.06)
 
 
 # Examples drawn by utility
@@ -244,8 +244,8 @@ def test_utilities_count_only_where_enough_records_are_surely_useful() -> None:
     margin = 5.0 * math.sqrt(2 * math.log(1e5))
     for useful, expected in ((0, 0.0), (100, 0.0), (int(100 + 2 * margin), 4.0)):
         levels = np.array([UNITS] * useful + [0] * 400 + [UNITS - 1] * 300)
-        told = {strength_by_count(levels, 4.0, crowd, simulated(seed)) for seed in range(200)}
-        assert told == {expected}
+        output = {strength_by_count(levels, 4.0, crowd, simulated(seed)) for seed in range(200)}
+        assert output == {expected}
 
 
 def test_the_count_is_noised_as_much_as_is_paid_for() -> None:

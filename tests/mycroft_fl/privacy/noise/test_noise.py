@@ -94,9 +94,9 @@ def test_the_exact_coin_agrees_with_many_digits(exponent: Fraction, prefix: int)
 
     mp.dps = 60
     chance = mp.exp(-mpf(exponent.numerator) / exponent.denominator)
-    told = module._is_below_exp(prefix, exponent, Noise(lambda count: bytes(count), "SIMULATED"))
+    output = module._is_below_exp(prefix, exponent, Noise(lambda count: bytes(count), "SIMULATED"))
     # All further digits are 0, so the number is exactly prefix / 2**53.
-    assert told == (mpf(prefix) / 2**53 < chance)
+    assert output == (mpf(prefix) / 2**53 < chance)
 
 
 def test_an_exponent_of_zero_always_comes_up_and_a_huge_one_never() -> None:
@@ -148,8 +148,8 @@ def test_a_coin_that_is_not_settled_by_64_digits_is_settled_by_the_next(chance: 
     second = math.floor((chance * 2**64 - first) * 2**64)
 
     def after(words: list[int]) -> Noise:
-        told = b"".join(int(word).to_bytes(8, "little") for word in words)
-        left = bytearray(told)
+        output = b"".join(int(word).to_bytes(8, "little") for word in words)
+        left = bytearray(output)
 
         def draw(size: int) -> bytes:
             taken = bytes(left[:size])

@@ -40,23 +40,23 @@ def by_autograd(model: Classifier, examples: Examples) -> np.ndarray:
 @pytest.mark.parametrize("clip", [0.5, 100.0])
 def test_without_noise_it_is_the_sum_of_clipped_gradients_as_autograd_has_them(clip: float) -> None:
     hard = drawn(12)
-    told = noised_gradient_sum(MODEL, hard, clip, HARDLY, OS_ENTROPY)
+    output = noised_gradient_sum(MODEL, hard, clip, HARDLY, OS_ENTROPY)
     rows = by_autograd(MODEL, hard)
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     exact = (rows * np.minimum(1, clip / lengths)).sum(axis=0)
     # Each of 12 rows loses up to 1/65536 by truncation; the noise is of that size too.
-    assert np.abs(told.values - exact).max() < 12 / 65536 + 8 * max(clip * HARDLY, 1 / 65536)
+    assert np.abs(output.values - exact).max() < 12 / 65536 + 8 * max(clip * HARDLY, 1 / 65536)
     assert (lengths > 0.5).all()
 
 
 def test_the_noise_is_of_the_size_paid_for_and_each_target_has_its_own() -> None:
     hard = drawn(4)
     exact = noised_gradient_sum(MODEL, hard, 1.0, HARDLY, OS_ENTROPY).values
-    told = [noised_gradient_sum(MODEL, hard, 1.0, 3.0, OS_ENTROPY) for _ in range(2)]
-    noises = [each.values - exact for each in told]
+    output = [noised_gradient_sum(MODEL, hard, 1.0, 3.0, OS_ENTROPY) for _ in range(2)]
+    noises = [each.values - exact for each in output]
     assert all(np.std(each) == pytest.approx(3.0, rel=0.15) for each in noises)
     assert abs(np.corrcoef(*noises)[0, 1]) < 0.2
-    assert told[0].rho == pytest.approx(1 / 18)
+    assert output[0].rho == pytest.approx(1 / 18)
 
 
 def test_one_hard_example_moves_the_sum_by_no_more_than_the_clip() -> None:
@@ -71,10 +71,10 @@ def test_one_hard_example_moves_the_sum_by_no_more_than_the_clip() -> None:
 
 def test_the_mean_is_over_a_public_number_and_hard_examples_align_with_it_by_1_on_average() -> None:
     hard = drawn(16, seed=3)
-    told = noised_gradient_sum(MODEL, hard, 1.0, HARDLY, OS_ENTROPY)
-    target = target_of_sum(told.values, told.sigma, clip=1.0, stands_for=16)
-    assert np.allclose(target.direction * 16, told.values, atol=1e-6)
-    values = relevances(MODEL, hard, Target.told(MODEL, target))
+    output = noised_gradient_sum(MODEL, hard, 1.0, HARDLY, OS_ENTROPY)
+    target = target_of_sum(output.values, output.sigma, clip=1.0, stands_for=16)
+    assert np.allclose(target.direction * 16, output.values, atol=1e-6)
+    values = relevances(MODEL, hard, Target.of_noised(MODEL, target))
     assert values.mean() == pytest.approx(1, abs=1e-3)
 
 
@@ -90,10 +90,12 @@ def test_a_record_with_a_long_gradient_counts_as_one_of_the_clips_length() -> No
     rows = by_autograd(MODEL, records)
     unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     assert np.allclose(
-        relevances(MODEL, records, Target.told(MODEL, target)), 0.01 * unit.sum(axis=1), atol=1e-6
+        relevances(MODEL, records, Target.of_noised(MODEL, target)),
+        0.01 * unit.sum(axis=1),
+        atol=1e-6,
     )
 
 
 def test_a_target_of_another_size_than_the_last_layer_is_a_bad_message() -> None:
     with pytest.raises(BadMessage, match="a target of 7 numbers; the last layer has 771"):
-        Target.told(MODEL, NoisedTarget(np.ones(7, np.float32), 1.0, 1.0, 1))
+        Target.of_noised(MODEL, NoisedTarget(np.ones(7, np.float32), 1.0, 1.0, 1))

@@ -64,8 +64,8 @@ def test_what_was_charged_is_recalled_in_its_order(ledger: PrivacyLedger) -> Non
 def test_a_charge_is_on_disk_before_it_returns(ledger: PrivacyLedger, path: Path) -> None:
     may_leave = ledger.disclose(key("a"), ids(1, 2), most(None))
     with closing(sqlite3.connect(path)) as other:
-        told = other.execute("SELECT example FROM disclosure ORDER BY position").fetchall()
-    assert [row[0] for row in told] == may_leave.tolist()
+        output = other.execute("SELECT example FROM disclosure ORDER BY position").fetchall()
+    assert [row[0] for row in output] == may_leave.tolist()
 
 
 def test_asked_again_the_first_answer_returns_and_nothing_is_charged(
@@ -273,11 +273,11 @@ def test_racing_processes_never_disclose_twice_nor_beyond_the_limit(path: Path) 
         assert racer.stdin is not None
         racer.stdin.write("go\n")
         racer.stdin.flush()
-    told = [json.loads(racer.communicate(timeout=60)[0]) for racer in racers]
+    output = [json.loads(racer.communicate(timeout=60)[0]) for racer in racers]
     assert [racer.returncode for racer in racers] == [0] * 4
     # One request asked by all at once has one answer, charged once.
-    assert len({tuple(shared) for shared, _ in told}) == 1
-    left = [*chain.from_iterable(mine for _, mine in told), *told[0][0]]
+    assert len({tuple(shared) for shared, _ in output}) == 1
+    left = [*chain.from_iterable(mine for _, mine in output), *output[0][0]]
     assert len(left) == len(set(left)) <= 40
     assert sorted(left) == sorted(PrivacyLedger(path).disclosed().tolist())
     assert len(left) > 35

@@ -341,7 +341,7 @@ def race(path: Path, charges: int) -> tuple[PrivacyLedger, dict[str, set[str]], 
     privacy = Budget.of(epsilon=epsilon, delta=1e-5).privacy
     assert privacy is not None
     rho = privacy.rho / charges * (1 - 1e-6)
-    rng, told, deaths = random.Random(0), dict[str, set[str]](), 0
+    rng, printed, deaths = random.Random(0), dict[str, set[str]](), 0
 
     def started(racer: int, first: int) -> subprocess.Popen:
         arguments = [str(path), str(racer), str(first), "1", repr(rho), str(epsilon)]
@@ -365,21 +365,21 @@ def race(path: Path, charges: int) -> tuple[PrivacyLedger, dict[str, set[str]], 
         for line in output.read_text().splitlines(keepends=True):
             if line.endswith("\n") and "|" in line:
                 name, content = line.removesuffix("\n").split("|")
-                told.setdefault(name, set()).add(content)
-    return PrivacyLedger(path), told, deaths
+                printed.setdefault(name, set()).add(content)
+    return PrivacyLedger(path), printed, deaths
 
 
 def assert_nothing_was_overspent(path: Path, charges: int) -> None:
-    ledger, told, deaths = race(path, charges)
+    ledger, output, deaths = race(path, charges)
     rows = ledger.rows()
     assert len(rows) == charges  # to the last, and not one more
     assert deaths >= 3
     assert ledger.problems() == []
     # Whatever was told is on record, and every process was told the same.
     digests = {row.digest: row for row in rows}
-    assert set(told) <= set(digests)
-    assert all(len(contents) == 1 for contents in told.values())
-    for name, contents in told.items():
+    assert set(output) <= set(digests)
+    assert all(len(contents) == 1 for contents in output.values())
+    for name, contents in output.items():
         assert ledger.recall(Key("d", "p", name)) == next(iter(contents)).encode()
 
 

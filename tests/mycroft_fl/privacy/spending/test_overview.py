@@ -28,8 +28,8 @@ def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, *words:
         main()
     except SystemExit as stop:
         code = int(stop.code or 0)
-    told = capsys.readouterr()
-    return code, told.out, told.err
+    printed = capsys.readouterr()
+    return code, printed.out, printed.err
 
 
 @pytest.fixture
@@ -86,9 +86,9 @@ def test_an_audit_fails_above_its_claim_and_where_it_is_blind(
 ) -> None:
     finding = Finding("score", "one record", "mu at least", found, 1.0, 0.8)
     monkeypatch.setattr(audits, "findings", lambda mode: [finding])
-    told = said(monkeypatch, capsys, "audit", "--mode", "score")
-    assert told[0] == code
-    assert "one record" in told[1]
+    output = said(monkeypatch, capsys, "audit", "--mode", "score")
+    assert output[0] == code
+    assert "one record" in output[1]
 
 
 @pytest.mark.parametrize(("words", "what"), [((), "audit"), (("--attacks",), "attack")])

@@ -36,7 +36,7 @@ def test_an_older_run_without_task_gains_or_examples_is_read_all_the_same(copied
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "output"),
     [
         (lambda result: result.pop("owners"), "the whole: 'owners' is a required property"),
         (lambda result: result.update(schema=0), "schema: 1 was expected"),
@@ -46,17 +46,17 @@ def test_an_older_run_without_task_gains_or_examples_is_read_all_the_same(copied
     ],
     ids=["a key less", "another schema", "an accuracy above one", "half a score", "a score beyond reason"],
 )  # fmt: skip
-def test_what_is_no_result_of_this_version_is_named_with_the_place(copied, change, told):
+def test_what_is_no_result_of_this_version_is_named_with_the_place(copied, change, output):
     folder = copied("images", change)
     with pytest.raises(DataError, match="run the scenario again") as error:
         read_run(folder)
-    assert told in str(error.value)
+    assert output in str(error.value)
     assert str(folder / "result.json") in str(error.value)
     assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "output"),
     [
         ("", "no whole JSON"),
         ('{"schema": 1', "no whole JSON"),
@@ -67,9 +67,9 @@ def test_what_is_no_result_of_this_version_is_named_with_the_place(copied, chang
     ],
     ids=["empty", "cut off", "not a number", "infinite", "deep", "a list"],
 )
-def test_a_broken_result_is_one_line(tmp_path, text, told):
+def test_a_broken_result_is_one_line(tmp_path, text, output):
     (tmp_path / "result.json").write_text(text)
-    with pytest.raises(DataError, match=told) as error:
+    with pytest.raises(DataError, match=output) as error:
         read_run(tmp_path)
     assert "\n" not in str(error.value)
 
@@ -141,8 +141,8 @@ def test_a_folder_without_a_result_says_why(tmp_path):
     (tmp_path / "rounds.jsonl").touch()
     assert "the run has not ended" in str(told_of_failure(tmp_path))
     (tmp_path / "error.json").write_text('{"kind": "RunFailed", "message": "too few\\nowners"}')
-    told = told_of_failure(tmp_path)
-    assert isinstance(told, InputError)
-    assert str(told).endswith("the run failed and left no result: too few")
+    output = told_of_failure(tmp_path)
+    assert isinstance(output, InputError)
+    assert str(output).endswith("the run failed and left no result: too few")
     (tmp_path / "error.json").write_text("[]")
     assert str(told_of_failure(tmp_path)).endswith("no result: None")

@@ -16,11 +16,11 @@ from mycroft_fl.report.run.page import run_page
 from mycroft_fl.report.run.summary import show, summary
 
 
-def told(low: float) -> dict[str, float]:
+def output(low: float) -> dict[str, float]:
     return {"score": low + 0.01, "low": low, "high": low + 0.02}
 
 
-CLASSES = {"coat": told(0.1), "bag": told(-0.005), "shirt": told(0.2), "shoe": told(0.1)}
+CLASSES = {"coat": output(0.1), "bag": output(-0.005), "shirt": output(0.2), "shoe": output(0.1)}
 
 
 def by_class(result: dict) -> None:
@@ -32,8 +32,8 @@ def test_classes_that_are_clear_of_zero_come_by_their_lower_bound() -> None:
     assert classes_text(CLASSES) == (
         "shirt +21.0 [+20.0, +22.0]; coat +11.0 [+10.0, +12.0]; shoe +11.0 [+10.0, +12.0]"
     )
-    assert classes_text({"bag": told(-0.005)}) == "-"
-    many = {f"c{place}": told(0.1 * (9 - place)) for place in range(8)}
+    assert classes_text({"bag": output(-0.005)}) == "-"
+    many = {f"c{place}": output(0.1 * (9 - place)) for place in range(8)}
     assert classes_text(many).endswith("; c4 +51.0 [+50.0, +52.0]; and 3 more")
 
 

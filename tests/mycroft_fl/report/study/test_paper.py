@@ -46,7 +46,7 @@ def test_ours_are_paired_by_seed_and_all_else_is_equal():
 
 
 @pytest.mark.parametrize(
-    ("expected", "difference", "spread", "told"),
+    ("expected", "difference", "spread", "output"),
     [
         ("more", 0.1, 0.01, "As in the paper, in all 2 rows."),
         ("more", -0.1, 0.01, "As in the paper in 0 of 2 rows, the other way in 2, not clear in 0."),
@@ -66,9 +66,9 @@ def test_ours_are_paired_by_seed_and_all_else_is_equal():
         ("open", 0.2, 0.01, "Ours alone: the paper gives nothing to compare with."),
     ],
 )
-def test_every_verdict(expected, difference, spread, told):
+def test_every_verdict(expected, difference, spread, output):
     claim = replace(CLAIM, expected=expected)
-    assert verdict(claim, ours_of(claim, study(difference, spread))) == told
+    assert verdict(claim, ours_of(claim, study(difference, spread))) == output
 
 
 def test_another_measure_may_be_compared():

@@ -90,7 +90,7 @@ def test_a_study_that_has_no_cell_yet_has_no_rows(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("file", "content", "told"),
+    ("file", "content", "output"),
     [
         ("study.json", "{", "cannot be read"),
         ("study.json", "[]", "not of this version"),
@@ -103,10 +103,10 @@ def test_a_study_that_has_no_cell_yet_has_no_rows(tmp_path):
         ("cells.csv", csv_text([{"seed": 1, "status": "done", "test": "?"}], AXES), "could not"),
     ],
 )  # fmt: skip
-def test_a_broken_folder_is_said_in_one_line(tmp_path, file, content, told):
+def test_a_broken_folder_is_said_in_one_line(tmp_path, file, content, output):
     write(tmp_path, [])
     (tmp_path / file).write_text(content)
-    with pytest.raises(DataError, match=told) as error:
+    with pytest.raises(DataError, match=output) as error:
         read_study(tmp_path)
     assert str(tmp_path / file) in str(error.value)
     assert "\n" not in str(error.value)
@@ -117,5 +117,5 @@ def test_reading_loads_neither_torch_nor_flower():
         "import sys, mycroft_fl.report.study.folder; "
         "print([m for m in ('torch', 'flwr') if m in sys.modules])"
     )
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert told.stdout.strip() == "[]"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"

@@ -366,7 +366,7 @@ def test_many_series_and_facets_are_drawn_with_names_of_their_own():
 
 def test_a_folder_of_a_study_becomes_a_page(tmp_path):
     axes = [Axis(key, values) for key, values in PLAIN.items()]
-    told = {
+    output = {
         "schema": 1, "name": "s", "title": "What a budget buys", "seeds": list(range(5)),
         "axes": [{"key": axis.key, "values": axis.values} for axis in axes],
         "parts": [
@@ -375,7 +375,7 @@ def test_a_folder_of_a_study_becomes_a_page(tmp_path):
         ],
         "environments": [{"python": "3"}],
     }  # fmt: skip
-    (tmp_path / "study.json").write_text(json.dumps(told))
+    (tmp_path / "study.json").write_text(json.dumps(output))
     (tmp_path / "cells.csv").write_text(csv_text(grid(PLAIN), axes))
     page = write_report(tmp_path)
     assert "<h1>What a budget buys</h1>" in page.read_text(encoding="utf-8")

@@ -113,12 +113,12 @@ def test_a_pursuit_picks_the_same_with_the_whole_target(
     atoms, target = factors(3000, 120, 200, 0), factors(12, 120, 200, 1).mean()
     asked: list[bool] = []
 
-    def told(direction: Tensor, rows: int) -> tuple[Tensor, Tensor] | None:
+    def output(direction: Tensor, rows: int) -> tuple[Tensor, Tensor] | None:
         thin = low_rank(direction, rows)
         asked.append(thin is not None)
         return thin
 
-    monkeypatch.setattr(factors_module, "low_rank", told)
+    monkeypatch.setattr(factors_module, "low_rank", output)
     ours = orthogonal_matching_pursuit(atoms, target, 30, nonnegative=nonnegative)
     assert any(asked)
     monkeypatch.setattr(factors_module, "low_rank", lambda *_: None)
