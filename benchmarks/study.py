@@ -28,7 +28,7 @@ from simulations.study import cell_runner
 from simulations.study.cells import planned
 from simulations.study.file import StudyFile, load_study
 from simulations.study.run import run_study
-from simulations.study.workers import Force, computed
+from simulations.study.workers import WorkerSettings, computed
 
 STUDY = """
 title = "What a study costs"
@@ -72,7 +72,7 @@ def overhead(file: Path, out: Path) -> None:
     spent = [0.0, 0.0]
     with mock.patch.object(cell_runner, "run", timed(cell_runner.run, spent)):
         before = time.monotonic(), time.process_time()
-        store = run_study(file, out, Force(jobs=1), stream=io.StringIO())
+        store = run_study(file, out, WorkerSettings(jobs=1), stream=io.StringIO())
         after = time.monotonic(), time.process_time()
     cells = store.finished()
     for name, start, end, runs in zip(
@@ -103,7 +103,7 @@ def sharing(study: StudyFile, folder: Path) -> None:
     for sharing in (cell_runner.sharing, nullcontext):
         with mock.patch.object(cell_runner, "sharing", sharing):
             before = time.process_time()
-            for _ in computed(cells, Force(jobs=1), folder):
+            for _ in computed(cells, WorkerSettings(jobs=1), folder):
                 pass
             taken.append((time.process_time() - before) / len(cells))
     print(f"sharing, processor: {taken[0]:.2f} s a cell, without it {taken[1]:.2f} s")
@@ -113,7 +113,7 @@ def speed(study: StudyFile, folder: Path, jobs: int) -> None:
     """How long all cells take with one job and with more."""
     cells = planned(study)
     whole, working = {}, {}
-    for force in (Force(1), Force(jobs)):
+    for force in (WorkerSettings(1), WorkerSettings(jobs)):
         since, first = time.monotonic(), 0.0
         for _, outcome in computed(cells, force, folder):
             first = first or time.monotonic() - outcome.seconds

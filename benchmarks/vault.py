@@ -34,7 +34,7 @@ from mycroft_fl.data.task import Task
 from mycroft_fl.examples import Examples
 from mycroft_fl.models.networks import build
 from mycroft_fl.models.weights import flat_weights
-from mycroft_fl.protocol.envelope import Terms, sign_request
+from mycroft_fl.protocol.envelope import SignedTerms, sign_request
 from mycroft_fl.protocol.keys import KeyPair
 from mycroft_fl.protocol.messages import Request
 from mycroft_fl.protocol.signed import as_bytes
@@ -56,14 +56,14 @@ import sys
 from pathlib import Path
 import torch
 import clients.client_app
-from clients.serving.service import GatedVault
+from clients.serving.service import VaultService
 from clients.owner.file import load_owner_file
 from clients.serving.socket_protocol import ANSWERED
 from mycroft_fl.protocol.envelope import open_request
 torch.set_num_threads(1)
 file = load_owner_file(Path(sys.argv[1]) / "owner.toml")
 keys = [each.key for each in file.policy.trainers]
-status, _ = GatedVault(file).answer(open_request(sys.stdin.buffer.read(), file.name, keys))
+status, _ = VaultService(file).answer(open_request(sys.stdin.buffer.read(), file.name, keys))
 assert status == ANSWERED
 """
 
@@ -127,7 +127,7 @@ def asking(trainer: KeyPair) -> Callable[[], bytes]:
         request = Request(
             1, "omp", 10, hard, 10, TASK.model, weights, "pixels", 1, seed=next(numbers)
         )
-        terms = Terms.fresh("benchmark", "owner", 1, within=600)
+        terms = SignedTerms.fresh("benchmark", "owner", 1, within=600)
         return sign_request(as_bytes(pack_request(request)), terms, trainer)
 
     return envelope

@@ -18,18 +18,18 @@ from mycroft_fl.protocol.messages import NoisedTarget
 from mycroft_fl.protocol.wire import pack_request
 from mycroft_fl.selection.methods import method_named
 from mycroft_fl.settings.run_config import RunConfig
-from strategies.rounds.answer_checks import Inspection
+from strategies.rounds.answer_checks import AnswerChecks
 from strategies.rounds.compatibility import check_requirements
-from strategies.rounds.discovery import roll_call
+from strategies.rounds.discovery import discover_owners
 from strategies.rounds.messaging import send
 from strategies.rounds.owner_record import RoundRecord
 from strategies.rounds.plans import PLANS, Plan
 from strategies.rounds.receipts import Receipts
 from strategies.rounds.round import Asking
 from strategies.rounds.run_state import Answers, Progress
-from strategies.rounds.scoreboard import Books
-from strategies.rounds.transport import OpenPost, Post
-from strategies.runs.resume import Continuity
+from strategies.rounds.scoreboard import Scoreboard
+from strategies.rounds.transport import PlainTransport, Transport
+from strategies.runs.resume import Resume
 from strategies.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class MycroftStrategy(Strategy):
     `aggregate_train` checks, scores and ranks what came and improves the trainer's model. There is
     nothing for owners to evaluate. `expected_owners` are waited for before the first round, but no
     longer than `patience` seconds after the last has come;
-    `on_round` is told of each round with the model it ended with. `post` is how messages travel.
+    `on_round` is told of each round with the model it ended with. `transport` is how messages travel.
     `target` is what owners are sent in place of hard examples, where request = target.
     """
 
@@ -55,8 +55,8 @@ class MycroftStrategy(Strategy):
         expected_owners: int,
         patience: float = math.inf,
         on_round: OnRound = lambda record, model: None,
-        post: Post | None = None,
-        continuity: Continuity | None = None,
+        transport: Transport | None = None,
+        resume: Resume | None = None,
         target: NoisedTarget | None = None,
     ) -> None:
         self.trainer = trainer
@@ -64,23 +64,23 @@ class MycroftStrategy(Strategy):
         self.method = method_named(self.config.method)
         check_requirements(trainer, target)
         self._plans = PLANS[self.config.mode]
-        self._inspection = Inspection(trainer)
+        self._checks = AnswerChecks(trainer)
         self.expected_owners = expected_owners
         self.patience = patience
         self.on_round = on_round
-        self.post: Post = post or OpenPost()
-        self.continuity = continuity or Continuity()
+        self.transport: Transport = transport or PlainTransport()
+        self.resume = resume or Resume()
         self.progress = Progress(trainer, trainer.improved(None), target=target)
         self.rounds: list[RoundRecord] = []
         self.heard: list[Answers] = []  # of each round since this process began
         self._nodes: dict[str, int] = {}
-        self._asking = Asking(0, {}, self.post, {})
+        self._asking = Asking(0, {}, self.transport, {})
         self._since = time.monotonic()
 
     @property
-    def books(self) -> Books:
+    def scoreboard(self) -> Scoreboard:
         """What every owner has given, cost and proved to be worth."""
-        return self.progress.books
+        return self.progress.scoreboard
 
     @property
     def model(self) -> AnyModel:
@@ -130,8 +130,8 @@ class MycroftStrategy(Strategy):
         """This round's requests; none when there is nothing left to spend or nobody worth asking."""
         plan = self._plan(server_round)
         asked = plan.whom(self.progress, server_round)
-        had = self.continuity.had_in(server_round)
-        self._asking = Asking(server_round, self._nodes, self.post, had)
+        had = self.resume.had_in(server_round)
+        self._asking = Asking(server_round, self._nodes, self.transport, had)
         packed: dict[int, RecordDict] = {}
         for owner, k in asked.items():
             if k not in packed:
@@ -148,23 +148,25 @@ class MycroftStrategy(Strategy):
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """Check each answer, score who answered, improve the model. `NotEnoughOwners` if too few."""
-        before, plan = self.books.disclosed, self._plan(server_round)
+        before, plan = self.scoreboard.disclosed, self._plan(server_round)
         receipts = self._received(plan, replies)
         answers, failed = receipts.answers, receipts.failed
         # Only the first round can be too thin: later ones ask the few that earned it.
         if server_round == 1:
-            self.books.require_enough(len(answers.owners), self.config)
+            self.scoreboard.require_enough(len(answers.owners), self.config)
         self.heard.append(answers)
         plan.learn(self.progress, answers)
         record = RoundRecord(
             server_round, len(self._asking.counts), len(answers.owners), dict(sorted(failed.items())),
-            self.books.disclosed - before, round(time.monotonic() - self._since, 3),
+            self.scoreboard.disclosed - before, round(time.monotonic() - self._since, 3),
         )  # fmt: skip
         self.rounds.append(record)
         self.on_round(record, self.model)
         # Answers are of use only to finish this round with those that were silent.
-        self.continuity.keep(self.rounds, self.progress, receipts.came if failed else {})
-        metrics = MetricRecord({"disclosed": self.books.disclosed, "answered": record.answered})
+        self.resume.keep(self.rounds, self.progress, receipts.came if failed else {})
+        metrics = MetricRecord(
+            {"disclosed": self.scoreboard.disclosed, "answered": record.answered}
+        )
         return as_arrays(self.model), metrics
 
     def configure_evaluate(
@@ -189,15 +191,15 @@ class MycroftStrategy(Strategy):
         log.info("└── owners: %d expected, %d needed", self.expected_owners, config.min_owners)
 
     def _call_owners(self, grid: Grid) -> None:
-        self._nodes = roll_call(
+        self._nodes = discover_owners(
             grid, self.expected_owners, timeout=self.config.timeout, patience=self.patience,
-            knows=self.post.knows,
+            knows=self.transport.knows,
         )  # fmt: skip
-        start = self.continuity.start
-        self.progress.books = Books(self._nodes)
-        self.books.require_enough(len(self._nodes), self.config)
+        start = self.resume.start
+        self.progress.scoreboard = Scoreboard(self._nodes)
+        self.scoreboard.require_enough(len(self._nodes), self.config)
         if start is None:
-            self.continuity.keep(self.rounds, self.progress, {})
+            self.resume.keep(self.rounds, self.progress, {})
         else:
             log.info("going on after round %d", start.round)
             self.rounds = list(start.rounds)
@@ -208,7 +210,7 @@ class MycroftStrategy(Strategy):
 
     def _send(self, grid: Grid, messages: list[Message], timeout: float) -> list[Message]:
         server_round = self._asking.server_round
-        self.continuity.note_asking(server_round)
+        self.resume.note_asking(server_round)
         sent = time.monotonic()
         replies = send(grid, messages, timeout=timeout, on_answers=_log_answers)
         log.info("round %d: answers took %.2f s", server_round, time.monotonic() - sent)
@@ -217,17 +219,17 @@ class MycroftStrategy(Strategy):
     def _received(self, plan: Plan, replies: Iterable[Message]) -> Receipts:
         """Each answer to this round's asking, inspected."""
         counts, values = self._asking.counts, plan.values(self.progress)
-        receipts = Receipts(self.books, counts if plan.hands_over else {})
+        receipts = Receipts(self.scoreboard, counts if plan.hands_over else {})
 
         def most(owner: str) -> int:
-            return self._inspection.expected(k=counts[owner], values=values).most_bytes
+            return self._checks.expected(k=counts[owner], values=values).most_bytes
 
         for owner, content in self._asking.answers(replies, most):
             if isinstance(content, str):
                 receipts.fail(owner, content)
                 continue
-            giver = self.books.standings[owner]
-            report = self._inspection.of(content, giver, k=counts[owner], values=values)
+            giver = self.scoreboard.records[owner]
+            report = self._checks.of(content, giver, k=counts[owner], values=values)
             if isinstance(report, str):
                 receipts.fail(owner, report)
             else:

@@ -19,11 +19,11 @@ from mycroft_fl.privacy.noise.samplers import OS_ENTROPY
 from mycroft_fl.settings.run_config import RunConfig
 from strategies.mycroft import MycroftStrategy, as_arrays
 from strategies.rounds.owner_record import RoundRecord
-from strategies.rounds.transport import OpenPost, Post
+from strategies.rounds.transport import PlainTransport, Transport
 from strategies.runs.checkpoint import Checkpoints
 from strategies.runs.folder import CHECKPOINTS, PUBLISHED, RunFolder
 from strategies.runs.publisher import NoiseFor, Publisher
-from strategies.runs.resume import Continuity
+from strategies.runs.resume import Resume
 from strategies.training.trainer import Trainer, TrainerData
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class TrainerSetup:
     expected_owners: int
     folder: RunFolder
     patience: float = math.inf
-    post: Post = field(default_factory=OpenPost)
+    transport: Transport = field(default_factory=PlainTransport)
     waits: bool = False
     noise_for: NoiseFor = lambda purpose: OS_ENTROPY
 
@@ -92,9 +92,9 @@ def run_trainer(grid: Grid, setup: TrainerSetup) -> MycroftStrategy:
     folder.save_model("control", trainer.control)
     folder.save_model("own-hard-set", trainer.own_hard_set)
     folder.save_model("final", strategy.model)
-    folder.save_acquired(list(strategy.books.standings.values()))
+    folder.save_acquired(list(strategy.scoreboard.records.values()))
     # All of it: leaving out who does harm would be a choice by the examples themselves.
-    published = publisher.publish_model(strategy.books.acquired())
+    published = publisher.publish_model(strategy.scoreboard.acquired())
     if published is not None:
         folder.save_model("published", published)
     if publisher.releases:
@@ -106,12 +106,12 @@ def _prepared(setup: TrainerSetup, trainer: Trainer) -> tuple[MycroftStrategy, P
     """The strategy, which saves every round, and the publisher, which has published its target."""
     folder = setup.folder
     checkpoints = Checkpoints(folder.path / CHECKPOINTS, trainer)
-    continuity = Continuity.on_disk(checkpoints, waits=setup.waits)
-    folder.set_rounds(continuity.start.rounds if continuity.start else ())
+    resume = Resume.on_disk(checkpoints, waits=setup.waits)
+    folder.set_rounds(resume.start.rounds if resume.start else ())
     publisher = Publisher(trainer, folder.path / PUBLISHED, setup.noise_for)
 
     def on_round(record: RoundRecord, model: AnyModel) -> None:
-        publisher.publish_scores(record.round, list(strategy.books.standings))
+        publisher.publish_scores(record.round, list(strategy.scoreboard.records))
         folder.add_round(record)
         folder.save_model(f"round-{record.round}", model)
         log.info(
@@ -123,8 +123,8 @@ def _prepared(setup: TrainerSetup, trainer: Trainer) -> tuple[MycroftStrategy, P
         expected_owners=setup.expected_owners,
         patience=setup.patience,
         on_round=on_round,
-        post=setup.post,
-        continuity=continuity,
+        transport=setup.transport,
+        resume=resume,
         target=publisher.publish_target(),
     )
     return strategy, publisher

@@ -97,15 +97,17 @@ def test_a_picture_bomb_says_how_large_it_is(tmp_path):
 def test_what_is_recorded_is_what_a_vault_is_sent(tmp_path):
     from benchmarks.hostile.recorded import as_sent
     from clients.serving.socket_protocol import SELECT, ask
-    from mycroft_fl.protocol.envelope import Terms, sign_request
+    from mycroft_fl.protocol.envelope import SignedTerms, sign_request
     from mycroft_fl.protocol.keys import KeyPair
 
-    envelope = sign_request(b"content", Terms.fresh("run", "ward", 1, 5.0), KeyPair.generate())
+    envelope = sign_request(
+        b"content", SignedTerms.fresh("run", "ward", 1, 5.0), KeyPair.generate()
+    )
     first, again = as_sent(envelope), as_sent(envelope)
     assert first == again
     assert len(first) > 100
     # Of another request, another recording.
-    other = sign_request(b"other", Terms.fresh("run", "ward", 1, 5.0), KeyPair.generate())
+    other = sign_request(b"other", SignedTerms.fresh("run", "ward", 1, 5.0), KeyPair.generate())
     assert as_sent(other) != first
     assert callable(ask)
     assert SELECT

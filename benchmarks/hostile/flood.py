@@ -17,7 +17,7 @@ from pathlib import Path
 
 from clients.serving.socket_protocol import SELECT, ask
 from mycroft_fl.errors import BadMessage
-from mycroft_fl.protocol.envelope import Terms, sign_request
+from mycroft_fl.protocol.envelope import SignedTerms, sign_request
 from mycroft_fl.protocol.keys import KeyPair
 
 SECONDS = 30.0
@@ -29,7 +29,7 @@ def flood(path: Path, owner: str, key: KeyPair, kind: str, count: int) -> Counte
     rng = random.Random(os.getpid())
     for _ in range(count):
         content = rng.randbytes(rng.randrange(2000)) if kind == "junk" else b""
-        envelope = sign_request(content, Terms.fresh("run-1", owner, 1, 86_000.0), key)
+        envelope = sign_request(content, SignedTerms.fresh("run-1", owner, 1, 86_000.0), key)
         try:
             got[ask(path, SELECT, envelope, SECONDS)[0]] += 1
         except (OSError, BadMessage):

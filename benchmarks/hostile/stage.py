@@ -25,7 +25,7 @@ from clients.serving.socket_protocol import SELECT, ask
 from mycroft_fl.cli.main import cli
 from mycroft_fl.errors import BadMessage
 from mycroft_fl.examples import Examples
-from mycroft_fl.protocol.envelope import Terms, sign_request
+from mycroft_fl.protocol.envelope import SignedTerms, sign_request
 from mycroft_fl.protocol.keys import KeyPair
 from mycroft_fl.protocol.messages import Request
 from mycroft_fl.protocol.signed import as_bytes
@@ -215,12 +215,12 @@ class Owner:
         close(process)
         raise RuntimeError(f"the vault of {self.name} does not open: {said}")
 
-    def terms(self, within: float = 60.0, **changed: Any) -> Terms:
+    def terms(self, within: float = 60.0, **changed: Any) -> SignedTerms:
         """Fresh terms for this owner's vault."""
-        return replace(Terms.fresh("run-1", self.name, 1, within), **changed)
+        return replace(SignedTerms.fresh("run-1", self.name, 1, within), **changed)
 
     def signed(
-        self, request: Request | bytes, key: KeyPair | None = None, terms: Terms | None = None
+        self, request: Request | bytes, key: KeyPair | None = None, terms: SignedTerms | None = None
     ) -> bytes:
         """A request in its envelope, by the trainer `lab` if no other key is given."""
         content = request if isinstance(request, bytes) else as_bytes(pack_request(request))

@@ -67,24 +67,24 @@ def run_missing(seed: int, store: Path) -> None:
     known = stored(store)
     missing = [cell for cell in cells(seed) if cell.key not in known]
     torch.set_num_threads(1)
-    benches: dict[str, Bench] = {}
+    benches: dict[str, Shortlist] = {}
     world: World | None = None
     for cell in missing:
         if cell.model not in benches:
-            benches[cell.model] = Bench.prepared(cell.model, seed, world)
+            benches[cell.model] = Shortlist.prepared(cell.model, seed, world)
             world = benches[cell.model].world
         keep(store, cell.key, benches[cell.model].cell(cell))
 
 
 @dataclass(frozen=True, eq=False)
-class Bench:
+class Shortlist:
     """One model and seed: the trainer with its baseline, and the world that it lives in."""
 
     trainer: Trainer
     world: World
 
     @classmethod
-    def prepared(cls, model: str, seed: int, world: World | None) -> Bench:
+    def prepared(cls, model: str, seed: int, world: World | None) -> Shortlist:
         with tempfile.TemporaryDirectory() as folder:
             settings = {"seed": seed, "model": model}
             simulation = Simulation.load(
@@ -131,6 +131,8 @@ class Bench:
         if k == 0:
             return np.empty(0, np.int64)
         seed = derived_seed(self.trainer.config.seed, "select", name, 1)
-        eyes = self.trainer.eyes if method_named(method).looks_through != "nothing" else None
-        query = Query(self.trainer.hard_set.sent, eyes, "binning", seed)
+        gradient_model = (
+            self.trainer.gradient_model if method_named(method).looks_through != "nothing" else None
+        )
+        query = Query(self.trainer.hard_set.sent, gradient_model, "binning", seed)
         return method_named(method).select(held, query, min(k, len(held))).indices

@@ -53,7 +53,7 @@ from mycroft_fl.privacy.noise.mechanisms import (
     strength_within,
 )
 from mycroft_fl.privacy.noise.samplers import simulated
-from mycroft_fl.privacy.relevance.hard_set_target import USEFUL, Seen, Target
+from mycroft_fl.privacy.relevance.hard_set_target import USEFUL, RecordView, Target
 from mycroft_fl.privacy.sgd import HeadRun, Weighted, head_delta
 from mycroft_fl.seeds import derived_seed
 from mycroft_fl.statistics import over_seeds
@@ -73,7 +73,7 @@ def probing(seed: int) -> Row:
     world, trainer = world_of("fashion", {"big": (N - 1500, 1500)}, seed)
     held, typical = world.owner("big"), trainer.train.x.mean(axis=0) / 255
     pool = Examples(held.x.astype(np.float32) / 255, held.y)
-    seen, noise = Seen.through(trainer.baseline, pool), simulated(seed)
+    seen, noise = RecordView.through(trainer.baseline, pool), simulated(seed)
     crowd = Crowd(CROWD, multiplier_for(Filter.of(0.25, DELTA).rho), DELTA)
     modest = strength_within(-math.log(1 - ONE_IN_TWENTY), PICKS, N)
     ways = ("raw, most similar", "raw-gumbel, R 4", "raw-gumbel, one in twenty", "in a crowd, R 4")
@@ -145,7 +145,7 @@ def noise_for(epsilon: float) -> float:
 def by_dp_sgd(baseline: Classifier, acquired: Examples, multiplier: float, seed: int) -> Classifier:
     """The last layer after the run of DP-SGD that `publish-model-epsilon` makes."""
     trained = copy.deepcopy(baseline)
-    records = Weighted(Seen.through(trained, acquired), np.ones(len(acquired)))
+    records = Weighted(RecordView.through(trained, acquired), np.ones(len(acquired)))
     run = HeadRun(SgdRun(SAMPLE_RATE, multiplier, SGD_STEPS), CLIP, RATE / (POOL // 2))
     moved = head_delta(trained.head, records, run, simulated(derived_seed(seed, "DP-SGD")))
     load_head(trained, (flat_head(trained) + moved).astype(np.float32))

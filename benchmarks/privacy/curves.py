@@ -71,7 +71,7 @@ def table(found: list[Cell], task: str) -> list[str]:
 
 
 def gaps(found: list[Cell]) -> list[str]:
-    """How far noised steps are above what is free, and the same steps that know less, or all; paired points."""
+    """Compare noised steps with what is free, and with steps that know less or all; paired points."""
     lines = []
     for way, rival in COMPARED:
         output = []

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from clients.answering.policy import Policy
-from clients.answering.vault import Books, Vault
+from clients.answering.vault import Vault, VaultStorage
 from mycroft_fl.examples import Examples
 from mycroft_fl.models.weights import flat_weights
 from mycroft_fl.privacy.noise.samplers import simulated
@@ -116,7 +116,7 @@ def vault_of(
 ) -> Vault:
     """A vault with noise that can be repeated."""
     noise = lambda digest: simulated(derived_seed(seed, name, digest, str(salt)))  # noqa: E731
-    return Vault(name, held, policy, Books(Path(folder), noise_for=noise))
+    return Vault(name, held, policy, VaultStorage(Path(folder), noise_for=noise))
 
 
 def alike(vaults: list[Vault]) -> None:

@@ -21,7 +21,7 @@ from mycroft_fl.seeds import derived_seed
 from mycroft_fl.selection import gradients
 from mycroft_fl.selection.methods import Query, method_named
 from simulations.setup.simulation import Simulation
-from strategies.training.feature_weight import rehearsed_feature_weight
+from strategies.training.feature_weight import tuned_feature_weight
 from strategies.training.trainer import Trainer
 
 BUDGETS = (16, 32, 64, 128)
@@ -117,13 +117,13 @@ def run_missing(scenario: str, table: str, seed: int, store: Path) -> None:
     if not missing:
         return
     torch.set_num_threads(1)
-    bench = Bench.prepared(scenario, seed)
+    shortlist = Shortlist.prepared(scenario, seed)
     for name, budget, key in missing:
-        keep(store, key, bench.cell(name, ROWS[table].get(name), budget))
+        keep(store, key, shortlist.cell(name, ROWS[table].get(name), budget))
 
 
 @dataclass(frozen=True, eq=False)
-class Bench:
+class Shortlist:
     """One scenario and seed: the trainer with its baseline, the pool, and the test examples."""
 
     trainer: Trainer
@@ -134,7 +134,7 @@ class Bench:
     right_before: np.ndarray
 
     @classmethod
-    def prepared(cls, scenario: str, seed: int) -> Bench:
+    def prepared(cls, scenario: str, seed: int) -> Shortlist:
         with tempfile.TemporaryDirectory() as folder:
             simulation = Simulation.load(
                 scenario, {"seed": seed}, Path(folder) / "run", engine="in-process"
@@ -194,4 +194,4 @@ class Bench:
 
     def _rehearsed(self, method: str) -> float:
         self.trainer.config = replace(self.trainer.config, method=method)
-        return rehearsed_feature_weight(self.trainer)
+        return tuned_feature_weight(self.trainer)

@@ -66,14 +66,14 @@ def run_missing(wanted: list[Cell], store: Path) -> None:
     known = stored(store)
     missing = [cell for cell in wanted if cell.key not in known]
     torch.set_num_threads(1)
-    bench = Bench.prepared(missing[0]) if missing else None
+    shortlist = Shortlist.prepared(missing[0]) if missing else None
     for cell in missing:
-        assert bench is not None
-        keep(store, cell.key, bench.cell(cell))
+        assert shortlist is not None
+        keep(store, cell.key, shortlist.cell(cell))
 
 
 @dataclass(frozen=True, eq=False)
-class Bench:
+class Shortlist:
     """One task and seed: the trainer with its baseline, and the world that it lives in."""
 
     trainer: Trainer
@@ -81,7 +81,7 @@ class Bench:
     helpful: str
 
     @classmethod
-    def prepared(cls, cell: Cell) -> Bench:
+    def prepared(cls, cell: Cell) -> Shortlist:
         scenario = load_scenario({"encoder": "scarce-cifar10"}.get(cell.task, "spurious-fashion"))
         own: dict[str, Any] = {}
         if cell.task == "encoder":
@@ -122,7 +122,7 @@ class Bench:
             seed = derived_seed(cell.seed, "select", name, 1)
             query = Query(
                 self.trainer.hard_set.sent,
-                self.trainer.eyes,
+                self.trainer.gradient_model,
                 self.trainer.config.feature_space,
                 seed,
             )

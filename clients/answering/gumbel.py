@@ -27,7 +27,7 @@ Ids = Int64[np.ndarray, " n"]
 
 
 @dataclass(frozen=True)
-class Terms:
+class GumbelPlan:
     """What one draw is charged for, by public numbers alone: `k` of `least` records or more.
 
     A policy without a strength divides epsilon-minus among its answers, as it does epsilon. With a
@@ -40,7 +40,7 @@ class Terms:
     crowd: Crowd | None
 
     @classmethod
-    def of(cls, policy: Policy, k: int, gone: int) -> Terms:
+    def of(cls, policy: Policy, k: int, gone: int) -> GumbelPlan:
         """Those for `k` examples after `gone` were handed over.
 
         `Refused` where there are too few to hide among; a refusal must not tell how many records
@@ -93,7 +93,7 @@ def _paid_for(policy: Policy, k: int, least: int) -> float:
 
 
 def drawer(
-    terms: Terms, policy: Policy, ids: Ids, levels: Int64[np.ndarray, " n"], noise: Noise
+    terms: GumbelPlan, policy: Policy, ids: Ids, levels: Int64[np.ndarray, " n"], noise: Noise
 ) -> Callable[[Ids], Ids]:
     """The choice among `ids`, which have these levels, for a ledger that knows what was disclosed."""
 

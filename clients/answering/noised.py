@@ -20,13 +20,13 @@ from mycroft_fl.examples import Examples
 from mycroft_fl.models.networks import Classifier, build
 from mycroft_fl.models.weights import load_flat_weights, load_head
 from mycroft_fl.privacy.noise.accounting import Spend
-from mycroft_fl.privacy.noise.mechanisms import UNITS, Rows, noised_sum, price, sigma_units
+from mycroft_fl.privacy.noise.mechanisms import UNITS, RowBlocks, noised_sum, price, sigma_units
 from mycroft_fl.privacy.noise.samplers import Noise
 from mycroft_fl.privacy.relevance.by_class import ClassTargets
 from mycroft_fl.privacy.relevance.gradient_rows import step_weights
 from mycroft_fl.privacy.relevance.hard_set_target import (
     SCORE_BOUND,
-    Seen,
+    RecordView,
     Target,
     relevances,
     score_rows,
@@ -46,27 +46,27 @@ class Release:
     draw: Callable[[Noise], Statistic]
 
 
-class Looks:
+class ViewCache:
     """How records look through the model that was asked with last: steps come with one model."""
 
     def __init__(self) -> None:
-        self._seen: dict[str, Seen] = {}
+        self._seen: dict[str, RecordView] = {}
         self._relevances: dict[str, Float64[np.ndarray, " n"]] = {}
         self._whitened: dict[str, Float64[np.ndarray, "n q"]] = {}
 
     def through(
         self, model: Classifier, request: Request, examples: Examples, target: Target
-    ) -> tuple[Seen, Float64[np.ndarray, " n"]]:
+    ) -> tuple[RecordView, Float64[np.ndarray, " n"]]:
         """The records whose labels the request knows, through the model it brought, and their relevance."""
         name = _looked_through(request)
         if name not in self._seen:
-            self._seen = {name: Seen.through(model, examples)}
+            self._seen = {name: RecordView.through(model, examples)}
         seen, towards = self._seen[name], f"{name} {target.digest}"
         if towards not in self._relevances:
             self._relevances = {towards: seen.relevances(model.head, target)}
         return seen, self._relevances[towards]
 
-    def whitened(self, seen: Seen, request: Request) -> Float64[np.ndarray, "n q"]:
+    def whitened(self, seen: RecordView, request: Request) -> Float64[np.ndarray, "n q"]:
         """What the records' inputs are by which gradients are clipped and summed."""
         if request.whitening is None:
             return seen.with_bias()
@@ -89,13 +89,13 @@ def release_of(
     examples: Examples,
     policy: Policy,
     persons: Persons | None = None,
-    looks: Looks | None = None,
+    looks: ViewCache | None = None,
 ) -> Release:
     """The answer to a request in a noised mode. All that may fail has failed here, on any data alike.
 
     `examples` have labels that the request knows, see `in_range`; `persons` says whose each is.
     """
-    looks = looks or Looks()
+    looks = looks or ViewCache()
     if request.mode == "dp-sgd":
         return _trained_head(request, examples, policy, looks, persons)
     added = contributions(request, examples, policy.clip, looks)
@@ -114,14 +114,14 @@ class Contributions:
     """What records add to a sum: a row for each, whose squared length is bounded."""
 
     bound_squared: Fraction
-    rows: Rows
+    rows: RowBlocks
 
 
 def contributions(
-    request: Request, examples: Examples, clip: float, looks: Looks | None = None
+    request: Request, examples: Examples, clip: float, looks: ViewCache | None = None
 ) -> Contributions:
     """What each record adds to a score or a gradient."""
-    looks = looks or Looks()
+    looks = looks or ViewCache()
     if request.mode == "score":
         scored = _scored(request, examples, looks)
         return Contributions(SCORE_BOUND, scored)
@@ -133,7 +133,7 @@ def contributions(
 
 
 def _trained_head(
-    request: Request, examples: Examples, policy: Policy, looks: Looks, persons: Persons | None
+    request: Request, examples: Examples, policy: Policy, looks: ViewCache, persons: Persons | None
 ) -> Release:
     """The last layer's way by DP-SGD, records weighted by their relevance."""
     run = HeadRun(policy.sgd_run(), policy.clip, request.rate)
@@ -151,7 +151,7 @@ def _trained_head(
     return Release(Spend(sgd=run.sgd), draw)
 
 
-def _scored(request: Request, examples: Examples, looks: Looks) -> Float64[np.ndarray, "n d"]:
+def _scored(request: Request, examples: Examples, looks: ViewCache) -> Float64[np.ndarray, "n d"]:
     model, seen, values = _looked_at(request, examples, looks)
     if request.score_by == "class":
         return score_rows(ClassTargets.asked(model, request).relevances(model.head, seen), values)
@@ -161,8 +161,8 @@ def _scored(request: Request, examples: Examples, looks: Looks) -> Float64[np.nd
 
 
 def _looked_at(
-    request: Request, examples: Examples, looks: Looks
-) -> tuple[Classifier, Seen, Float64[np.ndarray, " n"]]:
+    request: Request, examples: Examples, looks: ViewCache
+) -> tuple[Classifier, RecordView, Float64[np.ndarray, " n"]]:
     """The model of the weights sent, the records before its last layer, and each one's relevance by it."""
     model = trainers_model(request, examples)
     target = Target.asked(model, request)

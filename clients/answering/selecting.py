@@ -20,7 +20,7 @@ from mycroft_fl.selection.methods import Query, method_named
 Ids = Int64[np.ndarray, " n"]
 
 
-class Chooser:
+class Selector:
     """Chooses among one owner's holdings. `owner` is its name: each draws with seeds of its own."""
 
     def __init__(self, owner: str, holdings: Holdings, device: str) -> None:

@@ -12,12 +12,12 @@ import numpy as np
 
 from clients.answering.bounds import Bounds
 from clients.answering.dataset import Holdings, Marks
-from clients.answering.gumbel import Terms, drawer
+from clients.answering.gumbel import GumbelPlan, drawer
 from clients.answering.log import owner_log
-from clients.answering.noised import Looks, in_range, levels_of, release_of
+from clients.answering.noised import ViewCache, in_range, levels_of, release_of
 from clients.answering.policy import Policy
 from clients.answering.privacy_card import Given, card_for
-from clients.answering.selecting import Chooser
+from clients.answering.selecting import Selector
 from mycroft_fl.data.task import Task
 from mycroft_fl.errors import InputError, Refused
 from mycroft_fl.examples import Examples
@@ -35,7 +35,7 @@ ANYBODY = "anybody"
 
 
 @dataclass(frozen=True)
-class Books:
+class VaultStorage:
     """Where a vault keeps its books, and where its noise comes from, request by request."""
 
     folder: Path
@@ -57,23 +57,23 @@ class Vault:
         name: str,
         examples: Examples,
         policy: Policy,
-        books: Path | Books,
+        storage: Path | VaultStorage,
         device: str = "cpu",
         marks: Marks | None = None,
         task: Task | None = None,
     ) -> None:
-        books = books if isinstance(books, Books) else Books(books)
-        private_folder(books.folder)
+        storage = storage if isinstance(storage, VaultStorage) else VaultStorage(storage)
+        private_folder(storage.folder)
         self.name = name
-        self.log = owner_log(name, books.folder / "owner.log")
+        self.log = owner_log(name, storage.folder / "owner.log")
         self._holdings = Holdings(examples, marks or Marks())
         self._bounds = Bounds.of(examples, task)
-        self._chooser = Chooser(name, self._holdings, device)
+        self._selector = Selector(name, self._holdings, device)
         self._policy = policy
-        self._noise_for = books.noise_for
-        self._looks = Looks()
+        self._noise_for = storage.noise_for
+        self._looks = ViewCache()
         self._ledger = PrivacyLedger(
-            books.folder / books.ledger, books.head, witnesses=books.witnesses
+            storage.folder / storage.ledger, storage.head, witnesses=storage.witnesses
         )
         self._holdings.check(policy)
         self._note(policy)
@@ -93,7 +93,7 @@ class Vault:
         """
         self._policy.check(request, peer)
         self._bounds.check(request, self._policy.max_model)
-        self._chooser.check(request)
+        self._selector.check(request)
         key = Key(self.name, peer, request_digest(request))
         if request.mode in HANDING_OVER:
             return self._hand_over(request, key)
@@ -115,10 +115,10 @@ class Vault:
         limits = self._policy.limits(key.peer)
         left = self._ledger.records_left(key.peer, limits)
         self._ledger.require(key, Spend(records=NOTHING_FOUND), limits)
-        model = self._chooser.model_sent(request)
+        model = self._selector.model_sent(request)
         at_most = MAX_EXAMPLES if left is None else left
         try:
-            chosen = self._chooser.choose(request, model, self._ledger.disclosed(), at_most)
+            chosen = self._selector.choose(request, model, self._ledger.disclosed(), at_most)
         except Exception:
             # Records were looked at, so that it fails says something of them: never for nothing.
             self._ledger.disclose(key, NOBODY, limits)
@@ -130,7 +130,7 @@ class Vault:
         limits = self._policy.limits(key.peer)
         left = self._ledger.records_left(key.peer, limits)
         k = request.k if left is None else min(request.k, left)
-        terms = Terms.of(self._policy, k, len(self._ledger.disclosed()))
+        terms = GumbelPlan.of(self._policy, k, len(self._ledger.disclosed()))
         self._ledger.require(key, terms.spend, limits)
         levels_of(request, self._nothing)
         self._ledger.charge(key, request.mode, terms.spend, limits)

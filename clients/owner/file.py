@@ -14,7 +14,7 @@ from clients.owner.revocations import Revocation, read_revocations
 from mycroft_fl.data.formats.spec import DatasetSpec, read_spec
 from mycroft_fl.errors import InputError
 from mycroft_fl.protocol.keys import PublicKey
-from mycroft_fl.settings.toml_table import Table
+from mycroft_fl.settings.toml_table import TomlTable
 
 KEYS = ("name", "dataset", "task", "policy", "trainers", "ledger", "ledger-head", "vault")
 TRAINER_KEYS = ("name", "key", "max-records", "max-requests", "epsilon", "epsilon-minus")
@@ -90,7 +90,7 @@ class OwnerFile:
 def load_owner_file(path: Path) -> OwnerFile:
     """The owner's file at `path`. `InputError` on whatever is wrong with it."""
     path = path.absolute()
-    table, base = Table.read(path, InputError), path.parent
+    table, base = TomlTable.read(path, InputError), path.parent
     table.check_keys(KEYS)
     listed = table.tables("trainers")
     trainers = tuple(_trainer(each, base) for each in listed)
@@ -122,7 +122,7 @@ def _below(base: Path, name: str) -> Path:
     return base / Path(name).expanduser()
 
 
-def _vault(table: Table, base: Path) -> VaultSettings:
+def _vault(table: TomlTable, base: Path) -> VaultSettings:
     table.check_keys(VAULT_KEYS)
     settings = VaultSettings(
         socket=_below(base, table.one("socket", str, "vault.sock")),
@@ -143,7 +143,7 @@ def _vault(table: Table, base: Path) -> VaultSettings:
     return settings
 
 
-def _quotas(table: Table) -> Quotas:
+def _quotas(table: TomlTable) -> Quotas:
     given: dict[str, Any] = {
         key.replace("-", "_"): table.one(key, kind)
         for key, kind in QUOTA_KEYS.items()
@@ -171,7 +171,7 @@ def _check_told_apart(trainers: tuple[TrainerLimits, ...]) -> None:
                 )
 
 
-def _trainer(table: Table, base: Path) -> TrainerLimits:
+def _trainer(table: TomlTable, base: Path) -> TrainerLimits:
     table.check_keys(TRAINER_KEYS)
     records, requests = (
         table.one(name, int) if name in table.values else None

@@ -58,10 +58,12 @@ def check_trainers(file: OwnerFile) -> None:
 def open_vault(file: OwnerFile) -> Vault:
     """The owner's vault, with its records in memory. `InputError` on what is wrong with the file."""
     from clients.answering.dataset import Marks
-    from clients.answering.vault import Books, Vault
+    from clients.answering.vault import Vault, VaultStorage
 
     task = task_of(file)
     records = records_of(file, task)
-    books = Books(file.folder, file.ledger_head, str(file.ledger), witnesses=file.witnesses)
+    storage = VaultStorage(
+        file.folder, file.ledger_head, str(file.ledger), witnesses=file.witnesses
+    )
     marks = Marks(persons=records.units, shareable=records.shareable)
-    return Vault(file.name, records.examples, file.policy, books, file.vault.device, marks, task)
+    return Vault(file.name, records.examples, file.policy, storage, file.vault.device, marks, task)

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 from mycroft_fl.errors import Refused
-from mycroft_fl.protocol.envelope import Seen
+from mycroft_fl.protocol.envelope import SeenRequests
 
 LEAST_SECONDS = 0.25
 """What a request costs of its trainer's seconds at the least; else junk would come for nothing."""
@@ -42,7 +42,7 @@ class Account:
     def __init__(
         self, quotas: Quotas, most_bytes: int, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self.seen = Seen(quotas.requests)
+        self.seen = SeenRequests(quotas.requests)
         self._quotas, self._most_bytes, self._clock = quotas, most_bytes, clock
         self._open = self._held = 0
         self._left, self._since = quotas.seconds_per_hour, clock()

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING
 
 from clients.serving.socket_protocol import ANSWERED, FAILED, REFUSED, SILENT
 from mycroft_fl.errors import InputError
-from mycroft_fl.protocol.envelope import Opened, Terms
+from mycroft_fl.protocol.envelope import Opened, SignedTerms
 from mycroft_fl.protocol.keys import PublicKey
 
 if TYPE_CHECKING:
-    from clients.serving.service import GatedVault
+    from clients.serving.service import VaultService
 
 READY = b"ready"
 PATIENCE = 3600.0  # seconds that a data set may take to be read
@@ -119,7 +119,7 @@ def run(owner_file: str, pipe: Connection) -> None:
     pipe.send_bytes(READY)
     while True:
         try:
-            terms = Terms(**json.loads(pipe.recv_bytes()))
+            terms = SignedTerms(**json.loads(pipe.recv_bytes()))
             signer, content = PublicKey(pipe.recv_bytes()), pipe.recv_bytes()
         except (EOFError, OSError):
             return
@@ -127,13 +127,13 @@ def run(owner_file: str, pipe: Connection) -> None:
         pipe.send_bytes(bytes([status]) + sealed)
 
 
-def _opened(owner_file: Path) -> GatedVault:
+def _opened(owner_file: Path) -> VaultService:
     import torch
 
     from clients.owner.file import load_owner_file
-    from clients.serving.service import GatedVault
+    from clients.serving.service import VaultService
 
     file = load_owner_file(owner_file)
     # Sums in another order are other sums: with equal counts a deployment picks as a simulation.
     torch.set_num_threads(file.vault.threads)
-    return GatedVault(file)
+    return VaultService(file)

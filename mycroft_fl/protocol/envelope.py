@@ -47,7 +47,7 @@ _SIGNED = struct.Struct(f"{KEY_BYTES}s{SIGNATURE_BYTES}s{NONCE_BYTES}s")
 
 
 @dataclass(frozen=True)
-class Terms:
+class SignedTerms:
     """What a signed request is good for: one run, one owner, one round, and until when.
 
     `issued` and `expires` are seconds since 1970. `within` is how many seconds the trainer waits:
@@ -63,7 +63,7 @@ class Terms:
     nonce: str
 
     @classmethod
-    def fresh(cls, run: str, owner: str, server_round: int, within: float) -> Terms:
+    def fresh(cls, run: str, owner: str, server_round: int, within: float) -> SignedTerms:
         """Terms as of now, for a trainer that waits `within` seconds."""
         now = time.time()
         life = min(within + SKEW, MAX_LIFE)
@@ -75,7 +75,7 @@ class Terms:
 class Opened:
     """A request whose signature was right: its terms, who signed it, and what it asks."""
 
-    terms: Terms
+    terms: SignedTerms
     signer: PublicKey
     content: bytes
 
@@ -87,7 +87,7 @@ class Claim:
     `digest` is the content's SHA-512 and `size` its length in bytes; nothing of it was read yet.
     """
 
-    terms: Terms
+    terms: SignedTerms
     signer: PublicKey
     digest: bytes
     size: int
@@ -103,7 +103,7 @@ class Claim:
         return Opened(self.terms, self.signer, content)
 
 
-def sign_request(content: bytes, terms: Terms, key: KeyPair) -> bytes:
+def sign_request(content: bytes, terms: SignedTerms, key: KeyPair) -> bytes:
     """`content` as a request of that key's holder, good for `terms` alone."""
     terms_bytes = json.dumps(dataclasses.asdict(terms), sort_keys=True).encode()
     what = (
@@ -165,7 +165,7 @@ def open_request(
     return claim.opened(envelope[end:])
 
 
-def seal_answer(content: bytes, terms: Terms, to: PublicKey, vault: KeyPair) -> bytes:
+def seal_answer(content: bytes, terms: SignedTerms, to: PublicKey, vault: KeyPair) -> bytes:
     """An answer to the request of those terms, signed by the vault and sealed to the trainer."""
     nonce = bytes.fromhex(terms.nonce)
     signature = vault.sign(_answered(content, nonce, terms.owner, to))
@@ -173,7 +173,7 @@ def seal_answer(content: bytes, terms: Terms, to: PublicKey, vault: KeyPair) -> 
 
 
 def open_answer(
-    envelope: bytes, terms: Terms, key: KeyPair, vault: PublicKey | None = None
+    envelope: bytes, terms: SignedTerms, key: KeyPair, vault: PublicKey | None = None
 ) -> tuple[bytes, PublicKey]:
     """What answers the request of those terms, and the key of the vault that signed it.
 
@@ -196,7 +196,7 @@ def open_answer(
 
 
 @dataclass
-class Seen:
+class SeenRequests:
     """The nonces of one trainer's requests, until they expire: none is taken twice, none forgotten.
 
     Up to `at_most` are in force at once, of some 100 bytes each.
@@ -206,7 +206,7 @@ class Seen:
     _until: dict[bytes, float] = field(default_factory=dict, init=False)
     _first_end: float = field(default=math.inf, init=False)
 
-    def check(self, terms: Terms, now: float | None = None) -> None:
+    def check(self, terms: SignedTerms, now: float | None = None) -> None:
         """`Refused` for a request that was taken before, or for one more than may be in force."""
         now = time.time() if now is None else now
         if bytes.fromhex(terms.nonce) in self._until:
@@ -217,7 +217,7 @@ class Seen:
         if len(self._until) >= self.at_most:
             raise Refused(f"{self.at_most} requests of this trainer are in force")
 
-    def take(self, terms: Terms, now: float | None = None) -> None:
+    def take(self, terms: SignedTerms, now: float | None = None) -> None:
         """`check`, and remember it."""
         self.check(terms, now)
         self._until[bytes.fromhex(terms.nonce)] = terms.expires
@@ -235,7 +235,7 @@ def _answered(content: bytes, nonce: bytes, owner: str, to: PublicKey) -> bytes:
     return ANSWER_MARK + to.raw + b"".join(digests)
 
 
-def _terms_in(terms_bytes: bytes) -> Terms:
+def _terms_in(terms_bytes: bytes) -> SignedTerms:
     try:
         values = json.loads(terms_bytes)
     except (ValueError, RecursionError) as error:
@@ -249,7 +249,7 @@ _KINDS = {
 }  # fmt: skip
 
 
-def _terms(values: object) -> Terms:
+def _terms(values: object) -> SignedTerms:
     if not isinstance(values, dict) or set(values) != set(_KINDS):
         raise BadMessage("a request's terms are not the ones that are wanted")
     for name, kinds in _KINDS.items():
@@ -266,10 +266,10 @@ def _terms(values: object) -> Terms:
         raise BadMessage("a request's times are none")
     if not 0 <= values["server_round"] <= 1_000_000:
         raise BadMessage("a request's round is none")
-    return Terms(**values)
+    return SignedTerms(**values)
 
 
-def _check_time(terms: Terms, now: float) -> None:
+def _check_time(terms: SignedTerms, now: float) -> None:
     if not terms.issued - SKEW <= now <= terms.expires:
         raise Refused("the request has expired, or was issued in the future")
     if terms.expires - terms.issued > MAX_LIFE:

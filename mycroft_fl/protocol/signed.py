@@ -13,7 +13,7 @@ from mycroft_fl.errors import BadMessage
 from mycroft_fl.protocol.envelope import (
     MAX_CONTENT,
     Opened,
-    Terms,
+    SignedTerms,
     open_answer,
     seal_answer,
     sign_request,
@@ -23,7 +23,7 @@ from mycroft_fl.protocol.keys import KeyPair, PublicKey
 ENVELOPE, KIND = "envelope", "mycroft.envelope"
 
 
-def pack_signed(content: RecordDict, terms: Terms, key: KeyPair) -> RecordDict:
+def pack_signed(content: RecordDict, terms: SignedTerms, key: KeyPair) -> RecordDict:
     """A packed request, signed for one owner."""
     return carry(sign_request(as_bytes(content), terms, key))
 
@@ -33,13 +33,13 @@ def unpack_opened(request: Opened) -> RecordDict:
     return from_bytes(request.content)
 
 
-def pack_sealed(content: RecordDict, terms: Terms, to: PublicKey, vault: KeyPair) -> bytes:
+def pack_sealed(content: RecordDict, terms: SignedTerms, to: PublicKey, vault: KeyPair) -> bytes:
     """A packed answer, sealed to the trainer that asked; `carry` brings it to Flower."""
     return seal_answer(as_bytes(content), terms, to, vault)
 
 
 def unpack_sealed(
-    message: RecordDict, terms: Terms, key: KeyPair, vault: PublicKey | None = None
+    message: RecordDict, terms: SignedTerms, key: KeyPair, vault: PublicKey | None = None
 ) -> tuple[RecordDict, PublicKey]:
     """The packed answer in a message, and the key of the vault that signed it.
 

@@ -36,7 +36,7 @@ class Ask:
 
 
 @dataclass(frozen=True, eq=False)
-class Answer:
+class ArraySelection:
     """The picks among the rows of the data file, and what there is to say of them."""
 
     selection: Selection
@@ -54,7 +54,7 @@ def checked_settings(assignments: dict[str, object], seed: int) -> RunConfig:
     return RunConfig.from_settings(assignments, {"seed": seed})
 
 
-def answered(ask: Ask) -> Answer:
+def answered(ask: Ask) -> ArraySelection:
     """Read the files, check that all fits together, and select. `InputError` where it does not."""
     method = method_named(ask.method)
     if ask.k < 1:
@@ -81,7 +81,7 @@ def answered(ask: Ask) -> Answer:
     if len(selection.indices) < ask.k:
         notes += (f"{len(selection.indices)} of {ask.k} asked for: nothing else helps",)
     labels = tuple(names[label] for label in data.y[selection.indices])
-    return Answer(selection, labels, len(data), notes)
+    return ArraySelection(selection, labels, len(data), notes)
 
 
 def write(selection: Selection, path: Path) -> None:

@@ -38,7 +38,7 @@ def _parsed(text: str) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Table:
+class TomlTable:
     """One table of a file. `at` is its dotted name, empty for the file itself."""
 
     values: Mapping[str, Any]
@@ -47,7 +47,7 @@ class Table:
     error: type[InputError]
 
     @classmethod
-    def read(cls, path: Path, error: type[InputError]) -> Table:
+    def read(cls, path: Path, error: type[InputError]) -> TomlTable:
         """The whole file; `error` is what is raised for whatever is wrong with it."""
         try:
             text = content_of(path, MOST_TOML).decode("utf-8")
@@ -97,20 +97,20 @@ class Table:
             raise self.wrong(key, f"is {value}; give a number from 0 to 1")
         return value
 
-    def table(self, key: str) -> Table:
+    def table(self, key: str) -> TomlTable:
         """The table of that name; an empty one where it is left out."""
         value = self.values.get(key, {})
         if not isinstance(value, dict):
             raise self.wrong(key, f"is {value!r}; give a table")
-        return Table(value, self.source, self._name(key), self.error)
+        return TomlTable(value, self.source, self._name(key), self.error)
 
-    def tables(self, key: str) -> list[Table]:
+    def tables(self, key: str) -> list[TomlTable]:
         """The tables of an array `[[key]]`; none where it is left out."""
         value = self.values.get(key, [])
         if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
             raise self.wrong(key, f"is {value!r}; write one table [[{self._name(key)}]] for each")
         return [
-            Table(each, self.source, f"{self._name(key)}[{place}]", self.error)
+            TomlTable(each, self.source, f"{self._name(key)}[{place}]", self.error)
             for place, each in enumerate(value, start=1)
         ]
 

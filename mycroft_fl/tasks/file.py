@@ -28,7 +28,7 @@ from mycroft_fl.errors import DataError
 from mycroft_fl.examples import Examples
 from mycroft_fl.settings.run_config import RunConfig
 from mycroft_fl.settings.space_names import from_folder
-from mycroft_fl.settings.toml_table import Table
+from mycroft_fl.settings.toml_table import TomlTable
 
 KEYS = ("train", "validation", "test", "model", "weights", "labels", "run")
 
@@ -52,7 +52,7 @@ def load_task(path: Path) -> TaskFile:
     that stand in train too, and of test that stand in validation, are left out.
     """
     path = path.expanduser().absolute()
-    table = Table.read(path, DataError)
+    table = TomlTable.read(path, DataError)
     table.check_keys(KEYS)
     specs = {
         part: read_spec(table, part)
@@ -88,7 +88,7 @@ def _task(own: Dataset, spec: DatasetSpec, classes: tuple[str, ...], model: str)
     return Task(classes, tuple(own.x.shape[1:]), own.x.dtype, model)
 
 
-def _classes(table: Table, own: Dataset) -> tuple[str, ...]:
+def _classes(table: TomlTable, own: Dataset) -> tuple[str, ...]:
     """As listed, which may be more than the trainer has ever seen; else those of its own data."""
     labels = table.values.get("labels")
     if labels is None:
@@ -100,7 +100,7 @@ def _classes(table: Table, own: Dataset) -> tuple[str, ...]:
     return tuple(labels)
 
 
-def _weights(table: Table, base: Path) -> Path | None:
+def _weights(table: TomlTable, base: Path) -> Path | None:
     if "weights" not in table.values:
         return None
     path = base / Path(table.one("weights", str)).expanduser()

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from clients.answering.noised import Looks, in_range, release_of
+from clients.answering.noised import ViewCache, in_range, release_of
 from mycroft_fl.examples import Examples
 from mycroft_fl.models.fitting import AnyModel
 from mycroft_fl.models.networks import Classifier
@@ -89,9 +89,9 @@ def best_possible(spends: Sequence[Spend]) -> float:
 def _handed_over(strategy: MycroftStrategy) -> Victim | None:
     """The records that an owner handed over, and the fine-tune on those and all others'."""
     giving = {
-        standing.owner: standing.subset()
-        for standing, _ in strategy.books.ranking()
-        if standing.disclosed and not standing.does_harm
+        record.owner: record.subset()
+        for record, _ in strategy.scoreboard.ranking()
+        if record.disclosed and not record.does_harm
     }
     if not giving:
         return None
@@ -108,7 +108,7 @@ def _handed_over(strategy: MycroftStrategy) -> Victim | None:
 def _noised(simulation: Simulation, strategy: MycroftStrategy) -> Victim | None:
     """The records of an owner whose noised answers moved the model, and the run with other noise."""
     stepped = {owner for heard in strategy.heard[1:] for owner in heard.statistics}
-    ranked = [standing.owner for standing, _ in strategy.books.ranking()]
+    ranked = [record.owner for record, _ in strategy.scoreboard.ranking()]
     name = next((owner for owner in ranked if owner in stepped), None)
     if name is None or len(strategy.heard) < len(strategy.rounds):
         return None
@@ -119,11 +119,11 @@ def _noised(simulation: Simulation, strategy: MycroftStrategy) -> Victim | None:
     policy = simulation.policy(next(o for o in simulation.scenario.owners if o.name == name))
 
     def improved(members: Examples, seed: int) -> Classifier:
-        noise, looks = simulated(seed), Looks()
+        noise, looks = simulated(seed), ViewCache()
         first, *later = strategy.heard
-        begun = NoisedSteps.begun(trainer, first.statistics, strategy.books.scored())
+        begun = NoisedSteps.begun(trainer, first.statistics, strategy.scoreboard.scored())
         progress = Progress(
-            trainer, trainer.baseline, strategy.books, begun, strategy.progress.target
+            trainer, trainer.baseline, strategy.scoreboard, begun, strategy.progress.target
         )
         for number, heard in enumerate(later, start=2):
             answers = dict(heard.statistics)

@@ -18,10 +18,10 @@ from mycroft_fl.seeds import derived_seed
 from simulations.evaluation.environment import environment
 from simulations.evaluation.held_out import HeldOut
 from simulations.evaluation.membership import attacked
-from simulations.evaluation.warnings import caveats
+from simulations.evaluation.warnings import run_warnings
 from simulations.setup.simulation import Simulation
 from strategies.mycroft import MycroftStrategy
-from strategies.rounds.owner_record import Standing
+from strategies.rounds.owner_record import OwnerRecord
 
 SCHEMA = 1
 MODELS = ("baseline", "control", "own-hard-set", "final")
@@ -60,7 +60,7 @@ def result_of(simulation: Simulation, strategy: MycroftStrategy) -> dict[str, An
 
     return {
         **_asked(simulation),
-        "warnings": caveats(simulation, strategy, reached, lucky),
+        "warnings": run_warnings(simulation, strategy, reached, lucky),
         "baseline": reached["baseline"],
         "control": reached["control"],
         "own_hard_set": reached["own-hard-set"],
@@ -75,7 +75,7 @@ def result_of(simulation: Simulation, strategy: MycroftStrategy) -> dict[str, An
         "rounds": _rounds(simulation, strategy, tests),
         "owners": _owners(simulation, strategy),
         "privacy": _privacy(strategy) + _published(simulation),
-        "disclosed": strategy.books.disclosed,
+        "disclosed": strategy.scoreboard.disclosed,
         "seconds": round(time.monotonic() - strategy.trainer.since, 3),
         "environment": _environment(simulation),
         # After the run's own seconds were read.
@@ -119,13 +119,13 @@ def _random_instead(simulation: Simulation, strategy: MycroftStrategy) -> Exampl
     Only a simulator can know what luck alone would have brought.
     """
     parts = []
-    for name, standing in sorted(strategy.books.standings.items()):
-        if standing.disclosed and not standing.does_harm:
+    for name, record in sorted(strategy.scoreboard.records.items()):
+        if record.disclosed and not record.does_harm:
             held = simulation.world.owner(name)
             rng = np.random.default_rng(
                 derived_seed(simulation.config.seed, "random-instead", name)
             )
-            count = min(standing.disclosed, len(held))
+            count = min(record.disclosed, len(held))
             parts.append(held[rng.choice(len(held), size=count, replace=False)])
     return Examples.concatenate(parts) if parts else None
 
@@ -133,31 +133,31 @@ def _random_instead(simulation: Simulation, strategy: MycroftStrategy) -> Exampl
 def _owners(simulation: Simulation, strategy: MycroftStrategy) -> list[dict[str, Any]]:
     """Every owner of the scenario, from first to last of the ranking."""
     missing = [
-        Standing(owner.name, failure="timeout")
+        OwnerRecord(owner.name, failure="timeout")
         for owner in simulation.scenario.owners
-        if owner.name not in strategy.books.standings
+        if owner.name not in strategy.scoreboard.records
     ]
     return [
-        _owner(simulation, standing, rank)
-        for standing, rank in [*strategy.books.ranking(), *((each, None) for each in missing)]
+        _owner(simulation, record, rank)
+        for record, rank in [*strategy.scoreboard.ranking(), *((each, None) for each in missing)]
     ]
 
 
-def _owner(simulation: Simulation, standing: Standing, rank: int | None) -> dict[str, Any]:
-    score, world = standing.score, simulation.world
-    groups = world.group_counts(standing.owner, standing.subset()) if standing.disclosed else {}
+def _owner(simulation: Simulation, record: OwnerRecord, rank: int | None) -> dict[str, Any]:
+    score, world = record.score, simulation.world
+    groups = world.group_counts(record.owner, record.subset()) if record.disclosed else {}
     return {
-        "owner": standing.owner,
-        "status": standing.status,
+        "owner": record.owner,
+        "status": record.status,
         "rank": rank,
         "score": score.gain if score else None,
         "low": score.low if score else None,
         "high": score.high if score else None,
-        "by_class": standing.by_class_as_json(),
-        "disclosed": standing.disclosed,
+        "by_class": record.by_class_as_json(),
+        "disclosed": record.disclosed,
         "disclosed_groups": groups,
-        "holds": world.holds(standing.owner),
-        "card": standing.cards[-1].as_json() if standing.cards else None,
+        "holds": world.holds(record.owner),
+        "card": record.cards[-1].as_json() if record.cards else None,
     }
 
 
@@ -174,8 +174,8 @@ def _privacy(strategy: MycroftStrategy) -> list[dict[str, Any]]:
     """Every release of the run with its card, by owner and in order."""
     return [
         {"owner": name, "answer": answer, **card.as_json()}
-        for name, standing in sorted(strategy.books.standings.items())
-        for answer, card in enumerate(standing.cards, start=1)
+        for name, record in sorted(strategy.scoreboard.records.items())
+        for answer, card in enumerate(record.cards, start=1)
     ]
 
 

@@ -9,7 +9,7 @@ from simulations.population.world import World
 from simulations.setup.simulation import Simulation
 from strategies.mycroft import MycroftStrategy
 from strategies.rounds.plans import PLANS
-from strategies.rounds.scoreboard import Books
+from strategies.rounds.scoreboard import Scoreboard
 from strategies.training.trainer import Trainer
 
 TOLERATED_FALL = 0.03
@@ -19,16 +19,16 @@ Reached = Mapping[str, Any]
 """A model's accuracies: `hard`, `test`, and by group."""
 
 
-def caveats(
+def run_warnings(
     simulation: Simulation, strategy: MycroftStrategy, models: Mapping[str, Reached], lucky: Reached
 ) -> list[str]:
     """All of them. `lucky` is what as many random picks reached, in place of the chosen ones."""
-    books, scenario = strategy.books, simulation.scenario
+    scoreboard, scenario = strategy.scoreboard, simulation.scenario
     return [
         *_of_hard_set(strategy.trainer, simulation.config.hard_set_sent),
-        *_of_noise(books),
-        *_of_luck(simulation, books, models["final"]["hard"], lucky["hard"]),
-        *_of_owners([owner.name for owner in scenario.owners], books),
+        *_of_noise(scoreboard),
+        *_of_luck(simulation, scoreboard, models["final"]["hard"], lucky["hard"]),
+        *_of_owners([owner.name for owner in scenario.owners], scoreboard),
         *_of_groups(models["control"]["groups"], models["final"]["groups"]),
         *_of_data(simulation.world, reused=any(owner.reuse for owner in scenario.owners)),
     ]
@@ -46,20 +46,20 @@ def _of_hard_set(trainer: Trainer, wanted: int) -> Iterator[str]:
         )
 
 
-def _of_noise(books: Books) -> Iterator[str]:
-    cards = [card for each in books.standings.values() for card in each.cards]
+def _of_noise(scoreboard: Scoreboard) -> Iterator[str]:
+    cards = [card for each in scoreboard.records.values() for card in each.cards]
     if any(card.noise == "SIMULATED" for card in cards):
         yield "SIMULATED noise: whoever knows the seed can subtract it; nothing is hidden"
 
 
 def _of_luck(
-    simulation: Simulation, books: Books, reached: float | None, lucky: float | None
+    simulation: Simulation, scoreboard: Scoreboard, reached: float | None, lucky: float | None
 ) -> Iterator[str]:
     """Where examples were to be acquired: whether they were, and did more than random ones."""
     method = simulation.config.method
     if not any(plan.hands_over for plan in PLANS[simulation.config.mode]):
         return
-    if not books.disclosed:
+    if not scoreboard.disclosed:
         yield "nothing was acquired: no owner handed anything over"
     elif method in ("random", "full") or reached is None or lucky is None:
         return
@@ -71,11 +71,11 @@ def _of_luck(
         )
 
 
-def _of_owners(expected: list[str], books: Books) -> Iterator[str]:
-    absent = [name for name in expected if name not in books.standings]
+def _of_owners(expected: list[str], scoreboard: Scoreboard) -> Iterator[str]:
+    absent = [name for name in expected if name not in scoreboard.records]
     if absent:
         yield f"did not answer the roll and were not asked: {', '.join(absent)}"
-    if books.buys_nothing:
+    if scoreboard.buys_nothing:
         yield "no owner's lower bound is above zero: buy from nobody"
 
 

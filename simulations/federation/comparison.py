@@ -19,7 +19,7 @@ COMPARED = ("rank", "owner", "status", "score", "low", "high", "disclosed")
 
 
 @dataclass(frozen=True)
-class Comparison:
+class EngineComparison:
     """The owners of both runs, from first to last, and the deployment's outcome as text."""
 
     deployed: list[Mapping[str, Any]]
@@ -32,7 +32,7 @@ class Comparison:
         return ranking(self.deployed) == ranking(self.in_process)
 
 
-def compare(simulation: Simulation, say: Callable[[str], None]) -> Comparison:
+def compare(simulation: Simulation, say: Callable[[str], None]) -> EngineComparison:
     """Bring a federation up, run the scenario over it and in this process, take it down."""
     say("bringing up a SuperLink and, for each owner, a vault and a SuperNode")
     with federation(simulation) as made:
@@ -43,7 +43,7 @@ def compare(simulation: Simulation, say: Callable[[str], None]) -> Comparison:
     say("the same in this process")
     RunFolder.prepared(simulation.folder.path, force=False)
     result = run(replace(simulation, engine="in-process"))
-    return Comparison(outcome["owners"], result["owners"], summary)
+    return EngineComparison(outcome["owners"], result["owners"], summary)
 
 
 def run_task(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from mycroft_fl.data.formats.spec import DatasetSpec, read_spec
 from mycroft_fl.errors import SettingError, suggestion
-from mycroft_fl.settings.toml_table import Table
+from mycroft_fl.settings.toml_table import TomlTable
 from simulations.population.corrupt import CORRUPTIONS
 
 BEHAVIOURS = (
@@ -51,7 +51,7 @@ class Owner:
     skew: float | None = None
 
 
-def read_owners(table: Table, groups: list[str]) -> tuple[Owner, ...]:
+def read_owners(table: TomlTable, groups: list[str]) -> tuple[Owner, ...]:
     owners: list[Owner] = []
     seen: dict[str, str] = {}
     for place, each in enumerate(table.tables("owners"), start=1):
@@ -69,7 +69,7 @@ def read_owners(table: Table, groups: list[str]) -> tuple[Owner, ...]:
     return tuple(owners)
 
 
-def _copies(table: Table, place: int, groups: list[str]) -> Iterable[Owner]:
+def _copies(table: TomlTable, place: int, groups: list[str]) -> Iterable[Owner]:
     """The owner of one table, or its copies name-1, name-2, ..."""
     table.check_keys(OWNER_KEYS)
     name, copies = table.one("name", str, f"owner-{place}"), table.one("copies", int, 1)
@@ -102,7 +102,7 @@ def spoiled(owners: tuple[Owner, ...], overrides: Mapping[str, object]) -> tuple
     """The owners with `label-noise` and `corruption.*` laid over all of them, where told."""
     overridden = {k: v for k, v in overrides.items() if k == "label-noise"}
     if "label-noise" in overridden:
-        noise = Table(overridden, "settings", "", SettingError).share("label-noise")
+        noise = TomlTable(overridden, "settings", "", SettingError).share("label-noise")
         owners = tuple(replace(owner, label_noise=noise) for owner in owners)
     how = {
         key.removeprefix("corruption."): value
@@ -111,11 +111,11 @@ def spoiled(owners: tuple[Owner, ...], overrides: Mapping[str, object]) -> tuple
     }
     if not how:
         return owners
-    corruption = _corruption(Table(how, "settings", "corruption", SettingError))
+    corruption = _corruption(TomlTable(how, "settings", "corruption", SettingError))
     return tuple(replace(owner, corruption=corruption) for owner in owners)
 
 
-def _skew(table: Table) -> float | None:
+def _skew(table: TomlTable) -> float | None:
     if "skew" not in table.values:
         return None
     skew = table.one("skew", float)
@@ -126,7 +126,7 @@ def _skew(table: Table) -> float | None:
     return skew
 
 
-def _corruption(table: Table) -> Corruption:
+def _corruption(table: TomlTable) -> Corruption:
     table.check_keys(("kind", "fraction", "severity"))
     severity = table.one("severity", int, 3)
     if severity not in range(1, 6):
@@ -137,7 +137,7 @@ def _corruption(table: Table) -> Corruption:
     return Corruption(kind, table.share("fraction"), severity)
 
 
-def read_counts(parent: Table, key: str, groups: list[str]) -> dict[str, int]:
+def read_counts(parent: TomlTable, key: str, groups: list[str]) -> dict[str, int]:
     """How many of which group: whole numbers of at least 0, and not all of them 0."""
     table = parent.table(key)
     for group in table.values:

@@ -11,7 +11,7 @@ from typing import Any
 from mycroft_fl.data.formats.spec import DatasetSpec, read_spec
 from mycroft_fl.data.formats.transforms import TRANSFORMS
 from mycroft_fl.errors import ScenarioError, suggestion
-from mycroft_fl.settings.toml_table import Table
+from mycroft_fl.settings.toml_table import TomlTable
 from simulations.population.cues import CUES
 from simulations.population.owners import BEHAVIOURS, Corruption, Owner, read_counts, read_owners
 
@@ -95,7 +95,7 @@ def load_scenario(name_or_path: str | Path) -> Scenario:
             f"no scenario '{name_or_path}': it is neither a TOML file nor the name of a packaged "
             f"one{suggestion(str(name_or_path), list(packaged))}"
         )
-    table = Table.read(path, ScenarioError)
+    table = TomlTable.read(path, ScenarioError)
     table.check_keys(SCENARIO_KEYS)
     groups = _groups(table.table("groups"))
     names = [group.name for group in groups]
@@ -124,7 +124,7 @@ def _packaged_files() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.toml"))}
 
 
-def _weights(table: Table, base: Path) -> Path | None:
+def _weights(table: TomlTable, base: Path) -> Path | None:
     if "weights" not in table.values:
         return None
     path = base / Path(table.one("weights", str)).expanduser()
@@ -135,13 +135,13 @@ def _weights(table: Table, base: Path) -> Path | None:
     return path
 
 
-def _groups(table: Table) -> tuple[Group, ...]:
+def _groups(table: TomlTable) -> tuple[Group, ...]:
     if not table.values:
         raise table.error(f"{table.source}: there is no group; add a table such as [groups.all]")
     return tuple(_group(name, table.table(name)) for name in table.values)
 
 
-def _group(name: str, table: Table) -> Group:
+def _group(name: str, table: TomlTable) -> Group:
     table.check_keys(GROUP_KEYS)
     classes = table.values.get("classes")
     if classes is not None and not (
@@ -158,7 +158,7 @@ def _group(name: str, table: Table) -> Group:
     )
 
 
-def _trainer(table: Table, groups: list[str]) -> dict[str, dict[str, int]]:
+def _trainer(table: TomlTable, groups: list[str]) -> dict[str, dict[str, int]]:
     table.check_keys(PARTS)
     return {part: read_counts(table, part, groups) for part in PARTS}
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from mycroft_fl.models.remembered import remembering
+from mycroft_fl.models.fit_cache import caching_fits
 from simulations.population.scenario_file import Scenario
 from simulations.population.world import World
 
@@ -25,7 +25,7 @@ def sharing() -> Iterator[None]:
     global _worlds
     before, _worlds = _worlds, OrderedDict()
     try:
-        with remembering():
+        with caching_fits():
             yield
     finally:
         _worlds = before

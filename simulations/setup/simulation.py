@@ -13,7 +13,7 @@ from typing import Any
 from clients.answering.dataset import Marks
 from clients.answering.log import owner_log
 from clients.answering.policy import Policy
-from clients.answering.vault import Books, Vault
+from clients.answering.vault import Vault, VaultStorage
 from clients.client_app import Answering
 from clients.owner.file import load_owner_file, owner_file_text
 from mycroft_fl.data.formats.spec import DatasetSpec
@@ -35,7 +35,7 @@ from simulations.population.world import World
 from simulations.population.world_cache import world_of
 from simulations.setup.attackers import Misbehaving, StaysOut
 from simulations.setup.overrides import OVERRIDES, TABLES, check_attack, overridden
-from strategies.rounds.compatibility import check_eyes, check_publishing
+from strategies.rounds.compatibility import check_gradient_model, check_publishing
 from strategies.rounds.plans import answer_modes
 from strategies.runs.folder import RunFolder
 from strategies.server_app import TrainerSetup
@@ -135,7 +135,7 @@ class Simulation:
         method = method_named(self.config.method)
         task = self.task
         build_model(task.model, task.shape, task.num_classes, seed=0)
-        check_eyes(task.model, self.config, method.looks_through)
+        check_gradient_model(task.model, self.config, method.looks_through)
         check_publishing(self.config)
         check_attack(self.attack, self.config.mode, self.scenario.model)
         if is_encoder(self.config.feature_space):
@@ -181,10 +181,10 @@ class Simulation:
             # In a simulation both sides are one person, who is told what an owner alone would see.
             log.warning("owner %s stays out: %s", owner.name, error)
             return StaysOut(owner_log(owner.name, folder / "owner.log"), str(error))
-        books = Books(folder, noise_for=self._noise_of(owner.name))
+        storage = VaultStorage(folder, noise_for=self._noise_of(owner.name))
         marks = Marks(persons=held.units, shareable=held.shareable)
         device, task = self.config.device, self.task
-        vault = Vault(owner.name, held.examples, policy, books, device, marks, task)
+        vault = Vault(owner.name, held.examples, policy, storage, device, marks, task)
         if owner.behaviour is None:
             return vault
         return Misbehaving(vault, owner.behaviour, self.config.timeout, self.world.num_classes)

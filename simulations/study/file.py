@@ -13,7 +13,7 @@ from typing import Any
 from mycroft_fl.errors import SettingError, StudyError, suggestion
 from mycroft_fl.report.study.folder import PART, Axis
 from mycroft_fl.settings.run_config import RunConfig, check_setting
-from mycroft_fl.settings.toml_table import Table
+from mycroft_fl.settings.toml_table import TomlTable
 from simulations.population.scenario_file import packaged_scenarios
 from simulations.setup.overrides import OVERRIDES, TABLES
 
@@ -82,7 +82,7 @@ def load_study(name_or_path: str | Path) -> StudyFile:
             f"no study '{name_or_path}': it is neither a TOML file nor the name of a packaged "
             f"one{suggestion(str(name_or_path), list(packaged))}"
         )
-    table = Table.read(path, StudyError)
+    table = TomlTable.read(path, StudyError)
     table.check_keys(STUDY_KEYS)
     shared = _shared(table.table("run"))
     study = StudyFile(
@@ -118,7 +118,7 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _seeds(table: Table) -> tuple[int, ...]:
+def _seeds(table: TomlTable) -> tuple[int, ...]:
     given = table.values.get("seeds", 10)
     if type(given) is int and given >= 1:
         return tuple(range(given))
@@ -132,7 +132,7 @@ def _seeds(table: Table) -> tuple[int, ...]:
     )
 
 
-def _shared(table: Table) -> dict[str, Any]:
+def _shared(table: TomlTable) -> dict[str, Any]:
     """What all cells have in common."""
     shared = _settings(table)
     for key, value in shared.items():
@@ -142,7 +142,7 @@ def _shared(table: Table) -> dict[str, Any]:
     return shared
 
 
-def _grids(table: Table, shared: Mapping[str, Any], base: Path) -> tuple[Grid, ...]:
+def _grids(table: TomlTable, shared: Mapping[str, Any], base: Path) -> tuple[Grid, ...]:
     given = table.values.get("grid")
     tables = [table.table("grid")] if isinstance(given, dict) else table.tables("grid")
     if not tables:
@@ -153,11 +153,11 @@ def _grids(table: Table, shared: Mapping[str, Any], base: Path) -> tuple[Grid, .
     return tuple(_grid(each, shared, base, alone=len(tables) == 1) for each in tables)
 
 
-def _grid(table: Table, shared: Mapping[str, Any], base: Path, *, alone: bool) -> Grid:
+def _grid(table: TomlTable, shared: Mapping[str, Any], base: Path, *, alone: bool) -> Grid:
     part = table.one(PART, str, "" if alone else None)
     title = table.one("title", str, part)
     given = {key: value for key, value in table.values.items() if key not in (PART, "title")}
-    keys = {**shared, **_settings(Table(given, table.source, table.at, table.error))}
+    keys = {**shared, **_settings(TomlTable(given, table.source, table.at, table.error))}
     if SCENARIO not in keys:
         known = ", ".join(name for name, _ in packaged_scenarios()[:3])
         raise table.wrong(SCENARIO, f"is missing; name one, or a list of them ({known}, ...)")
@@ -175,14 +175,14 @@ def _grid(table: Table, shared: Mapping[str, Any], base: Path, *, alone: bool) -
     return Grid(part, title, fixed, tuple(axes))
 
 
-def _settings(table: Table) -> dict[str, Any]:
+def _settings(table: TomlTable) -> dict[str, Any]:
     """The table's settings under dotted keys; that of a data set is a table by itself."""
     whole = {key: value for key, value in table.values.items() if key == "dataset"}
     rest = {key: value for key, value in table.values.items() if key != "dataset"}
-    return {**Table(rest, table.source, table.at, table.error).flat(), **whole}
+    return {**TomlTable(rest, table.source, table.at, table.error).flat(), **whole}
 
 
-def _check_values(table: Table, key: str, values: list[Any]) -> None:
+def _check_values(table: TomlTable, key: str, values: list[Any]) -> None:
     settings = RunConfig().settings()
     if key == SEED:
         raise table.wrong(key, "is no axis: every cell runs on each of the study's `seeds`")
@@ -205,7 +205,7 @@ def _check_values(table: Table, key: str, values: list[Any]) -> None:
             raise table.wrong(key, f"holds {value!r}; choose from {list(ENGINES)}")
 
 
-def _check_scenarios(table: Table, values: list[Any], base: Path) -> None:
+def _check_scenarios(table: TomlTable, values: list[Any], base: Path) -> None:
     packaged = [name for name, _ in packaged_scenarios()]
     for value in values:
         if not isinstance(value, str):

@@ -15,13 +15,13 @@ from simulations.study.cells import planned
 from simulations.study.file import load_study
 from simulations.study.progress import StudyProgress
 from simulations.study.store import StudyStore
-from simulations.study.workers import Force, computed
+from simulations.study.workers import WorkerSettings, computed
 
 
 def run_study(
     asked_for: str | Path,
     folder: Path,
-    force: Force,
+    workers: WorkerSettings,
     *,
     retry: bool = False,
     stream: TextIO = sys.stderr,
@@ -40,7 +40,7 @@ def run_study(
         try:
             # Here too: a signal may come while a finished cell is written, outside of its worker.
             with ended_by(*ENDINGS):
-                for cell, outcome in computed(missing, force, store.scratch):
+                for cell, outcome in computed(missing, workers, store.scratch):
                     _check_disk(outcome, folder)
                     store.add(cell, outcome)
                     progress.on(outcome)

@@ -32,7 +32,7 @@ Finished = Iterator[tuple[Cell, Outcome]]
 
 
 @dataclass(frozen=True)
-class Force:
+class WorkerSettings:
     """How many cells run at a time, each with so many threads; `ray` is a cluster's address."""
 
     jobs: int
@@ -45,7 +45,7 @@ class Force:
         return self.jobs == 1 and self.ray is None
 
 
-def computed(cells: Iterable[Cell], force: Force, scratch: Path) -> Finished:
+def computed(cells: Iterable[Cell], workers: WorkerSettings, scratch: Path) -> Finished:
     """Each cell with its outcome, as they end. Whatever happens, no process is left.
 
     Those of Flower's engine, which fills the machine by itself, run one by one after the others.
@@ -54,11 +54,11 @@ def computed(cells: Iterable[Cell], force: Force, scratch: Path) -> Finished:
     inside = [cell for cell in cells if cell.engine == "in-process"]
     alone = [cell for cell in cells if cell.engine != "in-process"]
     with ended_by(*ENDINGS):
-        if force.is_one_process or len(inside) == 0:
+        if workers.is_one_process or len(inside) == 0:
             yield from _one_by_one(inside, scratch)
         else:
-            with _ray(force) as actor:
-                yield from _Crew(actor, force.jobs).work(inside)
+            with _ray(workers) as actor:
+                yield from _WorkerPool(actor, workers.jobs).work(inside)
         yield from _one_by_one(alone, scratch)
 
 
@@ -72,7 +72,7 @@ def _one_by_one(cells: list[Cell], scratch: Path) -> Finished:
 
 
 @dataclass
-class _Crew:
+class _WorkerPool:
     """Actors that take a cell at a time, of the world they know as long as there are any."""
 
     actor: Any
@@ -126,51 +126,51 @@ class _Crew:
 
 
 @contextmanager
-def _ray(force: Force) -> Iterator[Any]:
+def _ray(workers: WorkerSettings) -> Iterator[Any]:
     """The class of the workers, with Ray at hand: started here, or found at its address."""
     with private_folder() as folder:
         environment = {
             **ENVIRONMENT,
             **FOR_RAY,
-            **dict.fromkeys(THREADS, str(force.threads)),
+            **dict.fromkeys(THREADS, str(workers.threads)),
             **dict.fromkeys((MARKER, "RAY_TMPDIR", "TMPDIR"), str(folder)),
         }
-        with _environment(environment if force.ray is None else FOR_RAY):
+        with _environment(environment if workers.ray is None else FOR_RAY):
             import ray
 
             with watched(folder, {**os.environ, MARKER: str(folder)}):
                 try:
                     try:
-                        _connect(ray, force, folder)
+                        _connect(ray, workers, folder)
                     except EngineFailed:
                         # Ray gives its processes 30 seconds, which a busy machine can exceed.
                         ray.shutdown()
-                        _connect(ray, force, folder)
+                        _connect(ray, workers, folder)
                     # Again: Ray has put a handler of its own in front of SIGTERM's, which prints a trace
                     # and aborts the process three seconds later, in the middle of clearing up.
                     with answering(leave, *ENDINGS):
-                        yield _workers(ray, force)
+                        yield _workers(ray, workers)
                 finally:
                     with answering(signal.SIG_IGN, signal.SIGINT, *ENDINGS):
                         ray.shutdown()
 
 
-def _connect(ray: Any, force: Force, folder: Path) -> None:
+def _connect(ray: Any, workers: WorkerSettings, folder: Path) -> None:
     quiet = {"log_to_driver": False, "configure_logging": False}
     try:
-        if force.ray is not None:
-            _call(force.ray)
-            ray.init(address=force.ray, **quiet)
+        if workers.ray is not None:
+            _call(workers.ray)
+            ray.init(address=workers.ray, **quiet)
             return
         ray.init(
-            num_cpus=force.jobs * force.threads,
+            num_cpus=workers.jobs * workers.threads,
             include_dashboard=False,
             object_store_memory=OBJECT_STORE,
             _temp_dir=str(folder / "ray"),
             **quiet,
         )
     except Exception as error:  # of many kinds, from refused connections to lack of memory
-        at = f"at {force.ray}" if force.ray else "here"
+        at = f"at {workers.ray}" if workers.ray else "here"
         why = " ".join(str(error).split())[:300]
         raise EngineFailed(f"Ray does not start or answer {at}: {why}") from error
 
@@ -182,11 +182,11 @@ def _call(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWERS_WITHIN).close()
 
 
-def _workers(ray: Any, force: Force) -> Any:
+def _workers(ray: Any, workers: WorkerSettings) -> Any:
     """Ray's actor class: as many CPUs as threads, and a part of the cards where there are any."""
     cards = ray.cluster_resources().get("GPU", 0)
-    part = math.floor(1000 * min(1.0, cards / force.jobs)) / 1000
-    options = ray.remote(num_cpus=force.threads, num_gpus=part, max_restarts=0)
+    part = math.floor(1000 * min(1.0, cards / workers.jobs)) / 1000
+    options = ray.remote(num_cpus=workers.threads, num_gpus=part, max_restarts=0)
     return options(CellRunner)
 
 

@@ -27,7 +27,7 @@ from mycroft_fl.tasks.file import TaskFile, load_task
 from strategies.deployment.outcome import write_outcome
 from strategies.deployment.trainer_folder import TrainerFolder
 from strategies.mycroft import MycroftStrategy
-from strategies.rounds.transport import SignedPost
+from strategies.rounds.transport import SignedTransport
 from strategies.runs.folder import RunFolder
 from strategies.server_app import TrainerSetup, trainer_app
 from strategies.training.trainer import TrainerData
@@ -80,7 +80,7 @@ def setup_for(context: Context) -> TrainerSetup:
     torch.set_num_threads(config.threads)
     threadpool_limits(config.threads)
     admitted = trainer.owners()
-    post = SignedPost(
+    transport = SignedTransport(
         trainer.key,
         {name: each.vault for name, each in admitted.items()},
         {name: each.node for name, each in admitted.items()},
@@ -88,7 +88,9 @@ def setup_for(context: Context) -> TrainerSetup:
         within=config.timeout,
     )
     data = TrainerData(task.train, task.validation, task.weights)
-    return TrainerSetup(task.task, data, config, len(admitted), folder, PATIENCE, post, plan.waits)
+    return TrainerSetup(
+        task.task, data, config, len(admitted), folder, PATIENCE, transport, plan.waits
+    )
 
 
 def finish(context: Context, strategy: MycroftStrategy) -> None:

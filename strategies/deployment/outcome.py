@@ -15,7 +15,7 @@ from mycroft_fl.models.weights import loaded
 from mycroft_fl.report.run.by_class import class_lines
 from mycroft_fl.tasks.file import TaskFile
 from strategies.mycroft import MycroftStrategy
-from strategies.rounds.owner_record import Standing
+from strategies.rounds.owner_record import OwnerRecord
 from strategies.runs.folder import RunFolder
 
 OUTCOME, SUMMARY = "outcome.json", "summary.md"
@@ -37,7 +37,7 @@ def outcome_of(
     folder: RunFolder, task_file: Path, task: TaskFile, strategy: MycroftStrategy
 ) -> dict[str, Any]:
     """All that there is to say. `accuracies` is None where the task names no test examples."""
-    config, books = strategy.config, strategy.books
+    config, scoreboard = strategy.config, strategy.scoreboard
     return {
         "schema": SCHEMA,
         "task": str(task_file),
@@ -47,9 +47,9 @@ def outcome_of(
         "settings": config.settings(),
         "accuracies": _accuracies(folder, task),
         "rounds": [record.as_json() for record in strategy.rounds],
-        "owners": [_owner(standing, rank) for standing, rank in books.ranking()],
-        "disclosed": books.disclosed,
-        "spent": books.spent,
+        "owners": [_owner(record, rank) for record, rank in scoreboard.ranking()],
+        "disclosed": scoreboard.disclosed,
+        "spent": scoreboard.spent,
         "seconds": round(time.monotonic() - strategy.trainer.since, 3),
         "environment": {
             "python": platform.python_version(),
@@ -99,20 +99,20 @@ def outcome_text(outcome: dict[str, Any]) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _owner(standing: Standing, rank: int | None) -> dict[str, Any]:
-    score = standing.score
+def _owner(record: OwnerRecord, rank: int | None) -> dict[str, Any]:
+    score = record.score
     return {
-        "owner": standing.owner,
-        "status": standing.status,
-        "failure": standing.failure,
+        "owner": record.owner,
+        "status": record.status,
+        "failure": record.failure,
         "rank": rank,
         "score": score.gain if score else None,
         "low": score.low if score else None,
         "high": score.high if score else None,
-        "by_class": standing.by_class_as_json(),
-        "disclosed": standing.disclosed,
-        "lost": standing.lost,
-        "cards": [card.as_json() for card in standing.cards],
+        "by_class": record.by_class_as_json(),
+        "disclosed": record.disclosed,
+        "lost": record.lost,
+        "cards": [card.as_json() for card in record.cards],
     }
 
 

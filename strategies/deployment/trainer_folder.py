@@ -25,7 +25,7 @@ import tomli_w
 from mycroft_fl.errors import InputError
 from mycroft_fl.protocol.keys import KeyPair, PublicKey
 from mycroft_fl.protocol.wire import SAFE_NAME
-from mycroft_fl.settings.toml_table import Table
+from mycroft_fl.settings.toml_table import TomlTable
 from strategies.deployment.certificates import certify, make_authority
 from strategies.link.private import connection
 
@@ -59,7 +59,7 @@ class TrainerFolder:
         path = path.expanduser().absolute()
         if not (path / FILE).is_file():
             raise InputError(f"{path} is no trainer's folder; `mycroft-fl trainer init` makes one")
-        table = Table.read(path / FILE, InputError)
+        table = TomlTable.read(path / FILE, InputError)
         table.check_keys(("name", "host", "port", "listen"))
         port = table.one("port", int, DEFAULT_PORT)
         if not 1 <= port <= 65535:

@@ -37,7 +37,7 @@ VISIT = "visit"
 
 
 @dataclass(frozen=True)
-class Limits:
+class PortLimits:
     """What one request, and one SuperNode, may take."""
 
     piece: int = 8 << 20
@@ -86,12 +86,12 @@ class Front:
         self,
         app: Any,
         admitted: Admitted,
-        limits: Limits | None = None,
+        limits: PortLimits | None = None,
         refusals: Refusals | None = None,
     ) -> None:
         self._app = app
         self._admitted = admitted
-        self._limits = limits or Limits()
+        self._limits = limits or PortLimits()
         self._refusals = refusals or Refusals()
         self._busy: Counter[bytes] = Counter()
 

@@ -210,16 +210,16 @@ def _beginning(trainer: Trainer) -> Classifier:
     own = trainer.own_hard_set
     tuned = trainer.shows_hard_set and trainer.config.fine_tune_from == "baseline"
     if not tuned or not isinstance(own, Classifier):
-        return trainer.eyes
+        return trainer.gradient_model
     try:
         Target.of(_with_first_head(own, trainer), trainer.hard_set.sent)
     except BadMessage:
-        return trainer.eyes
+        return trainer.gradient_model
     return own
 
 
 def _with_first_head(model: Classifier, trainer: Trainer) -> Classifier:
     """`model` with the last layer that fails on the hard set, by which records are told relevant."""
     through = copy.deepcopy(model)
-    load_head(through, flat_head(trainer.eyes))
+    load_head(through, flat_head(trainer.gradient_model))
     return through

@@ -14,7 +14,7 @@ from mycroft_fl.examples import Examples
 from mycroft_fl.protocol.messages import Expected, Failure, OwnerReport
 from mycroft_fl.protocol.wire import unpack_report
 from strategies.rounds.copies import copy_radii, is_copying
-from strategies.rounds.owner_record import Standing
+from strategies.rounds.owner_record import OwnerRecord
 from strategies.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
@@ -22,14 +22,14 @@ log = logging.getLogger(__name__)
 VALUES_BEYOND_OWN = 100
 
 
-class Inspection:
+class AnswerChecks:
     """Looks at answers with what the trainer knows of its task and holds itself."""
 
     def __init__(self, trainer: Trainer) -> None:
         self._trainer, self._task = trainer, trainer.task
 
     def of(
-        self, content: RecordDict, giver: Standing, *, k: int, values: int
+        self, content: RecordDict, giver: OwnerRecord, *, k: int, values: int
     ) -> OwnerReport | Failure:
         """The answer of an owner, or the code of what is wrong with it.
 

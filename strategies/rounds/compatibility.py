@@ -24,7 +24,7 @@ def check_requirements(trainer: Trainer, target: NoisedTarget | None) -> None:
             f"request is '{config.request}'; give the strategy a target where it is 'target' "
             "and else none, see Publisher.publish_target"
         )
-    check_eyes(trainer.task.model, config, method.looks_through)
+    check_gradient_model(trainer.task.model, config, method.looks_through)
     steps = any(plan.steps_last_layer for plan in PLANS[config.mode])
     if steps and not isinstance(trainer.baseline, Classifier):
         raise SettingError(
@@ -33,7 +33,7 @@ def check_requirements(trainer: Trainer, target: NoisedTarget | None) -> None:
         )
 
 
-def check_eyes(model: str, config: RunConfig, looks_through: str) -> None:
+def check_gradient_model(model: str, config: RunConfig, looks_through: str) -> None:
     """`SettingError` where the method must look through a network and there is none."""
     if config.proxy and not is_network(config.proxy):
         raise SettingError(

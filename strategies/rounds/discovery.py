@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 PAUSE = 0.5  # seconds
 
 
-def roll_call(
+def discover_owners(
     grid: Grid,
     expected: int,
     *,

@@ -33,7 +33,7 @@ class RoundRecord:
 
 
 @dataclass(frozen=True)
-class Standing:
+class OwnerRecord:
     """One owner in the trainer's eyes.
 
     `lost` counts what it may have disclosed without the trainer seeing it: answers that came too
@@ -88,7 +88,7 @@ class Standing:
         """Whether any of an answer was handed over before: nobody pays twice for one example."""
         return any(np.isin(answer.ids, part.ids).any() for part in self.acquired)
 
-    def with_failure(self, code: Failure, asked: int) -> Standing:
+    def with_failure(self, code: Failure, asked: int) -> OwnerRecord:
         """After an answer that failed. A refusal discloses nothing; anything else may have."""
         lost = 0 if code == "refused" else asked
         return replace(self, failure=code, lost=self.lost + lost)
@@ -97,7 +97,7 @@ class Standing:
         """All that this owner has handed over."""
         return Examples.concatenate(list(self.acquired))
 
-    def with_answer(self, disclosed: Examples) -> Standing:
+    def with_answer(self, disclosed: Examples) -> OwnerRecord:
         """After one more answer."""
         return replace(
             self,
@@ -107,7 +107,7 @@ class Standing:
         )
 
 
-def ranked(standings: list[Standing]) -> list[tuple[Standing, int | None]]:
+def ranked(records: list[OwnerRecord]) -> list[tuple[OwnerRecord, int | None]]:
     """Owners from most to least worth, with their rank; the failed and not asked have none.
 
     By the lower bound, then the gain; behind them the screened by their cheap score, then who
@@ -115,7 +115,7 @@ def ranked(standings: list[Standing]) -> list[tuple[Standing, int | None]]:
     settle ties, so that a ranking never depends on the order of arrival.
     """
 
-    def key(each: Standing) -> tuple[int, float, float, str]:
+    def key(each: OwnerRecord) -> tuple[int, float, float, str]:
         if each.exhausted and each.disclosed == 0:
             return (2, 0.0, 0.0, each.owner)
         if each.score is not None:
@@ -124,7 +124,7 @@ def ranked(standings: list[Standing]) -> list[tuple[Standing, int | None]]:
             return (1, -each.screening, 0.0, each.owner)
         return (3 if each.failure else 4, 0.0, 0.0, each.owner)
 
-    ordered = sorted(standings, key=key)
+    ordered = sorted(records, key=key)
     return [
         (each, place if each.status in ("scored", "screened") else None)
         for place, each in enumerate(ordered, start=1)

@@ -46,12 +46,12 @@ class Plan:
 
 def pilots(progress: Progress, server_round: int) -> dict[str, int]:
     """The first examples of everybody, as far as the budget goes; all they hold for `full`."""
-    books, config = progress.books, progress.config
+    scoreboard, config = progress.scoreboard, progress.config
     if progress.method.everything:
-        return dict.fromkeys(books.standings, MAX_EXAMPLES)
-    left = config.budget - books.spent
+        return dict.fromkeys(scoreboard.records, MAX_EXAMPLES)
+    left = config.budget - scoreboard.spent
     return allocation.pilots(
-        books.standings, budget=left, per_owner=config.pilot_per_owner, seed=config.seed
+        scoreboard.records, budget=left, per_owner=config.pilot_per_owner, seed=config.seed
     )
 
 
@@ -59,22 +59,22 @@ def more(progress: Progress, server_round: int) -> dict[str, int]:
     """More examples of those whose pilots earn it."""
     if progress.method.everything:
         return {}
-    return _granted(progress, server_round, set(progress.books.open_to_more()))
+    return _granted(progress, server_round, set(progress.scoreboard.open_to_more()))
 
 
 def best(progress: Progress, server_round: int) -> dict[str, int]:
     """Examples of those whose noised scores earn it; all they hold for `full`, once."""
-    books = progress.books
+    scoreboard = progress.scoreboard
     if not progress.method.everything:
-        return _granted(progress, server_round, set(books.scored()))
+        return _granted(progress, server_round, set(scoreboard.scored()))
     if server_round > 2:
         return {}
-    return dict.fromkeys(_split(progress, set(books.scored()), MAX_EXAMPLES), MAX_EXAMPLES)
+    return dict.fromkeys(_split(progress, set(scoreboard.scored()), MAX_EXAMPLES), MAX_EXAMPLES)
 
 
 def everybody(progress: Progress, server_round: int) -> dict[str, int]:
     """One noised answer of every owner."""
-    return dict.fromkeys(progress.books.standings, 1)
+    return dict.fromkeys(progress.scoreboard.records, 1)
 
 
 def nobody(progress: Progress, server_round: int) -> dict[str, int]:
@@ -94,20 +94,20 @@ def training(progress: Progress, server_round: int) -> dict[str, int]:
 
 def by_fine_tuning(progress: Progress, answers: Answers) -> None:
     """Score who answered; of too many, all cheaply and the best by fine-tuning."""
-    books, trainer = progress.books, progress.trainer
-    subsets = books.subsets(answers.owners)
+    scoreboard, trainer = progress.scoreboard, progress.trainer
+    subsets = scoreboard.subsets(answers.owners)
     if len(subsets) > trainer.config.scoring_at_most:
         cheap = trainer.valuation.alignments(subsets)
-        books.enter_screening(cheap)
+        scoreboard.enter_screening(cheap)
         best_first = sorted(cheap, key=lambda owner: (-cheap[owner], owner))
         subsets = {owner: subsets[owner] for owner in best_first[: trainer.config.scoring_at_most]}
-    books.enter_scores(trainer.valuation.scores(subsets))
+    scoreboard.enter_scores(trainer.valuation.scores(subsets))
     by_examples(progress, answers)
 
 
 def by_examples(progress: Progress, answers: Answers) -> None:
     """Train on what came. Scores stay the noised ones, over all owners alike."""
-    progress.model = progress.trainer.improved(progress.books.worth_having())
+    progress.model = progress.trainer.improved(progress.scoreboard.worth_having())
 
 
 def by_noised_scores(progress: Progress, answers: Answers) -> None:
@@ -116,21 +116,23 @@ def by_noised_scores(progress: Progress, answers: Answers) -> None:
     if progress.config.score_by == "class":
         for owner, statistic in answers.statistics.items():
             score = score_by_class(statistic, trainer.hard_set, confidence)
-            progress.books.enter_class_scores(owner, score, scores_of_classes(statistic, trainer))
+            progress.scoreboard.enter_class_scores(
+                owner, score, scores_of_classes(statistic, trainer)
+            )
     else:
-        progress.books.enter_scores(
+        progress.scoreboard.enter_scores(
             {
                 owner: relevance_score(statistic, confidence)
                 for owner, statistic in answers.statistics.items()
             }
         )
-    progress.model = progress.trainer.improved(progress.books.worth_having())
+    progress.model = progress.trainer.improved(progress.scoreboard.worth_having())
 
 
 def beginning_steps(progress: Progress, answers: Answers) -> None:
     """Rank owners, and begin to step with those whose scores earn it."""
     by_noised_scores(progress, answers)
-    scores = progress.books.scored()
+    scores = progress.scoreboard.scored()
     progress.steps = NoisedSteps.begun(progress.trainer, answers.statistics, scores)
 
 
@@ -150,7 +152,7 @@ def by_trained_heads(progress: Progress, answers: Answers) -> None:
 def _granted(progress: Progress, server_round: int, candidates: set[str]) -> dict[str, int]:
     """This round's part of what is left of the budget, split among `candidates`."""
     config = progress.config
-    left = config.budget - progress.books.spent
+    left = config.budget - progress.scoreboard.spent
     spend = -(-left // (config.num_rounds - server_round + 1))
     return _split(progress, candidates, spend) if spend >= 1 else {}
 
@@ -158,7 +160,9 @@ def _granted(progress: Progress, server_round: int, candidates: set[str]) -> dic
 def _split(progress: Progress, candidates: set[str], spend: int) -> dict[str, int]:
     """`spend` split as set: by score or equally; nothing where nobody's score earns it."""
     config = progress.config
-    scores = {name: score for name, score in progress.books.scored().items() if name in candidates}
+    scores = {
+        name: score for name, score in progress.scoreboard.scored().items() if name in candidates
+    }
     if not candidates or (config.stop_early and all(each.low <= 0 for each in scores.values())):
         return {}
     if config.allocation == "equal":

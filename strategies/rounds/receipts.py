@@ -8,7 +8,7 @@ from mycroft_fl.protocol.messages import Failure, OwnerReport, Statistic
 from mycroft_fl.protocol.signed import as_bytes
 from mycroft_fl.protocol.wire import pack_report
 from strategies.rounds.run_state import Answers
-from strategies.rounds.scoreboard import Books
+from strategies.rounds.scoreboard import Scoreboard
 
 
 class Receipts:
@@ -17,8 +17,8 @@ class Receipts:
     `at_stake` is how many examples each owner may have disclosed in vain if its answer is of no use.
     """
 
-    def __init__(self, books: Books, at_stake: Mapping[str, int]) -> None:
-        self._books, self._at_stake = books, at_stake
+    def __init__(self, scoreboard: Scoreboard, at_stake: Mapping[str, int]) -> None:
+        self._scoreboard, self._at_stake = scoreboard, at_stake
         self.failed: dict[str, Failure] = {}
         self.came: dict[str, bytes] = {}
         self._statistics: dict[str, Statistic] = {}
@@ -31,13 +31,13 @@ class Receipts:
     def fail(self, owner: str, code: Failure) -> None:
         """An owner's answer is of no use."""
         self.failed[owner] = code
-        self._books.enter_failure(owner, code, self._at_stake.get(owner, 0))
+        self._scoreboard.enter_failure(owner, code, self._at_stake.get(owner, 0))
 
     def take(self, owner: str, report: OwnerReport) -> None:
         """An owner has answered. What is kept is what was understood, whatever else came with it."""
         self.came[owner] = as_bytes(pack_report(report))
-        self._books.enter_card(owner, report.card)
+        self._scoreboard.enter_card(owner, report.card)
         if report.disclosed is not None:
-            self._books.enter_answer(owner, report.disclosed)
+            self._scoreboard.enter_answer(owner, report.disclosed)
         if report.statistic is not None:
             self._statistics[owner] = report.statistic

@@ -12,7 +12,7 @@ from mycroft_fl.protocol.messages import Failure
 from mycroft_fl.protocol.signed import from_bytes, size_of
 from mycroft_fl.protocol.wire import SELECT
 from strategies.rounds.messaging import sort_out
-from strategies.rounds.transport import Post
+from strategies.rounds.transport import Transport
 
 log = logging.getLogger(__name__)
 
@@ -25,12 +25,16 @@ class Asking:
     """
 
     def __init__(
-        self, server_round: int, nodes: Mapping[str, int], post: Post, had: Mapping[str, bytes]
+        self,
+        server_round: int,
+        nodes: Mapping[str, int],
+        transport: Transport,
+        had: Mapping[str, bytes],
     ) -> None:
         self.server_round = server_round
         self.counts: dict[str, int] = {}
         self._messages: dict[str, Message] = {}
-        self._nodes, self._post, self._had = nodes, post, had
+        self._nodes, self._transport, self._had = nodes, transport, had
 
     @property
     def messages(self) -> list[Message]:
@@ -41,7 +45,7 @@ class Asking:
         """Ask an owner for `k`, by a packed request; one that is not there counts as silent."""
         self.counts[owner] = k
         if owner not in self._had and owner in self._nodes:
-            content = self._post.packed(request, owner, self.server_round)
+            content = self._transport.packed(request, owner, self.server_round)
             message = Message(content, dst_node_id=self._nodes[owner], message_type=SELECT)
             self._messages[owner] = message
 
@@ -68,4 +72,4 @@ class Asking:
             return content
         if (size := size_of(content)) > most:
             raise BadMessage(f"{size} bytes, above the {most} that were asked for")
-        return self._post.opened(owner, content)
+        return self._transport.opened(owner, content)

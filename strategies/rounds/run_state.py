@@ -15,7 +15,7 @@ from mycroft_fl.protocol.messages import NoisedTarget, Request, Statistic
 from mycroft_fl.selection.methods import Method, method_named
 from mycroft_fl.settings.run_config import RunConfig
 from strategies.noised.steps import NoisedSteps
-from strategies.rounds.scoreboard import Books
+from strategies.rounds.scoreboard import Scoreboard
 from strategies.training.trainer import Trainer
 
 
@@ -28,7 +28,7 @@ class Progress:
 
     trainer: Trainer
     model: AnyModel
-    books: Books = field(default_factory=Books)
+    scoreboard: Scoreboard = field(default_factory=Scoreboard)
     steps: NoisedSteps | None = None
     target: NoisedTarget | None = None
 
@@ -58,7 +58,7 @@ class Progress:
             k=k,
             hard=trainer.hard_set.sent if self.target is None else trainer.hard_set.sent[:0],
             num_classes=trainer.task.num_classes,
-            model=trainer.eyes_name,
+            model=trainer.gradient_model_name,
             weights=self._weights if through_trainer else None,
             feature_space=config.feature_space,
             owner_epochs=config.owner_epochs,
@@ -73,7 +73,7 @@ class Progress:
     @property
     def _weights(self) -> Float32[np.ndarray, " w"]:
         """What owners look through: the eyes, or what steps that have begun look through."""
-        return self.steps.weights if self.steps else flat_weights(self.trainer.eyes)
+        return self.steps.weights if self.steps else flat_weights(self.trainer.gradient_model)
 
 
 @dataclass(frozen=True)

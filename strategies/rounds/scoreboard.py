@@ -12,55 +12,55 @@ from mycroft_fl.protocol.card import Card
 from mycroft_fl.protocol.messages import Failure
 from mycroft_fl.scoring import Score
 from mycroft_fl.settings.run_config import RunConfig
-from strategies.rounds.owner_record import Standing, ranked
+from strategies.rounds.owner_record import OwnerRecord, ranked
 
 WORTHLESS = Score(0.0, 0.0, 0.0)
 """Of an owner that answered with nothing: it has nothing that helps, and that is certain."""
 
 
-class Books:
+class Scoreboard:
     """The standing of every owner that answered the roll, kept by name."""
 
     def __init__(self, owners: Iterable[str] = ()) -> None:
-        self.standings: dict[str, Standing] = {name: Standing(name) for name in sorted(owners)}
+        self.records: dict[str, OwnerRecord] = {name: OwnerRecord(name) for name in sorted(owners)}
 
     @classmethod
-    def of(cls, standings: Mapping[str, Standing]) -> Books:
+    def of(cls, records: Mapping[str, OwnerRecord]) -> Scoreboard:
         """The books in which these standings are."""
-        books = cls()
-        books.standings = dict(sorted(standings.items()))
-        return books
+        scoreboard = cls()
+        scoreboard.records = dict(sorted(records.items()))
+        return scoreboard
 
     @property
     def disclosed(self) -> int:
         """Examples that owners have handed over so far."""
-        return sum(each.disclosed for each in self.standings.values())
+        return sum(each.disclosed for each in self.records.values())
 
     @property
     def spent(self) -> int:
         """What owners have cost the budget, seen by the trainer or lost on the way."""
-        return sum(each.spent for each in self.standings.values())
+        return sum(each.spent for each in self.records.values())
 
     @property
     def failures(self) -> Counter[Failure]:
         """How many owners stand there with which code."""
-        return Counter(each.failure for each in self.standings.values() if each.failure)
+        return Counter(each.failure for each in self.records.values() if each.failure)
 
     @property
     def buys_nothing(self) -> bool:
         """Whether owners were scored, and none has a lower bound above zero."""
-        scores = [each.score for each in self.standings.values() if each.score is not None]
+        scores = [each.score for each in self.records.values() if each.score is not None]
         return bool(scores) and all(score.low <= 0 for score in scores)
 
-    def ranking(self) -> list[tuple[Standing, int | None]]:
+    def ranking(self) -> list[tuple[OwnerRecord, int | None]]:
         """Owners from most to least worth, with their rank."""
-        return ranked(list(self.standings.values()))
+        return ranked(list(self.records.values()))
 
-    def open_to_more(self) -> dict[str, Standing]:
+    def open_to_more(self) -> dict[str, OwnerRecord]:
         """Who has given something and may have more of it."""
         return {
             name: each
-            for name, each in self.standings.items()
+            for name, each in self.records.items()
             if each.acquired and not each.exhausted
         }
 
@@ -78,7 +78,7 @@ class Books:
 
     def acquired(self) -> Examples | None:
         """All that was acquired, in the order of owners' names; None while there is nothing."""
-        parts = [each.subset() for _, each in sorted(self.standings.items()) if each.disclosed]
+        parts = [each.subset() for _, each in sorted(self.records.items()) if each.disclosed]
         return Examples.concatenate(parts) if parts else None
 
     def worth_having(self) -> Examples | None:
@@ -89,7 +89,7 @@ class Books:
         """
         parts = [
             each.subset()
-            for _, each in sorted(self.standings.items())
+            for _, each in sorted(self.records.items())
             if each.disclosed and not each.does_harm
         ]
         return Examples.concatenate(parts) if parts else None
@@ -97,44 +97,44 @@ class Books:
     def subsets(self, owners: Iterable[str]) -> dict[str, Examples]:
         """All that each of these owners has handed over; those that gave nothing are left out."""
         return {
-            name: self.standings[name].subset() for name in owners if self.standings[name].disclosed
+            name: self.records[name].subset() for name in owners if self.records[name].disclosed
         }
 
     def enter_answer(self, owner: str, disclosed: Examples) -> None:
         """An owner has handed over `disclosed`, perhaps nothing."""
-        answered = self.standings[owner].with_answer(disclosed)
+        answered = self.records[owner].with_answer(disclosed)
         if not answered.disclosed:
             answered = replace(answered, score=WORTHLESS)
-        self.standings[owner] = answered
+        self.records[owner] = answered
 
     def enter_card(self, owner: str, card: Card | None) -> None:
         """What an owner states about an answer; an answer without a card promises nothing."""
         if card is not None:
-            standing = self.standings[owner]
-            self.standings[owner] = replace(standing, failure=None, cards=(*standing.cards, card))
+            record = self.records[owner]
+            self.records[owner] = replace(record, failure=None, cards=(*record.cards, card))
 
     def scored(self) -> dict[str, Score]:
         """The scores of those that may have something to give."""
         return {
             name: each.score
-            for name, each in self.standings.items()
+            for name, each in self.records.items()
             if each.score is not None and not each.exhausted
         }
 
     def enter_failure(self, owner: str, code: Failure, asked: int) -> None:
         """An owner was asked for `asked` examples and failed."""
-        self.standings[owner] = self.standings[owner].with_failure(code, asked)
+        self.records[owner] = self.records[owner].with_failure(code, asked)
 
     def enter_scores(self, scores: Mapping[str, Score]) -> None:
         """What fine-tuning says of these owners."""
         for owner, score in scores.items():
-            self.standings[owner] = replace(self.standings[owner], score=score)
+            self.records[owner] = replace(self.records[owner], score=score)
 
     def enter_class_scores(self, owner: str, score: Score, classes: Mapping[str, Score]) -> None:
         """What an owner says of itself under noise: its score, and one for each class."""
-        self.standings[owner] = replace(self.standings[owner], score=score, by_class=classes)
+        self.records[owner] = replace(self.records[owner], score=score, by_class=classes)
 
     def enter_screening(self, alignments: Mapping[str, float]) -> None:
         """What the cheap score says of these owners."""
         for owner, alignment in alignments.items():
-            self.standings[owner] = replace(self.standings[owner], screening=alignment)
+            self.records[owner] = replace(self.records[owner], screening=alignment)

@@ -7,12 +7,12 @@ from typing import Protocol
 
 from flwr.app import RecordDict
 
-from mycroft_fl.protocol.envelope import Terms
+from mycroft_fl.protocol.envelope import SignedTerms
 from mycroft_fl.protocol.keys import KeyPair, PublicKey
 from mycroft_fl.protocol.signed import pack_signed, unpack_sealed
 
 
-class Post(Protocol):
+class Transport(Protocol):
     """Both ends of the way to owners and back, as the trainer sees it."""
 
     def knows(self, owner: str, node: int) -> bool:
@@ -28,7 +28,7 @@ class Post(Protocol):
         ...
 
 
-class OpenPost:
+class PlainTransport:
     """Between processes of one person: nothing is signed, nothing is sealed."""
 
     def knows(self, owner: str, node: int) -> bool:
@@ -44,7 +44,7 @@ class OpenPost:
         return reply
 
 
-class SignedPost:
+class SignedTransport:
     """To real owners: every request signed anew for one of them, every answer sealed to the trainer.
 
     `vaults` are the keys by which owners' vaults sign and `nodes` the ids of their SuperNodes, by
@@ -63,7 +63,7 @@ class SignedPost:
     ) -> None:
         self._key, self._vaults, self._nodes = key, vaults, nodes
         self._run, self._within = run, within
-        self._terms: dict[str, Terms] = {}
+        self._terms: dict[str, SignedTerms] = {}
 
     def knows(self, owner: str, node: int) -> bool:
         """Whether the owner was admitted, with this node: a name alone is easily claimed."""
@@ -71,7 +71,7 @@ class SignedPost:
 
     def packed(self, content: RecordDict, owner: str, server_round: int) -> RecordDict:
         """The request signed for this owner, this round and this once."""
-        self._terms[owner] = Terms.fresh(self._run, owner, server_round, self._within)
+        self._terms[owner] = SignedTerms.fresh(self._run, owner, server_round, self._within)
         return pack_signed(content, self._terms[owner], self._key)
 
     def opened(self, owner: str, reply: RecordDict) -> RecordDict:

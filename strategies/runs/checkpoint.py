@@ -34,13 +34,13 @@ from mycroft_fl.models.fitting import AnyModel
 from mycroft_fl.models.weights import loaded, save_model, suffix_of
 from mycroft_fl.protocol.card import Card
 from mycroft_fl.scoring import Score
-from strategies.rounds.scoreboard import Books
-from strategies.training.fingerprint import fingerprint
 from strategies.noised.steps import NoisedSteps, StepsTaken
-from strategies.rounds.run_state import Progress
-from strategies.rounds.owner_record import RoundRecord, Standing
-from strategies.training.trainer import Trainer
 from strategies.noised.whitening import Whitening
+from strategies.rounds.owner_record import OwnerRecord, RoundRecord
+from strategies.rounds.run_state import Progress
+from strategies.rounds.scoreboard import Scoreboard
+from strategies.training.fingerprint import fingerprint
+from strategies.training.trainer import Trainer
 
 KEPT = 2
 ASKED = "asked-last"
@@ -56,7 +56,7 @@ class Checkpoint:
 
     round: int
     rounds: tuple[RoundRecord, ...]
-    standings: Mapping[str, Standing]
+    records: Mapping[str, OwnerRecord]
     model: AnyModel
     steps: StepsTaken | None = None
     answers: Mapping[str, bytes] = field(default_factory=dict)
@@ -74,13 +74,13 @@ class Checkpoint:
         """A run as it stands after these rounds, the last of which brought these answers."""
         steps = progress.steps
         return cls(
-            len(rounds), tuple(rounds), dict(progress.books.standings), progress.model,
+            len(rounds), tuple(rounds), dict(progress.scoreboard.records), progress.model,
             steps.taken if steps else None, answers,
         )  # fmt: skip
 
     def bring_back(self, progress: Progress) -> None:
         """Let `progress` stand as it stood."""
-        progress.books, progress.model = Books.of(self.standings), self.model
+        progress.scoreboard, progress.model = Scoreboard.of(self.records), self.model
         if self.steps is not None:
             progress.steps = NoisedSteps.resumed(progress.trainer, self.steps)
 
@@ -176,8 +176,8 @@ class Checkpoints:
 def _taken_apart(checkpoint: Checkpoint) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """What goes into state.json, and what into arrays.npz."""
     arrays: dict[str, np.ndarray] = {}
-    for owner, standing in checkpoint.standings.items():
-        for place, part in enumerate(standing.acquired):
+    for owner, record in checkpoint.records.items():
+        for place, part in enumerate(record.acquired):
             arrays[f"acquired/{owner}/{place}/x"] = part.x
             arrays[f"acquired/{owner}/{place}/y"] = part.y
     for owner, answer in checkpoint.answers.items():
@@ -189,7 +189,7 @@ def _taken_apart(checkpoint: Checkpoint) -> tuple[dict[str, Any], dict[str, np.n
     return {
         "round": checkpoint.round,
         "rounds": [each.as_json() for each in checkpoint.rounds],
-        "standings": {name: _told(each) for name, each in checkpoint.standings.items()},
+        "standings": {name: _told(each) for name, each in checkpoint.records.items()},
         "answers": list(checkpoint.answers),
         "useful": None if steps is None else dict(steps.useful),
         "variance": 0.0 if steps is None else steps.variance,
@@ -208,8 +208,8 @@ def _put_together(
     return Checkpoint(
         round=state["round"],
         rounds=tuple(RoundRecord(**each) for each in state["rounds"]),
-        standings={
-            name: _standing(name, record, arrays) for name, record in state["standings"].items()
+        records={
+            name: _owner_record(name, record, arrays) for name, record in state["standings"].items()
         },
         model=model,
         steps=steps,
@@ -217,24 +217,24 @@ def _put_together(
     )
 
 
-def _told(standing: Standing) -> dict[str, Any]:
+def _told(record: OwnerRecord) -> dict[str, Any]:
     """A standing but for its arrays. Numbers keep every bit: JSON writes floats so."""
     return {
-        "answers": len(standing.acquired),
-        "score": None if standing.score is None else dataclasses.asdict(standing.score),
-        "screening": standing.screening,
-        "failure": standing.failure,
-        "lost": standing.lost,
-        "exhausted": standing.exhausted,
-        "cards": [dataclasses.asdict(card) for card in standing.cards],
-        "by_class": {name: dataclasses.asdict(each) for name, each in standing.by_class.items()},
+        "answers": len(record.acquired),
+        "score": None if record.score is None else dataclasses.asdict(record.score),
+        "screening": record.screening,
+        "failure": record.failure,
+        "lost": record.lost,
+        "exhausted": record.exhausted,
+        "cards": [dataclasses.asdict(card) for card in record.cards],
+        "by_class": {name: dataclasses.asdict(each) for name, each in record.by_class.items()},
     }
 
 
-def _standing(name: str, record: dict[str, Any], arrays: dict[str, np.ndarray]) -> Standing:
+def _owner_record(name: str, record: dict[str, Any], arrays: dict[str, np.ndarray]) -> OwnerRecord:
     rest = {key: record[key] for key in ("screening", "failure", "lost", "exhausted")}
     places = [f"acquired/{name}/{place}" for place in range(record["answers"])]
-    return Standing(
+    return OwnerRecord(
         name,
         acquired=tuple(Examples(arrays[f"{each}/x"], arrays[f"{each}/y"]) for each in places),
         score=None if record["score"] is None else Score(**record["score"]),

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from mycroft_fl.claims import MOST_JSON, content_of
+from mycroft_fl.data.task import Task
 from mycroft_fl.errors import DataError, DiskFull, InputError, MycroftError, RunFailed, one_line
 from mycroft_fl.files import (
     OTHERS,
@@ -27,8 +28,7 @@ from mycroft_fl.files import (
 )
 from mycroft_fl.models.fitting import AnyModel
 from mycroft_fl.models.weights import save_model, suffix_of
-from mycroft_fl.data.task import Task
-from strategies.rounds.owner_record import RoundRecord, Standing
+from strategies.rounds.owner_record import OwnerRecord, RoundRecord
 
 FILES = (
     "result.json", "published.json", "summary.md", "rounds.jsonl", "task.json", "acquired.npz", "error.json",
@@ -182,11 +182,11 @@ class RunFolder:
             lines = [json.dumps(each.as_json()) + "\n" for each in records]
             self.save_text("rounds.jsonl", "".join(lines))
 
-    def save_acquired(self, standings: Sequence[Standing]) -> None:
+    def save_acquired(self, records: Sequence[OwnerRecord]) -> None:
         """Write all acquired examples with the owner and the order of arrival of each."""
         parts = [
             (each.owner, answer, part)
-            for each in standings
+            for each in records
             for answer, part in enumerate(each.acquired, start=1)
         ]
         arrays: dict[str, np.ndarray] = {

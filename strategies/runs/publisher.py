@@ -19,24 +19,21 @@ from typing import Any
 
 import numpy as np
 
-from mycroft_fl.settings.run_config import RunConfig
 from mycroft_fl.errors import SettingError
 from mycroft_fl.examples import Examples
-from mycroft_fl.protocol.messages import NoisedTarget, Statistic
 from mycroft_fl.models.networks import Classifier
 from mycroft_fl.privacy.noise.accounting import Filter, Spend, epsilon_of, multiplier_for
-from mycroft_fl.privacy.spending.budget import Budget, Limits
-from mycroft_fl.protocol.card import Card
-from mycroft_fl.privacy.spending.ledger import Key, PrivacyLedger
 from mycroft_fl.privacy.noise.mechanisms import price
 from mycroft_fl.privacy.noise.samplers import OS_ENTROPY, Noise
-from mycroft_fl.privacy.relevance.scores import noised_scores
-from mycroft_fl.privacy.relevance.hard_set_target import Seen
+from mycroft_fl.privacy.relevance.hard_set_target import RecordView
 from mycroft_fl.privacy.relevance.noised_target import noised_gradient_sum, target_of_sum
-from mycroft_fl.selection.methods import METHODS, method_named
+from mycroft_fl.privacy.relevance.scores import noised_scores
+from mycroft_fl.privacy.spending.budget import Budget, Limits
+from mycroft_fl.privacy.spending.ledger import Key, PrivacyLedger
+from mycroft_fl.protocol.card import Card
+from mycroft_fl.protocol.messages import NoisedTarget, Statistic
 from strategies.noised.steps import NoisedSteps
 from strategies.rounds.compatibility import check_publishing
-from strategies.rounds.plans import PLANS
 from strategies.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
@@ -48,7 +45,6 @@ UNITS_OF_SCORES = {
 }
 SAMPLE_RATE, STEPS, CLIP, RATE = 0.25, 50, 5.0, 0.1
 """Of DP-SGD on acquired examples: public constants, never from them."""
-
 
 
 class Publisher:
@@ -77,13 +73,15 @@ class Publisher:
 
         def draw(noise: Noise) -> np.ndarray:
             hard = trainer.hard_set.sent
-            released = noised_gradient_sum(trainer.eyes, hard, clip, multiplier, noise)
+            released = noised_gradient_sum(trainer.gradient_model, hard, clip, multiplier, noise)
             return np.append(released.values, released.sigma)
 
         released = self._released("target", "target", Spend(rho=price(multiplier)), draw)
         card = self._card("target", "target", "hard example")
         self.releases.append({"what": "target", "card": card.as_json()})
-        return target_of_sum(released[:-1], float(released[-1]), clip=clip, stands_for=config.hard_set_sent)
+        return target_of_sum(
+            released[:-1], float(released[-1]), clip=clip, stands_for=config.hard_set_sent
+        )
 
     def publish_scores(self, server_round: int, owners: Sequence[str]) -> None:
         """This round's scores of all owners, if they may be published; 0 and noise for who has none.
@@ -134,7 +132,7 @@ class Publisher:
 
         def draw(noise: Noise) -> np.ndarray:
             # One by one: in a batch, an example's last bits would depend on its neighbours.
-            seen = Seen.through(model, acquired)
+            seen = RecordView.through(model, acquired)
             return head_delta(model.head, Weighted(seen, np.ones(len(acquired))), run, noise)
 
         released = self._released("model", "model", Spend(sgd=sgd), draw)

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mycroft_fl.errors import OwnersSilent
-from strategies.runs.checkpoint import Checkpoint, Checkpoints
-from strategies.rounds.run_state import Progress
 from strategies.rounds.owner_record import RoundRecord
+from strategies.rounds.run_state import Progress
+from strategies.runs.checkpoint import Checkpoint, Checkpoints
 
 
 @dataclass(frozen=True)
-class Continuity:
+class Resume:
     """What a run starts from, and where every state is kept from which it could go on.
 
     `had` are answers to the round after `start` that need not be asked for again. With `waits` a
@@ -25,7 +25,7 @@ class Continuity:
     waits: bool = False
 
     @classmethod
-    def on_disk(cls, checkpoints: Checkpoints, *, waits: bool = False) -> Continuity:
+    def on_disk(cls, checkpoints: Checkpoints, *, waits: bool = False) -> Resume:
         """A run that keeps checkpoints and goes on from the last, if there is one.
 
         Where owners were silent in the last round, and no later one was begun, it goes on from

@@ -17,7 +17,7 @@ WEIGHTS = (0.1, 1.0, 10.0)
 PART = 4  # the pretended owner is asked for a quarter of what it holds
 
 
-def rehearsed_feature_weight(trainer: Trainer) -> float:
+def tuned_feature_weight(trainer: Trainer) -> float:
     """The weight whose picks serve the tuning split best; of equals the one nearest 1.
 
     The pretended owner holds the selection split but for the hard examples that are sent. No
@@ -33,7 +33,7 @@ def rehearsed_feature_weight(trainer: Trainer) -> float:
     for weight in WEIGHTS:
         query = Query(
             hard,
-            trainer.eyes,
+            trainer.gradient_model,
             trainer.config.feature_space,
             derived_seed(trainer.config.seed, "rehearsal"),
             gradient_layers=trainer.config.gradient_layers,

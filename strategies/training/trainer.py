@@ -22,7 +22,7 @@ from mycroft_fl.represent.gradients.per_example import last_layer_gradients
 from mycroft_fl.seeds import derived_seed
 from mycroft_fl.selection.methods import method_named
 from mycroft_fl.settings.run_config import RunConfig
-from strategies.training.feature_weight import rehearsed_feature_weight
+from strategies.training.feature_weight import tuned_feature_weight
 from strategies.training.fine_tuning import FineTuning
 from strategies.training.valuation import Valuation
 
@@ -65,7 +65,9 @@ class Trainer:
         Near zero, the hard set is too small, or too mixed, to say what the model lacks.
         """
         hard = self.hard_set.sent
-        gradients = last_layer_gradients(self.eyes, as_input(hard.x), torch.from_numpy(hard.y))
+        gradients = last_layer_gradients(
+            self.gradient_model, as_input(hard.x), torch.from_numpy(hard.y)
+        )
         rng = np.random.default_rng(self._seed("halves"))
         cosines = []
         for _ in range(HALVINGS if len(hard) > 1 else 0):
@@ -75,17 +77,19 @@ class Trainer:
         return float(np.mean(cosines)) if cosines else 0.0
 
     @property
-    def eyes_name(self) -> str:
+    def gradient_model_name(self) -> str:
         """The network through which gradients are seen: the model itself, or its stand-in."""
         return self.task.model if is_network(self.task.model) else self.config.proxy or "linear"
 
     @cached_property
-    def eyes(self) -> Classifier:
+    def gradient_model(self) -> Classifier:
         """That network, fitted: the baseline, or a stand-in fitted to the same examples."""
         if isinstance(self.baseline, Classifier):
             return self.baseline
         seed = self._seed("proxy")
-        stand_in = build(self.eyes_name, self.task.shape, self.task.num_classes, seed=seed)
+        stand_in = build(
+            self.gradient_model_name, self.task.shape, self.task.num_classes, seed=seed
+        )
         return fit(stand_in, self.train, self.splits.tuning, self._fit_settings, seed=seed)
 
     @property
@@ -114,7 +118,7 @@ class Trainer:
         """What features weigh beside gradients: as set, or by rehearsal where the method asks."""
         if self.config.feature_weight or not method_named(self.config.method).weighs_features:
             return self.config.feature_weight
-        return rehearsed_feature_weight(self)
+        return tuned_feature_weight(self)
 
     def improved(self, acquired: Examples | None, repeat: int = 0) -> AnyModel:
         """The baseline fine-tuned with all that was acquired, and with the hard set if so set.

@@ -76,6 +76,6 @@ class Valuation:
 
     def _mean_gradient(self, examples: Examples) -> Float64[np.ndarray, " d"]:
         gradients = last_layer_gradients(
-            self._trainer.eyes, as_input(examples.x), torch.from_numpy(examples.y)
+            self._trainer.gradient_model, as_input(examples.x), torch.from_numpy(examples.y)
         )
         return gradients.mean().flatten().double().numpy()

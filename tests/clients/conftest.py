@@ -23,7 +23,7 @@ from mycroft_fl.data.sources import load_dataset
 from mycroft_fl.data.tables.schema import fit_schema
 from mycroft_fl.data.task import Task
 from mycroft_fl.examples import Examples
-from mycroft_fl.protocol.envelope import Terms, sign_request
+from mycroft_fl.protocol.envelope import SignedTerms, sign_request
 from mycroft_fl.protocol.keys import KeyPair
 from mycroft_fl.protocol.messages import Expected, OwnerReport, Request
 from mycroft_fl.protocol.signed import as_bytes, carry, pack_signed, unpack_sealed
@@ -96,10 +96,10 @@ class Hospital:
         }  # fmt: skip
         return Request(**(plain | changed))
 
-    def terms(self, within: float = 30.0, **changed: Any) -> Terms:
-        return dataclasses.replace(Terms.fresh("run-1", "hospital", 1, within), **changed)
+    def terms(self, within: float = 30.0, **changed: Any) -> SignedTerms:
+        return dataclasses.replace(SignedTerms.fresh("run-1", "hospital", 1, within), **changed)
 
-    def envelope(self, request: Request, terms: Terms, key: KeyPair | None = None) -> bytes:
+    def envelope(self, request: Request, terms: SignedTerms, key: KeyPair | None = None) -> bytes:
         return sign_request(as_bytes(pack_request(request)), terms, key or self.trainer)
 
     def send(self, envelope: bytes, timeout: float = 120.0) -> tuple[int, bytes]:
@@ -113,13 +113,13 @@ class Hospital:
         status, sealed = self.send(self.envelope(request, output))
         return status, None if not sealed else self.opened(request, output, sealed)
 
-    def opened(self, request: Request, terms: Terms, sealed: bytes) -> OwnerReport:
+    def opened(self, request: Request, terms: SignedTerms, sealed: bytes) -> OwnerReport:
         content, _ = unpack_sealed(carry(sealed, "answered"), terms, self.trainer)
         values = {"score": 4}.get(request.mode, 0)
         expected = Expected(self.task.shape, self.task.dtype, 2, request.k, values=values)
         return unpack_report(content, expected)
 
-    def message(self, request: Request, terms: Terms) -> Any:
+    def message(self, request: Request, terms: SignedTerms) -> Any:
         """The request as it travels through Flower."""
         return pack_signed(pack_request(request), terms, self.trainer)
 

@@ -28,7 +28,7 @@ from mycroft_fl.data.formats.spec import DatasetSpec
 from mycroft_fl.data.tables.encode import read_table
 from mycroft_fl.errors import DataError, InputError
 from mycroft_fl.selection.arrays import _num_classes
-from mycroft_fl.settings.toml_table import Table
+from mycroft_fl.settings.toml_table import TomlTable
 from mycroft_fl.tasks.description import read_task
 
 SMALL = 64 << 20
@@ -292,9 +292,9 @@ def test_weights_of_a_shape_that_holds_nothing_make_no_room(tmp_path: Path) -> N
 def test_files_of_settings_that_nest_without_end_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.toml"
     path.write_text("a = " + "[" * 100_000)
-    refused(lambda: Table.read(path, InputError), "cannot be read as TOML", InputError)
+    refused(lambda: TomlTable.read(path, InputError), "cannot be read as TOML", InputError)
     path.write_bytes(b"#" * (claims.MOST_TOML + 1))
-    refused(lambda: Table.read(path, InputError), "larger than 4.0 MiB", InputError)
+    refused(lambda: TomlTable.read(path, InputError), "larger than 4.0 MiB", InputError)
     path = tmp_path / "task.json"
     path.write_text("[" * 100_000)
     refused(lambda: read_task(path), "cannot be read as a task's description")
@@ -318,13 +318,13 @@ def test_a_file_of_settings_that_holds_its_reader_is_refused(
 ) -> None:
     path = tmp_path / "a.toml"
     path.write_text(content)
-    refused(lambda: Table.read(path, InputError), f"cannot be read as TOML: {said}", InputError)
+    refused(lambda: TomlTable.read(path, InputError), f"cannot be read as TOML: {said}", InputError)
 
 
 def test_keys_of_many_parts_and_long_lists_of_numbers_are_read(tmp_path: Path) -> None:
     path = tmp_path / "a.toml"
     path.write_text(f"{'a.' * 30}a = {[0.5] * 1000}\nb = {2**63 - 1}\n# {'word ' * 1000}\n")
-    assert Table.read(path, InputError).values["b"] == 2**63 - 1
+    assert TomlTable.read(path, InputError).values["b"] == 2**63 - 1
 
 
 def test_who_means_to_read_more_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

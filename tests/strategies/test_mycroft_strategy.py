@@ -30,7 +30,7 @@ from mycroft_fl.protocol.wire import (
 from mycroft_fl.scoring import Score
 from mycroft_fl.settings.run_config import MAX_EXAMPLES, RunConfig
 from strategies.mycroft import MycroftStrategy
-from strategies.rounds.owner_record import RoundRecord, Standing
+from strategies.rounds.owner_record import OwnerRecord, RoundRecord
 from strategies.training.trainer import Trainer, TrainerData
 from strategies.training.valuation import Valuation
 
@@ -147,7 +147,7 @@ def test_the_budget_counts_all_and_pilots_come_first(strategy_of, scoring, digit
     strategy = strategy_of(owners=2)
     run(strategy, network)
     assert network.asked() == [{"a": 5, "b": 5}, {"a": 10, "b": 5}, {"a": 10, "b": 5}]
-    assert strategy.books.disclosed == 40
+    assert strategy.scoreboard.disclosed == 40
     assert [record.disclosed for record in strategy.rounds] == [10, 15, 15]
 
 
@@ -157,7 +157,7 @@ def test_what_an_owner_leaves_unspent_goes_into_the_later_rounds(strategy_of, sc
     run(strategy, network)
     # 30 left over three rounds; a gives 3 of its 5, and then nothing more.
     assert network.asked() == [{"a": 5, "b": 5}, {"a": 5, "b": 5}, {"a": 6, "b": 5}, {"b": 17}]
-    assert strategy.books.disclosed == 40
+    assert strategy.scoreboard.disclosed == 40
 
 
 def test_an_empty_answer_ends_the_asking_of_that_owner(strategy_of, scoring, digits):
@@ -171,7 +171,7 @@ def test_a_thin_budget_leaves_some_unasked(strategy_of, digits):
     strategy = strategy_of({"budget": 12, "num_rounds": 1}, owners=4)
     run(strategy, network)
     assert sum(network.asked()[0].values()) == 12
-    statuses = [each.status for each, _ in strategy.books.ranking()]
+    statuses = [each.status for each, _ in strategy.scoreboard.ranking()]
     assert statuses == ["scored", "scored", "scored", "not-asked"]
 
 
@@ -182,7 +182,7 @@ def test_it_stops_when_nobody_earns_it_and_says_so(strategy_of, scoring, digits,
     with caplog.at_level(logging.INFO, logger="strategies.mycroft"):
         run(strategy, network)
     assert len(network.asked()) == len(strategy.rounds) == 1
-    assert strategy.books.buys_nothing
+    assert strategy.scoreboard.buys_nothing
     assert "round 2: nothing more is bought" in caplog.text
 
 
@@ -202,7 +202,7 @@ def test_it_goes_on_where_it_may_not_stop_early(strategy_of, scoring, digits):
     network = Network(a=giving(digits[400:500]), b=giving(digits[500:600]))
     strategy = strategy_of({"stop_early": False}, owners=2)
     run(strategy, network)
-    assert strategy.books.disclosed == 40
+    assert strategy.scoreboard.disclosed == 40
 
 
 def test_equal_allocation_asks_all_alike_whatever_their_score(strategy_of, scoring, digits):
@@ -224,7 +224,7 @@ def test_full_asks_all_for_everything_once(strategy_of, scoring, digits):
     strategy = strategy_of({"method": "full", "budget": 1}, owners=2)
     run(strategy, network)
     assert network.asked() == [{"a": MAX_EXAMPLES, "b": MAX_EXAMPLES}]
-    assert strategy.books.disclosed == 120
+    assert strategy.scoreboard.disclosed == 120
 
 
 def malformed(digits: Examples) -> dict[str, tuple[str, Answer]]:
@@ -274,13 +274,13 @@ def test_each_failure_has_its_code_and_the_others_go_on(strategy_of, scoring, di
     [record] = strategy.rounds
     assert record.failed == {name: code for name, (code, _) in sorted(cheats.items())}
     assert (record.asked, record.answered, record.disclosed) == (len(owners), 1, 5)
-    ranking = [(each.owner, each.status, rank) for each, rank in strategy.books.ranking()]
+    ranking = [(each.owner, each.status, rank) for each, rank in strategy.scoreboard.ranking()]
     assert ranking[0] == ("good", "scored", 1)
     assert ranking[1:] == [(name, "failed", None) for name in sorted(cheats)]
-    [answer] = strategy.books.standings["good"].acquired
+    [answer] = strategy.scoreboard.records["good"].acquired
     assert answer.ids.tolist() == digits[400:405].ids.tolist()
     # What failed may have been disclosed all the same, and counts; a refusal discloses nothing.
-    lost = {name: strategy.books.standings[name].lost for name in cheats}
+    lost = {name: strategy.scoreboard.records[name].lost for name in cheats}
     assert lost == {name: 0 if code == "refused" else 5 for name, (code, _) in cheats.items()}
 
 
@@ -290,15 +290,15 @@ def test_an_example_sold_twice_is_a_duplicate(strategy_of, digits):
     strategy = strategy_of({"allocation": "equal", "stop_early": False}, owners=2)
     run(strategy, network)
     assert [record.failed.get("a") for record in strategy.rounds][:2] == [None, "duplicate"]
-    assert strategy.books.standings["a"].disclosed == 5
+    assert strategy.scoreboard.records["a"].disclosed == 5
 
 
 def test_what_is_known_to_do_harm_is_not_trained_on(strategy_of, digits):
     strategy = strategy_of(owners=2)
-    harmful = Standing("a", (digits[:5],), score=Score(-0.2, -0.3, -0.1))
-    useless = Standing("b", (digits[5:9],), score=Score(-0.1, -0.3, 0.1))
-    strategy.books.standings = {"a": harmful, "b": useless}
-    kept = strategy.books.worth_having()
+    harmful = OwnerRecord("a", (digits[:5],), score=Score(-0.2, -0.3, -0.1))
+    useless = OwnerRecord("b", (digits[5:9],), score=Score(-0.1, -0.3, 0.1))
+    strategy.scoreboard.records = {"a": harmful, "b": useless}
+    kept = strategy.scoreboard.worth_having()
     assert kept is not None
     assert kept.ids.tolist() == digits[5:9].ids.tolist()
 
@@ -316,11 +316,11 @@ def test_an_owner_that_fails_later_keeps_its_rank_and_may_answer_again(
     run(strategy, network)
     assert [record.failed for record in strategy.rounds] == [{}, {"a": "error"}, {}]
     assert [set(asked) for asked in network.asked()] == [{"a", "b"}] * 3
-    assert [(each.owner, each.status, rank) for each, rank in strategy.books.ranking()] == [
+    assert [(each.owner, each.status, rank) for each, rank in strategy.scoreboard.ranking()] == [
         ("a", "scored", 1),
         ("b", "scored", 2),
     ]
-    assert strategy.books.standings["a"].failure is None
+    assert strategy.scoreboard.records["a"].failure is None
 
 
 def test_fewer_nodes_than_needed_is_an_error_that_says_what_to_do(strategy_of, digits):
@@ -345,9 +345,9 @@ def test_owners_that_have_nothing_to_give_are_no_failure(strategy_of, digits):
     strategy = strategy_of(owners=2)
     run(strategy, network)
     assert [(r.answered, r.failed, r.disclosed) for r in strategy.rounds] == [(2, {}, 0)]
-    assert [each.score for each, _ in strategy.books.ranking()] == [Score(0.0, 0.0, 0.0)] * 2
-    assert strategy.books.buys_nothing
-    assert strategy.books.worth_having() is None
+    assert [each.score for each, _ in strategy.scoreboard.ranking()] == [Score(0.0, 0.0, 0.0)] * 2
+    assert strategy.scoreboard.buys_nothing
+    assert strategy.scoreboard.worth_having() is None
 
 
 def test_an_answer_that_is_lost_has_cost_the_budget_all_the_same(strategy_of, scoring, digits):
@@ -359,8 +359,8 @@ def test_an_answer_that_is_lost_has_cost_the_budget_all_the_same(strategy_of, sc
     run(strategy, network)
     # 5 pilots, 10 that may have been disclosed unseen, and nothing for the refusal.
     assert network.asked()[1] == {"good": 25}
-    assert strategy.books.disclosed == 30
-    assert {name: each.spent for name, each in strategy.books.standings.items()} == {
+    assert strategy.scoreboard.disclosed == 30
+    assert {name: each.spent for name, each in strategy.scoreboard.records.items()} == {
         "good": 30,
         "late": 5,
         "bad": 5,
@@ -374,7 +374,7 @@ def test_the_same_examples_sold_again_are_a_duplicate(strategy_of, scoring, digi
     strategy = strategy_of({"num_rounds": 2}, owners=2)
     run(strategy, network)
     assert [record.failed for record in strategy.rounds] == [{}, {"a": "duplicate"}]
-    assert strategy.books.standings["a"].disclosed == 5
+    assert strategy.scoreboard.records["a"].disclosed == 5
 
 
 def test_nothing_is_learnt_from_an_owner_known_to_do_harm(strategy_of, scoring, digits):
@@ -385,8 +385,8 @@ def test_nothing_is_learnt_from_an_owner_known_to_do_harm(strategy_of, scoring, 
     strategy = strategy_of({"num_rounds": 1})
     run(strategy, network)
     kept = Examples.concatenate([digits[500:505], digits[600:605]])
-    assert strategy.books.worth_having().ids.tolist() == kept.ids.tolist()
-    assert strategy.books.disclosed == 15
+    assert strategy.scoreboard.worth_having().ids.tolist() == kept.ids.tolist()
+    assert strategy.scoreboard.disclosed == 15
 
 
 def test_values_far_beyond_the_trainers_own_are_malformed(digits):
@@ -464,7 +464,7 @@ def test_of_too_many_owners_the_best_by_a_cheap_score_are_scored(
     network = Network(**{name: giving(digits[400:500]) for name in cheap})
     strategy = strategy_of({"scoring_at_most": 2, "num_rounds": 1}, owners=4)
     run(strategy, network)
-    assert [(each.owner, each.status, rank) for each, rank in strategy.books.ranking()] == [
+    assert [(each.owner, each.status, rank) for each, rank in strategy.scoreboard.ranking()] == [
         ("b", "scored", 1),
         ("d", "scored", 2),
         ("c", "screened", 3),
@@ -482,7 +482,7 @@ def test_the_model_is_improved_with_all_that_was_acquired_in_the_order_of_names(
     )
     result = run(strategy, network)
     acquired = Examples.concatenate([digits[400:421], digits[500:519]])
-    assert strategy.books.worth_having().ids.tolist() == acquired.ids.tolist()
+    assert strategy.scoreboard.worth_having().ids.tolist() == acquired.ids.tolist()
     wanted = flat_weights(strategy.trainer.improved(acquired))
     np.testing.assert_array_equal(flat_weights(strategy.model), wanted)
     np.testing.assert_array_equal(result.arrays.to_numpy_ndarrays()[0], wanted)
@@ -513,6 +513,6 @@ def test_the_same_run_twice_is_the_same_whatever_the_nodes_are_called(strategy_o
         owners = {n: giving(digits[400 + 50 * "abc".index(n) :][:50]) for n in names}
         strategy = strategy_of()
         run(strategy, Network(**owners))
-        ranking = [(each.owner, each.score, rank) for each, rank in strategy.books.ranking()]
+        ranking = [(each.owner, each.score, rank) for each, rank in strategy.scoreboard.ranking()]
         scores.append((ranking, flat_weights(strategy.model).tolist()))
     assert scores[0] == scores[1]

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from mycroft_fl import claims
-from mycroft_fl.data.formats.files import UNREADABLE, Rows
+from mycroft_fl.data.formats.files import UNREADABLE, LabelledRows
 from mycroft_fl.files import private_folder, written_whole
 
 logger = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ def fingerprint(*parts: str | Path) -> str:
     return digest.hexdigest()
 
 
-def kept(name: str, key: str, parse: Callable[[], Rows]) -> Rows:
+def kept(name: str, key: str, parse: Callable[[], LabelledRows]) -> LabelledRows:
     """`parse()`, or what an earlier process kept of it under the same name and key.
 
     Many processes may do so at once: a file appears whole or not at all. A cache that
@@ -54,17 +54,17 @@ def kept(name: str, key: str, parse: Callable[[], Rows]) -> Rows:
     return rows
 
 
-def _find(path: Path) -> Rows | None:
+def _find(path: Path) -> LabelledRows | None:
     if not path.is_file():
         return None
     try:
         file = claims.read_npz(path)
-        return Rows(file["x"], file["y"], tuple(str(name) for name in file["classes"]))
+        return LabelledRows(file["x"], file["y"], tuple(str(name) for name in file["classes"]))
     except (*UNREADABLE, KeyError):
         logger.warning("%s is damaged and is made anew", path)
         return None
 
 
-def _keep(path: Path, rows: Rows) -> None:
+def _keep(path: Path, rows: LabelledRows) -> None:
     with written_whole(private_folder(path.parent) / path.name) as file:
         np.savez(file, x=rows.x, y=rows.y, classes=np.array(rows.classes))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mycroft_fl.claims import limited
-from mycroft_fl.data.formats.files import UNREADABLE, Rows
+from mycroft_fl.data.formats.files import UNREADABLE, LabelledRows
 from mycroft_fl.errors import DataError, one_line
 
 BATCHES = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
@@ -36,18 +36,20 @@ class ArraysOnly(pickle.Unpickler):
         return ALLOWED[module, name]
 
 
-def read_batches(archive: Path) -> Rows:
+def read_batches(archive: Path) -> LabelledRows:
     """All 60,000 images (n 3 32 32) of `cifar-10-python.tar.gz`, train and test joined."""
     return _read(archive, "cifar-10-batches-py", ("batches.meta", "label_names", "labels"), BATCHES)
 
 
-def read_fine_batches(archive: Path) -> Rows:
+def read_fine_batches(archive: Path) -> LabelledRows:
     """All 60,000 images (n 3 32 32) of `cifar-100-python.tar.gz`, by their 100 fine classes."""
     keys = ("meta", "fine_label_names", "fine_labels")
     return _read(archive, "cifar-100-python", keys, ("train", "test"))
 
 
-def _read(archive: Path, folder: str, keys: tuple[str, str, str], batches: tuple[str, ...]) -> Rows:
+def _read(
+    archive: Path, folder: str, keys: tuple[str, str, str], batches: tuple[str, ...]
+) -> LabelledRows:
     meta_name, names_key, labels_key = keys
     xs, ys = [], []
     try:
@@ -61,7 +63,7 @@ def _read(archive: Path, folder: str, keys: tuple[str, str, str], batches: tuple
         raise DataError(
             f"{archive} is not CIFAR for Python ({one_line(error)}); download it anew"
         ) from error
-    return Rows(np.concatenate(xs), np.concatenate(ys), names)
+    return LabelledRows(np.concatenate(xs), np.concatenate(ys), names)
 
 
 def unpickled(content: bytes) -> Any:

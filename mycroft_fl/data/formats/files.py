@@ -21,7 +21,7 @@ UNREADABLE = (
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class LabelledRows:
     """What a file holds, duplicates and all: `y` indexes `classes`."""
 
     x: Images | Vectors
@@ -29,7 +29,7 @@ class Rows:
     classes: tuple[str, ...]
 
 
-def read_npz(path: Path) -> Rows:
+def read_npz(path: Path) -> LabelledRows:
     """The arrays `x` and `y` of an npz file.
 
     x: uint8 images (n c h w, n h w c with c 1 or 3, or n h w), or float vectors (n d).
@@ -55,10 +55,12 @@ def read_npz(path: Path) -> Rows:
             "and at least one example"
         )
     labels, classes = _labels(path, y)
-    return Rows(as_images(path, x) if x.dtype == np.uint8 else as_vectors(path, x), labels, classes)
+    return LabelledRows(
+        as_images(path, x) if x.dtype == np.uint8 else as_vectors(path, x), labels, classes
+    )
 
 
-def read_mapped(folder: Path) -> Rows:
+def read_mapped(folder: Path) -> LabelledRows:
     """`x.npy` and `y.npy` of a folder; x stays on disk and is read where it is needed.
 
     x: uint8 images (n c h w, c 1 or 3) or float32 vectors (n d); finite values are not checked,
@@ -83,7 +85,7 @@ def read_mapped(folder: Path) -> Rows:
             "(n c h w, c 1 or 3) or float32 vectors (n d)"
         )
     labels, classes = _labels(folder, y)
-    return Rows(x, labels, classes)
+    return LabelledRows(x, labels, classes)
 
 
 def _shape(array: np.ndarray) -> str:

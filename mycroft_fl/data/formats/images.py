@@ -17,7 +17,7 @@ from jaxtyping import UInt8
 from PIL.Image import Image
 
 from mycroft_fl.claims import MOST_PICTURE, check_bytes, content_of, in_words
-from mycroft_fl.data.formats.files import UNREADABLE, Rows, named_labels
+from mycroft_fl.data.formats.files import UNREADABLE, LabelledRows, named_labels
 from mycroft_fl.errors import DataError, one_line
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"})
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 HINT = "bring all images to one size, or give the data set a size"
 
 
-def read_images(path: Path, size: int = 0) -> Rows:
+def read_images(path: Path, size: int = 0) -> LabelledRows:
     """Images by class, from a folder or a zip: an image's class is the folder that it lies in.
 
     Folders further up (such as train and test) are joined. All must be of one size, unless
@@ -48,7 +48,7 @@ def read_images(path: Path, size: int = 0) -> Rows:
             f"({', '.join(sorted(IMAGE_SUFFIXES))})"
         )
     labels, classes = named_labels(np.array(names))
-    return Rows(stack.whole(), labels, classes)
+    return LabelledRows(stack.whole(), labels, classes)
 
 
 def read_listed_images(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mycroft_fl.errors import InputError
-from mycroft_fl.settings.toml_table import Table
+from mycroft_fl.settings.toml_table import TomlTable
 
 EVERYTHING_ELSE = "*"
 CHOICES = {
@@ -83,7 +83,7 @@ class DatasetSpec:
         return Path(self.path).name
 
 
-def read_spec(parent: Table, key: str = "dataset") -> DatasetSpec:
+def read_spec(parent: TomlTable, key: str = "dataset") -> DatasetSpec:
     """The data set at `key` of a file's table. Raises that table's error."""
     value = parent.values.get(key)
     if value is None:
@@ -97,10 +97,10 @@ def read_spec(parent: Table, key: str = "dataset") -> DatasetSpec:
 
 def spec_from_setting(value: str | Mapping[str, Any], error: type[InputError]) -> DatasetSpec:
     """The data set that a `--set dataset=...` names."""
-    return read_spec(Table({"dataset": value}, "--set", "", error))
+    return read_spec(TomlTable({"dataset": value}, "--set", "", error))
 
 
-def _from_table(table: Table) -> DatasetSpec:
+def _from_table(table: TomlTable) -> DatasetSpec:
     table.check_keys(each.name.replace("_", "-") for each in fields(DatasetSpec))
     given: dict[str, Any] = {"path": table.one("path", str)}
     for key in ("label", "unit-id", "shareable", "image", "test-path", "delimiter"):
@@ -118,13 +118,13 @@ def _from_table(table: Table) -> DatasetSpec:
     return DatasetSpec(**{key.replace("-", "_"): value for key, value in given.items()})
 
 
-def _texts(table: Table, key: str) -> tuple[str, ...]:
+def _texts(table: TomlTable, key: str) -> tuple[str, ...]:
     value = table.values.get(key, [])
     if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
         raise table.wrong(key, f"is {value!r}; give a list of columns")
     return tuple(value)
 
 
-def _label_map(table: Table) -> tuple[tuple[str, str], ...]:
+def _label_map(table: TomlTable) -> tuple[tuple[str, str], ...]:
     inner = table.table("labels")
     return tuple((name, inner.one(name, str)) for name in inner.values)

@@ -21,7 +21,7 @@ EXACT = 2**53
 
 
 @dataclass(frozen=True, eq=False)
-class Table:
+class DataTable:
     """Rows as they stand in a file: nothing is scaled, filled or encoded yet.
 
     `features` are the columns that a model may see, `others` the rest: label, unit, what was
@@ -38,8 +38,8 @@ class Table:
     def __len__(self) -> int:
         return len(self.features)
 
-    def __getitem__(self, rows: np.ndarray) -> Table:
-        return Table(
+    def __getitem__(self, rows: np.ndarray) -> DataTable:
+        return DataTable(
             self.files, self.file_of[rows], self.numbers[rows],
             self.features.iloc[rows], self.others.iloc[rows],
         )  # fmt: skip
@@ -68,7 +68,7 @@ class Table:
         raise DataError(f"{self.source}: there is no column '{name}'{suggestion(name, known)}")
 
 
-def read_table(path: Path, spec: DatasetSpec, numbers: Collection[str] | None = None) -> Table:
+def read_table(path: Path, spec: DatasetSpec, numbers: Collection[str] | None = None) -> DataTable:
     """The table in a file, split into features and others. Raises `DataError`.
 
     With `numbers`, columns that are not named there are read as text, so that no other row has a say
@@ -94,15 +94,15 @@ def read_table(path: Path, spec: DatasetSpec, numbers: Collection[str] | None = 
         raise DataError(f"{path.name}: no column is left for a model to see; drop fewer")
     _check_kinds(path, features)
     n = len(frame)
-    return Table((path.name,), np.zeros(n, np.int64), np.arange(1, n + 1), features, others)
+    return DataTable((path.name,), np.zeros(n, np.int64), np.arange(1, n + 1), features, others)
 
 
-def concatenated(first: Table, second: Table) -> Table:
+def concatenated(first: DataTable, second: DataTable) -> DataTable:
     """Both tables' rows under the first one's columns. Raises `DataError` where one is missing."""
     absent = [name for name in first.features if name not in second.features]
     if absent:
         raise DataError(f"{second.source}: column '{absent[0]}' is missing; {first.source} has it")
-    return Table(
+    return DataTable(
         first.files + second.files,
         np.concatenate([first.file_of, second.file_of + len(first.files)]),
         np.concatenate([first.numbers, second.numbers]),

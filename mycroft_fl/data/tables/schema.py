@@ -29,7 +29,7 @@ from mycroft_fl.data.tables.columns import (
     scaled,
     unscaled,
 )
-from mycroft_fl.data.tables.encode import Table, known_as, text_of
+from mycroft_fl.data.tables.encode import DataTable, known_as, text_of
 from mycroft_fl.errors import DataError
 
 MOSTLY = 0.9
@@ -48,13 +48,13 @@ class TableSchema:
         """The length of an encoded row."""
         return sum(place.stop - place.start for _, place in self._places())
 
-    def encode(self, table: Table) -> Float32[np.ndarray, "n width"]:
+    def encode(self, table: DataTable) -> Float32[np.ndarray, "n width"]:
         """The rows as vectors. Raises `DataError` naming the first that does not fit, and why."""
         if flaw := self.flaw(table):
             raise DataError(flaw)
         return self.vectors(table)
 
-    def vectors(self, table: Table) -> Float32[np.ndarray, "n width"]:
+    def vectors(self, table: DataTable) -> Float32[np.ndarray, "n width"]:
         """The rows as vectors, flaws filled or ignored; check them with `flaw`."""
         self.check_columns(table)
         x = np.empty((len(table), self.width), dtype=np.float32)
@@ -108,7 +108,7 @@ class TableSchema:
             yield column, slice(start, start + width)
             start += width
 
-    def check_columns(self, table: Table) -> None:
+    def check_columns(self, table: DataTable) -> None:
         """`DataError` where the table lacks a column of the task. Further columns are left out."""
         missing = [c.name for c in self.columns if c.name not in table.features]
         if missing:
@@ -118,7 +118,7 @@ class TableSchema:
                 + f"; the task's columns are {', '.join(c.name for c in self.columns)}"
             )
 
-    def flaw(self, table: Table) -> str | None:
+    def flaw(self, table: DataTable) -> str | None:
         """What is wrong with the first row that does not fit, naming row and column."""
         self.check_columns(table)
         found = [
@@ -177,7 +177,7 @@ def _names(column: Categories, values: pd.Series) -> np.ndarray:
     return np.array([None if each is None else meant[each] for each in texts], dtype=object)
 
 
-def fit_schema(table: Table, spec: DatasetSpec) -> TableSchema:
+def fit_schema(table: DataTable, spec: DatasetSpec) -> TableSchema:
     """The schema of a trainer's training rows, by scikit-learn's preprocessing.
 
     Raises `DataError` where a column is empty, or has a logarithm without holding numbers. Values
@@ -190,7 +190,7 @@ def fit_schema(table: Table, spec: DatasetSpec) -> TableSchema:
     return TableSchema(columns, spec.missing == "fill", spec.unseen == "ignore")
 
 
-def _fitted(table: Table, name: str, log: bool) -> Column:
+def _fitted(table: DataTable, name: str, log: bool) -> Column:
     values = table.features[name]
     if values.isna().all():
         raise DataError(f"{table.source}: column '{name}' is empty in the trainer's rows; drop it")

@@ -16,7 +16,7 @@ from mycroft_fl.represent.gradients.atoms import DenseAtoms
 from mycroft_fl.represent.gradients.factors import GradientFactors
 
 
-def sprint(
+def fast_path(
     problem: Problem,
     correlations: Correlations,
     fit: Fit,

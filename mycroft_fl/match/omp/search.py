@@ -12,10 +12,10 @@ from torch import Tensor
 
 from mycroft_fl.match.omp.cholesky import Fit
 from mycroft_fl.match.omp.correlations import Correlations
-from mycroft_fl.match.omp.fast_path import sprint
+from mycroft_fl.match.omp.fast_path import fast_path
 from mycroft_fl.match.omp.problem import Options, Problem, Stop
-from mycroft_fl.match.omp.shortlist import Bench, WholeBench
-from mycroft_fl.match.omp.support import Roster
+from mycroft_fl.match.omp.shortlist import Shortlist, WholeShortlist
+from mycroft_fl.match.omp.support import Support
 from mycroft_fl.match.omp.tolerances import LEAST_COSINE, LEAST_GAIN, LEAST_PIVOT, TIE
 
 Requests = Generator[Int[Tensor, " c"], Float[Tensor, "n c"], Stop]
@@ -34,9 +34,9 @@ class Search:
         self._problem, self._options = problem, options
         self.fit = Fit()
         self._correlations = Correlations(problem, options.rule, options.nonnegative)
-        self._roster = Roster(self.fit, self._correlations.shut, start)
+        self._support = Support(self.fit, self._correlations.shut, start)
         exact = problem.atoms.dtype == torch.float64
-        self._bench = WholeBench(self._correlations) if exact else Bench(problem)
+        self._shortlist = WholeShortlist(self._correlations) if exact else Shortlist(problem)
         self._norms = (problem.norms / problem.norms.max()).cpu().numpy()
         self._penalty = problem.penalty.cpu().numpy()
         self._ahead = getattr(problem.atoms, "ahead", _AHEAD)
@@ -51,14 +51,14 @@ class Search:
     @property
     def picked(self) -> tuple[Int[Tensor, " t"], Float[Tensor, " t"]]:
         """The candidates in the fit, in the order they were picked, and their weights at norm one."""
-        return torch.from_numpy(self._roster.chosen), torch.from_numpy(self.fit.weights)
+        return torch.from_numpy(self._support.chosen), torch.from_numpy(self.fit.weights)
 
     def run(self, k: int) -> Requests:
         """Fit those it starts from; then let the fit grow by `k` new ones, if so many help."""
-        if len(self._roster.start):
-            self._roster.only_start()
+        if len(self._support.start):
+            self._support.only_start()
             stopped = yield from self._grow(len(self._norms))
-            self._roster.everyone()
+            self._support.everyone()
             if stopped == "tolerance":
                 return stopped
         return (yield from self._grow(k))
@@ -66,7 +66,7 @@ class Search:
     def _grow(self, k: int) -> Requests:
         fresh = True
         while self._unexplained > self._options.tolerance:
-            if self._roster.new >= k:
+            if self._support.new >= k:
                 return "k"
             if self._is_plain and self._sprint(k - len(self.fit)):
                 fresh = False
@@ -88,7 +88,7 @@ class Search:
 
     def _sprint(self, room: int) -> bool:
         """Plain steps as far as they go; whether one was taken."""
-        entered = sprint(
+        entered = fast_path(
             self._problem,
             self._correlations,
             self.fit,
@@ -97,13 +97,13 @@ class Search:
             self._floor,
         )
         if entered:
-            self._roster.enter(entered)
-            self._roster.take(np.array(entered, dtype=np.int64))
+            self._support.enter(entered)
+            self._support.take(np.array(entered, dtype=np.int64))
         return len(entered) > 0
 
     @property
     def _unexplained(self) -> float:
-        penalty = self._penalty[self._roster.chosen] @ np.square(self.fit.weights)
+        penalty = self._penalty[self._support.chosen] @ np.square(self.fit.weights)
         return math.sqrt(max(0.0, self.fit.objective - float(penalty)))
 
     @property
@@ -115,19 +115,19 @@ class Search:
         """The best candidate, judged in float64."""
         leading = self._correlations.leading(self._floor, widely=False)
         while len(leading):
-            seats = self._seated(leading)
-            products = self._bench.products_of(seats)
-            cosines = self.fit.residual_products(products, self._bench.direct[seats])
+            positions = self._positions(leading)
+            products = self._shortlist.products_of(positions)
+            cosines = self.fit.residual_products(products, self._shortlist.direct[positions])
             pivots = 1 - np.square(self.fit.half(products)).sum(0)
             if not self._options.nonnegative:
                 cosines = np.abs(cosines)
             dependent, small = pivots <= LEAST_PIVOT, cosines <= self._floor
             useless = dependent | small
             if useless.any():
-                self._roster.depend(leading[dependent].tolist())
-                self._roster.refuse(leading[small & ~dependent].tolist())
+                self._support.depend(leading[dependent].tolist())
+                self._support.refuse(leading[small & ~dependent].tolist())
             if not useless.all():
-                index = self._bench.index[seats]
+                index = self._shortlist.index[positions]
                 scores = np.where(useless, -np.inf, self._scores(cosines, pivots, index))
                 best = scores.max()
                 tied = scores >= best - TIE * abs(best)
@@ -144,67 +144,71 @@ class Search:
             cosines = cosines * self._norms[index]
         return cosines
 
-    def _seated(self, index: Int[np.ndarray, " c"]) -> list[int]:
+    def _positions(self, index: Int[np.ndarray, " c"]) -> list[int]:
         """Their seats on the bench, drawn up anew where one has none."""
-        seats = self._bench.seats(index.tolist())
-        if seats is None:
+        positions = self._shortlist.positions(index.tolist())
+        if positions is None:
             self._draw_up(index)
-            seats = self._bench.seats(index.tolist())
-            assert seats is not None
-        return seats
+            positions = self._shortlist.positions(index.tolist())
+            assert positions is not None
+        return positions
 
     def _draw_up(self, index: Int[np.ndarray, " c"]) -> None:
         best = self._correlations.best(self._floor, max(_BENCH, 4 * self._ahead))
-        self._bench.draw_up(np.concatenate([index, best[~np.isin(best, index)]]))
+        self._shortlist.draw_up(np.concatenate([index, best[~np.isin(best, index)]]))
 
     def _enter(self, candidate: int) -> Generator[Tensor, Tensor, None]:
         """See that the candidate has a slot, and its column with it."""
-        if candidate in self._roster:
+        if candidate in self._support:
             return
         if candidate not in self._columns:
             yield from self._fetch(candidate)
-        seat = self._seated(np.array([candidate]))[0]
-        slot = self.fit.new_slot(self._bench.products_of([seat])[:, 0], self._bench.direct[seat])
+        position = self._positions(np.array([candidate]))[0]
+        slot = self.fit.new_slot(
+            self._shortlist.products_of([position])[:, 0], self._shortlist.direct[position]
+        )
         self._correlations.enter(slot, self._columns.pop(candidate))
-        self._bench.enter(seat)
-        self._roster.enter([candidate])
+        self._shortlist.enter(position)
+        self._support.enter([candidate])
 
     def _fetch(self, candidate: int) -> Generator[Tensor, Tensor, None]:
         """The columns of this candidate and of those that will probably follow."""
         self._columns = {}
-        if self._bench.is_stale:
+        if self._shortlist.is_stale:
             self._draw_up(np.array([candidate]))
         factor = None
         if self._options.rule != "ols":
-            every = self._bench.index
+            every = self._shortlist.index
             factor = self._scores(np.ones(len(every)), np.ones(len(every)), every)
-        seats = self._bench.forecast(
-            self._seated(np.array([candidate]))[0],
+        positions = self._shortlist.forecast(
+            self._positions(np.array([candidate]))[0],
             self._ahead,
             self.fit,
             self._options.nonnegative,
             factor,
         )
-        index = [each for each in self._bench.index[seats].tolist() if each not in self._roster]
+        index = [
+            each for each in self._shortlist.index[positions].tolist() if each not in self._support
+        ]
         products = yield torch.tensor(index, device=self._problem.norms.device)
         self._columns = dict(zip(index, products.unbind(1), strict=True))
 
     def _take(self, candidate: int) -> bool:
         """Choose the candidate and refit; False, and nothing is changed, where that gains nothing."""
         fit = self.fit
-        row = fit.insert(self._roster.slot(candidate))
+        row = fit.insert(self._support.slot(candidate))
         goal, step = fit.grown(row)
         if not self._options.nonnegative or bool((goal > 0).all()):
             if step * step < LEAST_GAIN:
                 fit.drop_last()
-                self._roster.refuse([candidate])
+                self._support.refuse([candidate])
                 return False
             self._correlations.narrow(fit, row, -1)
             fit.weights = goal
         elif not self._refit(goal, row):
-            self._roster.refuse([candidate])
+            self._support.refuse([candidate])
             return False
-        self._roster.take(np.array([candidate]))
+        self._support.take(np.array([candidate]))
         self._correlations.follow(fit)
         return True
 
@@ -221,7 +225,7 @@ class Search:
             steps = np.where(goal <= 0, here / np.maximum(here - goal, 1e-300), np.inf)
             fit.weights = here + steps.min() * (goal - here)
             out = np.flatnonzero((fit.weights <= 0) | (steps <= steps.min()))
-            dropped += self._roster.chosen[out].tolist()
+            dropped += self._support.chosen[out].tolist()
             self._drop(out)
             goal = fit.solved()
         fit.weights = goal
@@ -229,7 +233,7 @@ class Search:
             fit.restore(kept)
             correlations.pivots = pivots
             return False
-        self._roster.drop(dropped)
+        self._support.drop(dropped)
         return True
 
     def _drop(self, places: Int[np.ndarray, " out"]) -> None:
@@ -243,4 +247,4 @@ class Search:
     def _rebase(self) -> None:
         residual = self._problem.residual(*self.picked)
         self._correlations.rebase(residual, self.fit)
-        self._roster.reconsider()
+        self._support.reconsider()

@@ -16,7 +16,7 @@ from mycroft_fl.represent.gradients.atoms import Atoms
 _CHUNK = 64  # atoms that are kept in float64 together
 
 
-class Bench:
+class Shortlist:
     """A few leading candidates with their exact products, all at norm one.
 
     `products_of` gives theirs with every atom that has a slot in the fit. Those that enter the fit
@@ -31,10 +31,10 @@ class Bench:
         self._slots = self._drawn = 0
         self.index: Int[np.ndarray, " c"] = np.empty(0, dtype=np.int64)
 
-    def seats(self, index: list[int]) -> list[int] | None:
+    def positions(self, index: list[int]) -> list[int] | None:
         """Where these candidates sit; None unless all do."""
-        seats = [self._place.get(each, -1) for each in index]
-        return None if -1 in seats else seats
+        positions = [self._place.get(each, -1) for each in index]
+        return None if -1 in positions else positions
 
     def draw_up(self, index: Int[np.ndarray, " c"]) -> None:
         """A new bench with these candidates."""
@@ -53,19 +53,19 @@ class Bench:
             self._outer[done : done + len(held)] = products.cpu().numpy()
             done += len(held)
 
-    def products_of(self, seats: list[int]) -> Float[np.ndarray, "slots c"]:
+    def products_of(self, positions: list[int]) -> Float[np.ndarray, "slots c"]:
         """These seats' products with all that have a slot."""
-        return self._outer[: self._slots, seats]
+        return self._outer[: self._slots, positions]
 
     @property
     def is_stale(self) -> bool:
         """Whether any has entered since it was drawn up."""
         return self._slots > self._drawn
 
-    def enter(self, seat: int) -> None:
+    def enter(self, position: int) -> None:
         """The candidate got the next slot of the fit."""
-        self._entered.append(int(self.index[seat]))
-        self._outer[self._slots] = self._inner[seat]
+        self._entered.append(int(self.index[position]))
+        self._outer[self._slots] = self._inner[position]
         self._slots += 1
 
     def forecast(
@@ -83,10 +83,13 @@ class Bench:
         taken = [first]
         shut = rest.diagonal() <= LEAST_PIVOT
         while len(taken) < count:
-            seat = taken[-1]
-            shut[seat] = True
-            column = rest[:, seat] * max(rest[seat, seat], LEAST_PIVOT) ** -0.5
-            cosines -= column * (column[seat] * cosines[seat] / max(rest[seat, seat], LEAST_PIVOT))
+            position = taken[-1]
+            shut[position] = True
+            pivot = max(rest[position, position], LEAST_PIVOT)
+            column = rest[:, position] * pivot**-0.5
+            cosines -= column * (
+                column[position] * cosines[position] / max(rest[position, position], LEAST_PIVOT)
+            )
             rest -= np.multiply.outer(column, column)
             scores = cosines if signed else np.abs(cosines)
             weigh = rest.diagonal().clip(LEAST_PIVOT) ** -0.5 if factor is None else factor
@@ -110,7 +113,7 @@ class Bench:
         return self._held + ([self._exact(np.array(tail))] if tail else [])
 
 
-class WholeBench:
+class WholeShortlist:
     """All candidates at once, where the columns themselves are in float64."""
 
     is_stale = False
@@ -120,18 +123,18 @@ class WholeBench:
         self.index = np.arange(len(correlations.now))
         self.direct = correlations.now.cpu().numpy()
 
-    def seats(self, index: list[int]) -> list[int]:
+    def positions(self, index: list[int]) -> list[int]:
         """Where these candidates sit: at their own number."""
         return index
 
-    def products_of(self, seats: list[int]) -> Float[np.ndarray, "slots c"]:
+    def products_of(self, positions: list[int]) -> Float[np.ndarray, "slots c"]:
         """These seats' products with all that have a slot."""
-        return self._correlations.entries(seats)
+        return self._correlations.entries(positions)
 
     def draw_up(self, index: Int[np.ndarray, " c"]) -> None:
         """Nothing to do."""
 
-    def enter(self, seat: int) -> None:
+    def enter(self, position: int) -> None:
         """Nothing to do."""
 
     def forecast(

@@ -10,7 +10,7 @@ from torch import Tensor
 from mycroft_fl.match.omp.cholesky import Fit
 
 
-class Roster:
+class Support:
     """Candidates by the slot that each has in the fit, and why a candidate is shut.
 
     Shut are those chosen; those dependent on the chosen, until one of these is dropped; and those

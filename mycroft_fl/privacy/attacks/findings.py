@@ -32,7 +32,7 @@ from mycroft_fl.privacy.attacks.reconstruction import (
 from mycroft_fl.privacy.audits.bounds import Finding, membership_ceiling
 from mycroft_fl.privacy.noise.mechanisms import choice_price, noised_sum
 from mycroft_fl.privacy.noise.samplers import OS_ENTROPY, Noise
-from mycroft_fl.privacy.relevance.hard_set_target import USEFUL, Seen, Target
+from mycroft_fl.privacy.relevance.hard_set_target import USEFUL, RecordView, Target
 
 STRENGTH, PICKS, VICTIMS, DRAWS = 4.0, 10, 60, 40
 MODELS, ACQUIRED, STEPS = 24, 60, 10
@@ -72,7 +72,7 @@ def probe_raw() -> Iterator[Finding]:
 def probe_drawn() -> Iterator[Finding]:
     """The same where records are drawn; and the strongest probe, which one record alone answers to."""
     model, train, held = _digits()
-    typical, seen, got = train.x.mean(axis=0), Seen.through(model, held), 0
+    typical, seen, got = train.x.mean(axis=0), RecordView.through(model, held), 0
     claimed = -math.expm1(-choice_price(PICKS, STRENGTH, len(held)))
     for victim in range(VICTIMS):
         probe = half_known(held.x[victim], int(held.y[victim]), typical)
@@ -99,7 +99,7 @@ def probe_drawn() -> Iterator[Finding]:
 def reconstruct() -> Iterator[Finding]:
     """The features of a record from its gradient, without noise and from a noised sum."""
     model, _, held = _digits()
-    through = Seen.through(model, held[:20])
+    through = RecordView.through(model, held[:20])
     hidden, rows = through.inputs, through.gradients(model.head, np.ones(20), 1.0)[:]
     shape = (10, hidden.shape[1] + 1)
     seen = [
@@ -114,7 +114,7 @@ def reconstruct() -> Iterator[Finding]:
 def identify() -> Iterator[Finding]:
     """Which of 32 records is in a noised sum, for somebody who knows all the others."""
     model, _, held = _digits()
-    seen = Seen.through(model, held[: CANDIDATES + 20])
+    seen = RecordView.through(model, held[: CANDIDATES + 20])
     rows = seen.gradients(model.head, np.ones(CANDIDATES + 20), 1.0)[:]
     truth = np.random.default_rng(0).integers(0, CANDIDATES, TRIALS)
     for multiplier, tight in ((1 / 64, 0.9), (0.5, 0.0), (2.0, 0.0)):
@@ -157,7 +157,7 @@ def by_noised_sums(
 ) -> Classifier:
     """The last layer after `STEPS` steps along noised sums: Gaussian DP of mu = sqrt(STEPS) / multiplier."""
     model = copy.deepcopy(model)
-    seen = Seen.through(model, acquired)
+    seen = RecordView.through(model, acquired)
     for _ in range(STEPS):
         rows = seen.gradients(model.head, np.ones(len(acquired)), 1.0)
         released = noised_sum(rows, Fraction(1), multiplier, noise).values

@@ -64,7 +64,7 @@ def audit_target() -> Iterator[Finding]:
     with torch.no_grad():
         wrong = 1 - model(torch.from_numpy(far)).argmax(1).numpy()
     huge = Examples(far, wrong)
-    seen = relevance.Seen.through(model, huge)
+    seen = relevance.RecordView.through(model, huge)
     along = seen.gradients(model.head, np.ones(CANARIES), 1.0)[:]
 
     def release(inside: np.ndarray) -> np.ndarray:

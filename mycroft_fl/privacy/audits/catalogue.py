@@ -89,7 +89,7 @@ def audit_score_by_class() -> Iterator[Finding]:
     plain, by_class = relevance.Target.of(model, hard), ClassTargets(model, hard)
 
     def rows_of(examples: Examples) -> np.ndarray:
-        seen = relevance.Seen.through(model, examples)
+        seen = relevance.RecordView.through(model, examples)
         ranked = by_class.relevances(model.head, seen)
         return relevance.score_rows(ranked, seen.relevances(model.head, plain))
 
@@ -126,7 +126,7 @@ def _whitened_rows(huge: float) -> np.ndarray:
     model = build("linear", (2,), 2, seed=0)
     with torch.no_grad():
         failed = 1 - model(torch.from_numpy(x)).argmax(1).numpy()
-    seen = relevance.Seen.through(model, Examples(x, failed))
+    seen = relevance.RecordView.through(model, Examples(x, failed))
     there = seen.whitened(np.full((2, 3), huge, np.float32))
     return seen.gradients(model.head, np.ones(len(x)), 1.0, there)[:]
 

@@ -15,7 +15,7 @@ from mycroft_fl.privacy.audits.bounds import DELTA, TIGHT, Finding, audit, gauss
 from mycroft_fl.privacy.audits.canaries import FAR, MULTIPLIER, Release, in_and_out
 from mycroft_fl.privacy.noise.accounting import SgdRun, epsilon_at, sgd_renyi
 from mycroft_fl.privacy.noise.samplers import OS_ENTROPY, Noise
-from mycroft_fl.privacy.relevance.hard_set_target import Seen
+from mycroft_fl.privacy.relevance.hard_set_target import RecordView
 
 CANARIES = 128
 RUNS = 500
@@ -64,7 +64,7 @@ class Canary:
         inputs = np.zeros((len(there), self.canaries))
         inputs[np.arange(len(there)), there] = self.value
         persons = there if self.records > 1 else None
-        seen = Seen(inputs, np.ones(len(there), np.int64))
+        seen = RecordView(inputs, np.ones(len(there), np.int64))
         return sgd.Weighted(seen, np.ones(len(there)), persons)
 
 
@@ -125,7 +125,7 @@ def _entropy() -> Finding:
         return OS_ENTROPY.draw(size)
 
     units, classes, steps = 50, 10, 5
-    seen = Seen(np.ones((units, 3)), np.zeros(units, np.int64))
+    seen = RecordView(np.ones((units, 3)), np.zeros(units, np.int64))
     run = sgd.HeadRun(SgdRun(RATE, MULTIPLIER, steps), 1.0, 1.0)
     records = sgd.Weighted(seen, np.ones(units))
     sgd.head_delta(nn.Linear(3, classes), records, run, Noise(counted, "os-entropy"))

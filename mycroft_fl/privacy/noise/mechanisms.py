@@ -33,7 +33,7 @@ BLOCK = 2**16
 """Numbers that are made whole at a time: as many as stay in a processor's cache."""
 
 
-class Rows(Protocol):
+class RowBlocks(Protocol):
     """What records add, a row for each, made when some are asked for; an array is one too."""
 
     @property
@@ -97,7 +97,7 @@ def check_bound(bound_squared: Fraction) -> None:
 
 
 def noised_sum(
-    rows: Rows,
+    rows: RowBlocks,
     bound_squared: Fraction,
     noise_multiplier: float,
     noise: Noise,
@@ -115,7 +115,7 @@ def noised_sum(
 
 
 def exact_sum(
-    rows: Rows, bound_squared: Fraction, *, persons: Shaped[np.ndarray, " n"] | None = None
+    rows: RowBlocks, bound_squared: Fraction, *, persons: Shaped[np.ndarray, " n"] | None = None
 ) -> Int64[np.ndarray, " d"]:
     """The sum of the clipped records, or persons, in whole 65536ths. Never leaves the owner."""
     check_bound(bound_squared)  # here too: where there are no records, nothing else would
@@ -133,7 +133,7 @@ def exact_sum(
 
 
 def _sum_by_person(
-    rows: Rows, bound_squared: Fraction, persons: Shaped[np.ndarray, " n"]
+    rows: RowBlocks, bound_squared: Fraction, persons: Shaped[np.ndarray, " n"]
 ) -> Int64[np.ndarray, " d"]:
     """Some persons at a time, each of them whole: what all add by themselves would fill the memory."""
     size = rows.shape[1]

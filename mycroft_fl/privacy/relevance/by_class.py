@@ -11,7 +11,7 @@ from torch import nn
 from mycroft_fl.errors import BadMessage
 from mycroft_fl.examples import Examples, hard_classes
 from mycroft_fl.models.networks import Classifier
-from mycroft_fl.privacy.relevance.hard_set_target import Seen, Target
+from mycroft_fl.privacy.relevance.hard_set_target import RecordView, Target
 from mycroft_fl.protocol.messages import Request
 
 MAX_CLASSES = 256
@@ -57,7 +57,7 @@ class ClassTargets:
         except BadMessage:
             return None
 
-    def relevances(self, head: nn.Linear, seen: Seen) -> Float64[np.ndarray, "n K"]:
+    def relevances(self, head: nn.Linear, seen: RecordView) -> Float64[np.ndarray, "n K"]:
         """Each record's relevance in the column of its class, as `Target.for_ranking` sees it; else 0.
 
         All 0 where there are no hard examples of the record's class. Not finite where its gradient

@@ -103,7 +103,7 @@ class Target:
         """
         if self.clip < np.inf or not len(hard):
             return self
-        seen, steady = Seen.through(model, hard), replace(self, scale=1.0, spread=SPREAD)
+        seen, steady = RecordView.through(model, hard), replace(self, scale=1.0, spread=SPREAD)
         deltas = seen.deltas(model.head, SPREAD)
         steady = replace(steady, clip=min(map(_length, deltas, seen.inputs)))
         scale = float(np.median(seen.relevances(model.head, steady)))
@@ -112,14 +112,14 @@ class Target:
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class RecordView:
     """Records as a model's last layer sees them, each from a forward pass of its own."""
 
     inputs: Float64[np.ndarray, "n p"]
     labels: Int64[np.ndarray, " n"]
 
     @classmethod
-    def through(cls, model: Classifier, examples: Examples) -> Seen:
+    def through(cls, model: Classifier, examples: Examples) -> RecordView:
         """What `model` makes of each record; its last layer plays no part."""
         with embedding_alone(model):
             atoms = last_layer_gradients(
@@ -127,8 +127,8 @@ class Seen:
             )
         return cls(atoms.inputs.double().cpu().numpy(), examples.y)
 
-    def __getitem__(self, index: Int64[np.ndarray, " m"]) -> Seen:
-        return Seen(self.inputs[index], self.labels[index])
+    def __getitem__(self, index: Int64[np.ndarray, " m"]) -> RecordView:
+        return RecordView(self.inputs[index], self.labels[index])
 
     def deltas(self, head: nn.Linear, spread: float = 0.0) -> Float64[np.ndarray, "n C"]:
         """Each record's derivative of the loss by the logits: softmax - onehot, one by one.
@@ -231,8 +231,8 @@ def _length(delta: np.ndarray, hidden: np.ndarray) -> float:
 
 
 def relevances(model: Classifier, examples: Examples, target: Target) -> Float64[np.ndarray, " n"]:
-    """Each record's relevance, see `Seen.relevances`."""
-    return Seen.through(model, examples).relevances(model.head, target)
+    """Each record's relevance, see `RecordView.relevances`."""
+    return RecordView.through(model, examples).relevances(model.head, target)
 
 
 def score_rows(

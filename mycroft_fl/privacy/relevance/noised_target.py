@@ -10,7 +10,7 @@ from mycroft_fl.examples import Examples
 from mycroft_fl.models.networks import Classifier
 from mycroft_fl.privacy.noise.mechanisms import NoisedSum, noised_sum
 from mycroft_fl.privacy.noise.samplers import Noise
-from mycroft_fl.privacy.relevance.hard_set_target import Seen
+from mycroft_fl.privacy.relevance.hard_set_target import RecordView
 from mycroft_fl.protocol.messages import NoisedTarget
 
 
@@ -22,7 +22,7 @@ def noised_gradient_sum(
     C (p + 1) numbers. Each example goes through the model alone. rho = 1 / (2 noise_multiplier^2)
     of zCDP for adding or removing one hard example; one whose gradient is not finite is left out.
     """
-    rows = Seen.through(model, hard).gradients(model.head, np.ones(len(hard)), clip)
+    rows = RecordView.through(model, hard).gradients(model.head, np.ones(len(hard)), clip)
     return noised_sum(rows, Fraction(clip) ** 2, noise_multiplier, noise)
 
 

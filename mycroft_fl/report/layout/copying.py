@@ -6,16 +6,16 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-Rows = Sequence[Sequence[str]]
+CopiedRows = Sequence[Sequence[str]]
 
 
-def as_markdown(head: Sequence[str], rows: Rows) -> str:
+def as_markdown(head: Sequence[str], rows: CopiedRows) -> str:
     """The table in Markdown; figures flush right."""
     lines = [_line(head), "|" + "".join("---|" if at == 0 else "--:|" for at in range(len(head)))]
     return "\n".join([*lines, *map(_line, rows)]) + "\n"
 
 
-def as_latex(head: Sequence[str], rows: Rows) -> str:
+def as_latex(head: Sequence[str], rows: CopiedRows) -> str:
     """The table in LaTeX, for the package booktabs."""
     if not rows:
         return ""

@@ -23,12 +23,12 @@ class Tile:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Verdict:
     """The verdict in a line, why in a paragraph, what to keep in mind, and the figures behind it."""
 
     verdict: str
     reasons: tuple[str, ...]
-    caveats: tuple[str, ...]
+    notes: tuple[str, ...]
     tiles: tuple[Tile, ...]
 
 
@@ -71,12 +71,12 @@ def worth_it(result: Result) -> list[Mapping[str, Any]]:
     return clear_of_the_last(sure, result["owners"])
 
 
-def answer(result: Result) -> Answer:
+def answer(result: Result) -> Verdict:
     """The trainer's question, answered."""
     gain = gain_over(result, "own_hard_set")
     if gain is None:
         verdict = "There is nothing to buy for"
-        return Answer(verdict, ("The baseline gets every test example right.",), (), ())
+        return Verdict(verdict, ("The baseline gets every test example right.",), (), ())
     if result["settings"].get("mode", "raw") == "score":
         verdict, reasons = _by_relevance(result)
     elif not result["disclosed"] and not _moved(result):
@@ -84,7 +84,7 @@ def answer(result: Result) -> Answer:
         reasons = ["No owner handed anything over, so the model is the one you have without them."]
     else:
         verdict, reasons = _by_gain(result, gain)
-    return Answer(verdict, tuple(reasons), tuple(_caveats(result)), tuple(_tiles(result, gain)))
+    return Verdict(verdict, tuple(reasons), tuple(_caveats(result)), tuple(_tiles(result, gain)))
 
 
 def _by_gain(result: Result, gain: Gain) -> tuple[str, list[str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-Rows = list[list[str]]
+TextRows = list[list[str]]
 Classes = Mapping[str, Mapping[str, float]]
 """Class -> score, low and high; as `by_class` in a result file, empty where a score was not by class."""
 
@@ -33,7 +33,7 @@ def classes_text(classes: Classes) -> str:
     return "; ".join(shown) or "-"
 
 
-def class_rows(result: Mapping[str, Any]) -> tuple[list[str], Rows]:
+def class_rows(result: Mapping[str, Any]) -> tuple[list[str], TextRows]:
     """Head and rows: what each owner helps with. No rows where no score was by class."""
     asked = [each for each in result["owners"] if each.get("by_class")]
     return ["owner", "helps with"], [

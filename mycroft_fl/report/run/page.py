@@ -10,7 +10,7 @@ from typing import Any
 from mycroft_fl.report.layout.drawing import Plot
 from mycroft_fl.report.layout.page import numeric_columns, rendered
 from mycroft_fl.report.run.answer import answer, gain_over, worth_it
-from mycroft_fl.report.run.by_class import MEANING, Rows, class_rows
+from mycroft_fl.report.run.by_class import MEANING, TextRows, class_rows
 from mycroft_fl.report.run.disclosed import Shown, disclosed
 from mycroft_fl.report.run.files import RunFiles
 from mycroft_fl.report.run.plots import run_plots
@@ -79,7 +79,7 @@ def _rest(values: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in values.items() if key != "result"}
 
 
-def _table(head: list[str], rows: Rows) -> dict[str, Any]:
+def _table(head: list[str], rows: TextRows) -> dict[str, Any]:
     """A table without the columns that hold nothing at all."""
     kept = [at for at in range(len(head)) if not rows or any(row[at] != "-" for row in rows)]
     rows = [[row[at] for at in kept] for row in rows]
@@ -147,7 +147,7 @@ def _gains(result: Result) -> dict[str, Any] | None:
     }
 
 
-def _failures(result: Result) -> Rows:
+def _failures(result: Result) -> TextRows:
     return [
         [owner, str(each["round"]), code, MEANING_OF[code]]
         for each in result["rounds"]
@@ -155,7 +155,7 @@ def _failures(result: Result) -> Rows:
     ]
 
 
-def _changed(result: Result) -> Rows:
+def _changed(result: Result) -> TextRows:
     defaults = {key: default for key, default, _ in setting_rows()}
     return [
         [key, _written(value), _written(defaults[key]) if key in defaults else "-"]

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mycroft_fl.foreign_text import cleaned, cleaned_lines
-from mycroft_fl.report.run.by_class import Rows, class_lines, class_rows
+from mycroft_fl.report.run.by_class import TextRows, class_lines, class_rows
 
 SHOWN_OWNERS = 20
 WIDTH_OFF_TERMINAL = 130
@@ -27,7 +27,7 @@ REFERENCES = (
 )
 
 
-def accuracy_rows(result: Mapping[str, Any]) -> tuple[list[str], Rows]:
+def accuracy_rows(result: Mapping[str, Any]) -> tuple[list[str], TextRows]:
     """Head and rows: each model's accuracy on the failures, on all, and by group."""
     groups = sorted(result["final"]["groups"])
     rows = [
@@ -38,7 +38,7 @@ def accuracy_rows(result: Mapping[str, Any]) -> tuple[list[str], Rows]:
     return ["model", "failures", "whole test", *groups], rows
 
 
-def owner_rows(result: Mapping[str, Any]) -> tuple[list[str], Rows]:
+def owner_rows(result: Mapping[str, Any]) -> tuple[list[str], TextRows]:
     """Head and rows: the ranking, with what each owner disclosed and holds."""
     codes = {owner: code for each in result["rounds"] for owner, code in each["failed"].items()}
     rows = [
@@ -64,7 +64,7 @@ def scores_are_gains(result: Mapping[str, Any]) -> bool:
     return result["settings"].get("mode", "raw") in ("raw", "raw-gumbel")
 
 
-def privacy_rows(result: Mapping[str, Any]) -> tuple[list[str], Rows]:
+def privacy_rows(result: Mapping[str, Any]) -> tuple[list[str], TextRows]:
     """Head and rows: what each owner released in all, by its last card."""
     rows = []
     for each in result["owners"]:
@@ -182,7 +182,7 @@ class _Clean(Console):
             )
 
 
-def round_rows(result: Mapping[str, Any]) -> tuple[list[str], Rows]:
+def round_rows(result: Mapping[str, Any]) -> tuple[list[str], TextRows]:
     """Head and rows: who was asked and answered in each round, and what the model then reached."""
     rows = [
         [
@@ -199,7 +199,7 @@ def round_rows(result: Mapping[str, Any]) -> tuple[list[str], Rows]:
     return ["round", "asked", "answered", "failed", "disclosed", "failures", "whole test"], rows
 
 
-def _table(title: str, head: list[str], rows: Rows) -> Table:
+def _table(title: str, head: list[str], rows: TextRows) -> Table:
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for place, name in enumerate(head):
         numeric = all(row[place] in ("", "-") or _is_number(row[place]) for row in rows)
@@ -213,7 +213,7 @@ def _is_number(text: str) -> bool:
     return text.replace(".", "", 1).lstrip("+-").isdigit()
 
 
-def _markdown(head: list[str], rows: Rows) -> list[str]:
+def _markdown(head: list[str], rows: TextRows) -> list[str]:
     return [
         "| " + " | ".join(head) + " |",
         "|" + "---|" * len(head),

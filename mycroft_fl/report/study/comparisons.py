@@ -21,7 +21,7 @@ OWN = "own hard set"
 
 
 @dataclass(frozen=True)
-class Comparison:
+class PairedComparison:
     """One difference on the failures, first minus second, over the seeds that both have.
 
     `p` is of the paired t test, `wilcoxon` of the signed-rank test, which assumes no normal
@@ -42,13 +42,13 @@ class Comparison:
         """Whether the difference stands after correction."""
         return self.corrected < LEVEL
 
-    def reversed(self) -> Comparison:
+    def reversed(self) -> PairedComparison:
         """The same, seen from the other side."""
         turned = Estimate(-self.difference.mean, self.difference.half_width)
         return replace(self, first=self.second, second=self.first, difference=turned)
 
 
-def compared(panels: Sequence[Panel]) -> list[Comparison]:
+def compared(panels: Sequence[Panel]) -> list[PairedComparison]:
     """Every pair of kinds, and each with the own hard set, at every place of every panel.
 
     All of them are one family: the more there are, the more each must show (Holm 1979).
@@ -60,7 +60,7 @@ def compared(panels: Sequence[Panel]) -> list[Comparison]:
     return [replace(each, corrected=float(p)) for each, p in zip(found, corrected, strict=True)]
 
 
-def _of_panel(panel: Panel) -> Iterator[Comparison]:
+def _of_panel(panel: Panel) -> Iterator[PairedComparison]:
     for place in panel.everywhere():
         where = panel.where(place)
         for kind in panel.kinds():
@@ -81,13 +81,15 @@ def _of_panel(panel: Panel) -> Iterator[Comparison]:
 
 def _one(
     where: str, first: str, one: dict[int, float], second: str, other: dict[int, float]
-) -> Iterator[Comparison]:
+) -> Iterator[PairedComparison]:
     both = sorted(one.keys() & other.keys())
     if len(both) < 2:
         return
     differences = np.array([one[seed] - other[seed] for seed in both])
     p, rank = paired_tests(differences)
-    yield Comparison(where, first, second, len(both), over_seeds(differences.tolist()), p, rank)
+    yield PairedComparison(
+        where, first, second, len(both), over_seeds(differences.tolist()), p, rank
+    )
 
 
 def paired_tests(differences: np.ndarray) -> tuple[float, float]:

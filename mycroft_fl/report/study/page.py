@@ -12,7 +12,7 @@ from mycroft_fl.report.layout.copying import as_latex, as_markdown
 from mycroft_fl.report.layout.drawing import Plot
 from mycroft_fl.report.layout.page import numeric_columns, rendered
 from mycroft_fl.report.study.cells import Panel, estimate, measure, over, panels, written
-from mycroft_fl.report.study.comparisons import OWN, Comparison, compared
+from mycroft_fl.report.study.comparisons import OWN, PairedComparison, compared
 from mycroft_fl.report.study.folder import DONE, FAILED, Row, Study, as_field
 from mycroft_fl.report.study.fronts import fronts
 from mycroft_fl.report.study.paper import paper_rows
@@ -71,12 +71,12 @@ def study_page(study: Study, digest: str) -> tuple[str, list[Plot]]:
     return rendered("study.html", values), [*utility, *privacy, *best]
 
 
-def _findings(found: Sequence[Panel], comparisons: Sequence[Comparison]) -> list[str]:
+def _findings(found: Sequence[Panel], comparisons: Sequence[PairedComparison]) -> list[str]:
     """For each panel the best kind at the last place, against what is free and against random."""
     return [text for panel in found if (text := _finding(panel, comparisons)) is not None]
 
 
-def _finding(panel: Panel, comparisons: Sequence[Comparison]) -> str | None:
+def _finding(panel: Panel, comparisons: Sequence[PairedComparison]) -> str | None:
     place = panel.places()[-1]
     reached = {kind: estimate(panel.at(kind, place), measure("hard")) for kind in panel.kinds()}
     known = {kind: each for kind, each in reached.items() if each is not None}
@@ -94,14 +94,14 @@ def _finding(panel: Panel, comparisons: Sequence[Comparison]) -> str | None:
     return f"{text}; {', '.join(phrases)}." if phrases else f"{text}."
 
 
-def _turned(each: Comparison, first: str) -> Comparison | None:
+def _turned(each: PairedComparison, first: str) -> PairedComparison | None:
     """The comparison with `first` in front; None where it is not part of it."""
     if each.first == first or (each.first == "the run" and first == "what was acquired"):
         return each
     return each.reversed() if each.second == first else None
 
 
-def _verdict(each: Comparison) -> str:
+def _verdict(each: PairedComparison) -> str:
     p = "p < 0.001" if each.corrected < 0.001 else f"p = {each.corrected:.2g}"
     return f"{p}, {'clear' if each.is_clear else 'not clear'}"
 
@@ -147,7 +147,7 @@ def _measured(rows: Sequence[Row]) -> list[str]:
     ]
 
 
-def _comparison_table(comparisons: Sequence[Comparison]) -> Table | None:
+def _comparison_table(comparisons: Sequence[PairedComparison]) -> Table | None:
     """The surest first, of the same sureness the largest."""
     if not comparisons:
         return None

@@ -18,7 +18,7 @@ NEITHER = "Not part of this study."
 
 
 @dataclass(frozen=True)
-class Claim:
+class PaperClaim:
     """A claim of the paper: its figures as printed, and which of our cells answer it.
 
     Ours are the cells of `part` in which `axis` is `first` against those in which it is `second`,
@@ -51,11 +51,11 @@ class Ours:
 
 
 @functools.cache
-def claims() -> tuple[Claim, ...]:
+def claims() -> tuple[PaperClaim, ...]:
     """What the paper claims, in its order."""
     text = (resources.files("mycroft_fl.report") / "paper.toml").read_text(encoding="utf-8")
     return tuple(
-        Claim(**{**each, "paper": tuple(tuple(row) for row in each.get("paper", ()))})
+        PaperClaim(**{**each, "paper": tuple(tuple(row) for row in each.get("paper", ()))})
         for each in tomllib.loads(text)["claim"]
     )
 
@@ -65,7 +65,7 @@ def paper_rows(study: Study) -> list[dict[str, Any]]:
     return [_table(claim, ours_of(claim, study)) for claim in claims()]
 
 
-def ours_of(claim: Claim, study: Study) -> list[Ours]:
+def ours_of(claim: PaperClaim, study: Study) -> list[Ours]:
     """Our pairs for a claim, one for each combination of all else that has two seeds or more."""
     rows = [r for r in study.rows if r["status"] == DONE and r.get("part", "") == claim.part]
     if not any(axis.key == claim.axis for axis in study.axes):
@@ -86,7 +86,7 @@ def ours_of(claim: Claim, study: Study) -> list[Ours]:
     return found
 
 
-def _pair(claim: Claim, on: str, rows: Sequence[Row]) -> list[Ours]:
+def _pair(claim: PaperClaim, on: str, rows: Sequence[Row]) -> list[Ours]:
     one, other = (
         {
             row["seed"]: row[claim.measure]
@@ -108,7 +108,7 @@ def _pair(claim: Claim, on: str, rows: Sequence[Row]) -> list[Ours]:
     ]
 
 
-def verdict(claim: Claim, ours: Sequence[Ours]) -> str:
+def verdict(claim: PaperClaim, ours: Sequence[Ours]) -> str:
     """Whether ours point the way the paper's do."""
     if not ours:
         return NEITHER
@@ -126,7 +126,7 @@ def verdict(claim: Claim, ours: Sequence[Ours]) -> str:
     )
 
 
-def _agrees(claim: Claim, difference: Estimate) -> bool:
+def _agrees(claim: PaperClaim, difference: Estimate) -> bool:
     if claim.expected == "reaches":
         return 100 * (difference.mean - difference.half_width) >= -claim.near
     if claim.expected == "alike":
@@ -135,7 +135,7 @@ def _agrees(claim: Claim, difference: Estimate) -> bool:
     return sign * difference.mean > 0 and difference.is_clear_of_zero
 
 
-def _contradicts(claim: Claim, difference: Estimate) -> bool:
+def _contradicts(claim: PaperClaim, difference: Estimate) -> bool:
     if claim.expected == "reaches":
         return 100 * (difference.mean + difference.half_width) < -claim.near
     if claim.expected == "alike":
@@ -144,7 +144,7 @@ def _contradicts(claim: Claim, difference: Estimate) -> bool:
     return sign * difference.mean < 0 and difference.is_clear_of_zero
 
 
-def _table(claim: Claim, ours: Sequence[Ours]) -> dict[str, Any]:
+def _table(claim: PaperClaim, ours: Sequence[Ours]) -> dict[str, Any]:
     printed = [
         ["the paper", on, first, second, _difference(first, second)]
         for on, first, second in claim.paper

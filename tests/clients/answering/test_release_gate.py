@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from clients.answering.dataset import Marks
 from clients.answering.noised import contributions, levels_of, release_of
 from clients.answering.policy import Policy
-from clients.answering.vault import Books, Vault
+from clients.answering.vault import Vault, VaultStorage
 from mycroft_fl.errors import BadMessage
 from mycroft_fl.examples import Examples
 from mycroft_fl.models.networks import build
@@ -292,8 +292,8 @@ def test_a_vault_answers_alike_with_a_unit_whose_numbers_overflow_and_without_it
     answers = []
     data = neighbours(FAR, 1, by_person)
     for place, (examples, persons) in enumerate(data.both):
-        books = Books(tmp_path / str(place), noise_for=lambda digest: simulated(0))
-        vault = Vault("owner", examples, POLICY, books, marks=Marks(persons=persons))
+        storage = VaultStorage(tmp_path / str(place), noise_for=lambda digest: simulated(0))
+        vault = Vault("owner", examples, POLICY, storage, marks=Marks(persons=persons))
         report = vault.answer(asked)
         assert report.statistic is not None
         pack_report(report)

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clients.answering.policy import Policy
-from clients.answering.selecting import Chooser
+from clients.answering.selecting import Selector
 from clients.answering.vault import Vault, request_digest
 from mycroft_fl.errors import BadMessage, MycroftError, Refused, SettingError
 from mycroft_fl.examples import Examples
@@ -177,14 +177,14 @@ def test_what_the_ledger_returns_leaves_and_nothing_else(
     examples = drawn(20)
     # Another process was faster with the same request: its answer is the one on record.
     faster = vault_of(examples, tmp_path)
-    choose = Chooser.choose
+    choose = Selector.choose
 
-    def overtaken(chooser: Chooser, asked: Request, *given: Any) -> np.ndarray:
-        monkeypatch.setattr(Chooser, "choose", lambda chooser, *given: examples.ids[[19, 2]])
+    def overtaken(chooser: Selector, asked: Request, *given: Any) -> np.ndarray:
+        monkeypatch.setattr(Selector, "choose", lambda chooser, *given: examples.ids[[19, 2]])
         faster.answer(asked)
         return choose(chooser, asked, *given)
 
-    monkeypatch.setattr(Chooser, "choose", overtaken)
+    monkeypatch.setattr(Selector, "choose", overtaken)
     answer = vault_of(examples, tmp_path).answer(request()).disclosed
     assert answer.ids.tolist() == examples.ids[[19, 2]].tolist()
 

@@ -13,7 +13,7 @@ import pytest
 
 from clients.answering import noised
 from clients.answering.policy import Policy
-from clients.answering.vault import Books, Marks, Vault, request_digest
+from clients.answering.vault import Marks, Vault, VaultStorage, request_digest
 from mycroft_fl.errors import BadMessage
 from mycroft_fl.examples import Examples
 from mycroft_fl.models.networks import build
@@ -21,7 +21,7 @@ from mycroft_fl.models.weights import flat_weights
 from mycroft_fl.privacy.noise.samplers import simulated
 from mycroft_fl.privacy.relevance import by_class
 from mycroft_fl.privacy.relevance.by_class import ClassTargets
-from mycroft_fl.privacy.relevance.hard_set_target import Seen, Target, score_rows
+from mycroft_fl.privacy.relevance.hard_set_target import RecordView, Target, score_rows
 from mycroft_fl.protocol.messages import NoisedTarget, Request, Statistic
 
 CLASSES, SHAPE = 5, (4,)
@@ -47,8 +47,8 @@ def request(**changed: Any) -> Request:
 
 
 def vault_of(examples: Examples, folder: Path, marks: Marks | None = None) -> Vault:
-    books = Books(folder, noise_for=lambda digest: simulated(int(digest[:8], 16)))
-    return Vault("owner", examples, POLICY, books, marks=marks)
+    storage = VaultStorage(folder, noise_for=lambda digest: simulated(int(digest[:8], 16)))
+    return Vault("owner", examples, POLICY, storage, marks=marks)
 
 
 def told_by(vault: Vault, asked: Request) -> Statistic:
@@ -62,7 +62,7 @@ def test_a_score_by_class_is_a_sum_for_each_hard_class_and_the_counts_of_a_plain
 ) -> None:
     examples = drawn(300)
     output = told_by(vault_of(examples, tmp_path / "a"), request())
-    seen = Seen.through(MODEL, examples)
+    seen = RecordView.through(MODEL, examples)
     ranked = ClassTargets(MODEL, HARD).relevances(MODEL.head, seen)
     exact = score_rows(ranked, seen.relevances(MODEL.head, Target.of(MODEL, HARD))).sum(axis=0)
     assert exact.shape == output.values.shape == (3 + 3,)

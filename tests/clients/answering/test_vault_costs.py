@@ -14,8 +14,8 @@ import pytest
 
 from clients.answering import vault as vault_module
 from clients.answering.policy import Policy, TrainerLimits
-from clients.answering.selecting import Chooser
-from clients.answering.vault import Books, Vault
+from clients.answering.selecting import Selector
+from clients.answering.vault import Vault, VaultStorage
 from mycroft_fl.data.task import Task
 from mycroft_fl.errors import BadMessage, MycroftError, Refused
 from mycroft_fl.examples import Examples
@@ -52,7 +52,7 @@ def request(**changed: Any) -> Request:
 
 
 def vault_of(folder: Path, policy: Policy = NOISED, held: Examples = HELD) -> Vault:
-    return Vault("owner", held, policy, Books(folder), task=TASK)
+    return Vault("owner", held, policy, VaultStorage(folder), task=TASK)
 
 
 def rows(folder: Path) -> list[Any]:
@@ -133,7 +133,7 @@ def test_a_malformed_request_is_found_out_before_it_is_paid_and_before_a_look(
 def test_asking_whether_a_record_is_there_ends_with_the_records_that_may_leave(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Chooser, "choose", lambda *_: np.empty(0, np.int64))
+    monkeypatch.setattr(Selector, "choose", lambda *_: np.empty(0, np.int64))
     vault, answered = vault_of(tmp_path, Policy(max_records=5)), 0
     for place in range(1, 171):
         try:
@@ -154,7 +154,7 @@ def test_a_choice_that_fails_once_it_has_looked_is_no_free_answer(
     def fails(*_: Any) -> np.ndarray:
         raise BadMessage("looked, and fell")
 
-    monkeypatch.setattr(Chooser, "choose", fails)
+    monkeypatch.setattr(Selector, "choose", fails)
     vault, output = vault_of(tmp_path, Policy(max_records=3)), []
     for place in range(1, 9):
         try:
@@ -171,7 +171,7 @@ def test_a_raw_request_that_is_malformed_costs_nothing_since_no_record_was_read(
     def looked(*_: Any) -> np.ndarray:
         raise AssertionError("a record was read")
 
-    monkeypatch.setattr(Chooser, "choose", looked)
+    monkeypatch.setattr(Selector, "choose", looked)
     vault = vault_of(tmp_path, Policy(max_records=3))
     for changed in ({"weights": WEIGHTS[:-1]}, {"model": "resnet"}, {"num_classes": 4}):
         with pytest.raises(BadMessage):
@@ -247,7 +247,7 @@ def test_a_task_of_huge_examples_builds_no_huge_model(tmp_path: Path) -> None:
     nothing = Examples(np.empty((0, *shape), np.float32), np.empty(0, np.int64))
     task = replace(TASK, shape=shape)
     policy = Policy(modes=("score",), epsilon=1.0)
-    vault = Vault("owner", nothing, policy, Books(tmp_path), task=task)
+    vault = Vault("owner", nothing, policy, VaultStorage(tmp_path), task=task)
     with pytest.raises(Refused, match="model 'mlp' has 68719477763 numbers; at most 100000000"):
         vault.answer(request(hard=nothing, mode="score"))
 

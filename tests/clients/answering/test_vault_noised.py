@@ -14,16 +14,16 @@ from scipy import stats
 
 from clients.answering import noised
 from clients.answering.dataset import Marks
-from clients.answering.gumbel import Terms
+from clients.answering.gumbel import GumbelPlan
 from clients.answering.policy import Policy
-from clients.answering.vault import Books, Vault, request_digest
+from clients.answering.vault import Vault, VaultStorage, request_digest
 from mycroft_fl.errors import BadMessage, InputError, Refused
 from mycroft_fl.examples import Examples
 from mycroft_fl.models.networks import build
 from mycroft_fl.models.weights import flat_head, flat_weights, load_head
 from mycroft_fl.privacy.noise.accounting import Filter, Spend
 from mycroft_fl.privacy.noise.samplers import simulated
-from mycroft_fl.privacy.relevance.hard_set_target import Seen, Target, relevances, score_rows
+from mycroft_fl.privacy.relevance.hard_set_target import RecordView, Target, relevances, score_rows
 from mycroft_fl.protocol.messages import OwnerReport, Request
 
 CLASSES, SHAPE = 3, (5,)
@@ -62,8 +62,8 @@ def request(**changed: Any) -> Request:
 def vault_of(
     examples: Examples, folder: Path, policy: Policy = NOISED, marks: Marks | None = None
 ) -> Vault:
-    books = Books(folder, noise_for=lambda digest: simulated(int(digest[:8], 16)))
-    return Vault("owner", examples, policy, books, marks=marks)
+    storage = VaultStorage(folder, noise_for=lambda digest: simulated(int(digest[:8], 16)))
+    return Vault("owner", examples, policy, storage, marks=marks)
 
 
 def values(report: OwnerReport) -> np.ndarray:
@@ -143,8 +143,8 @@ def test_a_whitening_that_does_not_fit_is_refused_before_anything_is_charged(
 def test_asked_again_the_same_bytes_leave_and_nothing_is_charged(mode: str, tmp_path: Path) -> None:
     first = vault_of(drawn(30), tmp_path).answer(request(mode=mode))
     # Another process, other data, other noise: still what was told the first time.
-    books = Books(tmp_path, noise_for=lambda digest: simulated(99))
-    other = Vault("owner", drawn(10, seed=3), NOISED, books)
+    storage = VaultStorage(tmp_path, noise_for=lambda digest: simulated(99))
+    other = Vault("owner", drawn(10, seed=3), NOISED, storage)
     again = other.answer(request(mode=mode))
     assert np.array_equal(values(first), values(again))
     assert len(other._ledger.rows()) == 1
@@ -162,14 +162,14 @@ def test_a_budget_spent_to_the_last_answers_no_more(tmp_path: Path) -> None:
 
 
 def test_noise_is_fresh_for_each_request_and_never_reused(tmp_path: Path) -> None:
-    vault = Vault("owner", drawn(30), NOISED, Books(tmp_path))
+    vault = Vault("owner", drawn(30), NOISED, VaultStorage(tmp_path))
     output = [values(vault.answer(request(server_round=each))) for each in range(3)]
     assert len({tuple(each) for each in output}) == 3
 
 
 def test_a_real_vaults_noise_does_not_hang_on_the_runs_seed(tmp_path: Path) -> None:
     output = [
-        values(Vault("owner", drawn(30), NOISED, Books(tmp_path / folder)).answer(request()))
+        values(Vault("owner", drawn(30), NOISED, VaultStorage(tmp_path / folder)).answer(request()))
         for folder in ("a", "b")
     ]
     assert not np.array_equal(*output)
@@ -219,9 +219,9 @@ def test_wide_records_look_the_same_to_the_last_bit_whoever_else_is_there() -> N
         Examples(x, rng.integers(0, CLASSES, 64)),
         build("mlp", (784,), CLASSES, seed=0),
     )
-    together = Seen.through(model, examples)
+    together = RecordView.through(model, examples)
     for some in (np.arange(1), np.arange(7), np.arange(20, 64)):
-        alone = Seen.through(model, examples[some])
+        alone = RecordView.through(model, examples[some])
         assert np.array_equal(alone.inputs, together.inputs[some])
         ones = np.ones(len(some))
         rows = together.gradients(model.head, np.ones(64), 1.0)[:][some]
@@ -230,7 +230,7 @@ def test_wide_records_look_the_same_to_the_last_bit_whoever_else_is_there() -> N
 
 
 def test_what_a_vault_keeps_in_mind_of_one_request_does_not_answer_another(tmp_path: Path) -> None:
-    examples, looks = drawn(60), noised.Looks()
+    examples, looks = drawn(60), noised.ViewCache()
     other = hard_set()
     turned = Examples(-other.x, np.full(len(other.y), 2))
     moved = flat_weights(MODEL) * np.float32(1.5)
@@ -322,7 +322,7 @@ def test_a_card_says_what_was_spent_and_what_the_noise_is_worth(tmp_path: Path) 
     assert second.rho_total == pytest.approx(2 * first.rho)
     assert first.epsilon < second.epsilon_total <= second.epsilon_limit == 1.0
     assert any("nothing is hidden" in taint for taint in first.taints())
-    real = Vault("owner", drawn(30), NOISED, Books(tmp_path / "real")).answer(request()).card
+    real = Vault("owner", drawn(30), NOISED, VaultStorage(tmp_path / "real")).answer(request()).card
     assert real is not None
     assert (real.noise, real.taints()) == ("os-entropy", [])
 
@@ -384,7 +384,7 @@ def test_whether_it_is_refused_does_not_hang_on_the_data(mode: str, tmp_path: Pa
 def test_a_simulations_ledger_opens_no_real_vault(tmp_path: Path) -> None:
     vault_of(drawn(30), tmp_path).answer(request())
     with pytest.raises(InputError, match="noise of 'SIMULATED', and this vault's is 'os-entropy'"):
-        Vault("owner", drawn(30), NOISED, Books(tmp_path))
+        Vault("owner", drawn(30), NOISED, VaultStorage(tmp_path))
 
 
 def test_batch_statistics_stay_as_they_were_sent(tmp_path: Path) -> None:
@@ -552,7 +552,7 @@ def test_a_probe_that_one_record_answers_to_draws_at_random_where_a_crowd_is_ask
 )
 def test_that_any_count_of_a_crowd_errs_is_no_likelier_than_delta(changed: dict[str, Any]) -> None:
     policy = replace(GUMBEL, epsilon=2.0, delta=1e-5, useful_at_least=20, strength=1.0, **changed)
-    terms = Terms.of(policy, 1, 0)
+    terms = GumbelPlan.of(policy, 1, 0)
     crowd = terms.crowd
     assert crowd is not None
     budget, counts = Filter.of(2.0, 1e-5), 0

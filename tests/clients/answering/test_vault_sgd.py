@@ -13,7 +13,7 @@ import torch
 
 from clients.answering.dataset import Marks
 from clients.answering.policy import Policy
-from clients.answering.vault import Books, Vault
+from clients.answering.vault import Vault, VaultStorage
 from mycroft_fl.errors import BadMessage, InputError, Refused
 from mycroft_fl.examples import Examples
 from mycroft_fl.models.networks import build
@@ -49,8 +49,8 @@ def request(**changed: Any) -> Request:
 
 
 def vault_of(folder: Path, policy: Policy = POLICY, marks: Marks | None = None) -> Vault:
-    books = Books(folder, noise_for=lambda digest: simulated(int(digest[:8], 16)))
-    return Vault("owner", owned(), policy, books, marks=marks)
+    storage = VaultStorage(folder, noise_for=lambda digest: simulated(int(digest[:8], 16)))
+    return Vault("owner", owned(), policy, storage, marks=marks)
 
 
 def delta_of(report: OwnerReport) -> np.ndarray:
@@ -79,7 +79,9 @@ def test_the_charge_is_the_run_that_was_drawn_and_asking_again_costs_nothing(
     tmp_path: Path,
 ) -> None:
     first = vault_of(tmp_path).answer(request())
-    again = Vault("owner", owned(3), POLICY, Books(tmp_path, noise_for=lambda _: simulated(5)))
+    again = Vault(
+        "owner", owned(3), POLICY, VaultStorage(tmp_path, noise_for=lambda _: simulated(5))
+    )
     assert np.array_equal(delta_of(again.answer(request())), delta_of(first))
     [row] = again._ledger.rows()
     assert row.spend == Spend(sgd=POLICY.sgd_run())
@@ -91,7 +93,7 @@ def test_the_sampling_rate_and_the_noise_do_not_hang_on_how_many_records_there_a
 ) -> None:
     reports = []
     for n in (0, 7, 60):
-        vault = Vault("owner", owned(n), POLICY, Books(tmp_path / str(n)))
+        vault = Vault("owner", owned(n), POLICY, VaultStorage(tmp_path / str(n)))
         reports.append((vault.answer(request()).statistic, vault._ledger.rows()[0].spend))
     assert len({each.sigma for each, _ in reports if each is not None}) == 1
     assert len({spend for _, spend in reports}) == 1
@@ -113,7 +115,7 @@ def test_a_score_and_a_run_together_stay_within_epsilon_and_a_second_run_is_refu
 
 def test_the_card_says_what_its_noise_is_worth(tmp_path: Path) -> None:
     simulated_card = vault_of(tmp_path / "simulated").answer(request()).card
-    real = Vault("owner", owned(), POLICY, Books(tmp_path / "real")).answer(request()).card
+    real = Vault("owner", owned(), POLICY, VaultStorage(tmp_path / "real")).answer(request()).card
     assert simulated_card is not None
     assert real is not None
     assert (simulated_card.noise, real.noise) == ("SIMULATED", "os-entropy")

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from clients.answering.policy import Policy
-from clients.answering.vault import Books, Vault, request_digest
+from clients.answering.vault import Vault, VaultStorage, request_digest
 from mycroft_fl.errors import BadMessage, Refused
 from mycroft_fl.examples import Examples
 from mycroft_fl.models.networks import build
 from mycroft_fl.models.weights import flat_weights
 from mycroft_fl.privacy.noise.samplers import OS_ENTROPY, simulated
-from mycroft_fl.privacy.relevance.hard_set_target import Seen, Target, relevances, score_rows
+from mycroft_fl.privacy.relevance.hard_set_target import RecordView, Target, relevances, score_rows
 from mycroft_fl.privacy.relevance.noised_target import noised_gradient_sum, target_of_sum
 from mycroft_fl.protocol.messages import NoisedTarget, Request
 from mycroft_fl.selection.methods import METHODS
@@ -52,8 +52,8 @@ def request(**changed: Any) -> Request:
 
 
 def vault_of(examples: Examples, folder: Path) -> Vault:
-    books = Books(folder, noise_for=lambda digest: simulated(int(digest[:8], 16)))
-    return Vault("owner", examples, POLICY, books)
+    storage = VaultStorage(folder, noise_for=lambda digest: simulated(int(digest[:8], 16)))
+    return Vault("owner", examples, POLICY, storage)
 
 
 def picked(examples: Examples, folder: Path, **changed: Any) -> list[int]:
@@ -103,7 +103,7 @@ def test_beyond_what_the_match_may_spend_come_those_best_aligned(tmp_path: Path)
 
 def _cosines(examples: Examples) -> np.ndarray:
     output = Target.of_noised(MODEL, target())
-    seen = Seen.through(MODEL, examples)
+    seen = RecordView.through(MODEL, examples)
     rows = seen.gradients(MODEL.head, np.ones(len(examples)), 1e9)[:]
     return relevances(MODEL, examples, output) / np.linalg.norm(rows, axis=1)
 

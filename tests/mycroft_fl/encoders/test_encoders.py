@@ -23,7 +23,7 @@ from mycroft_fl.models.fitting import FitSettings, fit
 from mycroft_fl.models.frozen import FrozenBody
 from mycroft_fl.models.networks import build
 from mycroft_fl.models.weights import flat_weights
-from mycroft_fl.privacy.relevance.hard_set_target import Seen, Target
+from mycroft_fl.privacy.relevance.hard_set_target import RecordView, Target
 from mycroft_fl.settings.space_names import EncoderName, check_space, encoder_name, from_folder
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 3, 40, 40), dtype=np.uint8)
@@ -262,13 +262,13 @@ def test_an_image_embedded_alone_looks_the_same_to_the_last_bit_whatever_was_kep
     body = build(f"linear:{name}", images.shape[1:], 2, seed=0)
     examples = Examples(images, np.zeros(len(images), np.int64))
     beside = embeddings_of(name).of(images)  # in a batch, and kept
-    seen = Seen.through(body, examples).inputs
+    seen = RecordView.through(body, examples).inputs
     assert not body.body.alone  # as it was before
     embeddings._shared.cache_clear()
     for path in cache_folder().glob("embeddings-*.sqlite"):
         path.unlink()
     for place in reversed(range(len(images))):
-        one = Seen.through(body, examples[np.array([place])]).inputs
+        one = RecordView.through(body, examples[np.array([place])]).inputs
         assert np.array_equal(one[0], seen[place])
     assert np.allclose(embeddings_of(name).of(images, alone=True), beside, rtol=1e-3, atol=1e-3)
 
@@ -292,7 +292,7 @@ def test_an_image_whose_embedding_is_not_finite_is_no_error_that_tells_of_it(mon
     monkeypatch.setattr(encoders.Encoder, "__call__", broken)
     model = build("linear", (8,), 2, seed=0)
     model.body = FrozenBody(SMALL)
-    seen = Seen.through(model, Examples(IMAGES[:3], np.zeros(3, np.int64)))
+    seen = RecordView.through(model, Examples(IMAGES[:3], np.zeros(3, np.int64)))
     assert np.isnan(seen.inputs).all()
     assert np.isnan(seen.deltas(model.head)).all()
     with pytest.raises(DataError, match="values that are not finite"):

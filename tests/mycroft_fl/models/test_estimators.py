@@ -28,7 +28,7 @@ from mycroft_fl.models.fitting import (
 from mycroft_fl.models.sources import Source
 from mycroft_fl.models.weights import loaded, save_model, suffix_of
 from mycroft_fl.settings.run_config import RunConfig
-from strategies.rounds.compatibility import check_eyes
+from strategies.rounds.compatibility import check_gradient_model
 
 FIT, TUNE = FitSettings(1, 8, 0.1), FineTuneSettings(1, 8, 0.1)
 
@@ -126,14 +126,16 @@ def test_weights_of_another_kind_or_that_would_run_code_are_refused(digits, tmp_
 
 def test_a_method_that_needs_gradients_says_what_would_do():
     with pytest.raises(SettingError, match=r'use method = "features" .* or set proxy = "mlp"'):
-        check_eyes("random-forest", RunConfig(method="omp"), "a-model")
+        check_gradient_model("random-forest", RunConfig(method="omp"), "a-model")
     with pytest.raises(SettingError, match="feature-space 'model' looks through a network"):
-        check_eyes("random-forest", RunConfig(method="features", feature_space="model"), "nothing")
+        check_gradient_model(
+            "random-forest", RunConfig(method="features", feature_space="model"), "nothing"
+        )
     with pytest.raises(SettingError, match="proxy is 'forest', not a network"):
-        check_eyes("random-forest", RunConfig(proxy="forest"), "a-model")
-    check_eyes("random-forest", RunConfig(method="omp", proxy="mlp"), "a-model")
-    check_eyes("random-forest", RunConfig(method="features"), "nothing")
-    check_eyes("mlp", RunConfig(method="omp"), "a-model")
+        check_gradient_model("random-forest", RunConfig(proxy="forest"), "a-model")
+    check_gradient_model("random-forest", RunConfig(method="omp", proxy="mlp"), "a-model")
+    check_gradient_model("random-forest", RunConfig(method="features"), "nothing")
+    check_gradient_model("mlp", RunConfig(method="omp"), "a-model")
 
 
 def test_a_class_of_two_examples_does_not_ruin_boosting_on_all_others():

@@ -18,7 +18,7 @@ from torch import nn
 from mycroft_fl.privacy import sgd
 from mycroft_fl.privacy.noise.accounting import Filter, SgdRun, sgd_renyi, sgd_run_within
 from mycroft_fl.privacy.noise.samplers import OS_ENTROPY, Noise, simulated
-from mycroft_fl.privacy.relevance.hard_set_target import Seen
+from mycroft_fl.privacy.relevance.hard_set_target import RecordView
 from mycroft_fl.privacy.sgd import FARTHEST, HeadRun, Weighted, flat, head_delta
 
 CLASSES, WIDTH = 3, 4
@@ -35,12 +35,12 @@ def head() -> nn.Linear:
 
 def records(n: int, seed: int = 0) -> Weighted:
     rng = np.random.default_rng(seed)
-    seen = Seen(rng.normal(size=(n, WIDTH)), rng.integers(0, CLASSES, n))
+    seen = RecordView(rng.normal(size=(n, WIDTH)), rng.integers(0, CLASSES, n))
     return Weighted(seen, rng.uniform(size=n))
 
 
 def with_one_more(batch: Weighted, inputs: np.ndarray, weight: float = 1.0) -> Weighted:
-    seen = Seen(np.vstack([batch.seen.inputs, inputs]), np.append(batch.seen.labels, 1))
+    seen = RecordView(np.vstack([batch.seen.inputs, inputs]), np.append(batch.seen.labels, 1))
     return Weighted(seen, np.append(batch.weights, weight))
 
 
@@ -142,7 +142,7 @@ def test_noise_has_the_size_that_the_run_states() -> None:
 
 
 def test_batches_are_drawn_record_by_record_at_the_rate_and_not_in_fixed_sizes() -> None:
-    one = Weighted(Seen(np.ones((1, WIDTH)), np.array([0])), np.ones(1))
+    one = Weighted(RecordView(np.ones((1, WIDTH)), np.array([0])), np.ones(1))
     seen = [
         np.linalg.norm(head_delta(head(), one, run(q=0.3), simulated(each))) > 0.1
         for each in range(400)
@@ -151,7 +151,7 @@ def test_batches_are_drawn_record_by_record_at_the_rate_and_not_in_fixed_sizes()
 
 
 def _of_one_person(copies: int) -> Weighted:
-    seen = Seen(np.ones((copies, WIDTH)), np.zeros(copies, np.int64))
+    seen = RecordView(np.ones((copies, WIDTH)), np.zeros(copies, np.int64))
     return Weighted(seen, np.ones(copies), np.full(copies, "anna"))
 
 
@@ -170,7 +170,7 @@ def test_all_records_of_a_person_move_a_step_by_no_more_than_rate_times_clip(cop
     persons = np.append(np.arange(10).astype(str), np.full(copies, "anna"))
     more = _of_one_person(copies)
     there = Weighted(
-        Seen(
+        RecordView(
             np.vstack([batch.seen.inputs, more.seen.inputs]),
             np.append(batch.seen.labels, more.seen.labels),
         ),
@@ -201,7 +201,7 @@ def test_every_coin_and_every_number_of_noise_has_random_bytes_of_its_own() -> N
             took += size
             return OS_ENTROPY.draw(size)
 
-        seen = Seen(np.ones((n, WIDTH)), np.zeros(n, np.int64))
+        seen = RecordView(np.ones((n, WIDTH)), np.zeros(n, np.int64))
         output = run(multiplier=1.0, q=0.5, steps=steps)
         layer = nn.Linear(WIDTH, classes)
         head_delta(layer, Weighted(seen, np.ones(n)), output, Noise(counted, "os-entropy"))
@@ -251,7 +251,7 @@ def test_a_records_row_is_the_same_to_the_last_bit_in_any_batch(
     seed: int, n: int, width: int, classes: int
 ) -> None:
     rng = np.random.default_rng(seed)
-    seen = Seen(rng.normal(size=(n, width)), rng.integers(0, classes, n))
+    seen = RecordView(rng.normal(size=(n, width)), rng.integers(0, classes, n))
     layer = nn.Linear(width, classes).double()
     whole = seen.gradients(layer, np.ones(n), 0.3)[:]
     taken = np.flatnonzero(rng.random(n) < 0.5)

@@ -20,8 +20,8 @@ from mycroft_fl.protocol.envelope import (
     FRONT_BYTES,
     MAX_LIFE,
     SKEW,
-    Seen,
-    Terms,
+    SeenRequests,
+    SignedTerms,
     head_length,
     open_answer,
     open_request,
@@ -42,7 +42,9 @@ from mycroft_fl.protocol.signed import (
 )
 
 TRAINER, OTHER, VAULT = (KeyPair.generate() for _ in range(3))
-TERMS = Terms("run-1", "hospital", 2, issued=1e9, expires=1e9 + 600, within=300, nonce="ab" * 16)
+TERMS = SignedTerms(
+    "run-1", "hospital", 2, issued=1e9, expires=1e9 + 600, within=300, nonce="ab" * 16
+)
 NOW = 1e9 + 10
 CONTENT = b"what is asked"
 
@@ -245,12 +247,12 @@ def test_a_head_is_bounded_whatever_length_it_says() -> None:
 # Each request once
 
 
-def numbered(number: int, issued: float = NOW) -> Terms:
+def numbered(number: int, issued: float = NOW) -> SignedTerms:
     return dataclasses.replace(TERMS, nonce=f"{number:032x}", issued=issued, expires=issued + 600)
 
 
 def test_a_request_is_taken_once_and_another_beside_it() -> None:
-    seen = Seen(10)
+    seen = SeenRequests(10)
     seen.take(TERMS, NOW)
     with pytest.raises(Refused, match="answered before"):
         seen.take(TERMS, NOW)
@@ -260,7 +262,7 @@ def test_a_request_is_taken_once_and_another_beside_it() -> None:
 
 
 def test_what_has_expired_makes_room_and_what_has_not_stays() -> None:
-    seen = Seen(at_most=2)
+    seen = SeenRequests(at_most=2)
     seen.take(numbered(1), NOW)
     seen.take(numbered(2), NOW)
     with pytest.raises(Refused, match="2 requests of this trainer are in force"):
@@ -271,7 +273,7 @@ def test_what_has_expired_makes_room_and_what_has_not_stays() -> None:
 
 
 def test_no_flood_makes_a_request_forgotten_that_is_still_good() -> None:
-    seen = Seen(at_most=50)
+    seen = SeenRequests(at_most=50)
     for number in range(50):
         seen.take(numbered(number), NOW)
     for number in range(50, 2000):
@@ -283,10 +285,10 @@ def test_no_flood_makes_a_request_forgotten_that_is_still_good() -> None:
 
 
 def test_fresh_terms_are_good_now_and_never_the_same() -> None:
-    one, two = (Terms.fresh("run", "hospital", 1, within=60) for _ in range(2))
+    one, two = (SignedTerms.fresh("run", "hospital", 1, within=60) for _ in range(2))
     assert one.nonce != two.nonce
     assert open_request(sign_request(CONTENT, one, TRAINER), "hospital", [TRAINER.public])
-    long = Terms.fresh("run", "hospital", 1, within=1e9)
+    long = SignedTerms.fresh("run", "hospital", 1, within=1e9)
     assert open_request(sign_request(CONTENT, long, TRAINER), "hospital", [TRAINER.public])
 
 
@@ -313,7 +315,7 @@ def test_records_come_back_as_they_were() -> None:
 
 
 def test_a_signed_request_travels_and_its_answer_comes_back() -> None:
-    terms = Terms.fresh("run", "hospital", 1, within=60)
+    terms = SignedTerms.fresh("run", "hospital", 1, within=60)
     asked = open_request(carried(pack_signed(PACKED, terms, TRAINER)), "hospital", [TRAINER.public])
     assert unpack_opened(asked) == PACKED
     message = carry(pack_sealed(PACKED, asked.terms, asked.signer, VAULT), "answered")

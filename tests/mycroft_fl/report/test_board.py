@@ -14,7 +14,7 @@ from mycroft_fl.report import board
 from simulations.engines.run import run
 from simulations.setup.simulation import Simulation
 from simulations.study.run import run_study
-from simulations.study.workers import Force
+from simulations.study.workers import WorkerSettings
 from strategies.runs.folder import RunFolder
 
 pytest.importorskip("tensorboard")
@@ -82,7 +82,7 @@ def test_every_finished_cell_of_a_study_is_a_run_with_a_name_of_its_own(tmp_path
     (tmp_path / "mine.toml").write_text(
         'seeds = 2\n[grid]\nscenario = "small.toml"\nmethod = ["features", "random"]\n'
     )
-    run_study(tmp_path / "mine.toml", tmp_path / "out", Force(jobs=1))
+    run_study(tmp_path / "mine.toml", tmp_path / "out", WorkerSettings(jobs=1))
     arguments = ["tensorboard", str(tmp_path / "out"), "--out", str(tmp_path / "log")]
     CliRunner().invoke(cli, arguments, catch_exceptions=False)
     names = {each.name for each in (tmp_path / "log").iterdir()}

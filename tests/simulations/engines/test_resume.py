@@ -24,7 +24,7 @@ from simulations.setup.simulation import Simulation
 from strategies.mycroft import MycroftStrategy
 from strategies.runs.checkpoint import Checkpoints
 from strategies.runs.folder import RunFolder
-from strategies.runs.resume import Continuity
+from strategies.runs.resume import Resume
 
 DIGITS = (Path(__file__).parents[2] / "scenarios" / "digits.toml").read_text()
 SCENARIO = """
@@ -108,7 +108,7 @@ def output(result: dict[str, Any]) -> dict[str, Any]:
     return {**{k: v for k, v in result.items() if k != "seconds"}, "rounds": rounds}
 
 
-def books(folder: Path) -> dict[str, list[tuple[Any, ...]]]:
+def scoreboard(folder: Path) -> dict[str, list[tuple[Any, ...]]]:
     """What each owner's ledger says it released: peers apart, nothing else."""
     owners = sorted((folder / "owners").iterdir())
     return {
@@ -171,7 +171,7 @@ def test_a_run_that_stopped_goes_on_to_the_same_end(
     resumed = simulated("stopped", case, resume=True)
     assert output(run(resumed)) == output(expected)
     # Asked again for the same, no vault has disclosed or charged anything twice.
-    assert books(resumed.folder.path) == books(uninterrupted)
+    assert scoreboard(resumed.folder.path) == scoreboard(uninterrupted)
     ours, theirs = acquired(resumed.folder.path), acquired(uninterrupted)
     assert ours.keys() == theirs.keys()
     for name, array in ours.items():
@@ -202,9 +202,9 @@ def test_owners_silent_in_the_last_round_are_asked_again_and_alone(
         return Misbehaving(held, "raise", 600.0, 10) if silent == asked[-1] else held
 
     monkeypatch.setattr(Simulation, "vault", vault)
-    on_disk = Continuity.on_disk
+    on_disk = Resume.on_disk
     monkeypatch.setattr(
-        Continuity, "on_disk", lambda checkpoints, waits: on_disk(checkpoints, waits=True)
+        Resume, "on_disk", lambda checkpoints, waits: on_disk(checkpoints, waits=True)
     )
     silent = "b"
     with pytest.raises(OwnersSilent, match="no answer in round 1 from b; once they can answer"):

@@ -372,10 +372,12 @@ def test_picks_at_random_by_the_simulator_are_as_many_of_each_owners_own(usual):
     simulation, result = usual
 
     counts = {each["owner"]: each["disclosed"] for each in result["owners"]}
-    standings = {
+    records = {
         name: SimpleNamespace(does_harm=False, disclosed=count) for name, count in counts.items()
     }
-    picks = _random_instead(simulation, SimpleNamespace(books=SimpleNamespace(standings=standings)))
+    picks = _random_instead(
+        simulation, SimpleNamespace(scoreboard=SimpleNamespace(records=records))
+    )
     assert len(picks) == result["disclosed"] == len(set(picks.ids.tolist()))
     for name, count in counts.items():
         assert np.isin(picks.ids, simulation.world.owner(name).ids).sum() == count

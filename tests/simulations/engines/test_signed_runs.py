@@ -14,7 +14,7 @@ from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
 from clients.owner.file import load_owner_file
-from clients.serving.service import GatedVault
+from clients.serving.service import VaultService
 from clients.serving.socket_protocol import ANSWERED, STATUS
 from mycroft_fl.errors import BadMessage, NotEnoughOwners, OwnersSilent, Refused
 from mycroft_fl.privacy.spending.ledger import PrivacyLedger
@@ -95,7 +95,7 @@ class Owners:
     def __init__(self, made: Federation) -> None:
         self.names = made.owners
         self.files = {name: load_owner_file(made.owner(name) / "owner.toml") for name in self.names}
-        self.vaults = {name: GatedVault(file) for name, file in self.files.items()}
+        self.vaults = {name: VaultService(file) for name, file in self.files.items()}
         self.silent: set[str] = set()
         self.asked: list[str] = []
         self.change: Callable[[str, bytes], bytes] = lambda name, envelope: envelope

@@ -16,9 +16,9 @@ from mycroft_fl.scoring import Score
 from mycroft_fl.settings.run_config import RunConfig
 from simulations.evaluation import result as evaluation
 from simulations.evaluation.result import _owners
-from simulations.evaluation.warnings import caveats
+from simulations.evaluation.warnings import run_warnings
 from simulations.population.scenario_file import Owner
-from strategies.rounds.owner_record import Standing, ranked
+from strategies.rounds.owner_record import OwnerRecord, ranked
 
 
 class Says(torch.nn.Module):
@@ -77,7 +77,7 @@ def parts(**changed: Any) -> tuple[Any, Any]:
     it = {
         "config": RunConfig(hard_set_sent=4), "sent": 4, "agreement": 0.5, "disclosed": 10,
         "buys_nothing": False, "duplicates": 0, "overlap": 0, "reuse": False, "names": ["a", "b"],
-        "standings": {"a": Standing("a"), "b": Standing("b")}, **changed,
+        "records": {"a": OwnerRecord("a"), "b": OwnerRecord("b")}, **changed,
     }  # fmt: skip
     world = World()
     world.duplicates, world.overlap = it["duplicates"], it["overlap"]
@@ -89,13 +89,13 @@ def parts(**changed: Any) -> tuple[Any, Any]:
         hard_set=SimpleNamespace(sent=examples(*range(it["sent"]))),
         hard_set_agreement=lambda: it["agreement"],
     )
-    books = SimpleNamespace(
+    scoreboard = SimpleNamespace(
         disclosed=it["disclosed"],
         buys_nothing=it["buys_nothing"],
-        standings=it["standings"],
-        ranking=lambda: ranked(list(it["standings"].values())),
+        records=it["records"],
+        ranking=lambda: ranked(list(it["records"].values())),
     )
-    strategy = SimpleNamespace(trainer=trainer, books=books)
+    strategy = SimpleNamespace(trainer=trainer, scoreboard=scoreboard)
     return simulation, strategy
 
 
@@ -107,7 +107,7 @@ def warnings(
     final: Any = None, control: Any = None, lucky: Any = None, **changed: Any
 ) -> list[str]:
     models = {"final": final or reached(0.6), "control": control or reached(0.2)}
-    return caveats(*parts(**changed), models, lucky or reached(0.4))
+    return run_warnings(*parts(**changed), models, lucky or reached(0.4))
 
 
 def test_a_good_run_gives_no_warning():
@@ -161,13 +161,13 @@ def test_a_fall_of_three_points_is_tolerated():
 
 
 def test_owners_are_told_from_first_to_last_with_groups_counted_by_content():
-    standings = {
-        "a": Standing("a", acquired=(examples(1, 5), examples(7)), score=Score(0.1, 0.05, 0.2)),
-        "b": Standing("b", failure="error"),
-        "c": Standing("c"),
-        "d": Standing("d", acquired=(examples(0),), screening=3.0),
+    records = {
+        "a": OwnerRecord("a", acquired=(examples(1, 5), examples(7)), score=Score(0.1, 0.05, 0.2)),
+        "b": OwnerRecord("b", failure="error"),
+        "c": OwnerRecord("c"),
+        "d": OwnerRecord("d", acquired=(examples(0),), screening=3.0),
     }
-    simulation, strategy = parts(standings=standings, names=["gone", "d", "c", "b", "a"])
+    simulation, strategy = parts(records=records, names=["gone", "d", "c", "b", "a"])
     output = _owners(simulation, strategy)
     assert [(each["owner"], each["status"], each["rank"]) for each in output] == [
         ("a", "scored", 1),

@@ -23,7 +23,7 @@ from clients.serving.socket_protocol import REFUSED, SELECT, ask
 from mycroft_fl.errors import InputError, RunFailed
 from mycroft_fl.examples import Examples
 from mycroft_fl.privacy.spending.ledger import PrivacyLedger
-from mycroft_fl.protocol.envelope import Terms, sign_request
+from mycroft_fl.protocol.envelope import SignedTerms, sign_request
 from mycroft_fl.protocol.keys import KeyPair
 from simulations import server_app
 from simulations.engines.processes import start
@@ -311,7 +311,7 @@ def test_a_forged_request_is_refused_and_charged_to_nobody(made) -> None:
         output = (made.owner(name) / "owner.log").read_text()
         assert "refused at the door: the request is signed by a key that is not listed" in output
     # Also at the socket itself, by whoever gets that far.
-    terms = Terms.fresh("run", "b", 1, 60.0)
+    terms = SignedTerms.fresh("run", "b", 1, 60.0)
     forged = sign_request(b"", terms, KeyPair.generate())
     assert ask(made.owner("b") / "vault.sock", SELECT, forged, timeout=60) == (REFUSED, b"")
 

@@ -24,7 +24,7 @@ from simulations.study.file import load_study
 from simulations.study.run import run_study
 from simulations.study.store import StudyStore
 from simulations.study.summary import summary_rows
-from simulations.study.workers import Force
+from simulations.study.workers import WorkerSettings
 from strategies.runs.folder import RunFolder
 
 SCENARIO = (Path(__file__).parents[2] / "scenarios" / "small.toml").read_text()
@@ -36,7 +36,7 @@ scenario = "small.toml"
 method = ["features", "random"]
 budget = [10, 20]
 """
-ALONE = Force(jobs=1)
+ALONE = WorkerSettings(jobs=1)
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_the_baseline_is_fitted_once_for_all_cells_of_a_seed(study, out, monkeyp
     from mycroft_fl.models import fitting
 
     fits, original = [], fitting.fit.__wrapped__
-    wrapped = fitting.remembered(lambda *a, **k: (fits.append(1), original(*a, **k))[1])
+    wrapped = fitting.cached_fit(lambda *a, **k: (fits.append(1), original(*a, **k))[1])
     from strategies.training import trainer
 
     monkeypatch.setattr(trainer, "fit", wrapped)
@@ -241,8 +241,8 @@ def test_two_processes_do_not_work_on_one_folder(study, out):
     with StudyStore.opened(out, load_study(study), cells):
         code = (
             "import sys; from pathlib import Path; from simulations.study.run import run_study;"
-            "from simulations.study.workers import Force;"
-            "run_study(sys.argv[1], Path(sys.argv[2]), Force(jobs=1))"
+            "from simulations.study.workers import WorkerSettings;"
+            "run_study(sys.argv[1], Path(sys.argv[2]), WorkerSettings(jobs=1))"
         )
         other = subprocess.run(
             [sys.executable, "-c", code, str(study), str(out)], capture_output=True, text=True
@@ -288,7 +288,7 @@ def test_owners_of_one_seed_are_the_same_for_every_method(study, out):
 
 def test_the_next_cell_is_of_the_world_a_worker_knows(study):
     cells = planned(load_study(study))
-    crew = workers._Crew(None, 2)
+    crew = workers._WorkerPool(None, 2)
     for cell in cells:
         crew.waiting.setdefault(cell.world, workers.deque()).append(cell)
     first = crew._next(None)

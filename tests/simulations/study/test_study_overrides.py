@@ -19,7 +19,7 @@ from simulations.population.scenario_file import load_scenario
 from simulations.population.world import World
 from simulations.study import cell_runner
 from simulations.study.run import run_study
-from simulations.study.workers import Force
+from simulations.study.workers import WorkerSettings
 
 SCENARIO = (Path(__file__).parents[2] / "scenarios" / "small.toml").read_text()
 
@@ -53,7 +53,7 @@ def cells(tmp_path, monkeypatch):
     def cells(grid, key):
         file = tmp_path / "mine.toml"
         file.write_text(f'seeds = 1\n[grid]\nscenario = "small.toml"\nmethod = "random"\n{grid}\n')
-        store = run_study(file, tmp_path / "out", Force(jobs=1), stream=io.StringIO())
+        store = run_study(file, tmp_path / "out", WorkerSettings(jobs=1), stream=io.StringIO())
         assert store.failed() == 0
         assert [row[key] for row in store.rows()] == [json.loads(output)[key] for output in seen]
         return {json.loads(output)[key]: cell for output, cell in seen.items()}
@@ -141,7 +141,7 @@ def test_an_attack_is_a_measure_of_a_study(tmp_path):
         'seeds = 1\n[grid]\nscenario = "small.toml"\nmethod = "random"\npilot-per-owner = 10\n'
         'attack = ["none", "membership"]\n'
     )
-    run_study(file, tmp_path / "out", Force(jobs=1), stream=io.StringIO())
+    run_study(file, tmp_path / "out", WorkerSettings(jobs=1), stream=io.StringIO())
     found = {row["attack"]: row for row in read_study(tmp_path / "out").rows}
     assert found["none"]["auc"] is None
     assert 0 <= found["membership"]["auc"] <= 1

@@ -98,7 +98,7 @@ class Link:
         } | metadata  # fmt: skip
         return Message(metadata=Metadata(**output), content=recorddict_to_proto(RecordDict()))
 
-    def post(self, message: Message, tree: ObjectTree | None = None) -> tuple[int, bytes]:
+    def transport(self, message: Message, tree: ObjectTree | None = None) -> tuple[int, bytes]:
         tree = tree or ObjectTree(object_id=message.metadata.message_id)
         return self.ask(
             REPLIES,
@@ -149,7 +149,7 @@ def test_a_supernodes_own_reply_arrives(link: Link) -> None:
     assert len(link.waits_for("mine")) == 1
     reply = link.message("reply", reply_to_message_id=asked)
     pieces = [ObjectTree(object_id=name_of(f"piece {n}")) for n in range(PIECES_OF_ONE - 1)]
-    status, said = link.post(reply, ObjectTree(object_id=name_of("reply"), children=pieces))
+    status, said = link.transport(reply, ObjectTree(object_id=name_of("reply"), children=pieces))
     assert status == 200
     assert len(PushMessagesResponse.FromString(said).objects_to_push) == PIECES_OF_ONE
 
@@ -159,7 +159,7 @@ def test_a_supernode_gives_no_orders_to_another(link: Link) -> None:
         order = link.message(
             f"order of {source}", src_node_id=source, dst_node_id=link.nodes["other"]
         )
-        status, said = link.post(order)
+        status, said = link.transport(order)
         assert (status, b"replies alone" in said) == (403, True)
     assert link.waits_for("other") == []
 
@@ -171,10 +171,10 @@ def test_a_supernode_replies_in_its_own_name_alone(link: Link) -> None:
         {"src_node_id": link.nodes["other"]}, {"dst_node_id": link.nodes["other"]},
         {"src_node_id": SUPERLINK_NODE_ID, "dst_node_id": link.nodes["other"]},
     ):  # fmt: skip
-        status, said = link.post(link.message("forged", reply_to_message_id=asked, **changed))
+        status, said = link.transport(link.message("forged", reply_to_message_id=asked, **changed))
         assert (status, b"in its own name" in said) == (403, True)
     # In its own name it is not the one who was asked.
-    assert link.post(link.message("meddling", reply_to_message_id=asked))[0] == 200
+    assert link.transport(link.message("meddling", reply_to_message_id=asked))[0] == 200
     reply = link.state.get_message_res({asked}, link.run)
     assert not any(each.has_content() for each in reply)
 
@@ -189,7 +189,7 @@ def test_a_reply_names_no_more_pieces_than_an_answer_has(link: Link) -> None:
         ObjectTree(object_id=name_of("reply"), children=[deep]),
         ObjectTree(object_id=name_of("a root of its own"), children=many[:3]),
     ):
-        status, said = link.post(reply, tree)
+        status, said = link.transport(reply, tree)
         assert (status, b"pieces" in said) == (403, True)
 
 

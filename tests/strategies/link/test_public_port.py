@@ -33,7 +33,7 @@ from strategies.link.front import (
     PIECES,
     REPLIES,
     Front,
-    Limits,
+    PortLimits,
     Refusals,
 )
 from strategies.link.gate import Doors, Gate, Visit
@@ -42,7 +42,7 @@ from strategies.link.serve import PublicPort, keep_private, private_socket
 OWNER, STRANGER = (ec.generate_private_key(ec.SECP384R1()) for _ in range(2))
 ADMITTED = public_key_to_bytes(OWNER.public_key())
 NODE = 7
-QUICK = Limits(patience=0.2, slowest=1 << 40)
+QUICK = PortLimits(patience=0.2, slowest=1 << 40)
 
 
 def admitted(key: bytes) -> int | None:
@@ -78,7 +78,7 @@ def asked(
     *,
     method: str = "POST",
     length: int | str | None = None,
-    limits: Limits = QUICK,
+    limits: PortLimits = QUICK,
     silent: bool = False,
 ) -> Said:
     """Ask the filter, before an app that reads the whole body and then answers 200."""
@@ -252,7 +252,7 @@ def test_a_supernode_makes_only_so_many_requests_at_once() -> None:
     async def all_of_them() -> None:
         global done
         done = asyncio.Event()
-        front = Front(app, admitted, Limits(at_once=2))
+        front = Front(app, admitted, PortLimits(at_once=2))
         headers = {"content-length": "0", **signed()}
         scope = {"type": "http", "method": "POST", "path": PIECES, "state": {}}
         raw = [(k.lower().encode(), v.encode()) for k, v in headers.items()]

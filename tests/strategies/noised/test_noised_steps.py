@@ -56,10 +56,10 @@ def test_steps_begin_at_the_fine_tune_with_the_own_hard_set(usual: Trainer) -> N
 
 def test_owners_look_through_its_body_with_the_last_layer_that_fails(usual: Trainer) -> None:
     steps = NoisedSteps(usual, {"a": 10.0})
-    looked: Classifier = copy.deepcopy(usual.eyes)
+    looked: Classifier = copy.deepcopy(usual.gradient_model)
     load_flat_weights(looked, steps.weights)
-    assert np.array_equal(flat_head(looked), flat_head(usual.eyes))
-    assert not np.array_equal(steps.weights, flat_weights(usual.eyes))
+    assert np.array_equal(flat_head(looked), flat_head(usual.gradient_model))
+    assert not np.array_equal(steps.weights, flat_weights(usual.gradient_model))
     assert Target.of(looked, usual.hard_set.sent).scale > 0
     load_head(looked, steps.head)
     assert np.array_equal(flat_weights(looked), flat_weights(usual.own_hard_set))
@@ -71,7 +71,7 @@ def test_nothing_that_is_sent_knows_the_hard_set_where_a_target_stands_for_it() 
     heads = []
     for each in (told_less, other):
         steps = NoisedSteps(each, {"a": 10.0})
-        assert np.array_equal(steps.weights, flat_weights(each.eyes))
+        assert np.array_equal(steps.weights, flat_weights(each.gradient_model))
         for seed in range(3):
             steps.step(output(steps, seed))
         heads.append(np.concatenate([steps.head, steps.whitening.matrix.flatten()]))
@@ -137,8 +137,8 @@ def test_the_best_step_is_the_last_of_those_that_serve_the_tuning_split_best(
 
 
 def test_a_model_that_is_published_starts_where_it_is_told_to(usual: Trainer) -> None:
-    steps = NoisedSteps(usual, {"a": 1.0}, start=usual.eyes)
-    assert np.array_equal(flat_weights(steps.best()), flat_weights(usual.eyes))
+    steps = NoisedSteps(usual, {"a": 1.0}, start=usual.gradient_model)
+    assert np.array_equal(flat_weights(steps.best()), flat_weights(usual.gradient_model))
     assert correct(steps.best(), usual.splits.tuning).sum() > 0
 
 

@@ -14,8 +14,8 @@ from mycroft_fl.protocol.signed import as_bytes, from_bytes, size_of
 from mycroft_fl.protocol.wire import pack_report, pack_request, unpack_report, unpack_request
 from strategies.rounds.receipts import Receipts
 from strategies.rounds.round import Asking
-from strategies.rounds.scoreboard import Books
-from strategies.rounds.transport import OpenPost
+from strategies.rounds.scoreboard import Scoreboard
+from strategies.rounds.transport import PlainTransport
 
 LARGE = 1 << 21
 SHAPE = (3,)
@@ -69,7 +69,7 @@ def a_task() -> None:
 
 def came(content: RecordDict, at_most: int = 4) -> object:
     """What the trainer takes an answer for, once it has come."""
-    asking = Asking(1, {"a": 1}, OpenPost(), {})
+    asking = Asking(1, {"a": 1}, PlainTransport(), {})
     asking._messages["a"] = Message(RecordDict(), dst_node_id=1, message_type="query.select")
     asking.counts["a"] = at_most
     asked = asking._messages["a"]
@@ -103,7 +103,7 @@ def test_what_is_kept_of_an_answer_is_what_was_understood() -> None:
     # Where nothing is looked at: what an array is said to be, beside what its bytes say.
     content["arrays"]["x"].dtype = "x" * LARGE
     report = unpack_report(from_bytes(as_bytes(content)), expected())
-    receipts = Receipts(Books(["a"]), {})
+    receipts = Receipts(Scoreboard(["a"]), {})
     receipts.take("a", report)
     assert len(receipts.came["a"]) <= plain + 64
     again = unpack_report(from_bytes(receipts.came["a"]), expected())

@@ -13,8 +13,8 @@ import pytest
 
 from mycroft_fl.errors import DiskFull, InputError, RunFailed
 from mycroft_fl.files import OTHERS, disk_full, is_full, write_whole, written_whole
-from strategies.runs.folder import RunFolder
 from strategies.rounds.owner_record import RoundRecord
+from strategies.runs.folder import RunFolder
 
 
 def open_to_others(folder: Path) -> list[str]:

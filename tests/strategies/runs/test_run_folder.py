@@ -12,9 +12,9 @@ from mycroft_fl.errors import DataError, InputError
 from mycroft_fl.examples import Examples
 from mycroft_fl.models.networks import build
 from mycroft_fl.models.weights import flat_weights, load_weights
+from strategies.rounds.owner_record import OwnerRecord, RoundRecord
 from strategies.runs.checkpoint import Checkpoints
 from strategies.runs.folder import FILES, MARKER, RunFolder
-from strategies.rounds.owner_record import RoundRecord, Standing
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -161,9 +161,9 @@ def test_what_was_acquired_is_kept_with_its_owner_and_answer_and_without_pickle(
     folder = RunFolder.prepared(tmp_path, force=False)
     folder.save_acquired(
         [
-            Standing("a", acquired=(examples(2, 10), examples(1, 20))),
-            Standing("b", failure="error"),
-            Standing("c", acquired=(examples(0, 0), examples(1, 35))),
+            OwnerRecord("a", acquired=(examples(2, 10), examples(1, 20))),
+            OwnerRecord("b", failure="error"),
+            OwnerRecord("c", acquired=(examples(0, 0), examples(1, 35))),
         ]
     )
     with np.load(tmp_path / "acquired.npz", allow_pickle=False) as saved:
@@ -175,7 +175,7 @@ def test_what_was_acquired_is_kept_with_its_owner_and_answer_and_without_pickle(
 
 def test_nothing_acquired_is_an_archive_without_examples(tmp_path):
     folder = RunFolder.prepared(tmp_path, force=False)
-    folder.save_acquired([Standing("a")])
+    folder.save_acquired([OwnerRecord("a")])
     with np.load(tmp_path / "acquired.npz", allow_pickle=False) as saved:
         assert [len(saved[name]) for name in ("owner", "answer")] == [0, 0]
 

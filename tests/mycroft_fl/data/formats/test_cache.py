@@ -11,9 +11,11 @@ import pytest
 
 from mycroft_fl.data.formats import cache
 from mycroft_fl.data.formats.cache import cache_folder, fingerprint, kept
-from mycroft_fl.data.formats.files import Rows
+from mycroft_fl.data.formats.files import LabelledRows
 
-ROWS = Rows(np.arange(12, dtype=np.uint8).reshape(3, 1, 2, 2), np.array([0, 1, 0]), ("a", "b"))
+ROWS = LabelledRows(
+    np.arange(12, dtype=np.uint8).reshape(3, 1, 2, 2), np.array([0, 1, 0]), ("a", "b")
+)
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +23,7 @@ def own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
 
 
-def unwanted() -> Rows:
+def unwanted() -> LabelledRows:
     raise AssertionError("parsed again")
 
 
@@ -70,8 +72,8 @@ def test_the_fingerprint_follows_texts_and_files(tmp_path: Path):
 def test_many_processes_may_keep_the_same_thing_at_once():
     code = (
         "import numpy as np; from mycroft_fl.data.formats.cache import kept; "
-        "from mycroft_fl.data.formats.files import Rows; "
-        "rows = Rows(np.zeros((2000, 784), np.float32), np.zeros(2000, np.int64), ('a',)); "
+        "from mycroft_fl.data.formats.files import LabelledRows; "
+        "rows = LabelledRows(np.zeros((2000, 784), np.float32), np.zeros(2000, np.int64), ('a',)); "
         "assert all(kept('set', str(i), lambda: rows).x.shape == (2000, 784) for i in range(20))"
     )
     running = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]

@@ -43,7 +43,7 @@ from mycroft_fl.privacy.audits.bounds import (
 )
 from mycroft_fl.privacy.noise.mechanisms import choice_price, noised_sum
 from mycroft_fl.privacy.noise.samplers import simulated
-from mycroft_fl.privacy.relevance.hard_set_target import Seen
+from mycroft_fl.privacy.relevance.hard_set_target import RecordView
 
 
 def ideal_shadows(mu: float, models: int = 64, records: int = 300) -> Shadows:
@@ -170,7 +170,7 @@ def test_a_gradient_gives_its_records_image_away() -> None:
     rng = np.random.default_rng(0)
     model = build("linear", (1, 8, 8), 5, seed=0)
     image = Examples(rng.random((1, 1, 8, 8)).astype(np.float32), np.array([3]))
-    row = Seen.through(model, image).gradients(model.head, np.ones(1), clip=1.0)[:][0]
+    row = RecordView.through(model, image).gradients(model.head, np.ones(1), clip=1.0)[:][0]
     assert features_within(row.reshape(5, 65)) == pytest.approx(image.x.ravel(), abs=1e-5)
 
 

@@ -15,7 +15,7 @@ from mycroft_fl.privacy.relevance.hard_set_target import (
     SCORE_BOUND,
     SPREAD,
     WHOLE,
-    Seen,
+    RecordView,
     Target,
     score_rows,
 )
@@ -64,7 +64,7 @@ def relevance_by_hand(x: np.ndarray, label: int) -> float:
 
 def relevances_of(examples: Examples) -> np.ndarray:
     targets = ClassTargets(MODEL, HARD)
-    return targets.relevances(MODEL.head, Seen.through(MODEL, examples))
+    return targets.relevances(MODEL.head, RecordView.through(MODEL, examples))
 
 
 def test_a_record_is_aligned_with_the_hard_examples_of_its_own_class_alone() -> None:
@@ -80,7 +80,7 @@ def test_a_record_is_aligned_with_the_hard_examples_of_its_own_class_alone() -> 
 def test_other_hard_examples_of_other_classes_change_nothing_for_a_class() -> None:
     examples = drawn([0] * 10)
     fewer = HARD[np.flatnonzero(HARD.y != 3)]
-    alone = ClassTargets(MODEL, fewer).relevances(MODEL.head, Seen.through(MODEL, examples))
+    alone = ClassTargets(MODEL, fewer).relevances(MODEL.head, RecordView.through(MODEL, examples))
     assert np.array_equal(alone[:, 0], relevances_of(examples)[:, 0])
 
 
@@ -93,7 +93,7 @@ def test_a_record_adds_to_one_sum_at_most_and_no_more_than_to_a_plain_score(
     labels: list[int], seed: int, scale: float
 ) -> None:
     examples = drawn(labels, seed, scale)
-    plain = Seen.through(MODEL, examples).relevances(MODEL.head, Target.of(MODEL, HARD))
+    plain = RecordView.through(MODEL, examples).relevances(MODEL.head, Target.of(MODEL, HARD))
     rows = score_rows(relevances_of(examples), plain)
     assert rows.shape == (len(labels), 3 + 3)  # three classes are hard, whatever the records are
     assert ((rows[:, :3] != 0).sum(axis=1) <= 1).all()
@@ -104,7 +104,7 @@ def test_a_record_adds_to_one_sum_at_most_and_no_more_than_to_a_plain_score(
 
 def test_a_record_that_is_not_finite_is_so_in_all_its_row_and_left_out() -> None:
     examples = Examples(np.full((2, WIDE), np.nan, np.float32), np.array([0, 1]))
-    plain = Seen.through(MODEL, examples).relevances(MODEL.head, Target.of(MODEL, HARD))
+    plain = RecordView.through(MODEL, examples).relevances(MODEL.head, Target.of(MODEL, HARD))
     assert np.isnan(score_rows(relevances_of(examples), plain)).all()
 
 
@@ -118,7 +118,7 @@ def test_a_class_whose_hard_examples_point_nowhere_adds_nothing_and_has_its_sum_
     targets = ClassTargets(sure, hard)
     assert hard_classes(hard).tolist() == [0, 1]
     assert [targets.target(label) is None for label in targets.classes.tolist()] == [True, False]
-    found = targets.relevances(sure.head, Seen.through(sure, drawn([0, 0, 1])))
+    found = targets.relevances(sure.head, RecordView.through(sure, drawn([0, 0, 1])))
     assert found.shape == (3, 2)
     assert found[:2].tolist() == [[0, 0], [0, 0]]
     assert found[2, 1] != 0

@@ -9,7 +9,13 @@ import torch
 from mycroft_fl.examples import Examples
 from mycroft_fl.models.fitting import FitSettings, correct, fit
 from mycroft_fl.models.networks import Classifier, build
-from mycroft_fl.privacy.relevance.hard_set_target import SPREAD, WHOLE, Seen, Target, relevances
+from mycroft_fl.privacy.relevance.hard_set_target import (
+    SPREAD,
+    WHOLE,
+    RecordView,
+    Target,
+    relevances,
+)
 
 SCARCE = (3, 8)
 
@@ -38,7 +44,7 @@ def test_a_spread_prediction_keeps_the_labels_probability_and_levels_the_others(
     digits: tuple[Classifier, Examples, Examples],
 ) -> None:
     model, hard, _ = digits
-    seen = Seen.through(model, hard)
+    seen = RecordView.through(model, hard)
     with torch.no_grad():
         likely = model(torch.from_numpy(hard.x)).double().softmax(1).numpy()
     onehot = np.eye(10)[hard.y]

@@ -84,7 +84,7 @@ def test_an_older_result_has_no_interval_and_says_so(result):
     result["own_hard_set"]["hard"], result["final"]["hard"] = 0.3, 0.5
     found = answer(result)
     assert "+20.0 points for 40 examples, 2.0 a point" in " ".join(found.reasons)
-    assert any("older version" in text for text in found.caveats)
+    assert any("older version" in text for text in found.notes)
 
 
 def test_nothing_failed_nothing_to_buy_for(result):
@@ -99,9 +99,9 @@ def test_nothing_came_nothing_was_bought(result):
 
 
 def test_many_owners_bring_a_word_on_chance(result):
-    assert not any("by chance" in text for text in answer(result).caveats)
+    assert not any("by chance" in text for text in answer(result).notes)
     result["owners"] = [{**result["owners"][0], "owner": f"o{n}"} for n in range(40)]
-    assert any("about 1.0 of them" in text for text in answer(result).caveats)
+    assert any("about 1.0 of them" in text for text in answer(result).notes)
 
 
 def test_a_noised_score_says_whom_to_ask_and_that_nothing_moved(runs):

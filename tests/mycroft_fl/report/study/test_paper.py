@@ -9,10 +9,10 @@ import pytest
 from scipy import stats
 
 from mycroft_fl.report.study.folder import Axis, Part, Study
-from mycroft_fl.report.study.paper import NEITHER, Claim, claims, ours_of, paper_rows, verdict
+from mycroft_fl.report.study.paper import NEITHER, PaperClaim, claims, ours_of, paper_rows, verdict
 
 AXES = (Axis("scenario", ("x", "y")), Axis("method", ("features", "random", "full")))
-CLAIM = Claim("c", "s", "methods", "method", "features", "random", "more", "why")
+CLAIM = PaperClaim("c", "s", "methods", "method", "features", "random", "more", "why")
 
 
 def study(difference: float, spread: float = 0.01, seeds: int = 10) -> Study:

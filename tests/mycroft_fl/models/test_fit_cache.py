@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from mycroft_fl.examples import Examples
-from mycroft_fl.models import remembered
+from mycroft_fl.models import fit_cache
 from mycroft_fl.models.catalogue import build_model
+from mycroft_fl.models.fit_cache import caching_fits
 from mycroft_fl.models.fitting import FineTuneSettings, FitSettings, fine_tune, fit
-from mycroft_fl.models.remembered import remembering
 from mycroft_fl.models.sources import Source
 
 RNG = np.random.default_rng(0)
@@ -43,7 +43,7 @@ def steps(monkeypatch):
 def test_the_same_fit_is_done_once_and_gives_the_same_weights(steps):
     plain = weights(fit(model(), SOME, OTHERS, SETTINGS, seed=1))
     once = len(steps)
-    with remembering():
+    with caching_fits():
         first = fit(model(), SOME, OTHERS, SETTINGS, seed=1)
         again = fit(model(), Examples(SOME.x.copy(), SOME.y.copy()), OTHERS, SETTINGS, seed=1)
     assert len(steps) == 2 * once
@@ -52,7 +52,7 @@ def test_the_same_fit_is_done_once_and_gives_the_same_weights(steps):
 
 
 def test_whoever_changes_its_copy_changes_no_other():
-    with remembering():
+    with caching_fits():
         first = fit(model(), SOME, None, SETTINGS, seed=1)
         kept = weights(first).clone()
         with torch.no_grad():
@@ -75,7 +75,7 @@ def test_whoever_changes_its_copy_changes_no_other():
     ],
 )
 def test_whatever_differs_is_fitted_by_itself(steps, other):
-    with remembering():
+    with caching_fits():
         fit(model(), SOME, None, SETTINGS, seed=1)
         before = len(steps)
         found = other()
@@ -88,7 +88,7 @@ def test_a_fine_tune_depends_on_every_share(steps):
         sources = [Source(SOME, 1.0), Source(OTHERS, share)]
         return fine_tune(model(), sources, TUNE, seed=0)
 
-    with remembering():
+    with caching_fits():
         tuned(0.25), tuned(0.25)
         assert len(steps) == 5
         tuned(0.5)
@@ -98,7 +98,7 @@ def test_a_fine_tune_depends_on_every_share(steps):
 def test_other_threads_are_another_fit(steps):
     before = torch.get_num_threads()
     try:
-        with remembering():
+        with caching_fits():
             torch.set_num_threads(1)
             fit(model(), SOME, None, SETTINGS, seed=1)
             once = len(steps)
@@ -116,15 +116,15 @@ def test_classifiers_of_scikit_learn_are_remembered_too(monkeypatch):
     monkeypatch.setattr(
         Estimator, "fitted", lambda self, *a, **k: (fits.append(1), fitted(self, *a, **k))[1]
     )
-    with remembering():
+    with caching_fits():
         trees = [fit(model("decision-tree"), SOME, None, SETTINGS, seed=s) for s in (1, 1, 2)]
     assert len(fits) == 2
     assert np.array_equal(trees[0].predict(SOME.x), trees[1].predict(SOME.x))
 
 
 def test_no_more_is_kept_than_allowed(steps):
-    size = remembered._size(model())
-    kept = remembered.Kept(2 * size)
+    size = fit_cache._size(model())
+    kept = fit_cache.Kept(2 * size)
     for key in (b"a", b"b"):
         kept.keep(key, model())
     assert kept.get(b"a") is not None
@@ -135,7 +135,7 @@ def test_no_more_is_kept_than_allowed(steps):
 
 
 def test_outside_nothing_is_kept(steps):
-    with remembering():
+    with caching_fits():
         fit(model(), SOME, None, SETTINGS, seed=1)
     before = len(steps)
     fit(model(), SOME, None, SETTINGS, seed=1)

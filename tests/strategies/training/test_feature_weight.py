@@ -13,7 +13,7 @@ from mycroft_fl.selection.methods import METHODS, Method, Selection
 from mycroft_fl.settings.run_config import RunConfig
 from strategies.training import feature_weight as rehearsal
 from strategies.training import trainer as module
-from strategies.training.feature_weight import WEIGHTS, rehearsed_feature_weight
+from strategies.training.feature_weight import WEIGHTS, tuned_feature_weight
 from strategies.training.trainer import Trainer
 
 MODEL = build("mlp", (3,), 2, seed=0)
@@ -40,7 +40,7 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         hard_set=SimpleNamespace(sent=selection[:10]),
         splits=SimpleNamespace(selection=selection, tuning=drawn(9, 1), scoring=None),
         baseline=MODEL,
-        eyes=MODEL,
+        gradient_model=MODEL,
         improved=lambda picked: (seen[-1][1].feature_weight, picked),
         seen=seen,
         reached={},
@@ -61,12 +61,12 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 )  # fmt: skip
 def test_the_weight_is_the_one_that_serves_tuning_best(stage, reached, chosen) -> None:
     stage.reached = dict(zip(WEIGHTS, reached, strict=True))
-    assert rehearsed_feature_weight(stage) == chosen
+    assert tuned_feature_weight(stage) == chosen
 
 
 def test_the_pretended_owner_holds_the_selection_split_without_the_hard_set(stage) -> None:
     stage.reached = dict.fromkeys(WEIGHTS, 0.5)
-    rehearsed_feature_weight(stage)
+    tuned_feature_weight(stage)
     assert [query.feature_weight for _, query, _ in stage.seen] == list(WEIGHTS)
     for candidates, query, k in stage.seen:
         assert candidates.ids.tolist() == stage.splits.selection[10:].ids.tolist()
@@ -76,9 +76,9 @@ def test_the_pretended_owner_holds_the_selection_split_without_the_hard_set(stag
         assert (query.feature_space, query.gradient_layers) == ("model", "all")
 
 
-def test_too_few_examples_to_rehearse_with_leave_the_default(stage) -> None:
+def test_too_few_examples_to_tune_on_leave_the_default(stage) -> None:
     stage.hard_set.sent = stage.splits.selection[:40]
-    assert rehearsed_feature_weight(stage) == 1.0
+    assert tuned_feature_weight(stage) == 1.0
     assert stage.seen == []
 
 
@@ -89,7 +89,7 @@ def test_too_few_examples_to_rehearse_with_leave_the_default(stage) -> None:
 def test_it_takes_place_only_where_the_weight_is_left_to_it(
     method: str, given: float, weight: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "rehearsed_feature_weight", lambda trainer: 7.0)
+    monkeypatch.setattr(module, "tuned_feature_weight", lambda trainer: 7.0)
     trainer = object.__new__(Trainer)  # the baseline and all else do not matter here
     trainer.config = RunConfig(method=method, feature_weight=given)
     assert trainer.feature_weight == weight

@@ -11,7 +11,7 @@ from flwr.supercore.task_identity import TaskIdentity
 
 from mycroft_fl.protocol.wire import INTRODUCE, pack_failure, pack_introduction
 from strategies.rounds import discovery as module
-from strategies.rounds.discovery import roll_call
+from strategies.rounds.discovery import discover_owners
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +55,7 @@ def named(*names: str) -> dict[int, RecordDict | Error | None]:
 
 def test_owners_are_known_by_name_whatever_their_node_and_order():
     grid = Nodes(named("c", "a", "b"))
-    found = roll_call(grid, 3, timeout=5)
+    found = discover_owners(grid, 3, timeout=5)
     assert list(found.items()) == [("a", 99), ("b", 98), ("c", 100)]
     assert grid.types == {INTRODUCE}
 
@@ -84,37 +84,37 @@ def test_owners_are_known_by_name_whatever_their_node_and_order():
 )
 def test_who_does_not_introduce_itself_well_is_left_out_and_the_others_go_on(content):
     grid = Nodes({1: content, **named("a", "b")})
-    assert roll_call(grid, 3, timeout=5) == {"a": 100, "b": 99}
+    assert discover_owners(grid, 3, timeout=5) == {"a": 100, "b": 99}
 
 
 def test_a_malformed_introduction_is_a_line_in_the_log(caplog):
     with caplog.at_level(logging.WARNING, logger=module.__name__):
-        roll_call(Nodes({1: pack_introduction("a/b")}), 1, timeout=5)
+        discover_owners(Nodes({1: pack_introduction("a/b")}), 1, timeout=5)
     assert "a node's introduction is malformed: an owner's name has 1 to 100" in caplog.text
 
 
 def test_of_two_nodes_that_claim_one_name_neither_is_believed(caplog):
     with caplog.at_level(logging.WARNING, logger=module.__name__):
-        assert roll_call(Nodes(named("a", "b", "a")), 3, timeout=5) == {"b": 99}
+        assert discover_owners(Nodes(named("a", "b", "a")), 3, timeout=5) == {"b": 99}
     assert "2 nodes claim to be 'a'; none of them is asked" in caplog.text
 
 
 def test_it_waits_for_owners_that_come_late():
     grid = Nodes(named("a", "b"), after={99: 5})
-    assert set(roll_call(grid, 2, timeout=30)) == {"a", "b"}
+    assert set(discover_owners(grid, 2, timeout=30)) == {"a", "b"}
     assert grid.calls == 6
 
 
 def test_with_fewer_nodes_than_expected_it_waits_until_the_deadline_and_no_longer():
     since = time.monotonic()
-    assert set(roll_call(Nodes(named("a", "b")), 3, timeout=0.4)) == {"a", "b"}
+    assert set(discover_owners(Nodes(named("a", "b")), 3, timeout=0.4)) == {"a", "b"}
     assert 0.4 <= time.monotonic() - since < 5
 
 
 def test_patience_ends_the_wait_once_nobody_else_comes(caplog):
     since = time.monotonic()
     with caplog.at_level(logging.WARNING, logger=module.__name__):
-        found = roll_call(Nodes(named("a", "b"), after={99: 3}), 3, timeout=60, patience=0.2)
+        found = discover_owners(Nodes(named("a", "b"), after={99: 3}), 3, timeout=60, patience=0.2)
     assert set(found) == {"a", "b"}
     assert 0.2 <= time.monotonic() - since < 20
     assert "3 owners are expected, but there are 2 nodes" in caplog.text
@@ -122,14 +122,14 @@ def test_patience_ends_the_wait_once_nobody_else_comes(caplog):
 
 def test_patience_does_not_run_while_nobody_has_come_at_all():
     grid = Nodes(named("a"), after={100: 30})
-    assert set(roll_call(grid, 2, timeout=60, patience=0.05)) == {"a"}
+    assert set(discover_owners(grid, 2, timeout=60, patience=0.05)) == {"a"}
 
 
 def test_an_empty_grid_is_nobody_after_the_deadline():
     grid = Nodes({})
-    assert roll_call(grid, 1, timeout=0.1, patience=0.01) == {}
+    assert discover_owners(grid, 1, timeout=0.1, patience=0.01) == {}
     assert grid.asked == []
 
 
 def test_more_nodes_than_expected_are_all_called():
-    assert set(roll_call(Nodes(named("a", "b", "c")), 1, timeout=5)) == {"a", "b", "c"}
+    assert set(discover_owners(Nodes(named("a", "b", "c")), 1, timeout=5)) == {"a", "b", "c"}

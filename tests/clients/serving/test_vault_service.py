@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from clients.answering.selecting import Chooser
+from clients.answering.selecting import Selector
 from clients.owner.revoking import revoke, rotate
 from clients.serving.approvals import Approvals
 from clients.serving.process import SILENT
-from clients.serving.service import GatedVault
+from clients.serving.service import VaultService
 from clients.serving.socket_protocol import ANSWERED, FAILED, REFUSED
 from mycroft_fl.errors import InputError
 from mycroft_fl.protocol.envelope import open_request
@@ -26,7 +26,9 @@ Hospital = Any
 NOTHING = np.array([], dtype=np.int64)
 
 
-def asked(vault: GatedVault, hospital: Hospital, key: KeyPair | None = None, **request: Any) -> int:
+def asked(
+    vault: VaultService, hospital: Hospital, key: KeyPair | None = None, **request: Any
+) -> int:
     key = key or hospital.trainer
     envelope = hospital.envelope(hospital.request(**request), hospital.terms(), key)
     return vault.answer(open_request(envelope, "hospital", [key.public]))[0]
@@ -40,8 +42,8 @@ def careful(make_hospital: Callable[..., Hospital]) -> Hospital:
 def test_three_hundred_requests_that_choose_nothing_make_no_queue(
     careful: Hospital, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Chooser, "choose", lambda *_: NOTHING)
-    vault = GatedVault(careful.file)
+    monkeypatch.setattr(Selector, "choose", lambda *_: NOTHING)
+    vault = VaultService(careful.file)
     statuses = [asked(vault, careful, seed=seed) for seed in range(300)]
     assert statuses == [SILENT] * 3 + [REFUSED] * 297
     assert Approvals(careful.folder).entries() == []
@@ -57,8 +59,8 @@ def test_an_empty_answer_cannot_be_told_from_one_that_waits(
         hospital = make_hospital(policy={"approval": True}, waiting=3)
         with monkeypatch.context() as changed:
             if empty:
-                changed.setattr(Chooser, "choose", lambda *_: NOTHING)
-            vault = GatedVault(hospital.file)
+                changed.setattr(Selector, "choose", lambda *_: NOTHING)
+            vault = VaultService(hospital.file)
             statuses = [asked(vault, hospital, seed=seed) for seed in (1, 2, 1, 3, 4, 5)]
             for each in Approvals(hospital.folder).pending():
                 Approvals(hospital.folder).decide(each.id, "refused")
@@ -69,11 +71,11 @@ def test_an_empty_answer_cannot_be_told_from_one_that_waits(
 def test_a_full_queue_refuses_before_anything_is_computed_or_charged(
     careful: Hospital, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    vault = GatedVault(careful.file)
+    vault = VaultService(careful.file)
     for seed in range(3):
         assert asked(vault, careful, seed=seed) == SILENT
     assert len(Approvals(careful.folder).pending()) == 3
-    monkeypatch.setattr(Chooser, "choose", lambda *_: pytest.fail("it was computed"))
+    monkeypatch.setattr(Selector, "choose", lambda *_: pytest.fail("it was computed"))
     rows = careful.ledger_rows()
     assert asked(vault, careful, seed=4) == REFUSED
     assert careful.ledger_rows() == rows
@@ -84,7 +86,7 @@ def test_a_full_queue_refuses_before_anything_is_computed_or_charged(
 
 
 def test_what_waits_too_long_lapses_for_good(careful: Hospital) -> None:
-    vault = GatedVault(careful.file)
+    vault = VaultService(careful.file)
     assert asked(vault, careful) == SILENT
     [entry] = Approvals(careful.folder).pending()
     path = careful.folder / "approvals" / entry.id / "entry.json"
@@ -104,7 +106,7 @@ def test_a_revoked_trainer_gets_no_answer_from_a_vault_that_runs(
     make_hospital: Callable[..., Hospital],
 ) -> None:
     hospital = make_hospital()
-    vault = GatedVault(hospital.file)
+    vault = VaultService(hospital.file)
     assert asked(vault, hospital) == ANSWERED
     revoke(hospital.file, "lab")
     # With nobody listed: a policy that names nobody lets anybody ask, and this must not.
@@ -128,13 +130,17 @@ def test_what_changes_while_an_answer_is_computed_holds_for_that_answer(
     status: int,
 ) -> None:
     hospital = make_hospital()
-    vault, path, choose = GatedVault(hospital.file), hospital.folder / "owner.toml", Chooser.choose
+    vault, path, choose = (
+        VaultService(hospital.file),
+        hospital.folder / "owner.toml",
+        Selector.choose,
+    )
 
     def meanwhile(*arguments: Any) -> Any:
         path.write_text(edit(path.read_text()))
         return choose(*arguments)
 
-    monkeypatch.setattr(Chooser, "choose", meanwhile)
+    monkeypatch.setattr(Selector, "choose", meanwhile)
     assert asked(vault, hospital) == status
 
 
@@ -142,7 +148,7 @@ def test_a_changed_policy_holds_from_the_next_answer_on(
     make_hospital: Callable[..., Hospital],
 ) -> None:
     hospital = make_hospital()
-    vault, path = GatedVault(hospital.file), hospital.folder / "owner.toml"
+    vault, path = VaultService(hospital.file), hospital.folder / "owner.toml"
     assert asked(vault, hospital, k=4) == ANSWERED
     whole = path.read_text()
     path.write_text(whole.replace("max-records = 60", "max-records = 4"))
@@ -161,7 +167,7 @@ def test_a_rotated_key_goes_on_with_the_budget_of_its_trainer(
     path.write_text(
         path.read_text().replace('"trainer-lab.pub"', '"trainer-lab.pub", max-records = 5')
     )
-    vault, new = GatedVault(hospital.file), KeyPair.generate()
+    vault, new = VaultService(hospital.file), KeyPair.generate()
     assert asked(vault, hospital, k=4) == ANSWERED
     rotate(hospital.file, "lab", new.public)
     assert asked(vault, hospital, k=4, seed=1) == REFUSED

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mycroft_fl.examples import Examples
 from mycroft_fl.scoring import Score
-from strategies.rounds.owner_record import RoundRecord, Standing, ranked
+from strategies.rounds.owner_record import OwnerRecord, RoundRecord, ranked
 
 
 def examples(count: int, start: int = 0) -> Examples:
@@ -20,51 +20,51 @@ def examples(count: int, start: int = 0) -> Examples:
     return Examples(x, np.zeros(count, np.int64))
 
 
-def scored(name: str, low: float, gain: float) -> Standing:
-    return Standing(name, acquired=(examples(3),), score=Score(gain, low, gain + 0.1))
+def scored(name: str, low: float, gain: float) -> OwnerRecord:
+    return OwnerRecord(name, acquired=(examples(3),), score=Score(gain, low, gain + 0.1))
 
 
-def places(standings: list[Standing]) -> list[tuple[str, int | None]]:
-    return [(each.owner, rank) for each, rank in ranked(standings)]
+def places(records: list[OwnerRecord]) -> list[tuple[str, int | None]]:
+    return [(each.owner, rank) for each, rank in ranked(records)]
 
 
 def test_the_lower_bound_decides_then_the_gain_then_the_name():
-    standings = [
+    records = [
         scored("d", 0.1, 0.2),
         scored("c", 0.1, 0.3),
         scored("b", 0.1, 0.2),
         scored("a", -0.2, 0.9),
     ]
-    assert places(standings) == [("c", 1), ("b", 2), ("d", 3), ("a", 4)]
+    assert places(records) == [("c", 1), ("b", 2), ("d", 3), ("a", 4)]
 
 
 def test_the_screened_stand_behind_the_scored_by_their_cheap_score():
-    standings = [
-        Standing("late", screening=9.0),
-        Standing("later", screening=8.0),
-        Standing("also", screening=8.0),
+    records = [
+        OwnerRecord("late", screening=9.0),
+        OwnerRecord("later", screening=8.0),
+        OwnerRecord("also", screening=8.0),
         replace(scored("poor", -0.5, -0.2), screening=-7.0),
     ]
-    assert places(standings) == [("poor", 1), ("late", 2), ("also", 3), ("later", 4)]
+    assert places(records) == [("poor", 1), ("late", 2), ("also", 3), ("later", 4)]
 
 
 def test_who_has_nothing_to_give_stands_behind_all_who_gave_something():
-    standings = [
-        Standing("empty", score=Score(0.0, 0.0, 0.0), exhausted=True),
+    records = [
+        OwnerRecord("empty", score=Score(0.0, 0.0, 0.0), exhausted=True),
         scored("unsure", -0.2, 0.1),
-        Standing("late", screening=-1.0),
+        OwnerRecord("late", screening=-1.0),
     ]
-    assert places(standings) == [("unsure", 1), ("late", 2), ("empty", 3)]
+    assert places(records) == [("unsure", 1), ("late", 2), ("empty", 3)]
 
 
 def test_the_failed_and_then_the_not_asked_come_last_and_have_no_rank():
-    standings = [
-        Standing("z"),
-        Standing("y", failure="error"),
-        Standing("a", failure="timeout"),
+    records = [
+        OwnerRecord("z"),
+        OwnerRecord("y", failure="error"),
+        OwnerRecord("a", failure="timeout"),
         scored("s", -1.0, -1.0),
     ]
-    assert places(standings) == [("s", 1), ("a", None), ("y", None), ("z", None)]
+    assert places(records) == [("s", 1), ("a", None), ("y", None), ("z", None)]
 
 
 numbers = st.sampled_from([-0.5, -0.1, 0.0, 0.1, 0.5])
@@ -83,9 +83,9 @@ kinds = st.one_of(
 
 @given(data=st.data(), drawn=st.dictionaries(st.text("abc", min_size=1), kinds, max_size=12))
 def test_a_ranking_never_depends_on_the_order_of_arrival(data, drawn):
-    standings = [Standing(name, **kind) for name, kind in drawn.items()]
-    in_order = ranked(standings)
-    assert ranked(data.draw(st.permutations(standings))) == in_order
+    records = [OwnerRecord(name, **kind) for name, kind in drawn.items()]
+    in_order = ranked(records)
+    assert ranked(data.draw(st.permutations(records))) == in_order
     ranks = [rank for _, rank in in_order if rank is not None]
     assert ranks == list(range(1, len(ranks) + 1))
     assert [each.owner for each, rank in in_order if rank is None] == [
@@ -94,23 +94,23 @@ def test_a_ranking_never_depends_on_the_order_of_arrival(data, drawn):
 
 
 @pytest.mark.parametrize(
-    ("standing", "status"),
+    ("record", "status"),
     [
-        (Standing("a"), "not-asked"),
-        (Standing("a", failure="refused"), "failed"),
-        (Standing("a", screening=0.0), "screened"),
+        (OwnerRecord("a"), "not-asked"),
+        (OwnerRecord("a", failure="refused"), "failed"),
+        (OwnerRecord("a", screening=0.0), "screened"),
         (scored("a", 0.0, 0.0), "scored"),
         (replace(scored("a", 0.0, 0.0), screening=1.0), "scored"),
         (replace(scored("a", 0.0, 0.0), failure="timeout"), "scored"),
-        (Standing("a", screening=1.0, failure="error"), "screened"),
+        (OwnerRecord("a", screening=1.0, failure="error"), "screened"),
     ],
 )
-def test_the_status_says_how_far_an_owner_came(standing, status):
-    assert standing.status == status
+def test_the_status_says_how_far_an_owner_came(record, status):
+    assert record.status == status
 
 
 def test_answers_add_up_in_order_and_an_empty_one_exhausts():
-    one = Standing("a", failure="timeout").with_answer(examples(3))
+    one = OwnerRecord("a", failure="timeout").with_answer(examples(3))
     assert (one.disclosed, one.exhausted, one.failure) == (3, False, None)
     two = one.with_answer(examples(2, start=10))
     assert two.disclosed == 5
@@ -125,15 +125,15 @@ def test_answers_add_up_in_order_and_an_empty_one_exhausts():
     [("refused", 0), ("error", 7), ("timeout", 7), ("malformed", 7), ("duplicate", 7)],
 )
 def test_a_failed_answer_may_have_disclosed_what_was_asked_unless_it_was_refused(code, lost):
-    one = Standing("a").with_answer(examples(3)).with_failure(code, 7)
+    one = OwnerRecord("a").with_answer(examples(3)).with_failure(code, 7)
     assert (one.failure, one.disclosed, one.spent) == (code, 3, 3 + lost)
     assert one.with_failure("error", 2).spent == 3 + lost + 2
     assert one.with_answer(examples(1, start=5)).spent == 4 + lost
 
 
 def test_what_was_handed_over_before_is_known_again():
-    one = Standing("a").with_answer(examples(3)).with_answer(examples(2, start=10))
-    assert not Standing("a").holds_again(examples(3))
+    one = OwnerRecord("a").with_answer(examples(3)).with_answer(examples(2, start=10))
+    assert not OwnerRecord("a").holds_again(examples(3))
     assert not one.holds_again(examples(4, start=3))
     assert one.holds_again(examples(2, start=11))
     assert not one.holds_again(examples(0))

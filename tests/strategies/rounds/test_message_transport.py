@@ -9,15 +9,15 @@ from mycroft_fl.errors import BadMessage, Refused
 from mycroft_fl.protocol.envelope import open_request
 from mycroft_fl.protocol.keys import KeyPair
 from mycroft_fl.protocol.signed import as_bytes, carried, carry, pack_sealed, unpack_opened
-from strategies.rounds.transport import OpenPost, SignedPost
+from strategies.rounds.transport import PlainTransport, SignedTransport
 
 TRAINER, VAULT, OTHER = (KeyPair.generate() for _ in range(3))
 REQUEST = RecordDict({"request": ConfigRecord({"k": 3})})
 ANSWER = RecordDict({"report": ConfigRecord({"status": "answered", "count": 2})})
 
 
-def post() -> SignedPost:
-    return SignedPost(TRAINER, {"a": VAULT.public}, {"a": 17}, run="run-1", within=60.0)
+def transport() -> SignedTransport:
+    return SignedTransport(TRAINER, {"a": VAULT.public}, {"a": 17}, run="run-1", within=60.0)
 
 
 def answered(sent: RecordDict, *, owner: str = "a", by: KeyPair = VAULT) -> RecordDict:
@@ -26,7 +26,7 @@ def answered(sent: RecordDict, *, owner: str = "a", by: KeyPair = VAULT) -> Reco
 
 
 def test_a_request_is_signed_for_one_owner_and_its_answer_opened() -> None:
-    mine = post()
+    mine = transport()
     sent = mine.packed(REQUEST, "a", 2)
     opened = open_request(carried(sent), "a", [TRAINER.public])
     assert as_bytes(unpack_opened(opened)) == as_bytes(REQUEST)
@@ -37,7 +37,7 @@ def test_a_request_is_signed_for_one_owner_and_its_answer_opened() -> None:
 
 
 def test_every_request_is_another_even_for_the_same() -> None:
-    mine = post()
+    mine = transport()
     first, second = (mine.packed(REQUEST, "a", 1) for _ in range(2))
     assert carried(first) != carried(second)
     with pytest.raises(BadMessage, match="another request"):
@@ -45,13 +45,13 @@ def test_every_request_is_another_even_for_the_same() -> None:
 
 
 def test_an_answer_by_another_vault_is_not_believed() -> None:
-    mine = post()
+    mine = transport()
     with pytest.raises(BadMessage, match="another key"):
         mine.opened("a", answered(mine.packed(REQUEST, "a", 1), by=OTHER))
 
 
 def test_an_answer_that_was_changed_or_is_none_is_not_believed() -> None:
-    mine = post()
+    mine = transport()
     envelope = bytearray(carried(answered(mine.packed(REQUEST, "a", 1))))
     envelope[-1] ^= 1
     with pytest.raises(BadMessage, match="not sealed to this key, or was changed"):
@@ -61,13 +61,13 @@ def test_an_answer_that_was_changed_or_is_none_is_not_believed() -> None:
 
 
 def test_only_who_was_admitted_is_known_by_name_and_by_node() -> None:
-    assert post().knows("a", 17)
-    assert not post().knows("a", 18)
-    assert not post().knows("b", 17)
+    assert transport().knows("a", 17)
+    assert not transport().knows("a", 18)
+    assert not transport().knows("b", 17)
 
 
 def test_between_processes_of_one_person_nothing_changes() -> None:
-    mine = OpenPost()
+    mine = PlainTransport()
     assert mine.knows("anybody", 0)
     assert mine.packed(REQUEST, "a", 1) is REQUEST
     assert mine.opened("a", ANSWER) is ANSWER

@@ -1,7 +1,7 @@
 """Models that were fitted before, kept by all that went into them while somebody wants them kept.
 
 Runs that are compared share their baseline, their references and many a fine-tune: the same model,
-examples, settings and seed give the same weights, whoever asks. Inside `remembering` such a fit is
+examples, settings and seed give the same weights, whoever asks. Inside `caching_fits` such a fit is
 done once; outside of it nothing is kept.
 """
 
@@ -57,7 +57,7 @@ _kept: Kept | None = None
 
 
 @contextmanager
-def remembering(megabytes: int = MEGABYTES) -> Iterator[None]:
+def caching_fits(megabytes: int = MEGABYTES) -> Iterator[None]:
     """Keep what is fitted inside `with`, for whoever asks for the same there, to that size."""
     global _kept
     before, _kept = _kept, Kept(megabytes * 1_000_000)
@@ -67,8 +67,8 @@ def remembering(megabytes: int = MEGABYTES) -> Iterator[None]:
         _kept = before
 
 
-def remembered(fitting: Callable[P, Fitted]) -> Callable[P, Fitted]:
-    """A function that fits a model, and fits none twice inside `remembering`."""
+def cached_fit(fitting: Callable[P, Fitted]) -> Callable[P, Fitted]:
+    """A function that fits a model, and fits none twice inside `caching_fits`."""
 
     @functools.wraps(fitting)
     def once(*args: P.args, **kwargs: P.kwargs) -> Fitted:

@@ -36,7 +36,7 @@ from clients.serving.socket_protocol import (
     connect,
 )
 from clients.serving.strangers import PLACES, WAITING
-from mycroft_fl.protocol.envelope import Opened, Terms, open_request, sign_request
+from mycroft_fl.protocol.envelope import Opened, SignedTerms, open_request, sign_request
 from mycroft_fl.protocol.keys import KeyPair
 
 LAB, CLINIC = KeyPair.generate(), KeyPair.generate()
@@ -105,7 +105,7 @@ class Owner:
     def signed(
         self, key: KeyPair = LAB, content: bytes = b"x", within: float = 30.0, **terms: Any
     ) -> bytes:
-        fresh = Terms.fresh("run", "bank", 1, within)
+        fresh = SignedTerms.fresh("run", "bank", 1, within)
         return sign_request(content, dataclasses.replace(fresh, **terms), key)
 
     def send(self, envelope: bytes) -> int:

@@ -1,0 +1,1 @@
+"""A run on disk: its folder, its checkpoints, how it is resumed, what is published."""
