@@ -65,7 +65,7 @@ METHOD_ROWS = {
     "features, model's space": Row("features", MODEL_SPACE),
     "hard-features": Row("hard-features"),
     "funcfeat": Row("funcfeat"),
-    "funcfeat, rehearsed": Row("funcfeat", {"feature_weight": 0.0}),
+    "funcfeat, tuned": Row("funcfeat", {"feature_weight": 0.0}),
     "coverage": Row("coverage"),
     "coverage, model's space": Row("coverage", MODEL_SPACE),
     "omp-coverage": Row("omp-coverage"),
@@ -180,7 +180,7 @@ class Shortlist:
     def _picked(self, wanted: Row, budget: int) -> np.ndarray:
         settings = {"feature_space": self.trainer.config.feature_space} | wanted.settings
         if settings.get("feature_weight") == 0.0:
-            settings["feature_weight"] = self._rehearsed(wanted.method)
+            settings["feature_weight"] = self._tuned(wanted.method)
         query = (CosineQuery if wanted.cosine else Query)(
             self.trainer.hard_set.sent,
             self.trainer.baseline,
@@ -192,6 +192,6 @@ class Shortlist:
             found = method_named(wanted.method).select(self.pool, query, budget)
         return found.indices[found.weights > 0] if wanted.unfilled else found.indices
 
-    def _rehearsed(self, method: str) -> float:
+    def _tuned(self, method: str) -> float:
         self.trainer.config = replace(self.trainer.config, method=method)
         return tuned_feature_weight(self.trainer)

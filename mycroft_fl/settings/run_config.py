@@ -202,7 +202,7 @@ class AskingSettings(Settings):
         "feature-weight",
         1.0,
         "what features weigh beside gradients, in funcfeat and omp-coverage; "
-        "0: chosen by rehearsal on the trainer's validation data",
+        "0: tuned on the trainer's validation data",
         least=0,
         most=MAX_FEATURE_WEIGHT,
     )
