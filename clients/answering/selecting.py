@@ -6,26 +6,25 @@ import numpy as np
 from jaxtyping import Int64
 
 from clients.answering.bounds import needs_model
-from clients.answering.dataset import Holdings
 from clients.answering.own_models import OwnModels
-from clients.answering.picks import checked_picks
+from clients.answering.private_records import PrivateRecords
 from mycroft_fl.errors import BadMessage, Refused
 from mycroft_fl.models.networks import Classifier, build
 from mycroft_fl.models.weights import load_flat_weights
 from mycroft_fl.privacy.relevance.hard_set_target import Target
 from mycroft_fl.protocol.messages import Request
 from mycroft_fl.seeds import derived_seed
-from mycroft_fl.selection.methods import Query, method_named
+from mycroft_fl.selection.methods import Query, Selection, method_named
 
 Ids = Int64[np.ndarray, " n"]
 
 
 class Selector:
-    """Chooses among one owner's holdings. `owner` is its name: each draws with seeds of its own."""
+    """Chooses among one owner's records. `owner` is its name: each draws with seeds of its own."""
 
-    def __init__(self, owner: str, holdings: Holdings, device: str) -> None:
-        self._owner, self._holdings, self._device = owner, holdings, device
-        self._models = OwnModels(holdings.examples)
+    def __init__(self, owner: str, records: PrivateRecords, device: str) -> None:
+        self._owner, self._records, self._device = owner, records, device
+        self._models = OwnModels(records.examples)
 
     def check(self, request: Request) -> None:
         """Raise `BadMessage` where a request contradicts itself, `Refused` where its method has no use."""
@@ -41,7 +40,7 @@ class Selector:
         """
         if request.weights is None or not needs_model(request):
             return None
-        shape = tuple(self._holdings.examples.x.shape[1:])
+        shape = tuple(self._records.examples.x.shape[1:])
         model = build(request.model, shape, request.num_classes, seed=0)
         load_flat_weights(model, request.weights)
         if request.target is not None:
@@ -55,7 +54,7 @@ class Selector:
 
         `model` is the one that was sent; the method looks through the owner's own where none was.
         """
-        held = self._holdings.shareable()
+        held = self._records.shareable()
         gone = np.isin(held.ids, disclosed)
         fresh = held[~gone]
         if len(fresh) == 0:
@@ -77,7 +76,7 @@ class Selector:
         )
         k = min(request.k, at_most, len(fresh))
         picked = method_named(request.method).select(fresh, query, k)
-        chosen: Ids = fresh.ids[checked_picks(picked, k, len(fresh))]
+        chosen: Ids = fresh.ids[_checked_picks(picked, k, len(fresh))]
         return chosen
 
     def _own_model(self, request: Request) -> Classifier:
@@ -96,3 +95,22 @@ def _check_target(request: Request) -> None:
 
 def _looks_through(request: Request) -> str:
     return method_named(request.method).looks_through
+
+
+def _checked_picks(selection: Selection, k: int, n: int) -> np.ndarray:
+    """Check a method's picks, since a method may be anybody's code."""
+    indices = np.asarray(selection.indices)
+    if indices.size == 0:
+        return np.empty(0, dtype=np.int64)
+    if (
+        # Not cast: a mask, or fractions, would become other examples' indices.
+        not np.issubdtype(indices.dtype, np.integer)
+        or indices.ndim != 1
+        or len(indices) > k
+        or len(np.unique(indices)) < len(indices)
+        or not 0 <= indices.min() <= indices.max() < n
+    ):
+        raise BadMessage(
+            f"the method returned picks that are not up to {k} distinct indices below {n}"
+        )
+    return indices

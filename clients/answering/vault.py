@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,15 +10,16 @@ from pathlib import Path
 import numpy as np
 
 from clients.answering.bounds import Bounds
-from clients.answering.dataset import Holdings, Marks
 from clients.answering.gumbel import GumbelPlan, drawer
 from clients.answering.log import owner_log
 from clients.answering.noised import ViewCache, in_range, levels_of, release_of
+from clients.answering.noted import note
 from clients.answering.policy import Policy
 from clients.answering.privacy_card import Given, card_for
+from clients.answering.private_records import PrivateRecords
 from clients.answering.selecting import Selector
 from mycroft_fl.data.task import Task
-from mycroft_fl.errors import InputError, Refused
+from mycroft_fl.errors import Refused
 from mycroft_fl.examples import Examples
 from mycroft_fl.files import private_folder
 from mycroft_fl.privacy.noise.accounting import Spend
@@ -55,33 +55,32 @@ class Vault:
     def __init__(
         self,
         name: str,
-        examples: Examples,
+        records: PrivateRecords,
         policy: Policy,
         storage: Path | VaultStorage,
         device: str = "cpu",
-        marks: Marks | None = None,
         task: Task | None = None,
     ) -> None:
         storage = storage if isinstance(storage, VaultStorage) else VaultStorage(storage)
         private_folder(storage.folder)
         self.name = name
         self.log = owner_log(name, storage.folder / "owner.log")
-        self._holdings = Holdings(examples, marks or Marks())
-        self._bounds = Bounds.of(examples, task)
-        self._selector = Selector(name, self._holdings, device)
+        self._records = records
+        self._bounds = Bounds.of(records.examples, task)
+        self._selector = Selector(name, records, device)
         self._policy = policy
         self._noise_for = storage.noise_for
         self._looks = ViewCache()
         self._ledger = PrivacyLedger(
             storage.folder / storage.ledger, storage.head, witnesses=storage.witnesses
         )
-        self._holdings.check(policy)
-        self._note(policy)
+        self._records.check(policy)
+        note(self._ledger, policy, self._noise_origin)
 
     def adopt(self, policy: Policy) -> None:
         """Go by another policy from the next request on. `InputError` where it cannot be kept here."""
-        self._holdings.check(policy)
-        self._note(policy)
+        self._records.check(policy)
+        note(self._ledger, policy, self._noise_origin)
         self._policy = policy
 
     def answer(self, request: Request, peer: str = ANYBODY) -> OwnerReport:
@@ -107,7 +106,7 @@ class Vault:
             self.log.info("round %d: disclosed %d examples", request.server_round, len(ids))
         # Of an earlier answer, what has left the data since cannot be handed over again, nor what
         # may no longer be.
-        disclosed = self._holdings.found(ids)
+        disclosed = self._records.found(ids)
         return OwnerReport(disclosed, self._card(key, len(disclosed)))
 
     def _pick(self, request: Request, key: Key) -> np.ndarray:
@@ -134,7 +133,7 @@ class Vault:
         self._ledger.require(key, terms.spend, limits)
         levels_of(request, self._nothing)
         self._ledger.charge(key, request.mode, terms.spend, limits)
-        pool = self._holdings.drawable()
+        pool = self._records.drawable()
         levels = levels_of(request, pool)
         noise = self._noise_for(key.digest)
         return self._ledger.draw(key, drawer(terms, self._policy, pool.ids, levels, noise))
@@ -156,9 +155,9 @@ class Vault:
         release_of(request, self._nothing, self._policy)
         # Paid before a record is read: the time that reading takes says something of them.
         self._ledger.charge(key, request.mode, spend, limits)
-        examples = self._holdings.examples
+        examples = self._records.examples
         known = in_range(request, examples)
-        persons = self._holdings.persons(known)
+        persons = self._records.persons_of(known)
         release = release_of(request, examples[known], self._policy, persons, self._looks)
         if release.spend != spend:
             raise Refused("the answer would cost something else than was paid")
@@ -166,26 +165,16 @@ class Vault:
         return self._ledger.store(key, np.append(statistic.values, statistic.sigma).tobytes())
 
     @property
+    def _noise_origin(self) -> str:
+        return self._noise_for("0" * 64).origin
+
+    @property
     def _nothing(self) -> Examples:
         """No record, of the form that records have."""
-        return self._holdings.examples[:0]
-
-    def _note(self, policy: Policy) -> None:
-        """Leave the limits in the ledger, and what its noise is worth, which must not change.
-
-        Else answers kept from a simulation would leave under a real owner's card.
-        """
-        noise, noted = self._noise_for("0" * 64).origin, json.loads(self._ledger.limits() or "{}")
-        if noted.get("noise", noise) != noise:
-            raise InputError(
-                f"the ledger's answers have noise of '{noted['noise']}', and this vault's is '{noise}'; "
-                "begin with an empty folder"
-            )
-        limits = policy.limits("").overall.as_json()
-        self._ledger.note_limits(json.dumps({**limits, "noise": noise}))
+        return self._records.examples[:0]
 
     def _card(self, key: Key, records: int = 0) -> Card:
-        unit = "person" if self._holdings.by_person else "record"
+        unit = "person" if self._records.by_person else "record"
         given = Given(records, unit, self._noise_for(key.digest).origin)
         return card_for(self._ledger, self._policy, key, given)
 

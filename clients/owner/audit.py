@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int64
 
-from clients.answering.dataset import Holdings, Marks
 from clients.answering.noised import contributions, in_range
 from clients.owner.file import load_owner_file
 from clients.owner.load import records_of, task_of
@@ -70,11 +69,10 @@ def _summed(folder: Path, rows: Sequence[str]) -> Int64[np.ndarray, " d"]:
     (folder / "owner.toml").write_text(OWNER)
     file = load_owner_file(folder / "owner.toml")
     records = records_of(file, task_of(file))
-    holdings = Holdings(records.examples, Marks(records.units, records.shareable))
     asked = _request(task)
-    known = in_range(asked, holdings.examples)
-    added = contributions(asked, holdings.examples[known], file.policy.clip)
-    return exact_sum(added.rows, added.bound_squared, persons=holdings.persons(known))
+    known = in_range(asked, records.examples)
+    added = contributions(asked, records.examples[known], file.policy.clip)
+    return exact_sum(added.rows, added.bound_squared, persons=records.persons_of(known))
 
 
 def _task(folder: Path) -> Task:

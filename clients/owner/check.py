@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
+from clients.answering.noted import check_noise
 from clients.answering.policy import Policy
+from clients.answering.private_records import PrivateRecords
 from clients.owner.file import OwnerFile
 from clients.owner.load import check_trainers, records_of, task_of
-from mycroft_fl.data.fitted import Records
 from mycroft_fl.data.task import Task
-from mycroft_fl.errors import InputError
+from mycroft_fl.privacy.noise.samplers import OS_ENTROPY
 from mycroft_fl.privacy.spending.ledger import PrivacyLedger
 from mycroft_fl.privacy.spending.overview import left
 from mycroft_fl.privacy.spending.witness import check_never_begun
@@ -43,22 +44,22 @@ def check(file: OwnerFile) -> Findings:
     KeyPair.load(file.vault.key)
     task = task_of(file)
     records = records_of(file, task)
-    _check_policy(file.policy, records)
+    records.check(file.policy)
     return Findings(
         [*_of_data(records, task), *_of_policy(file), *_of_budget(file)],
         [*_doubts_of_policy(file.policy), *_doubts_of_files(file)],
     )
 
 
-def _of_data(records: Records, task: Task) -> list[str]:
+def _of_data(records: PrivateRecords, task: Task) -> list[str]:
     examples = records.examples
     counts = np.bincount(examples.y, minlength=task.num_classes)
     classes = ", ".join(f"{name} {n}" for name, n in zip(task.classes, counts, strict=True))
     lines = [f"data: {len(examples)} records fit the task; {classes}"]
-    if records.units is not None:
-        lines.append(f"privacy is by person: {len(np.unique(records.units))} of them")
-    if records.shareable is not None:
-        lines.append(f"{int(records.shareable.sum())} records may be handed over as they are")
+    if records.persons is not None:
+        lines.append(f"privacy is by person: {len(np.unique(records.persons))} of them")
+    if records.may_leave is not None:
+        lines.append(f"{int(records.may_leave.sum())} records may be handed over as they are")
     return lines
 
 
@@ -82,26 +83,12 @@ def _of_budget(file: OwnerFile) -> list[str]:
     """What was spent, where there is a ledger; looking must not begin one."""
     check_never_begun(file.ledger, file.witnesses)
     if file.ledger.is_file():
-        return left(PrivacyLedger(file.ledger, file.ledger_head, witnesses=file.witnesses))
+        ledger = PrivacyLedger(file.ledger, file.ledger_head, witnesses=file.witnesses)
+        check_noise(ledger, OS_ENTROPY.origin)
+        return left(ledger)
     overall = file.policy.limits("").overall.as_json()
     limits = ", ".join(f"{name} {value}" for name, value in overall.items() if value is not None)
     return [f"nothing was released yet; limits over all trainers, for ever: {limits or 'none'}"]
-
-
-def _check_policy(policy: Policy, records: Records) -> None:
-    if "raw-gumbel" not in policy.modes:
-        return
-    shareable = records.shareable
-    count = len(
-        np.unique(records.examples.ids if shareable is None else records.examples.ids[shareable])
-    )
-    if records.units is not None:
-        raise InputError("raw-gumbel hides records, not persons; leave it out, or unit-id")
-    if count < policy.records_at_least:
-        raise InputError(
-            f"policy.records-at-least is {policy.records_at_least}, but {count} records may be handed "
-            "over; lower it"
-        )
 
 
 def _doubts_of_policy(policy: Policy) -> list[str]:

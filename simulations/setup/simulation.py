@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from clients.answering.dataset import Marks
 from clients.answering.log import owner_log
 from clients.answering.policy import Policy
+from clients.answering.private_records import PrivateRecords
 from clients.answering.vault import Vault, VaultStorage
 from clients.client_app import Answering
 from clients.owner.file import load_owner_file, owner_file_text
@@ -176,15 +176,14 @@ class Simulation:
         # In a plain `flwr run` an owner may be asked in a process that did not write the files.
         policy = load_owner_file(file).policy if file.is_file() else self.policy(owner)
         try:
-            held = self.world.records(owner.name)
+            records = PrivateRecords.of(self.world.records(owner.name))
         except DataError as error:
             # In a simulation both sides are one person, who is told what an owner alone would see.
             log.warning("owner %s stays out: %s", owner.name, error)
             return StaysOut(owner_log(owner.name, folder / "owner.log"), str(error))
         storage = VaultStorage(folder, noise_for=self._noise_of(owner.name))
-        marks = Marks(persons=held.units, shareable=held.shareable)
         device, task = self.config.device, self.task
-        vault = Vault(owner.name, held.examples, policy, storage, device, marks, task)
+        vault = Vault(owner.name, records, policy, storage, device, task)
         if owner.behaviour is None:
             return vault
         return Misbehaving(vault, owner.behaviour, self.config.timeout, self.world.num_classes)

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from clients.answering.dataset import Holdings, Marks
 from clients.answering.noised import contributions, in_range
+from clients.answering.private_records import PrivateRecords
 from mycroft_fl.data.fitted import Records, task_records
 from mycroft_fl.data.formats.spec import DatasetSpec
 from mycroft_fl.data.sources import load_dataset
@@ -201,7 +201,7 @@ def test_a_content_with_two_labels_is_drawn_never_and_neither_row_lets_the_other
 ) -> None:
     def pool(rows: list[str]) -> set[int]:
         held = owned(tmp_path, rows, task)
-        return set(Holdings(held.examples, Marks()).drawable().ids.tolist())
+        return set(PrivateRecords(held.examples).drawable().ids.tolist())
 
     rest, pair = rows_of(20, 1), conflicting()
     both, first, second = pool(rest + pair), pool([*rest, pair[0]]), pool([*rest, pair[1]])
@@ -211,7 +211,7 @@ def test_a_content_with_two_labels_is_drawn_never_and_neither_row_lets_the_other
     # Chosen without noise it may be, once.
     held = owned(tmp_path, rest + pair, task)
     assert len(held.examples) == 22
-    assert len(Holdings(held.examples, Marks()).shareable()) == 21
+    assert len(PrivateRecords(held.examples).shareable()) == 21
 
 
 @pytest.mark.parametrize(

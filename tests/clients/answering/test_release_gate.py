@@ -20,9 +20,9 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from clients.answering.dataset import Marks
 from clients.answering.noised import contributions, levels_of, release_of
 from clients.answering.policy import Policy
+from clients.answering.private_records import PrivateRecords
 from clients.answering.vault import Vault, VaultStorage
 from mycroft_fl.errors import BadMessage
 from mycroft_fl.examples import Examples
@@ -293,7 +293,7 @@ def test_a_vault_answers_alike_with_a_unit_whose_numbers_overflow_and_without_it
     data = neighbours(FAR, 1, by_person)
     for place, (examples, persons) in enumerate(data.both):
         storage = VaultStorage(tmp_path / str(place), noise_for=lambda digest: simulated(0))
-        vault = Vault("owner", examples, POLICY, storage, marks=Marks(persons=persons))
+        vault = Vault("owner", PrivateRecords(examples, persons), POLICY, storage)
         report = vault.answer(asked)
         assert report.statistic is not None
         pack_report(report)

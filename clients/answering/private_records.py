@@ -1,4 +1,4 @@
-"""What an owner holds, and what its columns say of each record."""
+"""The private records of an owner, with what its columns say of each."""
 
 from __future__ import annotations
 
@@ -7,48 +7,47 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Shaped
 
-from clients.answering.picks import first_of_each, positions
 from clients.answering.policy import Policy
+from mycroft_fl.data.fitted import Records
 from mycroft_fl.errors import InputError
 from mycroft_fl.examples import Examples
 
 
 @dataclass(frozen=True, eq=False)
-class Marks:
-    """What an owner's columns say of each record, in order; None: nothing.
+class PrivateRecords:
+    """An owner's private examples with their marks, in order; None: the owner has no such column.
 
-    `persons`: whose it is, where privacy is by person. `shareable`: whether it may ever be handed
-    over as it is.
+    `persons`: whose each record is, where privacy is by person. `may_leave`: whether
+    it may ever be handed over as it is.
     """
 
-    persons: Shaped[np.ndarray, " n"] | None = None
-    shareable: Bool[np.ndarray, " n"] | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Holdings:
-    """An owner's private examples with their marks."""
-
     examples: Examples
-    marks: Marks
+    persons: Shaped[np.ndarray, " n"] | None = None
+    may_leave: Bool[np.ndarray, " n"] | None = None
+
+    @classmethod
+    def of(cls, read: Records) -> PrivateRecords:
+        """Take an owner's records as they were read."""
+        return cls(read.examples, read.units, read.shareable)
 
     @property
     def by_person(self) -> bool:
         """Whether privacy is by person, not by record."""
-        return self.marks.persons is not None
+        return self.persons is not None
 
-    def persons(self, records: np.ndarray) -> Shaped[np.ndarray, " m"] | None:
-        """Whose these records are; None where privacy is by record."""
-        return None if self.marks.persons is None else self.marks.persons[records]
+    def persons_of(self, records: np.ndarray) -> Shaped[np.ndarray, " m"] | None:
+        """Say whose these records are; None where privacy is by record."""
+        return None if self.persons is None else self.persons[records]
 
     def shareable(self) -> Examples:
-        """The records that may be handed over as they are, each content once."""
-        first = first_of_each(self.examples.ids)
-        allowed = self.marks.shareable
+        """Give the records that may be handed over as they are, each content once."""
+        # Copies are one example: the first of each stands for them.
+        first = np.sort(np.unique(self.examples.ids, return_index=True)[1])
+        allowed = self.may_leave
         return self.examples[first if allowed is None else first[allowed[first]]]
 
     def drawable(self) -> Examples:
-        """The records that may be drawn at random: shareable, and of no content with two labels.
+        """Give the records that may be drawn at random: shareable, and of no content with two labels.
 
         Where one content has two labels, taking away the first would let the second in, and one
         record's absence would count for two.
@@ -59,12 +58,13 @@ class Holdings:
         return pool[np.isin(pool.ids, contents[labels == 1])]
 
     def found(self, ids: np.ndarray) -> Examples:
-        """The examples of these ids, in this order, that are still here and may be handed over."""
+        """Find the examples of these ids, in this order, that are still here and may be handed over."""
         held = ids[np.isin(ids, self.shareable().ids)]
-        return self.examples[positions(self.examples.ids, held)]
+        order = np.argsort(self.examples.ids, kind="stable")
+        return self.examples[order[np.searchsorted(self.examples.ids, held, sorter=order)]]
 
     def check(self, policy: Policy) -> None:
-        """`InputError` where the policy allows what cannot be promised of these records."""
+        """Raise `InputError` where the policy allows what cannot be promised of these records."""
         if "raw-gumbel" not in policy.modes:
             return
         if self.by_person:
