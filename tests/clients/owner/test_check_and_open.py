@@ -58,8 +58,8 @@ POLICIES = st.fixed_dictionaries(
 )
 SPECS = st.builds(
     lambda **marks: DatasetSpec("patients.csv", label="outcome", **marks),
-    unit_id=st.sampled_from([None, "patient"]),
-    shareable=st.sampled_from([None, "consented"]),
+    unit_id=st.sampled_from(["", "patient"]),
+    shareable=st.sampled_from(["", "consented"]),
     drop=st.just(("patient", "consented")),
 )
 
