@@ -18,6 +18,7 @@ from mycroft_fl.examples import Examples
 from mycroft_fl.models.networks import ON_ENCODER, build, is_network
 from mycroft_fl.models.weights import size_of
 from mycroft_fl.protocol.messages import Request
+from mycroft_fl.protocol.modes import MODES
 from mycroft_fl.selection.methods import method_named
 
 CLASSES_WITHOUT_TASK = 1000
@@ -69,7 +70,7 @@ class Bounds:
 def needs_model(request: Request) -> bool:
     """Whether a request is answered through a model, the trainer's or the owner's own."""
     through = method_named(request.method).looks_through != "nothing"
-    return through or request.feature_space == "model" or request.mode != "raw"
+    return through or request.feature_space == "model" or not MODES[request.mode].by_method
 
 
 @functools.lru_cache(maxsize=64)

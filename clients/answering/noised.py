@@ -34,6 +34,7 @@ from mycroft_fl.privacy.relevance.hard_set_target import (
 )
 from mycroft_fl.privacy.sgd import FARTHEST, HeadRun, Weighted, head_delta
 from mycroft_fl.protocol.messages import Request, Statistic
+from mycroft_fl.protocol.modes import MODES, resolved
 
 Persons = Shaped[np.ndarray, " n"]
 
@@ -84,6 +85,20 @@ def _looked_through(request: Request) -> str:
     return f"{content} {request.model} {request.num_classes}"
 
 
+@dataclass(frozen=True, eq=False)
+class Contributions:
+    """What records add to a sum: a row for each, whose squared length is bounded."""
+
+    bound_squared: Fraction
+    rows: RowBlocks
+
+
+MakeRelease = Callable[[Request, Examples, Policy, Persons | None, ViewCache], Release]
+"""An answer of a noised mode, from a request, records, a policy, whose records they are."""
+Add = Callable[[Request, Examples, float, ViewCache], Contributions]
+"""What records add to a noised sum, from a request, records and the length a gradient is clipped to."""
+
+
 def release_of(
     request: Request,
     examples: Examples,
@@ -95,9 +110,14 @@ def release_of(
 
     `examples` have labels that the request knows, see `in_range`; `persons` says whose each is.
     """
-    looks = looks or ViewCache()
-    if request.mode == "dp-sgd":
-        return _trained_head(request, examples, policy, looks, persons)
+    make: MakeRelease = resolved(MODES[request.mode].release)
+    return make(request, examples, policy, persons, looks or ViewCache())
+
+
+def noised_sum_of(
+    request: Request, examples: Examples, policy: Policy, persons: Persons | None, looks: ViewCache
+) -> Release:
+    """Release the noised sum of what records add, in a mode that says what that is."""
     added = contributions(request, examples, policy.clip, looks)
     multiplier = policy.multiplier()
     sigma_units(added.bound_squared, multiplier)  # what cannot be drawn is not charged either
@@ -109,22 +129,25 @@ def release_of(
     return Release(Spend(rho=price(multiplier)), draw)
 
 
-@dataclass(frozen=True, eq=False)
-class Contributions:
-    """What records add to a sum: a row for each, whose squared length is bounded."""
-
-    bound_squared: Fraction
-    rows: RowBlocks
-
-
 def contributions(
     request: Request, examples: Examples, clip: float, looks: ViewCache | None = None
 ) -> Contributions:
-    """What each record adds to a score or a gradient."""
-    looks = looks or ViewCache()
-    if request.mode == "score":
-        scored = _scored(request, examples, looks)
-        return Contributions(SCORE_BOUND, scored)
+    """Give what each record adds to the sum of the request's mode."""
+    add: Add = resolved(MODES[request.mode].adds)
+    return add(request, examples, clip, looks or ViewCache())
+
+
+def added_to_score(
+    request: Request, examples: Examples, clip: float, looks: ViewCache
+) -> Contributions:
+    """Give what each record adds to a score."""
+    return Contributions(SCORE_BOUND, _scored(request, examples, looks))
+
+
+def added_to_gradient(
+    request: Request, examples: Examples, clip: float, looks: ViewCache
+) -> Contributions:
+    """Give what each record adds to a gradient."""
     model, seen, values = _looked_at(request, examples, looks)
     weights = step_weights(values, seen.failed(model.head))
     head, inputs = _head_asked_at(model, request), looks.whitened(seen, request)
@@ -132,14 +155,14 @@ def contributions(
     return Contributions(Fraction(clip) ** 2, rows)
 
 
-def _trained_head(
-    request: Request, examples: Examples, policy: Policy, looks: ViewCache, persons: Persons | None
+def trained_head(
+    request: Request, examples: Examples, policy: Policy, persons: Persons | None, looks: ViewCache
 ) -> Release:
-    """The last layer's way by DP-SGD, records weighted by their relevance."""
+    """Release the last layer's way by DP-SGD, records weighted by their relevance."""
     run = HeadRun(policy.sgd_run(), policy.clip, request.rate)
     if not (request.rate > 0 and run.sigma < FARTHEST):
         raise BadMessage(
-            "mode 'dp-sgd' needs a rate above 0, and none that leads beyond all numbers"
+            f"mode '{request.mode}' needs a rate above 0, and none that leads beyond all numbers"
         )
     model, seen, values = _looked_at(request, examples, looks)
     head = _head_asked_at(model, request)

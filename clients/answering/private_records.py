@@ -11,6 +11,7 @@ from clients.answering.policy import Policy
 from mycroft_fl.data.fitted import Records
 from mycroft_fl.errors import InputError
 from mycroft_fl.examples import Examples
+from mycroft_fl.protocol.modes import MODES
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,10 +66,11 @@ class PrivateRecords:
 
     def check(self, policy: Policy) -> None:
         """Raise `InputError` where the policy allows what cannot be promised of these records."""
-        if "raw-gumbel" not in policy.modes:
+        drawn = [name for name in policy.modes if MODES[name].drawn]
+        if not drawn:
             return
         if self.by_person:
-            raise InputError("raw-gumbel hides records, not persons; leave it out, or unit-id")
+            raise InputError(f"{drawn[0]} hides records, not persons; leave it out, or unit-id")
         held = len(self.drawable())
         if held < policy.records_at_least:
             raise InputError(

@@ -13,6 +13,7 @@ from mycroft_fl.models.networks import Classifier, build
 from mycroft_fl.models.weights import load_flat_weights
 from mycroft_fl.privacy.relevance.hard_set_target import Target
 from mycroft_fl.protocol.messages import Request
+from mycroft_fl.protocol.modes import MODES
 from mycroft_fl.seeds import derived_seed
 from mycroft_fl.selection.methods import Query, Selection, method_named
 
@@ -30,7 +31,7 @@ class Selector:
         """Raise `BadMessage` where a request contradicts itself, `Refused` where its method has no use."""
         if request.weights is None and _looks_through(request) == "trainer-model":
             raise BadMessage(f"method '{request.method}' needs the trainer's weights")
-        if request.target is not None and request.mode == "raw":
+        if request.target is not None and MODES[request.mode].by_method:
             _check_target(request)
 
     def model_sent(self, request: Request) -> Classifier | None:

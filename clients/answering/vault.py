@@ -26,7 +26,8 @@ from mycroft_fl.privacy.noise.accounting import Spend
 from mycroft_fl.privacy.noise.samplers import OS_ENTROPY, Noise
 from mycroft_fl.privacy.spending.ledger import NOTHING_FOUND, Key, PrivacyLedger
 from mycroft_fl.protocol.card import Card
-from mycroft_fl.protocol.messages import HANDING_OVER, OwnerReport, Request, Statistic
+from mycroft_fl.protocol.messages import OwnerReport, Request, Statistic
+from mycroft_fl.protocol.modes import MODES
 from mycroft_fl.settings.run_config import MAX_EXAMPLES
 
 NOBODY = np.empty(0, np.int64)
@@ -94,14 +95,14 @@ class Vault:
         self._bounds.check(request, self._policy.max_model)
         self._selector.check(request)
         key = Key(self.name, peer, request_digest(request))
-        if request.mode in HANDING_OVER:
+        if MODES[request.mode].hands_over:
             return self._hand_over(request, key)
         return self._noised(request, key)
 
     def _hand_over(self, request: Request, key: Key) -> OwnerReport:
         ids = self._ledger.recall_ids(key)
         if ids is None:
-            drawn = request.mode == "raw-gumbel"
+            drawn = MODES[request.mode].drawn
             ids = self._draw(request, key) if drawn else self._pick(request, key)
             self.log.info("round %d: disclosed %d examples", request.server_round, len(ids))
         # Of an earlier answer, what has left the data since cannot be handed over again, nor what

@@ -20,14 +20,7 @@ from mycroft_fl.privacy.spending.ledger import PrivacyLedger
 from mycroft_fl.privacy.spending.overview import left
 from mycroft_fl.privacy.spending.witness import check_never_begun
 from mycroft_fl.protocol.keys import KeyPair
-
-LEAVES = {
-    "raw": "examples as they are, chosen for a trainer's hard set",
-    "raw-gumbel": "examples as they are, drawn at random, the useful ones more often",
-    "score": "a noised score of how much the data would help",
-    "gradient": "noised sums of gradients",
-    "dp-sgd": "a last layer trained on the data with noise",
-}
+from mycroft_fl.protocol.modes import MODES, handing_over
 
 
 @dataclass(frozen=True)
@@ -65,8 +58,8 @@ def _of_data(records: PrivateRecords, task: Task) -> list[str]:
 
 def _of_policy(file: OwnerFile) -> list[str]:
     policy = file.policy
-    lines = [f"may leave: {LEAVES.get(mode, mode)} ({mode})" for mode in policy.modes]
-    if {"raw", "raw-gumbel"} & set(policy.modes):
+    lines = [f"may leave: {MODES[mode].leaves} ({mode})" for mode in policy.modes]
+    if handing_over() & set(policy.modes):
         agreed = "only once a person has agreed" if policy.approval else "without asking a person"
         lines.append(f"examples leave {agreed}")
     lines += [
@@ -95,7 +88,7 @@ def _doubts_of_policy(policy: Policy) -> list[str]:
     doubts = []
     if policy.expires is not None and policy.expires < datetime.date.today():
         doubts.append(f"the policy ended on {policy.expires}: every request is refused")
-    if "raw" in policy.modes and policy.max_records is None:
+    if any(MODES[name].by_method for name in policy.modes) and policy.max_records is None:
         doubts.append("max-records is not set: in time, every record may be handed over")
     if policy.epsilon is not None and policy.epsilon > 10:
         doubts.append(
@@ -103,7 +96,7 @@ def _doubts_of_policy(policy: Policy) -> list[str]:
         )
     if policy.delta > 1e-4:
         doubts.append(f"delta {policy.delta:g} is large: it should be far below 1 / records")
-    if policy.approval and not {"raw", "raw-gumbel"} & set(policy.modes):
+    if policy.approval and not handing_over() & set(policy.modes):
         doubts.append("approval is set, but no mode hands over examples: nobody will be asked")
     return doubts
 

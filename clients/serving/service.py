@@ -22,7 +22,8 @@ from mycroft_fl.errors import BadMessage, InputError, Refused, Withheld
 from mycroft_fl.privacy.spending.ledger import Key, PrivacyLedger
 from mycroft_fl.protocol.envelope import Opened
 from mycroft_fl.protocol.keys import KeyPair
-from mycroft_fl.protocol.messages import HANDING_OVER, OwnerReport, Request
+from mycroft_fl.protocol.messages import OwnerReport, Request
+from mycroft_fl.protocol.modes import MODES, handing_over
 from mycroft_fl.protocol.signed import pack_sealed, unpack_opened
 from mycroft_fl.protocol.wire import pack_report, unpack_request
 
@@ -73,7 +74,7 @@ class VaultService:
         if request.server_round != opened.terms.server_round:
             raise BadMessage("the request is of another round than its terms")
         key = Key(file.name, peer, request_digest(request))
-        if file.policy.approval and request.mode in HANDING_OVER:
+        if file.policy.approval and MODES[request.mode].hands_over:
             self._check_queue(key)
         report = self._vault.answer(request, peer)
         if file.policy.approval and report.disclosed is not None:
@@ -123,7 +124,7 @@ class VaultService:
         if self._book.row(key) is not None:
             return
         since = (datetime.now(UTC) - timedelta(days=quotas.waiting_days)).isoformat()
-        if self._book.asked_since(key.peer, HANDING_OVER, since) >= quotas.waiting:
+        if self._book.asked_since(key.peer, handing_over(), since) >= quotas.waiting:
             raise Refused(
                 f"{quotas.waiting} requests for examples within {quotas.waiting_days} days, as many as a "
                 "person may have to look at"

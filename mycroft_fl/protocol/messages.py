@@ -12,15 +12,6 @@ from jaxtyping import Float32, Float64
 from mycroft_fl.examples import Examples
 from mycroft_fl.protocol.card import Card
 
-MODES = ("raw", "raw-gumbel", "score", "gradient", "dp-sgd")
-"""What may come back: examples chosen or drawn, a noised score, a noised gradient, a trained head."""
-
-NOISED = frozenset({"score", "gradient", "dp-sgd"})
-"""The modes in which numbers leave, paid for with epsilon."""
-
-HANDING_OVER = frozenset({"raw", "raw-gumbel"})
-"""The modes in which examples leave."""
-
 BESIDES = 1 << 16
 """Bytes of an answer beside its numbers: headers of arrays, the card, the seal."""
 

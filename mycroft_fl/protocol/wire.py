@@ -21,14 +21,14 @@ from mycroft_fl.errors import BadMessage, SettingError
 from mycroft_fl.examples import Examples
 from mycroft_fl.protocol.card import Card
 from mycroft_fl.protocol.messages import (
-    MODES,
-    SCORED_BY,
     Expected,
     NoisedTarget,
     OwnerReport,
     Request,
     Statistic,
 )
+from mycroft_fl.protocol.modes import answer_names
+from mycroft_fl.protocol.request_checks import check_mode, is_finite_float32
 from mycroft_fl.settings.run_config import MAX_EXAMPLES, MAX_FEATURE_WEIGHT, MAX_HARD
 from mycroft_fl.settings.space_names import check_space
 
@@ -36,7 +36,6 @@ SELECT = "query.select"
 INTRODUCE = "query.introduce"
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 MAX_BYTES = 1 << 30
-MAX_RATE = 1e6
 MAX_TARGET = 1e9
 
 _REQUEST_FIELDS: dict[str, type] = {
@@ -54,6 +53,9 @@ _REQUEST_FIELDS: dict[str, type] = {
     "rate": float,
     "score-by": str,
 }
+
+_WHOLE_NUMBERS = {"k": MAX_EXAMPLES, "owner-epochs": 1000, "num-classes": 1_000_000}
+"""Of a request: how large each may be; none is below 1."""
 
 _TARGET_FIELDS: dict[str, type] = {"scale": float, "clip": float, "stands-for": int}
 
@@ -84,16 +86,33 @@ def pack_request(request: Request) -> RecordDict:
 
 
 def unpack_request(content: RecordDict) -> Request:
-    """The request in `content`. `BadMessage` on anything that is not one."""
+    """Read the request in `content`. `BadMessage` on anything that is not one."""
     _check_records(content, {"request", "target", "arrays"})
     fields = _fields(content, "request", _REQUEST_FIELDS)
     arrays = _arrays(content, {"x", "y"}, {"weights", "head", "whitening", "target"})
-    if not 1 <= fields["k"] <= MAX_EXAMPLES:
-        raise BadMessage(f"k is {fields['k']}; it must be from 1 to {MAX_EXAMPLES}")
-    if not 1 <= fields["owner-epochs"] <= 1000:
-        raise BadMessage(f"owner-epochs is {fields['owner-epochs']}; it must be from 1 to 1000")
-    if not 1 <= fields["num-classes"] <= 1_000_000:
-        raise BadMessage(f"num-classes is {fields['num-classes']}; it must be from 1 to 1000000")
+    _check_limits(fields)
+    hard = _examples(arrays, fields["num-classes"], at_most=MAX_HARD)
+    target = _target(content, arrays)
+    if len(hard) == 0 and target is None:
+        raise BadMessage("the hard set is empty")
+    if len(hard) and target is not None:
+        raise BadMessage("a request brings hard examples or a target, and not both")
+    weights, head, whitening = map(arrays.get, ("weights", "head", "whitening"))
+    if weights is not None and not is_finite_float32(weights, dimensions=1):
+        raise BadMessage("weights must be one vector of finite float32")
+    named = {key.replace("-", "_"): value for key, value in fields.items()}
+    request = Request(
+        hard=hard, weights=weights, head=head, whitening=whitening, target=target, **named
+    )
+    check_mode(request)
+    return request
+
+
+def _check_limits(fields: Mapping[str, Any]) -> None:
+    """Raise `BadMessage` where a number or a name that all modes share is out of its limits."""
+    for key, most in _WHOLE_NUMBERS.items():
+        if not 1 <= fields[key] <= most:
+            raise BadMessage(f"{key} is {fields[key]}; it must be from 1 to {most}")
     try:
         check_space(fields["feature-space"])
     except SettingError as error:
@@ -102,33 +121,6 @@ def unpack_request(content: RecordDict) -> Request:
         raise BadMessage("gradient-layers must be 'last' or 'all'")
     if not 0 <= fields["feature-weight"] <= MAX_FEATURE_WEIGHT:  # nor is NaN
         raise BadMessage(f"feature-weight must be from 0 to {MAX_FEATURE_WEIGHT:g}")
-    if not 0 <= fields["rate"] <= MAX_RATE:  # nor is NaN
-        raise BadMessage(f"rate must be from 0 to {MAX_RATE:g}")
-    if fields["score-by"] not in SCORED_BY:
-        raise BadMessage("score-by must be 'hard-set' or 'class'")
-    if fields["score-by"] == "class" and fields["mode"] != "score":
-        raise BadMessage("only a score can be by class")
-    hard = _examples(arrays, fields["num-classes"], at_most=MAX_HARD)
-    target = _target(content, arrays)
-    if len(hard) == 0 and target is None:
-        raise BadMessage("the hard set is empty")
-    if len(hard) and target is not None:
-        raise BadMessage("a request brings hard examples or a target, and not both")
-    if target is not None and fields["score-by"] == "class":
-        raise BadMessage("a score by class needs hard examples, and a target came instead")
-    weights, head = arrays.get("weights"), arrays.get("head")
-    for vector in (weights, head):
-        if vector is not None and not _is_finite_float32(vector, dimensions=1):
-            raise BadMessage("weights must be one vector of finite float32")
-    whitening = arrays.get("whitening")
-    if whitening is not None and fields["mode"] != "gradient":
-        raise BadMessage("only a gradient can be by a whitening")
-    if whitening is not None and not _is_finite_float32(whitening, dimensions=2):
-        raise BadMessage("a whitening must be one matrix of finite float32")
-    named = {key.replace("-", "_"): value for key, value in fields.items()}
-    return Request(
-        hard=hard, weights=weights, head=head, whitening=whitening, target=target, **named
-    )
 
 
 def _target(content: RecordDict, arrays: Mapping[str, np.ndarray]) -> NoisedTarget | None:
@@ -137,7 +129,7 @@ def _target(content: RecordDict, arrays: Mapping[str, np.ndarray]) -> NoisedTarg
         return None
     fields = _fields(content, "target", _TARGET_FIELDS)
     direction = arrays.get("target")
-    if direction is None or not _is_finite_float32(direction, dimensions=1):
+    if direction is None or not is_finite_float32(direction, dimensions=1):
         raise BadMessage("a target must be one vector of finite float32")
     # So large a one would overflow in the products that owners make of it; of zeros, there are none.
     if not 0 < np.abs(direction).max(initial=0.0) <= MAX_TARGET:
@@ -216,7 +208,7 @@ def _card(content: RecordDict) -> Card:
     numbers = [value for value in fields.values() if not isinstance(value, str | bool)]
     if not all(math.isfinite(value) and value >= 0 for value in numbers):
         raise BadMessage("a privacy card with a number that is negative or not finite")
-    if fields["mode"] not in MODES or fields["unit"] not in ("record", "person"):
+    if fields["mode"] not in answer_names() or fields["unit"] not in ("record", "person"):
         raise BadMessage("a privacy card of an unknown mode or unit")
     if fields["noise"] not in ("none", "os-entropy", "SIMULATED"):
         raise BadMessage("a privacy card with an unknown source of noise")
@@ -299,13 +291,8 @@ def _examples(arrays: Mapping[str, np.ndarray], num_classes: int, *, at_most: in
         raise BadMessage(f"{len(y)} examples, more than the {at_most} asked for")
     if len(y) and not (y.min() >= 0 and y.max() < num_classes):
         raise BadMessage(f"a label outside 0..{num_classes - 1}")
-    if not (x.dtype == np.uint8 or _is_finite_float32(x, dimensions=x.ndim)):
+    if not (x.dtype == np.uint8 or is_finite_float32(x, dimensions=x.ndim)):
         raise BadMessage(f"examples must be uint8 or finite float32, not {x.dtype}")
     if math.prod(x.shape[1:]) == 0:
         raise BadMessage(f"examples of shape {x.shape[1:]} hold nothing")
     return Examples(x, y)
-
-
-def _is_finite_float32(array: np.ndarray, *, dimensions: int) -> bool:
-    finite = array.dtype == np.float32 and array.ndim == dimensions and np.isfinite(array).all()
-    return bool(finite)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -18,7 +18,7 @@ def setting(
     default: SettingValue,
     meaning: str,
     *,
-    choices: tuple[str, ...] = (),
+    choices: Collection[str] = (),
     least: float = -math.inf,
     above: float = -math.inf,
     most: float = math.inf,

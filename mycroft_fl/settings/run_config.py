@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mycroft_fl.errors import SettingError
+from mycroft_fl.protocol.modes import MODES
 from mycroft_fl.settings.declared import Settings, SettingValue, setting
 from mycroft_fl.settings.space_names import check_space
 from mycroft_fl.settings.training import TrainingSettings
@@ -31,7 +32,7 @@ class AskingSettings(Settings):
         "what owners answer with: examples, examples drawn at random, a noised score, a score first "
         "and then examples of the best, noised gradients of the best, or last layers that the best "
         "trained with noise",
-        choices=("raw", "raw-gumbel", "score", "score-then-raw", "gradient", "dp-sgd"),
+        choices=MODES,
     )
     score_by: str = setting(
         "score.by",

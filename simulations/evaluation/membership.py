@@ -32,7 +32,7 @@ from mycroft_fl.seeds import derived_seed
 from simulations.setup.simulation import Simulation
 from strategies.mycroft import MycroftStrategy
 from strategies.noised.steps import NoisedSteps
-from strategies.rounds.plans import PLANS
+from strategies.rounds.plans import plans_of
 from strategies.rounds.run_state import Answers, Progress
 
 PAIRS = 8
@@ -58,7 +58,7 @@ def attacked(simulation: Simulation, strategy: MycroftStrategy) -> dict[str, Any
     `ceiling` is the best AUC that what the owner's ledger charged allows, None where examples were
     handed over. By record: nothing is attacked where an owner hides persons.
     """
-    hands_over = any(plan.hands_over for plan in PLANS[simulation.config.mode])
+    hands_over = any(plan.hands_over for plan in plans_of(simulation.config.mode))
     victim = _handed_over(strategy) if hands_over else _noised(simulation, strategy)
     if victim is None or len(victim.pool) < FEWEST:
         return None
@@ -115,7 +115,7 @@ def _noised(simulation: Simulation, strategy: MycroftStrategy) -> Victim | None:
     held = simulation.world.records(name)
     if held.units is not None:
         return None
-    plan, trainer = PLANS[simulation.config.mode][1], strategy.trainer
+    plan, trainer = plans_of(simulation.config.mode)[1], strategy.trainer
     policy = simulation.policy(next(o for o in simulation.scenario.owners if o.name == name))
 
     def improved(members: Examples, seed: int) -> Classifier:

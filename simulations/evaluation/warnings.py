@@ -8,7 +8,7 @@ from typing import Any
 from simulations.population.world import World
 from simulations.setup.simulation import Simulation
 from strategies.mycroft import MycroftStrategy
-from strategies.rounds.plans import PLANS
+from strategies.rounds.plans import plans_of
 from strategies.rounds.scoreboard import Scoreboard
 from strategies.training.trainer import Trainer
 
@@ -57,7 +57,7 @@ def _of_luck(
 ) -> Iterator[str]:
     """Where examples were to be acquired: whether they were, and did more than random ones."""
     method = simulation.config.method
-    if not any(plan.hands_over for plan in PLANS[simulation.config.mode]):
+    if not any(plan.hands_over for plan in plans_of(simulation.config.mode)):
         return
     if not scoreboard.disclosed:
         yield "nothing was acquired: no owner handed anything over"

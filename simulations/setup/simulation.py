@@ -24,6 +24,7 @@ from mycroft_fl.errors import DataError, ScenarioError
 from mycroft_fl.files import private_folder, write_whole
 from mycroft_fl.models.catalogue import build_model
 from mycroft_fl.privacy.noise.samplers import Noise, simulated
+from mycroft_fl.protocol.modes import MODES
 from mycroft_fl.represent.spaces import check_input
 from mycroft_fl.seeds import derived_seed
 from mycroft_fl.selection.methods import METHODS, method_named
@@ -199,9 +200,9 @@ class Simulation:
         table.setdefault("modes", modes)
         table.setdefault("max-per-request", MAX_EXAMPLES)
         table.setdefault("max-epochs", 1000)
-        several = {"gradient", "raw-gumbel"} & set(modes)
+        several = any(MODES[each].each_round for each in modes)
         table.setdefault("answers", self.config.num_rounds if several else 1)
-        if "raw-gumbel" in table["modes"]:
+        if any(MODES[each].drawn for each in table["modes"] if each in MODES):
             table.setdefault("records-at-least", sum(owner.holds.values()))
         policy = Policy.from_table(table)
         if policy.approval:

@@ -23,8 +23,6 @@ from mycroft_fl.privacy.audits.bounds import (
     gaussian_epsilon,
     mu_of,
 )
-from mycroft_fl.privacy.audits.canaries import audit_published, audit_target
-from mycroft_fl.privacy.audits.sgd_canaries import audit_dp_sgd
 from mycroft_fl.privacy.noise import mechanisms
 from mycroft_fl.privacy.noise.accounting import Filter, Spend
 from mycroft_fl.privacy.noise.samplers import OS_ENTROPY
@@ -32,6 +30,9 @@ from mycroft_fl.privacy.relevance import hard_set_target as relevance
 from mycroft_fl.privacy.relevance.by_class import ClassTargets
 from mycroft_fl.privacy.spending import ledger
 from mycroft_fl.privacy.spending.budget import Budget, Limits
+from mycroft_fl.protocol.modes import MODES, resolved
+
+Audit = Callable[[], Iterator[Finding]]
 
 RUNS = 200_000
 DRAWS = 10_000
@@ -189,17 +190,21 @@ def audit_ledger() -> Iterator[Finding]:
     yield Finding("ledger", "25 asked, 10 paid for", "problems", problems, 0)
 
 
-AUDITS: dict[str, tuple[Callable[[], Iterator[Finding]], ...]] = {
-    "score": (audit_score, audit_score_by_class, audit_fresh_noise, audit_ledger),
-    "gradient": (audit_gradient, audit_fresh_noise, audit_ledger),
-    "dp-sgd": (audit_dp_sgd, audit_ledger),
-    "target": (audit_target, audit_ledger),
-    "publish": (audit_published, audit_ledger),
-    "raw-gumbel": (audit_gumbel, audit_ledger),
+PUBLISHED: dict[str, tuple[str, ...]] = {
+    "target": ("mycroft_fl.privacy.audits.canaries:audit_target", f"{__name__}:audit_ledger"),
+    "publish": ("mycroft_fl.privacy.audits.canaries:audit_published", f"{__name__}:audit_ledger"),
 }
+"""The audits of what the trainer publishes, beside those of the modes in which owners answer."""
 
 
-def findings(mode: str | None = None) -> list[Finding]:
-    """All audits of a mode, or of every mode, each audit once."""
-    chosen = AUDITS[mode] if mode else [each for audits in AUDITS.values() for each in audits]
+def audits_by_name() -> dict[str, tuple[Audit, ...]]:
+    """Give the audits of every mode that has any, and of what the trainer publishes."""
+    named = {name: mode.audits for name, mode in MODES.items() if mode.audits} | PUBLISHED
+    return {name: tuple(map(resolved, audits)) for name, audits in named.items()}
+
+
+def findings(name: str | None = None) -> list[Finding]:
+    """Run all audits of that name, or of every name, each audit once."""
+    by_name = audits_by_name()
+    chosen = by_name[name] if name else [each for audits in by_name.values() for each in audits]
     return [finding for each in dict.fromkeys(chosen) for finding in each()]

@@ -19,7 +19,7 @@ PYPROJECT = Path(__file__).parents[3] / "pyproject.toml"
 def other_than(each: dataclasses.Field) -> object:
     """A permitted value that is not the default."""
     if each.metadata["choices"]:
-        return each.metadata["choices"][1]
+        return list(each.metadata["choices"])[1]
     if isinstance(each.default, bool):
         return not each.default
     if each.name == "feature_space":
