@@ -123,7 +123,7 @@ def vault_of(
 def alike(vaults: list[Vault]) -> None:
     """Let vaults of the same records look at them once for all of them, which is what takes long."""
     for vault in vaults[1:]:
-        vault._looks = vaults[0]._looks
+        vault._views = vaults[0]._views
 
 
 def noised_policy(epsilon: float, answers: int) -> Policy:

@@ -8,9 +8,9 @@ from jaxtyping import Int64
 from clients.answering.bounds import needs_model
 from clients.answering.own_models import OwnModels
 from clients.answering.private_records import PrivateRecords
+from clients.answering.trainer_view import TrainerView
 from mycroft_fl.errors import BadMessage, Refused
-from mycroft_fl.models.networks import Classifier, build
-from mycroft_fl.models.weights import load_flat_weights
+from mycroft_fl.models.networks import Classifier
 from mycroft_fl.privacy.relevance.hard_set_target import Target
 from mycroft_fl.protocol.messages import Request
 from mycroft_fl.protocol.modes import MODES
@@ -34,35 +34,33 @@ class Selector:
         if request.target is not None and MODES[request.mode].by_method:
             _check_target(request)
 
-    def model_sent(self, request: Request) -> Classifier | None:
-        """Build the model that came with a request; None where none did. Reads no record.
+    def view_of(self, request: Request) -> TrainerView | None:
+        """Give the trainer's view that came with a request; None where none did. Reads no record.
 
         Raises `BadMessage` where its weights, or a target beside them, do not fit.
         """
         if request.weights is None or not needs_model(request):
             return None
-        shape = tuple(self._records.examples.x.shape[1:])
-        model = build(request.model, shape, request.num_classes, seed=0)
-        load_flat_weights(model, request.weights)
+        view = TrainerView.of(request, self._records.examples)
         if request.target is not None:
-            Target.of_noised(model, request.target)
-        return model
+            Target.of_noised(view.model, request.target)
+        return view
 
     def choose(
-        self, request: Request, model: Classifier | None, disclosed: Ids, at_most: int
+        self, request: Request, view: TrainerView | None, disclosed: Ids, at_most: int
     ) -> Ids:
         """The ids of up to `at_most` examples not disclosed before, most useful first.
 
-        `model` is the one that was sent; the method looks through the owner's own where none was.
+        The method looks through the `view` that was sent, or the owner's own model where none was.
         """
         held = self._records.shareable()
         gone = np.isin(held.ids, disclosed)
         fresh = held[~gone]
         if len(fresh) == 0:
             return fresh.ids
+        model, target = view.model if view else None, request.target
         if model is None and needs_model(request):
             model = self._own_model(request)
-        target = request.target
         query = Query(
             hard=request.hard,
             model=model,
@@ -72,7 +70,7 @@ class Selector:
             gradient_layers=request.gradient_layers,
             feature_weight=request.feature_weight,
             device=self._device,
-            target=Target.of_noised(model, target).direction if model and target else None,
+            target=view.target.direction if view and target else None,
             stands_for=target.stands_for if target else 0,
         )
         k = min(request.k, at_most, len(fresh))

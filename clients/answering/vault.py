@@ -12,12 +12,13 @@ import numpy as np
 from clients.answering.bounds import Bounds
 from clients.answering.gumbel import GumbelPlan, drawer
 from clients.answering.log import owner_log
-from clients.answering.noised import ViewCache, in_range, levels_of, release_of
+from clients.answering.noised import levels_of, release_of
 from clients.answering.noted import note
 from clients.answering.policy import Policy
 from clients.answering.privacy_card import Given, card_for
 from clients.answering.private_records import PrivateRecords
 from clients.answering.selecting import Selector
+from clients.answering.trainer_view import TrainerView, ViewCache, in_range
 from mycroft_fl.data.task import Task
 from mycroft_fl.errors import Refused
 from mycroft_fl.examples import Examples
@@ -71,7 +72,7 @@ class Vault:
         self._selector = Selector(name, records, device)
         self._policy = policy
         self._noise_for = storage.noise_for
-        self._looks = ViewCache()
+        self._views = ViewCache()
         self._ledger = PrivacyLedger(
             storage.folder / storage.ledger, storage.head, witnesses=storage.witnesses
         )
@@ -115,10 +116,10 @@ class Vault:
         limits = self._policy.limits(key.peer)
         left = self._ledger.records_left(key.peer, limits)
         self._ledger.require(key, Spend(records=NOTHING_FOUND), limits)
-        model = self._selector.model_sent(request)
+        view = self._selector.view_of(request)
         at_most = MAX_EXAMPLES if left is None else left
         try:
-            chosen = self._selector.choose(request, model, self._ledger.disclosed(), at_most)
+            chosen = self._selector.choose(request, view, self._ledger.disclosed(), at_most)
         except Exception:
             # Records were looked at, so that it fails says something of them: never for nothing.
             self._ledger.disclose(key, NOBODY, limits)
@@ -132,10 +133,11 @@ class Vault:
         k = request.k if left is None else min(request.k, left)
         terms = GumbelPlan.of(self._policy, k, len(self._ledger.disclosed()))
         self._ledger.require(key, terms.spend, limits)
-        levels_of(request, self._nothing)
+        view = TrainerView.of(request, self._nothing)
+        levels_of(view, self._nothing)
         self._ledger.charge(key, request.mode, terms.spend, limits)
         pool = self._records.drawable()
-        levels = levels_of(request, pool)
+        levels = levels_of(view, pool)
         noise = self._noise_for(key.digest)
         return self._ledger.draw(key, drawer(terms, self._policy, pool.ids, levels, noise))
 
@@ -153,13 +155,14 @@ class Vault:
         spend, limits = self._policy.price(request.mode), self._policy.limits(key.peer)
         self._ledger.require(key, spend, limits)
         # All that a request can be wrong in fails here, on no record at all, and costs nothing.
-        release_of(request, self._nothing, self._policy)
+        view = TrainerView.of(request, self._nothing)
+        release_of(view, self._nothing, self._policy)
         # Paid before a record is read: the time that reading takes says something of them.
         self._ledger.charge(key, request.mode, spend, limits)
         examples = self._records.examples
         known = in_range(request, examples)
         persons = self._records.persons_of(known)
-        release = release_of(request, examples[known], self._policy, persons, self._looks)
+        release = release_of(view, examples[known], self._policy, persons, self._views)
         if release.spend != spend:
             raise Refused("the answer would cost something else than was paid")
         statistic = release.draw(self._noise_for(key.digest))

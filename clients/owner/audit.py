@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int64
 
-from clients.answering.noised import contributions, in_range
+from clients.answering.noised import contributions
+from clients.answering.trainer_view import TrainerView, in_range
 from clients.owner.file import load_owner_file
 from clients.owner.load import records_of, task_of
 from mycroft_fl.data.formats.spec import DatasetSpec
@@ -71,7 +72,8 @@ def _summed(folder: Path, rows: Sequence[str]) -> Int64[np.ndarray, " d"]:
     records = records_of(file, task_of(file))
     asked = _request(task)
     known = in_range(asked, records.examples)
-    added = contributions(asked, records.examples[known], file.policy.clip)
+    view = TrainerView.of(asked, records.examples)
+    added = contributions(view, records.examples[known], file.policy.clip)
     return exact_sum(added.rows, added.bound_squared, persons=records.persons_of(known))
 
 

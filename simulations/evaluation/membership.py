@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from clients.answering.noised import ViewCache, in_range, release_of
+from clients.answering.noised import release_of
+from clients.answering.trainer_view import TrainerView, ViewCache, in_range
 from mycroft_fl.examples import Examples
 from mycroft_fl.models.fitting import AnyModel
 from mycroft_fl.models.networks import Classifier
@@ -119,7 +120,7 @@ def _noised(simulation: Simulation, strategy: MycroftStrategy) -> Victim | None:
     policy = simulation.policy(next(o for o in simulation.scenario.owners if o.name == name))
 
     def improved(members: Examples, seed: int) -> Classifier:
-        noise, looks = simulated(seed), ViewCache()
+        noise, kept = simulated(seed), ViewCache()
         first, *later = strategy.heard
         begun = NoisedSteps.begun(trainer, first.statistics, strategy.scoreboard.scored())
         progress = Progress(
@@ -129,7 +130,8 @@ def _noised(simulation: Simulation, strategy: MycroftStrategy) -> Victim | None:
             answers = dict(heard.statistics)
             if name in answers:
                 request = progress.request(number, plan.answer, 1, **plan.brings(progress))
-                answers[name] = release_of(request, members, policy, looks=looks).draw(noise)
+                view = TrainerView.of(request, members)
+                answers[name] = release_of(view, members, policy, kept=kept).draw(noise)
             plan.learn(progress, Answers(heard.owners, answers))
         return _network(progress.model)
 

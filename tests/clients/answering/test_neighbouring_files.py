@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from clients.answering.noised import contributions, in_range
+from clients.answering.noised import contributions
 from clients.answering.private_records import PrivateRecords
+from clients.answering.trainer_view import TrainerView, in_range
 from mycroft_fl.data.fitted import Records, task_records
 from mycroft_fl.data.formats.spec import DatasetSpec
 from mycroft_fl.data.sources import load_dataset
@@ -61,7 +62,9 @@ def summed(records: Records, task: Task, mode: str) -> tuple[np.ndarray, Fractio
     )
     known = in_range(asked, records.examples)
     persons = None if records.units is None else records.units[known]
-    added = contributions(asked, records.examples[known], clip=1.0)
+    added = contributions(
+        TrainerView.of(asked, records.examples), records.examples[known], clip=1.0
+    )
     return exact_sum(added.rows, added.bound_squared, persons=persons), added.bound_squared
 
 

@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from clients.answering.noised import contributions, levels_of, release_of
 from clients.answering.policy import Policy
 from clients.answering.private_records import PrivateRecords
+from clients.answering.trainer_view import TrainerView
 from clients.answering.vault import Vault, VaultStorage
 from mycroft_fl.errors import BadMessage
 from mycroft_fl.examples import Examples
@@ -135,7 +136,7 @@ def summed(asked: Request, data: tuple[Examples, np.ndarray | None]) -> Any:
     examples, persons = data
 
     def answer() -> tuple[np.ndarray, np.ndarray]:
-        release = release_of(asked, examples, POLICY, persons)
+        release = release_of(TrainerView.of(asked, examples), examples, POLICY, persons)
         with first_sums() as sums:
             output = release.draw(simulated(1))
         assert 0 < output.sigma < 1e30
@@ -147,7 +148,10 @@ def summed(asked: Request, data: tuple[Examples, np.ndarray | None]) -> Any:
 def check(asked: Request, data: Neighbours) -> bool:
     """The gate itself. Whether there was an answer, and not an error."""
     if asked.mode == "raw-gumbel":
-        there, alone = (outcome(lambda d=each: levels_of(asked, d[0])) for each in data.both)
+        there, alone = (
+            outcome(lambda d=each: levels_of(TrainerView.of(asked, d[0]), d[0]))
+            for each in data.both
+        )
         if isinstance(there, str) or isinstance(alone, str):
             assert there == alone
             assert there.startswith("BadMessage")
@@ -316,7 +320,7 @@ def test_what_an_owners_file_asks_for_fails_alike_on_any_data(mode: str, tmp_pat
             examples, _ = data.of(rows)
 
             def answer(output: Policy = policy, held: Examples = examples) -> np.ndarray:
-                release = release_of(request(mode, "linear"), held, output)
+                release = release_of(TrainerView.of(request(mode, "linear"), held), held, output)
                 return release.draw(simulated(0)).values.shape
 
             found.append(outcome(answer))
@@ -327,7 +331,7 @@ def test_what_an_owners_file_asks_for_fails_alike_on_any_data(mode: str, tmp_pat
 def test_sums_with_and_without_a_unit_are_compared_and_a_doubled_row_is_seen() -> None:
     # The gate must be able to fail.
     asked, data = request("score", "linear"), neighbours(FAR * 0, 1, by_person=False)
-    added = contributions(asked, data.examples, POLICY.clip)
+    added = contributions(TrainerView.of(asked, data.examples), data.examples, POLICY.clip)
     rows = np.asarray(added.rows[:])
     doubled = np.vstack([rows, rows[-1:]])
     whole, alone = (exact_sum(each, added.bound_squared) for each in (doubled, rows[:-1]))

@@ -11,9 +11,10 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 
-from clients.answering import noised
+from clients.answering.noised import contributions
 from clients.answering.policy import Policy
 from clients.answering.private_records import PrivateRecords
+from clients.answering.trainer_view import TrainerView
 from clients.answering.vault import Vault, VaultStorage, request_digest
 from mycroft_fl.errors import BadMessage
 from mycroft_fl.examples import Examples
@@ -98,10 +99,11 @@ def test_how_many_numbers_there_are_is_a_question_of_the_request_and_never_of_th
 
 def test_a_records_row_is_the_same_to_the_last_bit_whoever_else_is_there() -> None:
     examples, rng = drawn(200), np.random.default_rng(0)
-    together = noised.contributions(request(), examples, 1.0).rows[:]
+    view = TrainerView.of(request(), examples)
+    together = contributions(view, examples, 1.0).rows[:]
     for _ in range(5):
         some = rng.permutation(200)[: rng.integers(1, 200)]
-        alone = noised.contributions(request(), examples[some], 1.0).rows[:]
+        alone = contributions(view, examples[some], 1.0).rows[:]
         assert np.array_equal(alone, together[some])
 
 

@@ -12,10 +12,11 @@ import pytest
 import torch
 from scipy import stats
 
-from clients.answering import noised
 from clients.answering.gumbel import GumbelPlan
+from clients.answering.noised import contributions, levels_of
 from clients.answering.policy import Policy
 from clients.answering.private_records import PrivateRecords
+from clients.answering.trainer_view import TrainerView, ViewCache, in_range
 from clients.answering.vault import Vault, VaultStorage, request_digest
 from mycroft_fl.errors import BadMessage, InputError, Refused
 from mycroft_fl.examples import Examples
@@ -199,8 +200,8 @@ def test_nothing_is_computed_for_an_answer_that_the_budget_refuses(
 def charged_alone(examples: Examples, **changed: Any) -> np.ndarray:
     """What the records add together, without noise."""
     asked = request(**changed)
-    known = noised.in_range(asked, examples)
-    added = noised.contributions(asked, examples[known], clip=1.0)
+    known = in_range(asked, examples)
+    added = contributions(TrainerView.of(asked, examples), examples[known], clip=1.0)
     assert ((added.rows[:] ** 2).sum(axis=1) <= float(added.bound_squared) * (1 + 1e-12)).all()
     return added.rows[:]
 
@@ -234,7 +235,7 @@ def test_wide_records_look_the_same_to_the_last_bit_whoever_else_is_there() -> N
 
 
 def test_what_a_vault_keeps_in_mind_of_one_request_does_not_answer_another(tmp_path: Path) -> None:
-    examples, looks = drawn(60), noised.ViewCache()
+    examples, kept = drawn(60), ViewCache()
     other = hard_set()
     turned = Examples(-other.x, np.full(len(other.y), 2))
     moved = flat_weights(MODEL) * np.float32(1.5)
@@ -242,9 +243,10 @@ def test_what_a_vault_keeps_in_mind_of_one_request_does_not_answer_another(tmp_p
     others: list[dict[str, Any]] = [{"hard": turned}, {"weights": moved}]
     for changed in ({}, *others, *gradients, {**gradients[1], "weights": moved}, {}):
         asked = request(**changed)
-        kept = noised.contributions(asked, examples, 1.0, looks)
-        afresh = noised.contributions(asked, examples, 1.0)
-        assert np.array_equal(kept.rows[:], afresh.rows[:])
+        view = TrainerView.of(asked, examples)
+        known = contributions(view, examples, 1.0, kept)
+        afresh = contributions(view, examples, 1.0)
+        assert np.array_equal(known.rows[:], afresh.rows[:])
 
 
 @pytest.mark.parametrize("mode", ["score", "gradient", "whitened"])
@@ -474,7 +476,7 @@ def test_labels_outside_the_request_do_not_thin_out_the_crowd_to_hide_in(tmp_pat
         report = vault.answer(replace(asked, server_round=server_round, k=1))
         assert report.disclosed is not None
         labels |= set(report.disclosed.y.tolist())
-    assert noised.levels_of(asked, drawn(600)).shape == (600,)
+    assert levels_of(TrainerView.of(asked, drawn(1)), drawn(600)).shape == (600,)
 
 
 @pytest.mark.parametrize("mode", ["raw", "raw-gumbel"])

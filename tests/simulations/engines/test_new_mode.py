@@ -13,6 +13,7 @@ import pytest
 from clients.answering.noised import Contributions
 from clients.answering.policy import Policy
 from clients.answering.private_records import PrivateRecords
+from clients.answering.trainer_view import SeenRecords
 from clients.answering.vault import Vault, VaultStorage
 from mycroft_fl.errors import BadMessage, InputError, SettingError
 from mycroft_fl.examples import Examples, hard_classes
@@ -37,9 +38,9 @@ HARD = Examples(np.eye(3, 5, dtype=np.float32), np.array([0, 1, 1]))
 HELD = Examples(np.eye(9, 5, dtype=np.float32) + 1, np.array([0, 0, 1, 1, 1, 2, 2, 2, 2]))
 
 
-def added(request: Request, examples: Examples, *rest: Any) -> Contributions:
+def added(seen: SeenRecords, clip: float) -> Contributions:
     """A record of a class that hard examples have adds 1."""
-    counts = np.isin(examples.y, hard_classes(request.hard))
+    counts = np.isin(seen.examples.y, hard_classes(seen.view.request.hard))
     return Contributions(Fraction(1), counts[:, None].astype(np.float64))
 
 
