@@ -64,14 +64,12 @@ class Selector:
         query = Query(
             hard=request.hard,
             model=model,
-            feature_space=request.feature_space,
             seed=derived_seed(request.seed, "select", self._owner, request.server_round),
             disclosed=held[gone] if gone.any() else None,
-            gradient_layers=request.gradient_layers,
-            feature_weight=request.feature_weight,
             device=self._device,
             target=view.target.direction if view and target else None,
             stands_for=target.stands_for if target else 0,
+            **request.selection(),
         )
         k = min(request.k, at_most, len(fresh))
         picked = method_named(request.method).select(fresh, query, k)

@@ -11,6 +11,7 @@ from jaxtyping import Float32, Float64
 
 from mycroft_fl.examples import Examples
 from mycroft_fl.protocol.card import Card
+from mycroft_fl.settings.selection import SelectionSettings
 
 BESIDES = 1 << 16
 """Bytes of an answer beside its numbers: headers of arrays, the card, the seal."""
@@ -48,8 +49,8 @@ class NoisedTarget:
     stands_for: int
 
 
-@dataclass(frozen=True, eq=False)
-class Request:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Request(SelectionSettings):
     """What the trainer asks one owner: up to `k` examples that help with `hard`, or with `target`.
 
     With a target, `hard` is empty and says only of what shape and type examples are. `weights`
@@ -58,18 +59,13 @@ class Request:
     """
 
     server_round: int
-    method: str
     k: int
     hard: Examples
     num_classes: int
     model: str
     weights: Float32[np.ndarray, " w"] | None
-    feature_space: str
-    owner_epochs: int
     seed: int
     mode: str = "raw"
-    gradient_layers: str = "last"
-    feature_weight: float = 1.0
     head: Float32[np.ndarray, " h"] | None = None
     """The last layer at which `gradient` is taken; None: that of `weights`."""
     whitening: Float32[np.ndarray, "q p_and_bias"] | None = None

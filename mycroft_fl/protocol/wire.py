@@ -29,7 +29,8 @@ from mycroft_fl.protocol.messages import (
 )
 from mycroft_fl.protocol.modes import answer_names
 from mycroft_fl.protocol.request_checks import check_mode, is_finite_float32
-from mycroft_fl.settings.run_config import MAX_EXAMPLES, MAX_FEATURE_WEIGHT, MAX_HARD
+from mycroft_fl.settings.run_config import MAX_EXAMPLES, MAX_HARD
+from mycroft_fl.settings.selection import MAX_FEATURE_WEIGHT
 from mycroft_fl.settings.space_names import check_space
 
 SELECT = "query.select"

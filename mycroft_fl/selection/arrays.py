@@ -68,14 +68,15 @@ def answered(ask: Ask) -> ArraySelection:
     notes = _class_notes(ask, method, hard, data, names)
     named = hard_arrays.y is not None and hard_arrays.y.dtype.kind == "U"
     query = Query(
-        hard,
-        _model(ask, method, hard, ready=hard_arrays.ready, named=named),
-        "pixels" if hard_arrays.ready else ask.config.feature_space,
-        ask.config.seed,
-        gradient_layers=ask.config.gradient_layers,
-        feature_weight=ask.config.feature_weight or 1.0,
+        hard=hard,
+        model=_model(ask, method, hard, ready=hard_arrays.ready, named=named),
+        seed=ask.config.seed,
         device=ask.config.device,
         ready=hard_arrays.ready,
+        **ask.config.selection(
+            feature_space="pixels" if hard_arrays.ready else ask.config.feature_space,
+            feature_weight=ask.config.feature_weight or 1.0,
+        ),
     )
     selection = method.select(data, query, ask.k)
     if len(selection.indices) < ask.k:

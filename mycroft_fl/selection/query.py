@@ -15,27 +15,25 @@ from mycroft_fl.models.fitting import as_input
 from mycroft_fl.models.networks import Classifier
 from mycroft_fl.represent.gradients.per_example import Atoms, DenseAtoms, gradients
 from mycroft_fl.represent.spaces import space_named
+from mycroft_fl.settings.selection import SelectionSettings
 
 
-@dataclass(frozen=True)
-class Query:
+@dataclass(frozen=True, kw_only=True)
+class Query(SelectionSettings):
     """What a method may look at besides the candidates.
 
     `model` is the one whose gradients count (the trainer's, or an early one of the owner's), and
     is None where the method asked for none. `disclosed` are the owner's own examples that it
-    handed over before: a later choice goes on from them. `gradient_layers`, `feature_weight` and
-    `device` are the run's settings of these names. With `ready` an example's x is its gradient.
+    handed over before: a later choice goes on from them. The settings of a selection are those of
+    the request, and `device` is the run's. With `ready` an example's x is its gradient.
     With a `target`, a mean gradient that came in place of hard examples, `hard` is empty and
     `stands_for` says how many are behind it.
     """
 
     hard: Examples
     model: Classifier | None
-    feature_space: str
     seed: int
     disclosed: Examples | None = None
-    gradient_layers: str = "last"
-    feature_weight: float = 1.0
     device: str = "cpu"
     ready: bool = False
     target: Float[torch.Tensor, "C p_and_bias"] | None = None

@@ -22,9 +22,21 @@ def setting(
     least: float = -math.inf,
     above: float = -math.inf,
     most: float = math.inf,
+    after: str = "",
 ) -> Any:
-    """A field of a dataclass of settings, with all that is needed to check and to explain it."""
-    limits = {"choices": choices, "least": least, "above": above, "most": most}
+    """Declare a field of a dataclass of settings, with all that is needed to check and explain it.
+
+    Args:
+        key: its name in files and on the command line.
+        default: what holds where it is left out; its type is the field's.
+        meaning: a line for people.
+        choices: what it may be; empty: anything of its type.
+        least: no number is smaller.
+        above: every number is larger.
+        most: no number is larger.
+        after: the key that it is listed behind, where that is declared elsewhere.
+    """
+    limits = {"choices": choices, "least": least, "above": above, "most": most, "after": after}
     return dataclasses.field(default=default, metadata={"key": key, "meaning": meaning, **limits})
 
 
@@ -72,7 +84,12 @@ class Settings:
 
     @classmethod
     def _by_key(cls) -> dict[str, dataclasses.Field]:
-        return {each.metadata["key"]: each for each in dataclasses.fields(cls)}
+        by_key = {each.metadata["key"]: each for each in dataclasses.fields(cls)}
+        listed = [key for key, each in by_key.items() if each.metadata["after"] not in by_key]
+        for key, each in by_key.items():
+            if key not in listed:
+                listed.insert(listed.index(each.metadata["after"]) + 1, key)
+        return {key: by_key[key] for key in listed}
 
 
 def _converted(each: dataclasses.Field, value: Any) -> Any:

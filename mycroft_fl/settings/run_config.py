@@ -8,24 +8,19 @@ from typing import Any
 from mycroft_fl.errors import SettingError
 from mycroft_fl.protocol.modes import MODES
 from mycroft_fl.settings.declared import Settings, SettingValue, setting
+from mycroft_fl.settings.selection import SelectionSettings
 from mycroft_fl.settings.space_names import check_space
 from mycroft_fl.settings.training import TrainingSettings
 
 MAX_EXAMPLES = 10_000_000  # asked of one owner, or in all
 MAX_HARD = 4096
 MAX_THREADS = 64
-MAX_FEATURE_WEIGHT = 1e6
 
 
 @dataclass(frozen=True)
-class AskingSettings(Settings):
-    """What owners are asked for and how they choose, the hard set that says it, what is published."""
+class AskingSettings(Settings, SelectionSettings):
+    """What owners are asked for, the hard set that says it, what is published."""
 
-    method: str = setting(
-        "method",
-        "hard-features",
-        "how an owner chooses: a method's name, or package.module:function",
-    )
     mode: str = setting(
         "mode",
         "raw",
@@ -176,36 +171,10 @@ class AskingSettings(Settings):
         "whose model gives the gradients: the trainer's, sent along, or an early one of the owner's",
         choices=("trainer", "owner"),
     )
-    owner_epochs: int = setting(
-        "owner-epochs",
-        1,
-        "epochs an owner fits its own model, where gradients-from = owner",
-        least=1,
-    )
-    feature_space: str = setting(
-        "feature-space",
-        "pixels",
-        "where features are compared: pixels (the input itself), model (its last hidden layer), "
-        "standardised or binning (tables), or an encoder, library:architecture:weights",
-    )
     proxy: str = setting(
         "proxy",
         "",
         "a network that gives gradients where the model has none, as a random forest: linear or mlp",
-    )
-    gradient_layers: str = setting(
-        "gradient-layers",
-        "last",
-        "whose gradients are matched: those of the model's last layer, or of all its layers",
-        choices=("last", "all"),
-    )
-    feature_weight: float = setting(
-        "feature-weight",
-        1.0,
-        "what features weigh beside gradients, in funcfeat and omp-coverage; "
-        "0: tuned on the trainer's validation data",
-        least=0,
-        most=MAX_FEATURE_WEIGHT,
     )
 
 

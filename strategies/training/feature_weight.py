@@ -32,13 +32,11 @@ def tuned_feature_weight(trainer: Trainer) -> float:
     reached = {}
     for weight in WEIGHTS:
         query = Query(
-            hard,
-            trainer.gradient_model,
-            trainer.config.feature_space,
-            derived_seed(trainer.config.seed, "rehearsal"),
-            gradient_layers=trainer.config.gradient_layers,
-            feature_weight=weight,
+            hard=hard,
+            model=trainer.gradient_model,
+            seed=derived_seed(trainer.config.seed, "rehearsal"),
             device=trainer.config.device,
+            **trainer.config.selection(feature_weight=weight),
         )
         picked = held[select(held, query, k).indices]
         reached[weight] = accuracy(trainer.improved(picked), trainer.splits.tuning)

@@ -58,7 +58,15 @@ def summed(records: Records, task: Task, mode: str) -> tuple[np.ndarray, Fractio
     rng = np.random.default_rng(5)
     hard = Examples(rng.normal(size=(6, *task.shape)).astype(np.float32), np.arange(6) % 2)
     asked = Request(
-        1, "omp", 4, hard, task.num_classes, "mlp", weights, "pixels", 1, seed=0, mode=mode
+        server_round=1,
+        method="omp",
+        k=4,
+        hard=hard,
+        num_classes=task.num_classes,
+        model="mlp",
+        weights=weights,
+        seed=0,
+        mode=mode,
     )
     known = in_range(asked, records.examples)
     persons = None if records.units is None else records.units[known]
