@@ -39,7 +39,7 @@ class Release:
 
 @dataclass(frozen=True, eq=False)
 class Contributions:
-    """What records add to a sum: a row for each, whose squared length is bounded."""
+    """The rows that records add to a sum: one for each, whose squared length is bounded."""
 
     bound_squared: Fraction
     rows: RowBlocks
@@ -48,7 +48,7 @@ class Contributions:
 MakeRelease = Callable[[SeenRecords, Policy, Persons | None], Release]
 """A mode's answer, from records, a policy, and whose each record is."""
 Add = Callable[[SeenRecords, float], Contributions]
-"""What records add in a mode that is a noised sum, and the length that a gradient is clipped to."""
+"""The rows of a mode that is a noised sum, from records and the length that a gradient is clipped to."""
 
 
 def release_of(

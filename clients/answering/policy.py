@@ -1,4 +1,4 @@
-"""What an owner allows. Read from the owner's own file; a request has no field for any of it."""
+"""The policy of an owner, from the owner's own file. A request has no field for any of it."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ class Policy:
 
     @classmethod
     def from_table(cls, table: Mapping[str, Any], trainers: Sequence[TrainerLimits] = ()) -> Policy:
-        """A policy from a `[policy]` table's keys. `InputError` on an unknown key or a wrong type."""
+        """Read a policy from a `[policy]` table's keys. `InputError` on an unknown key or a wrong type."""
         fields = {each.name.replace("_", "-"): each for each in dataclasses.fields(cls)}
         kinds = {key: _KINDS[each.name] for key, each in fields.items() if each.name in _KINDS}
         values: dict[str, Any] = {"trainers": tuple(trainers)}
@@ -144,7 +144,7 @@ class Policy:
         return cls(**values)
 
     def as_table(self) -> dict[str, Any]:
-        """The `[policy]` table that gives this policy, but for its trainers."""
+        """Give the `[policy]` table that gives this policy, but for its trainers."""
         return {
             each.name.replace("_", "-"): list(value) if isinstance(value, tuple) else value
             for each in dataclasses.fields(self)
@@ -178,7 +178,7 @@ class Policy:
             )
 
     def limits(self, peer: str) -> Limits:
-        """The budgets over all trainers and for `peer`."""
+        """Give the budgets over all trainers and for `peer`."""
         overall = Budget.of(
             self.max_records, self.epsilon, self.delta, self.epsilon_minus,
             requests=self.max_requests,
@@ -198,12 +198,12 @@ class Policy:
         )
 
     def price(self, mode: str) -> Spend:
-        """What an answer in a noised mode costs: public, so it is paid before any record is read."""
+        """Say what an answer in a noised mode costs: public, so it is paid before any record is read."""
         spend: Spend = resolved(MODES[mode].price)(self)
         return spend
 
     def multiplier(self) -> float:
-        """The noise multiplier of a noised sum: as set, or what epsilon pays for `answers` times."""
+        """Work out the noise multiplier of a noised sum: as set, or what epsilon pays for `answers` times."""
         if self.noise_multiplier:
             return self.noise_multiplier
         if self.epsilon is None:
@@ -212,7 +212,7 @@ class Policy:
         return multiplier_for(share * Filter.of(self.epsilon, self.delta).rho / self.answers)
 
     def sgd_run(self) -> SgdRun:
-        """A run of DP-SGD with the noise that its share of epsilon's budget pays for."""
+        """Plan a run of DP-SGD with the noise that its share of epsilon's budget pays for."""
         if self.epsilon is None:
             raise Refused("there is no epsilon to pay a run of DP-SGD from")
         budget = Filter.of(self.epsilon, self.delta)

@@ -1,4 +1,4 @@
-"""What an owner states about an answer: its card, from its ledger and its policy."""
+"""The card of an answer, from an owner's ledger and its policy."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mycroft_fl.protocol.modes import MODES
 
 @dataclass(frozen=True)
 class Given:
-    """What an answer hands over: how many records, per which unit, with noise from where."""
+    """The content of an answer: how many records, per which unit, with noise from where."""
 
     records: int
     unit: str

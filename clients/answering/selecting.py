@@ -1,4 +1,4 @@
-"""Choosing the examples to hand over by the method that was asked for."""
+"""The choice of examples to hand over, by the method that was asked for."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Selector:
     def choose(
         self, request: Request, view: TrainerView | None, disclosed: Ids, at_most: int
     ) -> Ids:
-        """The ids of up to `at_most` examples not disclosed before, most useful first.
+        """Choose the ids of up to `at_most` examples not disclosed before, most useful first.
 
         The method looks through the `view` that was sent, or the owner's own model where none was.
         """

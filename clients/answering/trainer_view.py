@@ -45,7 +45,7 @@ class TrainerView:
 
     @functools.cached_property
     def target(self) -> Target:
-        """What records are aligned with: the noised target that came, or that of the hard examples."""
+        """The target that records are aligned with: a noised one that came, or that of the hard examples."""
         return Target.asked(self.model, self.request)
 
     @functools.cached_property

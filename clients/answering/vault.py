@@ -38,7 +38,7 @@ ANYBODY = "anybody"
 
 @dataclass(frozen=True)
 class VaultStorage:
-    """Where a vault keeps its books, and where its noise comes from, request by request."""
+    """Where a vault keeps its ledger and its log, and where its noise comes from, request by request."""
 
     folder: Path
     head: Path | None = None
@@ -86,7 +86,7 @@ class Vault:
         self._policy = policy
 
     def answer(self, request: Request, peer: str = ANYBODY) -> OwnerReport:
-        """What the policy allows of what was asked, charged before it leaves, with its card.
+        """Answer with what the policy allows of what was asked, charged before it leaves, with its card.
 
         Up to k examples, never one twice, or a noised statistic. `peer` is the trainer, as whoever
         runs the vault knows it. `Refused` where the policy says no, `BadMessage` where the request
@@ -106,13 +106,13 @@ class Vault:
             drawn = MODES[request.mode].drawn
             ids = self._draw(request, key) if drawn else self._pick(request, key)
             self.log.info("round %d: disclosed %d examples", request.server_round, len(ids))
-        # Of an earlier answer, what has left the data since cannot be handed over again, nor what
-        # may no longer be.
+        # Records of an earlier answer that have left the data since, or may no longer be handed
+        # over, stay out.
         disclosed = self._records.found(ids)
         return OwnerReport(disclosed, self._card(key, len(disclosed)))
 
     def _pick(self, request: Request, key: Key) -> np.ndarray:
-        """Examples chosen by the method. A choice that fails once it has looked costs as none found."""
+        """Choose examples by the method. A choice that fails once it has looked costs as none found."""
         limits = self._policy.limits(key.peer)
         left = self._ledger.records_left(key.peer, limits)
         self._ledger.require(key, Spend(records=NOTHING_FOUND), limits)
@@ -127,7 +127,7 @@ class Vault:
         return self._ledger.disclose(key, chosen, limits)
 
     def _draw(self, request: Request, key: Key) -> np.ndarray:
-        """Examples drawn at random, the relevant ones more often; paid for before they are looked at."""
+        """Draw examples at random, the relevant ones more often; paid for before they are looked at."""
         limits = self._policy.limits(key.peer)
         left = self._ledger.records_left(key.peer, limits)
         k = request.k if left is None else min(request.k, left)
@@ -142,7 +142,7 @@ class Vault:
         return self._ledger.draw(key, drawer(terms, self._policy, pool.ids, levels, noise))
 
     def _noised(self, request: Request, key: Key) -> OwnerReport:
-        """A statistic with noise: charged, then computed, then kept; asked again, the same bytes."""
+        """Answer with a noised statistic: charged, then computed, then kept; asked again, the same bytes."""
         content = self._ledger.recall(key)
         if content is None:
             content = self._computed(request, key)
@@ -184,13 +184,13 @@ class Vault:
 
 
 def request_digest(request: Request) -> str:
-    """Names a request by its whole content: the same bytes asked again are the same request."""
+    """Name a request by its whole content: the same bytes asked again are the same request."""
     hasher = hashlib.sha256()
     target = request.target
     direction = None if target is None else target.direction
     sent = [request.weights, request.head, direction]
-    # What stands aside here where it says nothing new was not there at first: what was paid for
-    # then is not to be paid again.
+    # Fields added after the first release are hashed only when set, so a request that was already
+    # paid for keeps its digest.
     if request.whitening is not None:
         sent.append(request.whitening)
     for array in (request.hard.x, request.hard.y, *sent):

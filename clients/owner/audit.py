@@ -42,7 +42,7 @@ epsilon = 1.0
 
 
 def audit_score_through_a_file() -> Iterator[Finding]:
-    """How far one row moves the exact sum, rows with one content and two labels among them."""
+    """Measure how far one row moves the exact sum, rows with one content and two labels among them."""
     rows = (*CONFLICTING, *OTHERS, CONFLICTING[0])
     with tempfile.TemporaryDirectory() as folder:
         whole = _summed(Path(folder) / "whole", rows)
@@ -63,7 +63,7 @@ def _length(moved: Int64[np.ndarray, " d"]) -> float:
 
 
 def _summed(folder: Path, rows: Sequence[str]) -> Int64[np.ndarray, " d"]:
-    """The sum behind a score of an owner whose table has these rows."""
+    """Work out the sum behind a score of an owner whose table has these rows."""
     folder.mkdir()
     task = _task(folder)
     (folder / "patients.csv").write_text("\n".join([COLUMNS, *rows]) + "\n")
@@ -78,7 +78,7 @@ def _summed(folder: Path, rows: Sequence[str]) -> Int64[np.ndarray, " d"]:
 
 
 def _task(folder: Path) -> Task:
-    """A task that knows nothing of the owner's rows."""
+    """Write a task that knows nothing of the owner's rows."""
     spec = DatasetSpec("trainer.csv", label="outcome")
     (folder / "trainer.csv").write_text("\n".join([COLUMNS, *OTHERS, *CONFLICTING[:1]]) + "\n")
     own = load_dataset(spec, folder)
@@ -90,7 +90,7 @@ def _task(folder: Path) -> Task:
 
 
 def _request(task: Task) -> Request:
-    """Hard examples that are ill, near the conflicting rows, through a model that knows nothing."""
+    """Ask with hard examples that are ill, near the conflicting rows, through a model that knows nothing."""
     model = build("linear", task.shape, task.num_classes, seed=0)
     hard = np.tile(np.array([2.0, 2.0], np.float32), (4, 1))
     return Request(

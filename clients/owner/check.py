@@ -1,4 +1,4 @@
-"""What an owner's file comes to, in lines a person reads: what it would share, and what is amiss."""
+"""The check of an owner's file, in lines for a person: what it would share, and what is amiss."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from mycroft_fl.protocol.modes import MODES, handing_over
 
 @dataclass(frozen=True)
 class Findings:
-    """What holds, line by line, and what a person should look at."""
+    """The lines that hold, and those that a person should look at."""
 
     holds: list[str]
     doubts: list[str]
@@ -73,7 +73,7 @@ def _of_policy(file: OwnerFile) -> list[str]:
 
 
 def _of_budget(file: OwnerFile) -> list[str]:
-    """What was spent, where there is a ledger; looking must not begin one."""
+    """Say what was spent, where there is a ledger; looking must not begin one."""
     check_never_begun(file.ledger, file.witnesses)
     if file.ledger.is_file():
         ledger = PrivacyLedger(file.ledger, file.ledger_head, witnesses=file.witnesses)
@@ -118,6 +118,6 @@ def _doubts_of_files(file: OwnerFile) -> list[str]:
 
 
 def _others_reach(place: Path) -> bool:
-    """Whether others may read it and pass through all folders above it."""
+    """Say whether others may read it and pass through all folders above it."""
     passable = all(each.stat().st_mode & (stat.S_IXGRP | stat.S_IXOTH) for each in place.parents)
     return passable and bool(place.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))

@@ -1,4 +1,4 @@
-"""From an owner's file to what it names: its task, its records, its vault."""
+"""The task, the records and the vault that an owner's file names."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def task_of(file: OwnerFile) -> Task:
-    """The task that the owner's file names. `InputError` where it names none."""
+    """Read the task that the owner's file names. `InputError` where it names none."""
     if file.task is None:
         raise InputError(
             'the owner\'s file names no task; add task = "task.json", from the trainer'
@@ -24,7 +24,7 @@ def task_of(file: OwnerFile) -> Task:
 
 
 def records_of(file: OwnerFile, task: Task) -> PrivateRecords:
-    """The owner's records, as the task's models take them. `InputError` on whatever does not fit."""
+    """Read the owner's records, as the task's models take them. `InputError` on whatever does not fit."""
     from clients.answering.private_records import PrivateRecords
     from mycroft_fl.data.fitted import task_records
 
@@ -36,7 +36,7 @@ def records_of(file: OwnerFile, task: Task) -> PrivateRecords:
 
 
 def check_trainers(file: OwnerFile) -> None:
-    """`InputError` unless somebody may ask, everybody who may has a key, and nobody is revoked."""
+    """Raise `InputError` unless somebody may ask, everybody who may has a key, and nobody is revoked."""
     if not file.policy.trainers:
         raise InputError(
             'nobody may ask; add [[trainers]] with name = "lab" and key = "trainer-lab.pub"'
@@ -57,7 +57,7 @@ def check_trainers(file: OwnerFile) -> None:
 
 
 def open_vault(file: OwnerFile) -> Vault:
-    """The owner's vault, with its records in memory. `InputError` on what is wrong with the file."""
+    """Open the owner's vault, with its records in memory. `InputError` on what is wrong with the file."""
     from clients.answering.vault import Vault, VaultStorage
 
     task = task_of(file)

@@ -49,7 +49,7 @@ class VaultService:
         self._adopt(file)
 
     def answer(self, opened: Opened) -> tuple[int, bytes]:
-        """The status and, if answered, the sealed bytes. Raises nothing; the owner's log says why."""
+        """Give the status and, if answered, the sealed bytes. Raises nothing; the owner's log says why."""
         who = self._names.get(opened.signer.fingerprint, "?")
         where = f"{who}, run {opened.terms.run!r}, round {opened.terms.server_round}"
         try:
@@ -80,7 +80,7 @@ class VaultService:
         if file.policy.approval and report.disclosed is not None:
             self._require_consent(request, key, report)
         sealed = pack_sealed(pack_report(report), opened.terms, opened.signer, self._key)
-        # What was revoked, or has ended, while it was computed: the last moment to keep it.
+        # The last moment to keep an answer whose trainer was revoked, or whose policy ended, meanwhile.
         if self._current() is not file:
             raise Refused(
                 "owner.toml changed while this was computed; asked again, it is as it says now"
@@ -92,7 +92,7 @@ class VaultService:
         return sealed
 
     def _current(self) -> OwnerFile:
-        """The owner's file as it is now, by which the vault goes from here on."""
+        """Give the owner's file as it is now, by which the vault goes from here on."""
         try:
             file = self._live.current()
             if file is not self._file:
@@ -110,12 +110,12 @@ class VaultService:
         self._file = file
 
     def _check_admitted(self, peer: str) -> None:
-        """`Refused` for whoever is not listed now. Not by the policy: that of nobody lets all ask."""
+        """Raise `Refused` for whoever is not listed now. Not by the policy: that of nobody lets all ask."""
         if peer not in self._names:
             raise Refused("this trainer is not listed, or was revoked")
 
     def _check_queue(self, key: Key) -> None:
-        """`Refused` where a trainer has given people as much to look at as it may.
+        """Raise `Refused` where a trainer has given people as much to look at as it may.
 
         It counts what was asked and charged, and not what was found or decided: whoever could see
         which of its requests wait would know of which records there are.
@@ -161,7 +161,7 @@ class VaultService:
 
 
 def told_of(error: BaseException) -> str:
-    """An error without its text, which may quote a record: its kind, and where it was raised."""
+    """Describe an error without its text, which may quote a record: its kind, and where it was raised."""
     if isinstance(error, InputError):
         return type(error).__name__
     frames = traceback.extract_tb(error.__traceback__)[-3:]

@@ -15,7 +15,7 @@ ADJACENCY = "add or remove one unit; how many there are is private"
 
 @dataclass(frozen=True)
 class Card:
-    """What an owner states about one answer and about all it has given this trainer so far.
+    """The statement of an owner about one answer and about all it has given this trainer so far.
 
     Numbers are per `unit`, a record or a person. `epsilon` and `rho` are of this answer alone,
     `..._total` of all noised answers to this trainer together; `epsilon_limit` is what the ledger
@@ -41,7 +41,7 @@ class Card:
     raw: bool
 
     def taints(self) -> list[str]:
-        """What weakens the promise."""
+        """Say what weakens the promise."""
         found = []
         if self.noise == "SIMULATED":
             found.append(
@@ -55,7 +55,7 @@ class Card:
         return found
 
     def assumptions(self) -> list[str]:
-        """What must be true for the promise to hold."""
+        """Say what must be true for the promise to hold."""
         if self.mode in MODES and MODES[self.mode].by_method:
             return []
         if self.mode == TARGET:
@@ -118,7 +118,7 @@ class Card:
         )
 
     def as_json(self) -> dict[str, Any]:
-        """The card in a result file: the numbers, and what they mean."""
+        """Give the card in a result file: the numbers, and what they mean."""
         promised = {name: getattr(self, name) or None for name in PROMISES}
         return {
             **asdict(self),

@@ -56,7 +56,7 @@ _REQUEST_FIELDS: dict[str, type] = {
 }
 
 _WHOLE_NUMBERS = {"k": MAX_EXAMPLES, "owner-epochs": 1000, "num-classes": 1_000_000}
-"""Of a request: how large each may be; none is below 1."""
+"""The largest values of a request's whole numbers; each is at least 1."""
 
 _TARGET_FIELDS: dict[str, type] = {"scale": float, "clip": float, "stands-for": int}
 
@@ -67,7 +67,7 @@ _CARD_FIELDS: dict[str, type] = {
 
 
 def pack_request(request: Request) -> RecordDict:
-    """A request as Flower records: one array each for x, y, the flat weights, a noised target."""
+    """Pack a request as Flower records: one array each for x, y, the flat weights, a noised target."""
     arrays = {"x": Array(request.hard.x), "y": Array(request.hard.y)}
     if request.weights is not None:
         arrays["weights"] = Array(request.weights)
@@ -125,7 +125,7 @@ def _check_limits(fields: Mapping[str, Any]) -> None:
 
 
 def _target(content: RecordDict, arrays: Mapping[str, np.ndarray]) -> NoisedTarget | None:
-    """The noised target in a request, None where there is none."""
+    """Read the noised target in a request, None where there is none."""
     if "target" not in content and "target" not in arrays:
         return None
     fields = _fields(content, "target", _TARGET_FIELDS)
@@ -143,7 +143,7 @@ def _target(content: RecordDict, arrays: Mapping[str, np.ndarray]) -> NoisedTarg
 
 
 def pack_report(report: OwnerReport) -> RecordDict:
-    """An owner's answer as Flower records."""
+    """Pack an owner's answer as Flower records."""
     arrays: dict[str, Array] = {}
     if report.disclosed is not None:
         arrays = {"x": Array(report.disclosed.x), "y": Array(report.disclosed.y)}
@@ -159,12 +159,12 @@ def pack_report(report: OwnerReport) -> RecordDict:
 
 
 def pack_failure(status: str) -> RecordDict:
-    """An owner's "refused" or "error": a fixed text, nothing of the reason."""
+    """Pack an owner's "refused" or "error": a fixed text, nothing of the reason."""
     return RecordDict({"report": ConfigRecord({"status": status})})
 
 
 def report_status(content: RecordDict) -> str:
-    """The status of an owner's answer: "answered", "refused" or "error"."""
+    """Read the status of an owner's answer: "answered", "refused" or "error"."""
     status: str = _fields(content, "report", {"status": str})["status"]
     if status not in ("answered", "refused", "error"):
         raise BadMessage("unknown status")
@@ -172,7 +172,7 @@ def report_status(content: RecordDict) -> str:
 
 
 def unpack_report(content: RecordDict, expected: Expected) -> OwnerReport:
-    """The answer in `content`. `BadMessage` on whatever is not as the request allows."""
+    """Read the answer in `content`. `BadMessage` on whatever is not as the request allows."""
     _check_records(content, {"arrays", "report", "card"})
     card = _card(content) if "card" in content else None
     if expected.values:
@@ -204,7 +204,7 @@ def _statistic(content: RecordDict, size: int) -> Statistic:
 
 
 def _card(content: RecordDict) -> Card:
-    """A card's numbers; what they mean is written by whoever shows it, never taken from the sender."""
+    """Read a card's numbers; what they mean is written by whoever shows it, never taken from the sender."""
     fields = _fields(content, "card", _CARD_FIELDS)
     numbers = [value for value in fields.values() if not isinstance(value, str | bool)]
     if not all(math.isfinite(value) and value >= 0 for value in numbers):
@@ -217,19 +217,19 @@ def _card(content: RecordDict) -> Card:
 
 
 def pack_introduction_request() -> RecordDict:
-    """Asks an owner for its name."""
+    """Ask an owner for its name."""
     return RecordDict({"introduce": ConfigRecord({"version": 1})})
 
 
 def pack_introduction(name: str) -> RecordDict:
-    """An owner's name, by which it is known from run to run."""
+    """Pack an owner's name, by which it is known from run to run."""
     return RecordDict(
         {"report": ConfigRecord({"status": "answered"}), "owner": ConfigRecord({"name": name})}
     )
 
 
 def unpack_introduction(content: RecordDict) -> str:
-    """The name in an introduction. `BadMessage` unless it is fit to be a file's name."""
+    """Read the name in an introduction. `BadMessage` unless it is fit to be a file's name."""
     name: str = _fields(content, "owner", {"name": str})["name"]
     if not SAFE_NAME.fullmatch(name):
         raise BadMessage("an owner's name has 1 to 100 letters, digits, '-', '_' or '.'")
@@ -237,7 +237,7 @@ def unpack_introduction(content: RecordDict) -> str:
 
 
 def _check_records(content: RecordDict, known: set[str]) -> None:
-    """`BadMessage` for anything beside what is asked for: nobody would look at it, and it is kept."""
+    """Raise `BadMessage` for anything beside what is asked for: nobody would look at it, and it is kept."""
     if not set(content) <= known:
         raise BadMessage(f"{len(set(content) - known)} records that nothing asks for")
 

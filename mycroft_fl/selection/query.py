@@ -1,4 +1,4 @@
-"""What a method may look at besides the candidates."""
+"""The query of a method: all that it may look at besides the candidates."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mycroft_fl.settings.selection import SelectionSettings
 
 @dataclass(frozen=True, kw_only=True)
 class Query(SelectionSettings):
-    """What a method may look at besides the candidates.
+    """All that a method may look at besides the candidates.
 
     `model` is the one whose gradients count (the trainer's, or an early one of the owner's), and
     is None where the method asked for none. `disclosed` are the owner's own examples that it
@@ -40,17 +40,17 @@ class Query(SelectionSettings):
     stands_for: int = 0
 
     def require_model(self) -> Classifier:
-        """The model, for a method that cannot do without."""
+        """Give the model, for a method that cannot do without."""
         if self.model is None:
             raise SettingError("this method looks through a model, and the request brought none")
         return self.model
 
     def features(self, examples: Examples) -> Float[torch.Tensor, "n d"]:
-        """The examples in the feature space that was asked for."""
+        """Give the examples in the feature space that was asked for."""
         return space_named(self.feature_space)(examples, self)
 
     def gradients(self, examples: Examples) -> Atoms:
-        """Each example's gradient of the loss, by the layers that were asked for, as factors."""
+        """Give each example's gradient of the loss, by the layers that were asked for, as factors."""
         x, device = as_input(examples.x), torch_device(self.device)
         if self.ready:
             return DenseAtoms(x.to(device))

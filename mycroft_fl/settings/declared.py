@@ -53,7 +53,7 @@ class Settings:
 
     @classmethod
     def from_settings(cls, *layers: Mapping[str, Any]) -> Self:
-        """Settings from `{key: value}` layers, the later over the earlier, over the defaults."""
+        """Read settings from `{key: value}` layers, the later over the earlier, over the defaults."""
         by_key, values = cls._by_key(), dict[str, Any]()
         for layer in layers:
             for key, value in layer.items():
@@ -63,12 +63,12 @@ class Settings:
         return cls(**values)
 
     def settings(self) -> dict[str, SettingValue]:
-        """The settings as `{key: value}`, ready for a TOML or JSON file."""
+        """Give the settings as `{key: value}`, ready for a TOML or JSON file."""
         return {key: getattr(self, each.name) for key, each in self._by_key().items()}
 
     @classmethod
     def rows(cls) -> list[tuple[str, SettingValue, str]]:
-        """Key, default and meaning of every setting, in order."""
+        """Give key, default and meaning of every setting, in order."""
         rows: list[tuple[str, Any, str]] = []
         for key, each in cls._by_key().items():
             choices = each.metadata["choices"]
@@ -78,7 +78,7 @@ class Settings:
 
     @classmethod
     def check_one(cls, key: str, value: Any) -> None:
-        """`SettingError` where the setting `key` can never have this value, whatever the others are."""
+        """Raise `SettingError` where the setting `key` can never have this value, whatever the others are."""
         each = cls._by_key()[key]
         _check(each, _converted(each, value))
 
@@ -93,7 +93,7 @@ class Settings:
 
 
 def _converted(each: dataclasses.Field, value: Any) -> Any:
-    """An int where a float is wanted, and a list of names where a comma-separated text is."""
+    """Take an int where a float is wanted, and a list of names where a comma-separated text is."""
     kind = type(each.default)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
@@ -103,7 +103,7 @@ def _converted(each: dataclasses.Field, value: Any) -> Any:
 
 
 def _check(each: dataclasses.Field, value: Any) -> None:
-    """`SettingError` unless the value is of the default's type and within the limits."""
+    """Raise `SettingError` unless the value is of the default's type and within the limits."""
     key, kind = each.metadata["key"], type(each.default)
     if type(value) is not kind:
         raise SettingError(

@@ -19,7 +19,7 @@ MAX_THREADS = 64
 
 @dataclass(frozen=True)
 class AskingSettings(Settings, SelectionSettings):
-    """What owners are asked for, the hard set that says it, what is published."""
+    """The settings of a run's questions: the hard set, the budget, what is published."""
 
     mode: str = setting(
         "mode",
@@ -219,10 +219,10 @@ class RunConfig(TrainingSettings, AskingSettings):
 
 
 def setting_rows() -> list[tuple[str, SettingValue, str]]:
-    """Key, default and meaning of every setting, in order."""
+    """Give key, default and meaning of every setting, in order."""
     return RunConfig.rows()
 
 
 def check_setting(key: str, value: Any) -> None:
-    """`SettingError` where no run could have this value, whatever its other settings are."""
+    """Raise `SettingError` where no run could have this value, whatever its other settings are."""
     RunConfig.check_one(key, value)

@@ -42,7 +42,7 @@ def _gaussian(
     mode: str, name: str, rows: np.ndarray, bound_squared: Fraction, multiplier: float,
     persons: np.ndarray | None = None, unit: int = 1, tight: float = TIGHT,
 ) -> list[Finding]:  # fmt: skip
-    """The noised sum with and without the first `unit` rows, which are those of one unit."""
+    """Give the noised sum with and without the first `unit` rows, which are those of one unit."""
 
     def outputs(rows: np.ndarray, persons: np.ndarray | None) -> np.ndarray:
         whole = mechanisms.exact_sum(rows, bound_squared, persons=persons)
@@ -67,7 +67,7 @@ def _gaussian(
 
 
 def audit_score() -> Iterator[Finding]:
-    """The score: a most relevant record, and one person with fifty, at three prices."""
+    """Audit the score: a most relevant record, and one person with fifty, at three prices."""
     row = relevance.score_rows(np.array([1.0]))
     others = relevance.score_rows(np.linspace(-1, 1, 20))
     for multiplier in (1.0, 0.5, 0.25):
@@ -82,7 +82,7 @@ def audit_score() -> Iterator[Finding]:
 
 
 def audit_score_by_class() -> Iterator[Finding]:
-    """A score by class: a record like its class's hard examples, and a person with such in every class."""
+    """Audit a score by class: a record like its class's hard examples, and a person with such in all."""
     classes, rng = 3, np.random.default_rng(0)
     model = build("linear", (4,), classes, seed=0)
     hard = Examples(rng.normal(size=(6, 4)).astype(np.float32), np.arange(6) % classes)
@@ -103,7 +103,7 @@ def audit_score_by_class() -> Iterator[Finding]:
 
 
 def audit_gradient() -> Iterator[Finding]:
-    """The gradient sum: a record of huge norm, one that is not finite, one that rounds up."""
+    """Audit the gradient sum: a record of huge norm, one that is not finite, one that rounds up."""
     rng = np.random.default_rng(0)
     others = rng.normal(size=(20, 6)) * 0.1
     for name, first, tight in (
@@ -133,7 +133,7 @@ def _whitened_rows(huge: float) -> np.ndarray:
 
 
 def audit_fresh_noise() -> Iterator[Finding]:
-    """Two answers about the same data: their difference must not be free of noise."""
+    """Audit two answers about the same data: their difference must not be free of noise."""
     rows, nothing = np.array([[1.0]]), np.zeros((0, 1))
 
     def differences(rows: np.ndarray) -> np.ndarray:
@@ -149,7 +149,7 @@ def audit_fresh_noise() -> Iterator[Finding]:
 
 
 def audit_gumbel() -> Iterator[Finding]:
-    """Drawn examples: every set enumerated exactly, the sampler counted, utilities pointwise."""
+    """Audit drawn examples: every set enumerated exactly, the sampler counted, utilities pointwise."""
     k, strength, n = 2, 2.0, 6
     claimed = mechanisms.choice_price(k, strength, n)
     values = np.array([1.0, 0.0, 0.0, 0.0, 0.0, 0.0])
@@ -171,7 +171,7 @@ def audit_gumbel() -> Iterator[Finding]:
 
 
 def audit_ledger() -> Iterator[Finding]:
-    """The ledger: how much epsilon can be had from a budget of 1."""
+    """Audit the ledger: how much epsilon can be had from a budget of 1."""
     limits = Limits(Budget.of(epsilon=1.0, delta=DELTA))
     rho = Filter.of(1.0, DELTA).rho / 10
     with tempfile.TemporaryDirectory() as folder:
