@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,6 +29,8 @@ from strategies.training.fine_tuning import FineTuning
 from strategies.training.valuation import Valuation
 
 HALVINGS = 50
+FREE_TO_CHANGE = ("timeout", "min-owners")
+"""Settings that may differ when a run is resumed: they change no request and no score."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,19 @@ class Trainer:
             halves = [gradients[half].mean().flatten() for half in order.tensor_split(2)]
             cosines.append(float(torch.cosine_similarity(halves[0], halves[1], dim=0)))
         return float(np.mean(cosines)) if cosines else 0.0
+
+    def fingerprint(self) -> str:
+        """Name the run this trainer is of, by its settings, task, data and splits.
+
+        A run is resumed only by a trainer of the same fingerprint.
+        """
+        settings = {k: v for k, v in self.config.settings().items() if k not in FREE_TO_CHANGE}
+        task, splits = self.task, self.splits
+        parts = [settings, list(task.classes), list(task.shape), str(task.dtype), task.model]
+        hasher = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
+        for part in (self.train, splits.selection, splits.scoring, splits.tuning):
+            hasher.update(part.ids.tobytes() + part.y.tobytes())
+        return hasher.hexdigest()
 
     @property
     def gradient_model_name(self) -> str:
