@@ -1,4 +1,4 @@
-"""The trainer without the network: its data, its model, what it makes of what it is given."""
+"""The trainer without the network: its data, its models, and how it improves them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,15 @@ from mycroft_fl.errors import SettingError, suggestion
 from mycroft_fl.examples import Examples
 from mycroft_fl.hard_set import HardSet, Splits, find_hard_set, split_validation
 from mycroft_fl.models.catalogue import build_model
-from mycroft_fl.models.fitting import AnyModel, FitSettings, as_input, correct, fit, losses
+from mycroft_fl.models.fitting import (
+    AnyModel,
+    FitSettings,
+    accuracy,
+    as_input,
+    correct,
+    fit,
+    losses,
+)
 from mycroft_fl.models.networks import Classifier, build, is_network
 from mycroft_fl.models.weights import loaded
 from mycroft_fl.represent.gradients.per_example import last_layer_gradients
@@ -118,7 +126,13 @@ class Trainer:
     @cached_property
     def valuation(self) -> Valuation:
         """What owners' subsets are worth."""
-        return Valuation(self)
+        return Valuation(
+            self.splits.scoring,
+            self.baseline,
+            self._scored_with,
+            lambda: self.gradient_model,
+            self.config,
+        )
 
     @cached_property
     def control(self) -> AnyModel:
@@ -132,10 +146,20 @@ class Trainer:
 
     @cached_property
     def feature_weight(self) -> float:
-        """What features weigh beside gradients: as set, or by rehearsal where the method asks."""
+        """What features weigh beside gradients: as set, or tuned where the method asks."""
         if self.config.feature_weight or not method_named(self.config.method).weighs_features:
             return self.config.feature_weight
-        return tuned_feature_weight(self)
+        return self.tuned_feature_weight()
+
+    def tuned_feature_weight(self) -> float:
+        """Tune the feature weight on the trainer's own selection and tuning splits."""
+
+        def reached(picked: Examples) -> float:
+            return accuracy(self.improved(picked), self.splits.tuning)
+
+        return tuned_feature_weight(
+            self.hard_set.sent, self.splits.selection, self.gradient_model, self.config, reached
+        )
 
     def improved(self, acquired: Examples | None, repeat: int = 0) -> AnyModel:
         """The baseline fine-tuned with all that was acquired, and with the hard set if so set.
@@ -147,6 +171,9 @@ class Trainer:
             share = self.fine_tuning.best_share(acquired, self.splits.tuning)
         hard = self.config.train_on_hard_set
         return self.fine_tuning.on(acquired, hard=hard, repeat=repeat, share=share)
+
+    def _scored_with(self, subset: Examples | None, repeat: int) -> AnyModel:
+        return self.fine_tuning.on(subset, hard=self.shows_hard_set, repeat=repeat)
 
     @property
     def shows_hard_set(self) -> bool:
