@@ -12,6 +12,7 @@ from typing import Any
 
 from mycroft_fl.data.formats.spec import DatasetSpec
 from mycroft_fl.errors import InputError, StudyError
+from mycroft_fl.files import digest_of
 from mycroft_fl.settings.run_config import RunConfig
 from simulations.population.scenario_file import Scenario
 from simulations.population.world_cache import definition, sharing
@@ -121,8 +122,7 @@ def _content(path: Path) -> str:
 
 @lru_cache(maxsize=1024)
 def _bytes(path: Path, changed: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return digest_of(path)
 
 
 def _digest(*texts: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from mycroft_fl.files import written_whole
 from mycroft_fl.report.study.folder import MEASURES, Axis, Row
 
 log = logging.getLogger(__name__)
@@ -34,9 +35,8 @@ def write_parquet(path: Path, rows: Sequence[Row], axes: Sequence[Axis]) -> None
         elif name in MEASURES:
             values = [None if value is None else float(value) for value in values]
         columns[name] = values
-    draft = path.with_name(f".{path.name}")
-    parquet.write_table(pyarrow.table(columns), draft)
-    draft.rename(path)
+    with written_whole(path) as file:
+        parquet.write_table(pyarrow.table(columns), file)
 
 
 def _is_numeric(axis: Axis) -> bool:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import logging
-import shutil
-import tempfile
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +17,7 @@ from PIL.Image import Image
 from mycroft_fl.claims import MOST_PICTURE, check_bytes, content_of, in_words
 from mycroft_fl.data.formats.files import UNREADABLE, LabelledRows, named_labels
 from mycroft_fl.errors import DataError, one_line
+from mycroft_fl.files import folder_whole
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"})
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
@@ -67,8 +66,8 @@ def write_images(path: Path, out: Path, size: int) -> None:
     The folder appears whole or not at all. Colour throughout, size x size. Raises `DataError`.
     """
     names = [_class_of(path, name) for name, _ in _image_files(path)]
-    draft = Path(tempfile.mkdtemp(dir=_made(out.parent)))
-    try:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with folder_whole(out) as draft:
         shape = (len(names), 3, size, size)
         x = np.lib.format.open_memmap(draft / "x.npy", mode="w+", dtype=np.uint8, shape=shape)
         # Gone through anew: a zip is open only while it is.
@@ -80,10 +79,6 @@ def write_images(path: Path, out: Path, size: int) -> None:
                 logger.info("read %d of %d images", row, len(names))
         x.flush()
         np.save(draft / "y.npy", np.array(names))
-        draft.rename(out)
-    except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise
 
 
 def _class_of(path: Path, name: str) -> str:
@@ -91,11 +86,6 @@ def _class_of(path: Path, name: str) -> str:
     if "/" not in name:
         raise DataError(f"{path}: {name} lies in no class's folder; put it into one")
     return name.split("/")[-2]
-
-
-def _made(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 class _Stack:

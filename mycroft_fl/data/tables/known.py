@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from mycroft_fl.data.formats.cache import cache_folder, fingerprint
 from mycroft_fl.data.formats.spec import DatasetSpec
 from mycroft_fl.errors import DataError
+from mycroft_fl.files import write_whole
 
 NSL_FILES = ("train.csv.gz", "test.csv.gz")
 
@@ -46,10 +46,7 @@ def _of_scikit_learn(name: str) -> DatasetSpec:
         frame = bunch.frame.rename(columns={"target": "class"})
         frame["class"] = [str(bunch.target_names[label]) for label in frame["class"]]
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, draft = tempfile.mkstemp(dir=path.parent, suffix=".draft")
-        with os.fdopen(handle, "w") as file:
-            frame.to_csv(file, index=False)
-        Path(draft).replace(path)
+        write_whole(path, frame.to_csv(index=False))
     return DatasetSpec(str(path), label="class")
 
 

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
-import os
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
 from mycroft_fl.claims import content_of
 from mycroft_fl.errors import InputError
-from mycroft_fl.files import PRIVATE_FILE, write_whole
+from mycroft_fl.files import locked, write_whole
 from mycroft_fl.privacy.noise.accounting import SgdRun, Spend
 
 BEGINNING = "0" * 64
@@ -165,13 +162,9 @@ class Head:
         """The file."""
         return self._path
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """One process at a time."""
-        place = os.open(self._path.with_suffix(".lock"), os.O_WRONLY | os.O_CREAT, PRIVATE_FILE)
-        with os.fdopen(place, "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+    def locked(self) -> IO[str]:
+        """Lock the file for one process at a time, until what this returns is closed."""
+        return locked(self._path.with_suffix(".lock"))
 
     def check_never_begun(self, ledger: Path) -> None:
         """`InputError` where entries are written down of a ledger that is not there."""
