@@ -10,8 +10,7 @@ from typing import Any
 
 from mycroft_fl.errors import DataError, SettingError
 from mycroft_fl.files import check_no_way_out
-from mycroft_fl.report.run.files import parsed, read_bytes
-from mycroft_fl.report.run.schema import check_result
+from mycroft_fl.report.run.files import check_result, parsed, read_bytes
 from mycroft_fl.report.study.folder import CELLS, DONE, PART, as_field, is_study, read_study
 
 REFERENCES = ("baseline", "control", "own_hard_set", "random", "final")

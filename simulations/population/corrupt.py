@@ -1,4 +1,4 @@
-"""Bad pixels and wrong labels, drawn at random over all that an owner holds.
+"""Bad pixels, wrong labels and near copies, drawn at random over all that an owner holds.
 
 Always before any selection: what is selected and what is not are flawed alike. Severities 1 to
 5 follow Hendrycks & Dietterich 2019 (ImageNet-C); lengths in pixels scale with the image.
@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from jaxtyping import Float
 
-from mycroft_fl.data.formats.transforms import blur, fit_to, jitter
+from mycroft_fl.data.formats.transforms import blur, fit_to, jitter, shift
 from mycroft_fl.errors import DataError, suggestion
 from mycroft_fl.examples import Examples, Images, Vectors
 
@@ -19,6 +20,17 @@ BLUR = (0.4, 0.6, 0.7, 0.8, 1.0)  # sigma in pixels of a 32 x 32 image (CIFAR-10
 CONTRAST = (0.4, 0.3, 0.2, 0.1, 0.05)  # share of the distance from the mean that is left
 BRIGHTNESS = (0.1, 0.2, 0.3, 0.4, 0.5)  # added, of the full range
 PIXELATE = (0.6, 0.5, 0.4, 0.3, 0.25)  # share of the side length that is left
+
+LARGEST_SHIFT = 2  # pixels
+JITTER = 0.01  # of a column's standard deviation
+SHIFTS = np.array(
+    [
+        (dx, dy)
+        for dx in range(-LARGEST_SHIFT, LARGEST_SHIFT + 1)
+        for dy in range(-LARGEST_SHIFT, LARGEST_SHIFT + 1)
+        if (dx, dy) != (0, 0)
+    ]
+)
 
 Corruption = Callable[[Images, int, np.random.Generator], Images]
 
@@ -104,6 +116,16 @@ def _some(n: int, share: float, rng: np.random.Generator) -> np.ndarray:
     if not 0 <= share <= 1:
         raise DataError(f"a share of examples is {share}; give a number from 0 to 1")
     return np.sort(rng.choice(n, size=round(share * n), replace=False))
+
+
+def unlike_others(
+    examples: Examples, spread: Float[np.ndarray, " d"] | None, rng: np.random.Generator
+) -> Examples:
+    """Images shifted by up to two pixels; vectors with a hundredth of each column's `spread` added."""
+    if spread is not None:
+        return Examples(jitter(examples.x, JITTER * spread, rng), examples.y)
+    dx, dy = SHIFTS[rng.integers(len(SHIFTS), size=len(examples))].T
+    return Examples(shift(examples.x, dx, dy), examples.y)
 
 
 def _nearest(length: int, blocks: int) -> np.ndarray:

@@ -15,10 +15,9 @@ from mycroft_fl.data.task import Task
 from mycroft_fl.errors import DataError, ScenarioError, suggestion
 from mycroft_fl.examples import Examples
 from mycroft_fl.seeds import derived_seed
-from simulations.population.corrupt import FOR_VECTORS, corrupt, redraw_labels
+from simulations.population.corrupt import FOR_VECTORS, corrupt, redraw_labels, unlike_others
 from simulations.population.groups import Population, for_test
 from simulations.population.partition import Draws, Want, marked, partition, skewed_draw
-from simulations.population.reuse import unlike_others
 from simulations.population.scenario_file import PARTS, Owner, Scenario
 
 OWN_DATA = "own-data"  # the group of what an owner brings in a file of its own

@@ -10,8 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from mycroft_fl.match.omp.cholesky import Fit
-from mycroft_fl.match.omp.problem import RULES, Problem
-from mycroft_fl.match.omp.tolerances import TIE
+from mycroft_fl.match.omp.problem import RULES, TIE, Problem
 
 _ROWS = 128  # columns of the Gram matrix allocated at a time
 _BATCH = 256  # candidates looked at once

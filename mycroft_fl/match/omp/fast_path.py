@@ -10,8 +10,7 @@ from jaxtyping import Float
 
 from mycroft_fl.match.omp.cholesky import Fit
 from mycroft_fl.match.omp.correlations import Correlations
-from mycroft_fl.match.omp.problem import Options, Problem
-from mycroft_fl.match.omp.tolerances import LEAST_GAIN, LEAST_PIVOT, TIE
+from mycroft_fl.match.omp.problem import LEAST_GAIN, LEAST_PIVOT, TIE, Options, Problem
 from mycroft_fl.represent.gradients.atoms import DenseAtoms
 from mycroft_fl.represent.gradients.factors import GradientFactors
 

@@ -10,8 +10,16 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from mycroft_fl.match.omp.gpu_fit import DeviceFit
-from mycroft_fl.match.omp.problem import RULES, Options, Problem, Stop
-from mycroft_fl.match.omp.tolerances import LEAST_COSINE, LEAST_GAIN, LEAST_PIVOT, TIE
+from mycroft_fl.match.omp.problem import (
+    LEAST_COSINE,
+    LEAST_GAIN,
+    LEAST_PIVOT,
+    RULES,
+    TIE,
+    Options,
+    Problem,
+    Stop,
+)
 from mycroft_fl.represent.gradients.atoms import Atoms
 from mycroft_fl.represent.gradients.rounded import RoundedAtoms
 

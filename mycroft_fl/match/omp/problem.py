@@ -16,6 +16,12 @@ from mycroft_fl.represent.gradients.atoms import Atoms
 
 Stop = Literal["k", "tolerance", "no-candidate-improves"]
 
+# Below these a number is rounding, and nothing to act on.
+LEAST_COSINE = 1e-7  # with the target; its square is the gain that float64 can still tell
+LEAST_GAIN = 1e-14  # of the squared target
+LEAST_PIVOT = 1e-6  # of an atom's squared norm; below, it is all but a sum of those chosen
+TIE = 1e-12  # what is nearer than this is equal: the lowest index wins on any number of threads
+
 _SAFE_PIVOT = 1e-5  # what float32 still tells from zero, for the rule ols
 
 # What a step prefers, from cosines with the residual, norms and pivots (the share of each squared

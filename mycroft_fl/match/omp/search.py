@@ -13,10 +13,17 @@ from torch import Tensor
 from mycroft_fl.match.omp.cholesky import Fit
 from mycroft_fl.match.omp.correlations import Correlations
 from mycroft_fl.match.omp.fast_path import fast_path
-from mycroft_fl.match.omp.problem import Options, Problem, Stop
+from mycroft_fl.match.omp.problem import (
+    LEAST_COSINE,
+    LEAST_GAIN,
+    LEAST_PIVOT,
+    TIE,
+    Options,
+    Problem,
+    Stop,
+)
 from mycroft_fl.match.omp.shortlist import Shortlist, WholeShortlist
 from mycroft_fl.match.omp.support import Support
-from mycroft_fl.match.omp.tolerances import LEAST_COSINE, LEAST_GAIN, LEAST_PIVOT, TIE
 
 Requests = Generator[Int[Tensor, " c"], Float[Tensor, "n c"], Stop]
 

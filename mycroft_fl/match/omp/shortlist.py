@@ -9,8 +9,7 @@ from torch import Tensor
 
 from mycroft_fl.match.omp.cholesky import Fit
 from mycroft_fl.match.omp.correlations import Correlations
-from mycroft_fl.match.omp.problem import Problem
-from mycroft_fl.match.omp.tolerances import LEAST_PIVOT
+from mycroft_fl.match.omp.problem import LEAST_PIVOT, Problem
 from mycroft_fl.represent.gradients.atoms import Atoms
 
 _CHUNK = 64  # atoms that are kept in float64 together

@@ -8,9 +8,8 @@ from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
-from mycroft_fl.report.layout.copying import as_latex, as_markdown
 from mycroft_fl.report.layout.drawing import Plot
-from mycroft_fl.report.layout.page import numeric_columns, rendered
+from mycroft_fl.report.layout.page import as_latex, as_markdown, numeric_columns, rendered
 from mycroft_fl.report.study.cells import Panel, estimate, measure, over, panels, written
 from mycroft_fl.report.study.comparisons import OWN, PairedComparison, compared
 from mycroft_fl.report.study.folder import DONE, FAILED, Row, Study, as_field
