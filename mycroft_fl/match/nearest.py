@@ -54,14 +54,19 @@ def nearest(
     hard_labels: Int[Tensor, " m"] | None = None,
     per: Literal["example", "set"] = "example",
 ) -> Int[Tensor, " j"]:
-    """Up to `k` distinct candidates near the hard examples, most useful first.
+    """Return up to `k` distinct candidates near the hard examples, most useful first.
 
-    `per="example"`: each hard example's nearest, then each one's second nearest and so on, within
-    one depth by distance, until `k` are found. `per="set"`: by the distance to the nearest hard
-    example. With labels, only candidates of a hard example's class count for it. Distances are
-    Euclidean (`normalised` makes them cosine); equal ones go to the lowest index. Fewer than `k`
-    where no more candidates count. SettingError for `k` below 1 or an unknown `per`; DataError
-    for shapes that do not fit, NaN, labels on one side only, or no hard example.
+    Distances are Euclidean; of vectors at norm one they order as cosines do. Equal ones go to the
+    lowest index. Fewer than `k` where no more candidates count.
+
+    Args:
+        k: 1 or more.
+        candidate_labels, hard_labels: with both, only candidates of a hard example's class count for it.
+        per: "example": each hard example's nearest, then each one's second nearest and so on, within
+            one depth by distance. "set": by the distance to the nearest hard example.
+
+    `SettingError` for `k` or `per`; `DataError` for shapes that do not fit, NaN, labels on one side
+    only, or no hard example.
     """
     require_budget(k)
     if per not in ("example", "set"):
@@ -82,23 +87,12 @@ def nearest(
 def nearest_each(
     candidates: Float[Tensor, "n d"], hard: Float[Tensor, "m d"], k: int
 ) -> Neighbours:
-    """Each hard example's min(k, n) nearest candidates, equal distances by lowest index.
+    """Find each hard example's min(k, n) nearest candidates; of equal distances, the lowest index.
 
     A product in the vectors' own precision, block by block, finds all that may be among the
     nearest; these few are then measured by their difference in float64, free of cancellation.
+    The vectors must be finite.
     """
-    require_budget(k)
-    _require_vectors(candidates, hard)
-    return _each(candidates, hard, k)
-
-
-def normalised(vectors: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
-    """The vectors at Euclidean norm one; zero rows stay zero."""
-    norms: Tensor = torch.linalg.vector_norm(vectors, dim=1, keepdim=True, dtype=torch.float64)
-    return (vectors / norms.masked_fill(norms == 0, 1)).to(vectors.dtype)
-
-
-def _each(candidates: Tensor, hard: Tensor, k: int) -> Neighbours:
     parts = [_no_neighbours(hard)]
     for start in range(0, len(hard), _HARD_ROWS):
         few = _nearest_few(candidates, hard[start : start + _HARD_ROWS], k)
@@ -209,10 +203,10 @@ def _by_class(
 ) -> Neighbours:
     """Neighbours within each class, in the numbering of the whole sets."""
     if classes is None:
-        return _each(candidates, hard, depth)
+        return nearest_each(candidates, hard, depth)
     parts = [_no_neighbours(hard)]
     for mine, theirs in classes:
-        pairs = _each(candidates[mine], hard[theirs], depth)
+        pairs = nearest_each(candidates[mine], hard[theirs], depth)
         parts.append(Neighbours(theirs[pairs.hard], mine[pairs.candidate], pairs.distance))
     joined = Neighbours.joined(parts)
     return joined.where(joined.hard.argsort(stable=True))

@@ -140,11 +140,6 @@ def losses(model: nn.Module | Estimator, examples: Examples) -> Float32[np.ndarr
     return cross_entropy(logits(model, examples.x), y, reduction="none").numpy()
 
 
-def mean_loss(model: nn.Module | Estimator, examples: Examples) -> float:
-    """The mean cross-entropy."""
-    return float(losses(model, examples).mean())
-
-
 def correct(model: nn.Module | Estimator, examples: Examples) -> Bool[np.ndarray, " n"]:
     """Which examples the model gets right."""
     right: np.ndarray = predict(model, examples.x) == examples.y

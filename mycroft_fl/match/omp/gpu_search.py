@@ -21,7 +21,6 @@ from mycroft_fl.match.omp.problem import (
     Stop,
 )
 from mycroft_fl.represent.gradients.atoms import Atoms
-from mycroft_fl.represent.gradients.rounded import RoundedAtoms
 
 _LEADING = 64  # candidates looked at closely, in float64
 _STEPS = 32  # between two looks from the host
@@ -48,7 +47,6 @@ class DeviceSearch:
 
     def __init__(self, problem: Problem, options: Options, start: Int[Tensor, " s"]) -> None:
         self._problem, self._options = problem, options
-        self._atoms: Atoms = problem.atoms
         self._norms = problem.norms.to(problem.atoms.dtype)
         self._relative = self._norms / self._norms.max()
         nobody = torch.zeros_like(problem.zero)
@@ -98,10 +96,10 @@ class DeviceSearch:
                 return "tolerance"
             if count >= k:
                 return "k"
-            if stuck and fresh and not self._is_rounded:
+            if stuck and fresh:
                 return "no-candidate-improves"
-            if stuck or self._is_rounded:
-                self._rebase(exactly=bool(stuck and fresh))
+            if stuck:
+                self._rebase()
                 fresh = True
 
     def begin(self, k: int) -> None:
@@ -118,14 +116,8 @@ class DeviceSearch:
         counts: list[int] = torch.stack(state).tolist()
         return counts
 
-    @property
-    def _is_rounded(self) -> bool:
-        return isinstance(self._atoms, RoundedAtoms)
-
-    def _rebase(self, exactly: bool) -> None:
+    def _rebase(self) -> None:
         """Look again at all that gained nothing, from the residual itself."""
-        if exactly and isinstance(self._atoms, RoundedAtoms):
-            self._atoms = self._atoms.exact
         index, weights = self.picked
         residual = self._problem.residual(index, weights)
         self._from(residual, float(torch.linalg.vector_norm(residual)))
@@ -135,8 +127,7 @@ class DeviceSearch:
         cosines = self._problem.atoms.correlate(residual.to(self._norms.dtype))
         self._base = self._now = cosines.div_(self._norms)
         self._anchor = self._fit.weights
-        noise = self._atoms.rounding if isinstance(self._atoms, RoundedAtoms) else 0.0
-        self._floor = max(LEAST_COSINE, length * max(8 * torch.finfo(self._norms.dtype).eps, noise))
+        self._floor = max(LEAST_COSINE, length * 8 * torch.finfo(self._norms.dtype).eps)
 
     # From here on, nothing waits for a number.
 
@@ -238,7 +229,7 @@ class DeviceSearch:
 
     def _put(self, slot: Tensor, candidate: Tensor, truly: Tensor) -> None:
         """The Gram matrix's column of the candidate, all at norm one, in its slot."""
-        column = self._atoms.gram(candidate, 1 / self._problem.norms[candidate])[:, 0]
+        column = self._problem.atoms.gram(candidate, 1 / self._problem.norms[candidate])[:, 0]
         before = self._columns.index_select(0, slot)[0]
         column = torch.where(truly, column.to(self._norms).div_(self._norms), before)
         self._columns.index_copy_(0, slot, column[None])

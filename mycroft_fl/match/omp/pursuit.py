@@ -14,7 +14,6 @@ from mycroft_fl.match.omp.problem import RULES, Options, Problem, Stop
 from mycroft_fl.match.omp.search import Search
 from mycroft_fl.match.uniform import require_budget
 from mycroft_fl.represent.gradients.atoms import Atoms, require_shape
-from mycroft_fl.represent.gradients.rounded import RoundedAtoms
 
 __all__ = ["RULES", "Pursuit", "orthogonal_matching_pursuit"]
 
@@ -158,20 +157,19 @@ def prepared(
         return _nothing(1.0, "no-candidate-improves", 0)
     rows = penalty.to(squared).square()
     problem = Problem.scaled(atoms, target.double() / length, squared, options.ridge, rows)
-    if isinstance(atoms, RoundedAtoms) or _is_on_a_card(atoms):
+    if _is_on_gpu(atoms):
         return Pursuing(problem, DeviceSearch(problem, options, start), start, length)
     return Pursuing(problem, Search(problem, options, start.numpy()), start, length)
 
 
-def _is_on_a_card(atoms: Atoms) -> bool:
+def _is_on_gpu(atoms: Atoms) -> bool:
     """Whether all of them are; those streamed to it are asked for by the host, 32 a pass."""
     return not hasattr(atoms, "ahead") and atoms.device.type == "cuda"
 
 
 def few_in_double(atoms: Atoms) -> Atoms:
     """The atoms, in float64 where they are few."""
-    few = atoms.numbers <= _FEW_NUMBERS and not isinstance(atoms, RoundedAtoms)
-    return atoms.double() if few else atoms
+    return atoms.double() if atoms.numbers <= _FEW_NUMBERS else atoms
 
 
 def _nothing(unexplained: float, stopped: Stop, started: int) -> Pursuit:

@@ -177,11 +177,6 @@ def sgd_run_within(limit: float, order: float, sample_rate: float, steps: int) -
     return SgdRun(sample_rate, loud, steps)
 
 
-def group_rho(rho: float, size: int) -> float:
-    """zCDP for `size` records that belong together: rho grows with the square."""
-    return rho * size**2
-
-
 def multiplier_for(rho: float) -> float:
     """The noise multiplier of a noised sum that costs no more than `rho`."""
     exact = math.sqrt(1 / (2 * rho))

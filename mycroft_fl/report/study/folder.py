@@ -26,7 +26,6 @@ STUDY, CSV, JSON, PARQUET, CELLS = (
 )  # fmt: skip
 DONE, FAILED = "done", "failed"
 PART = "part"
-TEXTS = ("status", "reason", "digest")
 MEASURES = (
     "test", "hard", "disclosed", "seconds", "baseline_test", "control_hard", "control_test",
     "own_hard_set_hard", "own_hard_set_test", "random_hard", "random_test", "useful", "epsilon",
