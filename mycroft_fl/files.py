@@ -38,7 +38,7 @@ def keep_private() -> Callable[[], object]:
 
 
 def private_folder(path: Path) -> Path:
-    """The folder, made with all above it where it is missing; for its user alone if it is new."""
+    """Return the folder, made with all above it where it is missing; for its user alone if it is new."""
     if not path.is_dir():
         path.mkdir(parents=True, exist_ok=True, mode=PRIVATE_FOLDER)
     return path
@@ -152,7 +152,7 @@ def make_durable(path: Path) -> None:
 
 
 def is_full(error: BaseException | None) -> bool:
-    """Whether an error, or what caused it, says that there is no room left on a disk."""
+    """Return whether an error, or what caused it, says that there is no room left on a disk."""
     seen = 0
     while error is not None and seen < 20:
         if isinstance(error, DiskFull) or getattr(error, "errno", None) in FULL:
@@ -164,7 +164,7 @@ def is_full(error: BaseException | None) -> bool:
 
 
 def disk_full(error: BaseException, folder: Path | None = None) -> DiskFull:
-    """What to say of a full disk: which file, how much room is left, how to go on."""
+    """Return what to say of a full disk: which file, how much room is left, how to go on."""
     named = getattr(error, "filename", None)
     place = Path(os.fsdecode(named)) if isinstance(named, str | bytes) else folder
     where = "" if place is None else f": {place} cannot be written"
@@ -176,7 +176,7 @@ def disk_full(error: BaseException, folder: Path | None = None) -> DiskFull:
 
 
 def room(place: Path) -> int:
-    """Bytes that are free on the disk of a file or folder, there or not."""
+    """Return bytes that are free on the disk of a file or folder, there or not."""
     while not place.exists() and place != place.parent:
         place = place.parent
     return shutil.disk_usage(place).free
@@ -184,7 +184,7 @@ def room(place: Path) -> int:
 
 @contextmanager
 def full_disk_said(folder: Path) -> Iterator[None]:
-    """Inside, an error of a disk that is full is `DiskFull`, which says how to go on."""
+    """Raise `DiskFull`, which says how to go on, for an error of a full disk inside `with`."""
     try:
         yield
     except Exception as error:
@@ -194,7 +194,7 @@ def full_disk_said(folder: Path) -> Iterator[None]:
 
 
 def check_no_way_out(folder: Path) -> None:
-    """`InputError` where a link in a folder leads out of it.
+    """Raise `InputError` where a link in a folder leads out of it.
 
     Somebody else's folder could have files of this machine read, or written over, by such links.
     """

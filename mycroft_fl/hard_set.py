@@ -1,4 +1,4 @@
-"""What the trainer's model gets wrong: a part that is sent, a part that is kept to score with."""
+"""The hard set: what the model gets wrong. A part is sent, a part is kept to score with."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def find_hard_set(
     sent: int,
     classes: frozenset[int] = frozenset(),
 ) -> HardSet:
-    """The hard examples of the selection split, `sent` of them, balanced over classes.
+    """Return the hard examples of the selection split, `sent` of them, balanced over classes.
 
     `rule` is "misclassified" (failures) or "highest-loss" (whatever the model loses most on, where
     failures are too few). Within a class the hardest go first: they are the furthest from being
@@ -102,7 +102,7 @@ def find_hard_set(
 def _balanced(
     candidates: Int[np.ndarray, " c"], y: Int64[np.ndarray, " n"], count: int
 ) -> Int[np.ndarray, " k"]:
-    """The first `count` candidates when every class gives one in turn, as far as it goes."""
+    """Return the first `count` candidates when every class gives one in turn, as far as it goes."""
     turn = np.empty(len(candidates), dtype=np.int64)
     for label in np.unique(y[candidates]):
         of_class = y[candidates] == label

@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: the log of the project's own packages, line by line."""
+"""Progress lines of a run, for a person: the log of the project's own packages."""
 
 from __future__ import annotations
 

@@ -32,12 +32,12 @@ class Neighbours:
         return place - torch.searchsorted(self.hard, self.hard)
 
     def where(self, index: Int[Tensor, " kept"]) -> Neighbours:
-        """The pairs at `index`."""
+        """Return the pairs at `index`."""
         return Neighbours(self.hard[index], self.candidate[index], self.distance[index])
 
     @staticmethod
     def joined(parts: list[Neighbours]) -> Neighbours:
-        """All pairs of `parts`, one part after the other."""
+        """Return all pairs of `parts`, one part after the other."""
         return Neighbours(
             torch.cat([part.hard for part in parts]),
             torch.cat([part.candidate for part in parts]),
@@ -101,7 +101,7 @@ def nearest_each(
 
 
 def _nearest_few(candidates: Tensor, hard: Tensor, k: int) -> Neighbours:
-    """`nearest_each` for so few hard examples that a block of distances stays small."""
+    """Return `nearest_each` for so few hard examples that a block of distances stays small."""
     best = _no_neighbours(hard)
     bound = hard.new_full((len(hard), 1), torch.inf)  # squared; none of the k best is farther
     step = max(1, _BLOCK_NUMBERS // max(len(hard), hard.shape[1]))
@@ -124,7 +124,7 @@ def _nearest_few(candidates: Tensor, hard: Tensor, k: int) -> Neighbours:
 def _near(
     hard: Tensor, block: Tensor, k: int, bound: Float[Tensor, "m 1"], coarse: bool
 ) -> tuple[Bool[Tensor, "m b"], Float[Tensor, "m 1"]]:
-    """Which of the block may be among the k nearest; and the bound, from the first block if new."""
+    """Tell which of the block may be among the k nearest; and the bound, from the first block if new."""
     rough, doubt = _rough_distances(hard, block, coarse)
     if k <= len(block) and bool(bound.isinf().any()):
         bound = rough.topk(k, largest=False).values[:, -1:] + doubt
@@ -133,7 +133,7 @@ def _near(
 
 
 def _has_fast_bfloat16(vectors: Tensor) -> bool:
-    """Whether a product in bfloat16 is cheaper here by more than the doubt it leaves."""
+    """Return whether a product in bfloat16 is cheaper here by more than the doubt it leaves."""
     if vectors.dtype != torch.float32:
         return False
     if vectors.device.type == "cpu":
@@ -144,7 +144,7 @@ def _has_fast_bfloat16(vectors: Tensor) -> bool:
 def _rough_distances(
     hard: Float[Tensor, "m d"], block: Float[Tensor, "b d"], coarse: bool
 ) -> tuple[Float[Tensor, "m b"], Float[Tensor, "m 1"]]:
-    """Squared distances through one product, and how far from the truth rounding may put them."""
+    """Return squared distances through one product, and how far from the truth rounding may put them."""
     here = torch.linalg.vector_norm(hard, dim=1, keepdim=True).square_()
     there = torch.linalg.vector_norm(block, dim=1).square_()
     length = 8 + hard.shape[1] ** 0.5
@@ -160,7 +160,7 @@ def _rough_distances(
 def _distances(
     hard: Tensor, block: Tensor, row: Int[Tensor, " pairs"], column: Int[Tensor, " pairs"]
 ) -> Float[Tensor, " pairs"]:
-    """The pairs' distances by their difference, free of cancellation."""
+    """Return the pairs' distances by their difference, free of cancellation."""
     distance = torch.empty(len(row), device=row.device)
     step = max(1, _BLOCK_NUMBERS // max(1, hard.shape[1]))
     for start in range(0, len(row), step):
@@ -171,13 +171,13 @@ def _distances(
 
 
 def _nearest_of(pairs: Neighbours, k: int) -> Neighbours:
-    """Each hard example's `k` nearest pairs."""
+    """Return each hard example's `k` nearest pairs."""
     ordered = pairs.where(_order(pairs.hard, pairs.distance, pairs.candidate))
     return ordered.where((ordered.depth < k).nonzero()[:, 0])
 
 
 def _distinct(pairs: Neighbours, per: str) -> Int[Tensor, " j"]:
-    """All candidates of the pairs once, in the order that `nearest` promises."""
+    """Return all candidates of the pairs once, in the order that `nearest` promises."""
     if per == "example":
         order = _order(pairs.depth, pairs.distance, pairs.candidate)
     else:
@@ -191,7 +191,7 @@ def _distinct(pairs: Neighbours, per: str) -> Int[Tensor, " j"]:
 
 
 def _order(*keys: Tensor) -> Int[Tensor, " pairs"]:
-    """The order by the first key, where equal by the second, and so on."""
+    """Return the order by the first key, where equal by the second, and so on."""
     order = torch.arange(len(keys[0]), device=keys[0].device)
     for key in reversed(keys):
         order = order[key[order].argsort(stable=True)]
@@ -201,7 +201,7 @@ def _order(*keys: Tensor) -> Int[Tensor, " pairs"]:
 def _by_class(
     candidates: Tensor, hard: Tensor, classes: list[tuple[Tensor, Tensor]] | None, depth: int
 ) -> Neighbours:
-    """Neighbours within each class, in the numbering of the whole sets."""
+    """Return neighbours within each class, in the numbering of the whole sets."""
     if classes is None:
         return nearest_each(candidates, hard, depth)
     parts = [_no_neighbours(hard)]
@@ -220,7 +220,7 @@ def _no_neighbours(hard: Tensor) -> Neighbours:
 def _classes(
     n: int, m: int, candidate_labels: Tensor | None, hard_labels: Tensor | None
 ) -> list[tuple[Int[Tensor, " mine"], Int[Tensor, " theirs"]]] | None:
-    """Which candidates meet which hard examples; None where all meet all."""
+    """Tell which candidates meet which hard examples; None where all meet all."""
     if candidate_labels is None and hard_labels is None:
         return None
     if candidate_labels is None or hard_labels is None:

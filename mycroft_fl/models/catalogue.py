@@ -9,7 +9,7 @@ from mycroft_fl.models.networks import NETWORKS, InputShape, build, is_network
 
 
 def build_model(name: str, shape: InputShape, num_classes: int, *, seed: int) -> AnyModel:
-    """The model called `name`: a network with weights drawn from `seed`, or an unfitted classifier."""
+    """Return the model called `name`: a network with weights drawn from `seed`, or an unfitted classifier."""
     if is_network(name):
         return build(name, shape, num_classes, seed=seed)
     if is_estimator(name):

@@ -41,7 +41,7 @@ class Weighted:
     persons: Shaped[np.ndarray, " n"] | None = None
 
     def units(self) -> tuple[Int64[np.ndarray, " n"], int]:
-        """Which unit each record is of, from 0, and how many units there are."""
+        """Return which unit each record is of, from 0, and how many units there are."""
         if self.persons is None:
             return np.arange(len(self.weights)), len(self.weights)
         names, unit = np.unique(self.persons, return_inverse=True)
@@ -80,7 +80,7 @@ class HeadRun:
 def head_delta(
     head: nn.Linear, records: Weighted, run: HeadRun, noise: Noise
 ) -> Float64[np.ndarray, " h"]:
-    """How DP-SGD moves `head`: row by row, each with its bias last. Abadi et al. 2016, Algorithm 1.
+    """Return how DP-SGD moves `head`: row by row, each with its bias last. Abadi et al. 2016, Algorithm 1.
 
     A unit, be it a record or a person, is in a batch with all its records or with none, and what they
     add together is clipped as one. Always finite, see `FARTHEST`.
@@ -107,7 +107,7 @@ def head_delta(
 
 
 def flat(head: nn.Linear) -> Float64[np.ndarray, " h"]:
-    """A last layer's numbers, row by row, each row with its bias last."""
+    """Return a last layer's numbers, row by row, each row with its bias last."""
     with torch.no_grad():
         both = torch.cat([head.weight, head.bias[:, None]], dim=1)
     numbers: np.ndarray = both.double().flatten().cpu().numpy()

@@ -36,29 +36,29 @@ Corruption = Callable[[Images, int, np.random.Generator], Images]
 
 
 def gaussian_noise(images: Images, severity: int, rng: np.random.Generator) -> Images:
-    """Independent noise on every value."""
+    """Add independent noise to every value."""
     return _pixels(images / 255 + rng.normal(scale=NOISE[severity - 1], size=images.shape))
 
 
 def blurred(images: Images, severity: int, rng: np.random.Generator) -> Images:
-    """A Gaussian blur."""
+    """Blur images by a Gaussian."""
     return blur(images, BLUR[severity - 1] * min(images.shape[2:]) / 32)
 
 
 def contrast(images: Images, severity: int, rng: np.random.Generator) -> Images:
-    """Every channel drawn towards its own mean."""
+    """Draw every channel towards its own mean."""
     x = images / 255
     mean = x.mean(axis=(2, 3), keepdims=True)
     return _pixels((x - mean) * CONTRAST[severity - 1] + mean)
 
 
 def brightness(images: Images, severity: int, rng: np.random.Generator) -> Images:
-    """Light added to every channel."""
+    """Add light to every channel."""
     return _pixels(images / 255 + BRIGHTNESS[severity - 1])
 
 
 def pixelate(images: Images, severity: int, rng: np.random.Generator) -> Images:
-    """Made smaller, then larger again in blocks."""
+    """Make images smaller, then larger again in blocks."""
     channels, height, width = images.shape[1:]
     low, narrow = (max(1, round(side * PIXELATE[severity - 1])) for side in (height, width))
     small = fit_to(images, channels, low, narrow)
@@ -79,7 +79,7 @@ FOR_VECTORS = ("gaussian-noise",)
 def corrupt(
     examples: Examples, kind: str, fraction: float, severity: int, rng: np.random.Generator
 ) -> Examples:
-    """The examples with that fraction of them, drawn at random, corrupted; labels stay.
+    """Corrupt that fraction of the examples, drawn at random; labels stay.
 
     Of vectors only `gaussian-noise` is known. Raises `DataError`.
     """
@@ -101,7 +101,7 @@ def corrupt(
 def redraw_labels(
     examples: Examples, share: float, num_classes: int, rng: np.random.Generator
 ) -> Examples:
-    """The examples with that share of labels redrawn, each class as likely; some draw their own."""
+    """Redraw that share of the labels, each class as likely; some draw their own."""
     rows = _some(len(examples), share, rng)
     y = examples.y.copy()
     y[rows] = rng.integers(num_classes, size=len(rows))
@@ -121,7 +121,7 @@ def _some(n: int, share: float, rng: np.random.Generator) -> np.ndarray:
 def unlike_others(
     examples: Examples, spread: Float[np.ndarray, " d"] | None, rng: np.random.Generator
 ) -> Examples:
-    """Images shifted by up to two pixels; vectors with a hundredth of each column's `spread` added."""
+    """Shift images by up to two pixels; add a hundredth of each column's `spread` to vectors."""
     if spread is not None:
         return Examples(jitter(examples.x, JITTER * spread, rng), examples.y)
     dx, dy = SHIFTS[rng.integers(len(SHIFTS), size=len(examples))].T
@@ -129,10 +129,10 @@ def unlike_others(
 
 
 def _nearest(length: int, blocks: int) -> np.ndarray:
-    """For each pixel of a line, the block whose centre is nearest to its own."""
+    """Return, for each pixel of a line, the block whose centre is nearest to its own."""
     return (2 * np.arange(length) + 1) * blocks // (2 * length)
 
 
 def _pixels(x: np.ndarray) -> Images:
-    """Values in 0..1, clipped and brought back to 0..255."""
+    """Clip values to 0..1 and bring them back to 0..255."""
     return np.asarray(np.rint(x.clip(0, 1) * 255), dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""Who holds which examples in a simulation: drawn at once, built when asked for."""
+"""The world of a simulation: who holds which examples, drawn at once, built when asked for."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class _Holding:
     identities: Int64[np.ndarray, " n"]
 
     def by_group(self) -> Iterator[tuple[int, Int64[np.ndarray, " k"]]]:
-        """Each group that there is, and which of the examples are of it."""
+        """Return each group that there is, and which of the examples are of it."""
         for place in np.unique(self.groups).tolist():
             yield place, np.flatnonzero(self.groups == place)
 
@@ -71,22 +71,22 @@ class World:
         return Task(self.classes, there.shape, there.dtype, self.scenario.model, there.table)
 
     def trainer(self, part: str) -> Examples:
-        """The trainer's own examples; `part` is train, validation or test."""
+        """Return the trainer's own examples; `part` is train, validation or test."""
         return self._built(_trainer_holder(part))
 
     def trainer_groups(self, part: str) -> np.ndarray:
-        """The group's name of each of the trainer's examples, in their order."""
+        """Return the group's name of each of the trainer's examples, in their order."""
         return self._group_names(_trainer_holder(part))
 
     def owner(self, name: str) -> Examples:
-        """All that an owner holds, as it holds it: shifted, corrupted, mislabelled.
+        """Return all that an owner holds, as it holds it: shifted, corrupted, mislabelled.
 
         Raises `DataError` where its rows do not fit the task.
         """
         return self.records(name).examples
 
     def records(self, name: str) -> Records:
-        """The same, with what columns say of each: whose it is, and whether it may be handed over."""
+        """Return the same, with what columns say of each: whose it is, and whether it may be handed over."""
         owner = self._owner(name)
         held = self._own_data(owner) if owner.dataset else self._drawn(name)
         examples = held.examples
@@ -108,13 +108,13 @@ class World:
         return replace(held, examples=examples)
 
     def owner_groups(self, name: str) -> np.ndarray:
-        """The group's name of each of an owner's examples, in their order."""
+        """Return the group's name of each of an owner's examples, in their order."""
         if self._owner(name).dataset:
             return np.full(len(self.owner(name)), OWN_DATA)
         return self._group_names(self._owner(name).name)
 
     def holds(self, name: str) -> dict[str, int]:
-        """How many examples of which group an owner holds; none where its data cannot be used."""
+        """Return how many examples of which group an owner holds; none where its data cannot be used."""
         owner = self._owner(name)
         if owner.dataset is None:
             return dict(owner.holds)
@@ -124,7 +124,7 @@ class World:
             return {}
 
     def group_counts(self, name: str, examples: Examples) -> dict[str, int]:
-        """How many of `examples`, by content, are of which group of that owner's.
+        """Return how many of `examples`, by content, are of which group of that owner's.
 
         What is not that owner's is not counted; groups without any are left out.
         """
@@ -133,7 +133,7 @@ class World:
         return dict(sorted(found.items()))
 
     def _draw(self) -> Draws:
-        """Trainer and owners draw from one stock; owners that reuse, from what the trainer left."""
+        """Draw for trainer and owners from one stock; for owners that reuse, from what the trainer left."""
         pools = self._population.pools
         trainer = [self._trainer_want(part) for part in PARTS]
         drawing = [owner for owner in self.scenario.owners if owner.dataset is None]
@@ -154,7 +154,7 @@ class World:
         return draws
 
     def _skewed(self, owners: list[Owner], draws: Draws) -> Draws:
-        """What owners with a skew hold, of what is left by the others, class by class."""
+        """Return what owners with a skew hold, of what is left by the others, class by class."""
         taken = marked(draws.values(), self._population.size)
         skewed: Draws = {owner.name: {} for owner in owners if owner.skew is not None}
         for owner in owners:
@@ -168,7 +168,7 @@ class World:
         return skewed
 
     def _trainer_want(self, part: str) -> Want:
-        """The trainer's own; its test examples come from the test file, where there is one."""
+        """Return the trainer's own; its test examples come from the test file, where there is one."""
         counts = self.scenario.trainer[part]
         if part == "test":
             pools = self._population.pools
@@ -177,13 +177,13 @@ class World:
         return Want(_trainer_holder(part), counts)
 
     def _own_data(self, owner: Owner) -> Records:
-        """An owner's own file; what the trainer holds too is left out, above all its tests."""
+        """Return an owner's own file; what the trainer holds too is left out, above all its tests."""
         assert owner.dataset is not None
         held = task_records(owner.dataset, self.scenario.base, self.task)
         return held[~np.isin(held.examples.ids, self._trainers_ids)]
 
     def _drawn(self, name: str) -> Records:
-        """What an owner drew of groups, marked where the data sets of all of these mark it."""
+        """Return what an owner drew of groups, marked where the data sets of all of these mark it."""
         holding, marks = self._holdings[name], []
         for place, rows in holding.by_group():
             identities = holding.identities[rows]
@@ -243,7 +243,7 @@ class World:
 
 
 def _trainer_holder(part: str) -> str:
-    """A name that no owner can have."""
+    """Return a name that no owner can have."""
     if part not in PARTS:
         raise ScenarioError(f"the trainer has no part '{part}'{suggestion(part, list(PARTS))}")
     return f"trainer/{part}"

@@ -51,6 +51,6 @@ def run_study(
 
 
 def _check_disk(outcome: Outcome, folder: Path) -> None:
-    """`DiskFull` for a cell that failed for want of room: it is no result, and is computed again."""
+    """Raise `DiskFull` for a cell that failed for want of room: it is no result, and is computed again."""
     if outcome.status == FAILED and is_full(error := RuntimeError(outcome.reason)):
         raise disk_full(error, folder)

@@ -51,7 +51,7 @@ class StudyStore:
     def opened(
         cls, path: Path, study: StudyFile, cells: Sequence[Cell], *, retry: bool = False
     ) -> Iterator[StudyStore]:
-        """The folder, made or found, for this process alone while inside `with`.
+        """Open the folder, made or found, for this process alone while inside `with`.
 
         `retry` forgets the cells that failed. Raises `StudyError` where something else lies
         there, another process works on it, or finished cells are none of this study's.
@@ -80,15 +80,15 @@ class StudyStore:
         return self.path / SCRATCH
 
     def missing(self) -> list[Cell]:
-        """The runs that are still to be done, each once."""
+        """Return the runs that are still to be done, each once."""
         return [cell for cell in once(self._cells) if cell.digest not in self._ended]
 
     def finished(self) -> int:
-        """How many runs have ended, well or not."""
+        """Return how many runs have ended, well or not."""
         return len(self._ended)
 
     def failed(self) -> int:
-        """How many finished runs failed."""
+        """Return how many finished runs failed."""
         return sum(each["status"] == FAILED for each in self._ended.values())
 
     def add(self, cell: Cell, outcome: Outcome) -> None:
@@ -110,7 +110,7 @@ class StudyStore:
             self._table_written = time.monotonic()
 
     def rows(self) -> list[Row]:
-        """A row a finished cell, in the order of parts, grids and seeds."""
+        """Return a row a finished cell, in the order of parts, grids and seeds."""
         return [
             {**cell.keys, **_row(self._ended[cell.digest])}
             for cell in self._cells
@@ -118,7 +118,7 @@ class StudyStore:
         ]
 
     def write_tables(self) -> None:
-        """The rows as CSV, as JSON, and as Parquet where pyarrow is there."""
+        """Write the rows as CSV, as JSON, and as Parquet where pyarrow is there."""
         rows = self.rows()
         write_whole(self.path / CSV, csv_text(rows, self._study.axes))
         write_whole(self.path / JSON, json.dumps(rows, indent=1) + "\n")

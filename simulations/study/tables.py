@@ -42,7 +42,7 @@ def write_parquet(path: Path, rows: Sequence[Row], axes: Sequence[Axis]) -> None
 
 
 def summary_rows(rows: Sequence[Row], axes: Sequence[Axis]) -> tuple[list[str], list[list[str]]]:
-    """Head and rows: each combination's accuracies in per cent, with 95 % intervals over seeds."""
+    """Return head and rows: each combination's accuracies in per cent, with 95 % intervals over seeds."""
     varying = {part: _varying(rows, axes, part) for part in dict.fromkeys(r[PART] for r in rows)}
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
@@ -72,7 +72,7 @@ def _as_text(value: Any) -> str | None:
 
 
 def _varying(rows: Sequence[Row], axes: Sequence[Axis], part: str) -> list[str]:
-    """The keys that tell the rows of a part apart; the first axis where none does."""
+    """Return the keys that tell the rows of a part apart; the first axis where none does."""
     of_part = [row for row in rows if row[PART] == part]
     keys = [axis.key for axis in axes]
     return [key for key in keys if len({as_field(row[key]) for row in of_part}) > 1] or keys[:1]

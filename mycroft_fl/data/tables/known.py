@@ -17,7 +17,7 @@ NSL_FILES = ("train.csv.gz", "test.csv.gz")
 
 
 def nsl_kdd() -> DatasetSpec:
-    """Network connections, `normal` or one of some 40 attacks (Tavallaee et al. 2009).
+    """Describe network connections, `normal` or one of some 40 attacks (Tavallaee et al. 2009).
 
     The test file holds attacks that the other does not; `difficulty` is no feature.
     """
@@ -36,7 +36,7 @@ def nsl_kdd() -> DatasetSpec:
 
 
 def _of_scikit_learn(name: str) -> DatasetSpec:
-    """A table that scikit-learn ships, written as CSV once."""
+    """Return a table that scikit-learn ships, written as CSV once."""
     from sklearn import datasets
 
     version = importlib.metadata.version("scikit-learn")

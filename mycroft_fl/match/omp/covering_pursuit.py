@@ -36,7 +36,7 @@ def covering_pursuit(
     spend: int,
     start: Int[np.ndarray, " s"],
 ) -> Composite:
-    """Up to `k` picks: `spend` by match and cover together, the others by the cover alone.
+    """Return up to `k` picks: `spend` by match and cover together, the others by the cover alone.
 
     Together: the greatest gain of match plus `weight` times cover. The match's gain is what the
     atom alone takes off the squared residual, the cover's what it adds to F (`Cover`, empty at
@@ -83,7 +83,7 @@ class _Match:
         self._scaled = np.empty(0)
 
     def gains(self) -> Float[np.ndarray, " n"]:
-        """What each atom alone would take off the squared residual."""
+        """Return what each atom alone would take off the squared residual."""
         return np.asarray(np.square(np.maximum(0.0, self._cosines(self._residual))))
 
     def hold(self, more: Int[np.ndarray, " j"]) -> None:
@@ -120,7 +120,7 @@ class _Match:
 
 
 def _non_negative(gram: np.ndarray, direct: np.ndarray) -> Float[np.ndarray, " t"]:
-    """The w >= 0 that minimises w'Gw - 2 d'w: least squares with the root of G."""
+    """Return the w >= 0 that minimises w'Gw - 2 d'w: least squares with the root of G."""
     values, vectors = np.linalg.eigh(gram)
     kept = values > _LEAST_PIVOT
     root = np.sqrt(values[kept])

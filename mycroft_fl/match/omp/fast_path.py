@@ -120,7 +120,7 @@ class _Course:
 
 
 def _factors(rule: str, norms: np.ndarray, pivots: np.ndarray) -> Float[np.ndarray, " n"] | None:
-    """What the rule multiplies cosines with."""
+    """Return the factors that the rule multiplies cosines with."""
     if rule == "ols":
         factors: np.ndarray = np.maximum(pivots, LEAST_PIVOT) ** -0.5
         return factors
@@ -128,7 +128,7 @@ def _factors(rule: str, norms: np.ndarray, pivots: np.ndarray) -> Float[np.ndarr
 
 
 def unit_columns(problem: Problem) -> Callable[[int, np.ndarray], None]:
-    """What writes all atoms' products with one of them, all at norm one, into an array."""
+    """Return a function that writes all atoms' products with one of them, at norm one, into an array."""
     atoms, norms = problem.atoms, problem.norms
     if isinstance(atoms, GradientFactors):
         inputs, ones = atoms.inputs.numpy(), atoms.bias

@@ -1,4 +1,4 @@
-"""A pursuit's search on a card: steps that read nothing back, looked at once in many."""
+"""A pursuit's search on a GPU: steps that read nothing back; the host looks once in many."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ class DeviceSearch:
         self._columns = torch.cat([self._columns, self._columns.new_zeros(more, len(self._norms))])
 
     def look(self) -> list[int]:
-        """How many are chosen and were taken since the last look; if near, unsettled, stuck."""
+        """Count those chosen and those taken since the last look; tell if near, unsettled, stuck."""
         flags = [self._near(), self._unsettled(), self._stuck]
         state = [self._count(), self._taken, *(flag.long() for flag in flags)]
         self._taken = torch.zeros_like(self._taken)
@@ -160,7 +160,7 @@ class DeviceSearch:
         self._now = self._combined(self._base, self._fit.weights - anchor, -1)
 
     def _make_slots(self) -> None:
-        """Room in the fit for one more atom."""
+        """Make room in the fit for one more atom."""
         room = len(self._columns)
         if self._steps >= len(self._index) and len(self._index) < room:
             more = min(_SLOTS, room - len(self._index))
@@ -168,7 +168,7 @@ class DeviceSearch:
             self._fit = self._fit.widened(len(self._index))
 
     def _best(self) -> Found:
-        """The best candidate, in float64."""
+        """Find the best candidate, in float64."""
         top = self._scores().topk(min(_LEADING, len(self._norms)))
         leading, live = top.indices, top.values > -torch.inf
         self._stuck = ~live.any()
@@ -219,7 +219,7 @@ class DeviceSearch:
         return (counted & ~self._start[self._index] if self._only_new else counted).sum()
 
     def _unsettled(self) -> Bool[Tensor, ""]:
-        """Whether a weight has yet to go."""
+        """Return whether a weight has yet to go."""
         turns = self._fit.chosen & (self._fit.solved() <= 0)
         return turns.any() if self._options.nonnegative else turns.any() & False
 
@@ -228,14 +228,14 @@ class DeviceSearch:
         return self._fit.objective - penalty <= self._options.tolerance**2
 
     def _put(self, slot: Tensor, candidate: Tensor, truly: Tensor) -> None:
-        """The Gram matrix's column of the candidate, all at norm one, in its slot."""
+        """Put the Gram matrix's column of the candidate, all at norm one, into its slot."""
         column = self._problem.atoms.gram(candidate, 1 / self._problem.norms[candidate])[:, 0]
         before = self._columns.index_select(0, slot)[0]
         column = torch.where(truly, column.to(self._norms).div_(self._norms), before)
         self._columns.index_copy_(0, slot, column[None])
 
     def _follow(self, unit: Float[Tensor, " s"], sign: int) -> None:
-        """The pivots once a unit vector joined (-1) or left (1) the span of the chosen."""
+        """Bring the pivots up to date once a unit vector joined (-1) or left (1) the span of the chosen."""
         if self._options.rule == "ols":
             part = self._combined(torch.zeros_like(self._now), unit, 1)
             self._pivots = self._pivots.addcmul(part, part, value=sign)

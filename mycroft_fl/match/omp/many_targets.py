@@ -36,7 +36,7 @@ def match_targets(
     penalty: Tensor | None = None,
     **same: Any,
 ) -> list[Pursuit]:
-    """One pursuit per target: all classes, one target per hard example, or many requests.
+    """Return one pursuit per target: all classes, one target per hard example, or many requests.
 
     `targets` are directions as the atoms have them, `ks` one k for all or one each, `pools` the
     candidates that each target may choose among (all, where None). `penalty` is one number per
@@ -75,7 +75,7 @@ def _among(
     penalty: Tensor | None,
     options: Options,
 ) -> list[Pursuit]:
-    """All targets among all atoms, a batch of them side by side."""
+    """Match all targets among all atoms, a batch of them side by side."""
     atoms = few_in_double(atoms)
     squared = atoms.squared_norms()
     batch = max(1, _NUMBERS // max(1, len(atoms)) // 8)

@@ -1,4 +1,4 @@
-"""What a pursuit is asked: atoms and a target at norm one, and how it is to go."""
+"""A pursuit's task: atoms and a target at norm one, and the options of the search."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Problem:
     def scaled(
         cls, atoms: Atoms, target: Tensor, squared: Tensor, ridge: float, extra: Tensor
     ) -> Problem:
-        """For a ridge given as a share of the mean squared norm, and each atom's extra penalty."""
+        """Scale atoms and target to norm one, with the penalty's row."""
         row, zero = ridge * squared.mean() + extra, squared == 0
         whole = (squared + row).masked_fill(zero, 1)
         return cls(atoms, target.to(atoms.device), whole.sqrt(), row / whole, zero)
@@ -59,7 +59,7 @@ class Problem:
     def residual(
         self, index: Int[Tensor, " t"], weights: Float[Tensor, " t"]
     ) -> Float[Tensor, "*direction"]:
-        """What these weights of atoms at norm one leave of the target, in float64."""
+        """Return what these weights of atoms at norm one leave of the target, in float64."""
         index = index.to(self.atoms.device)
         few = self.atoms[index].double()
         every = torch.arange(len(few), device=few.device)

@@ -91,7 +91,7 @@ class Pursuing:
     """Of the target."""
 
     def result(self, stopped: Stop) -> Pursuit:
-        """What it has come to."""
+        """Return what the pursuit has come to."""
         index, weights = self.search.picked
         residual = torch.linalg.vector_norm(self.problem.residual(index, weights))
         weights = weights * self.length / self.problem.norms[index].cpu()
@@ -102,7 +102,7 @@ class Pursuing:
 
 
 def pursued(pursuits: list[Pursuing], ks: list[int]) -> list[Pursuit]:
-    """The results of pursuits among the same atoms at the same norms, side by side.
+    """Return the results of pursuits among the same atoms at the same norms, side by side.
 
     The columns that all of them ask for are computed in one product.
     """
@@ -143,7 +143,7 @@ def prepared(
     start: Tensor | None,
     squared: Float[Tensor, " n"] | None = None,
 ) -> Pursuing | Pursuit:
-    """A pursuit ready to run, or its result where there is nothing to run."""
+    """Return a pursuit ready to run, or its result where there is nothing to run."""
     require_shape(target, atoms.shape)
     if squared is None:
         atoms = few_in_double(atoms)
@@ -163,12 +163,12 @@ def prepared(
 
 
 def _is_on_gpu(atoms: Atoms) -> bool:
-    """Whether all of them are; those streamed to it are asked for by the host, 32 a pass."""
+    """Return whether all of them lie on a GPU; the host asks for those streamed to it, 32 a pass."""
     return not hasattr(atoms, "ahead") and atoms.device.type == "cuda"
 
 
 def few_in_double(atoms: Atoms) -> Atoms:
-    """The atoms, in float64 where they are few."""
+    """Return the atoms, in float64 where they are few."""
     return atoms.double() if atoms.numbers <= _FEW_NUMBERS else atoms
 
 
@@ -178,7 +178,7 @@ def _nothing(unexplained: float, stopped: Stop, started: int) -> Pursuit:
 
 
 def require_penalty(penalty: Tensor | None, n: int) -> Float[Tensor, " n"]:
-    """One number of 0 or more per atom; zeros where there is none. DataError otherwise."""
+    """Return one number of 0 or more per atom; zeros where there is none. DataError otherwise."""
     if penalty is None:
         return torch.zeros(n)
     if penalty.shape != (n,):
@@ -192,7 +192,7 @@ def require_penalty(penalty: Tensor | None, n: int) -> Float[Tensor, " n"]:
 
 
 def require_start(start: Tensor | None, n: int) -> Int[Tensor, " s"]:
-    """Distinct atoms to start from; none where there is none. DataError otherwise."""
+    """Return the distinct atoms to start from, empty for None. `DataError` for anything else."""
     if start is None:
         return torch.empty(0, dtype=torch.int64)
     if start.ndim != 1 or start.is_floating_point() or len(torch.unique(start)) < len(start):

@@ -22,7 +22,7 @@ def half_known(
     copies: int = 8,
     seed: int = 0,
 ) -> Examples:
-    """A hard set made of one image's upper half: below it what is typical, a little different each.
+    """Make a hard set of one image's upper half: below it what is typical, a little different each.
 
     The label is known, which makes the attack stronger than it need be.
     """
@@ -35,7 +35,7 @@ def half_known(
 
 
 def most_similar(pool: Examples, probe: Examples, k: int) -> Int64[np.ndarray, " k"]:
-    """What `raw` hands over: the nearest by pixels, as the owner's own method finds them."""
+    """Return what `raw` hands over: the nearest by pixels, as the owner's own method finds them."""
     query = Query(hard=probe, model=None, feature_space="pixels", seed=0)
     return np.asarray(method_named("features").select(pool, query, k).indices, np.int64)
 
@@ -43,14 +43,14 @@ def most_similar(pool: Examples, probe: Examples, k: int) -> Int64[np.ndarray, "
 def drawn_share(
     useful: Bool[np.ndarray, " n"], x: int, k: int, strength: float, draws: int, noise: Noise
 ) -> float:
-    """How often record `x` is among `k` drawn with the static utility, counted over `draws`."""
+    """Count over `draws` how often record `x` is among `k` drawn with the static utility."""
     levels = np.where(useful, UNITS, 0).astype(np.int64)
     drawn = (drawn_by_utility(levels, k, strength, noise) for _ in range(draws))
     return sum(x in each for each in drawn) / draws
 
 
 def inclusion_of_the_only_useful(n: int, k: int, strength: float, beside: int = 0) -> float:
-    """Exactly: how often a useful record is drawn where `beside` others are useful, n - 1 in all.
+    """Return exactly how often a useful record is drawn where `beside` others of n - 1 are useful.
 
     By the chance of missing it draw after draw; with others, by the sum over how many of them
     went before.

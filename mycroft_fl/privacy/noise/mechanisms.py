@@ -42,7 +42,7 @@ class RowBlocks(Protocol):
         ...
 
     def __getitem__(self, some: slice | Int64[np.ndarray, " m"], /) -> Float[np.ndarray, "m d"]:
-        """The rows of some records, each the same whoever else is asked for."""
+        """Return the rows of some records, each the same whoever else is asked for."""
         ...
 
 
@@ -59,13 +59,13 @@ class NoisedSum:
 
 
 def finite(rows: Float[np.ndarray, "n d"]) -> Bool[np.ndarray, " n"]:
-    """Which records may be used at all: one that is not finite would come through any clipping."""
+    """Tell which records may be used at all: one that is not finite would come through any clipping."""
     usable: np.ndarray = np.isfinite(rows).all(axis=1)
     return usable
 
 
 def quantised(rows: Float[np.ndarray, "n d"], bound_squared: Fraction) -> Int64[np.ndarray, "n d"]:
-    """Each row in whole 65536ths, truncated toward zero, of squared length at most `bound_squared`.
+    """Bring each row to whole 65536ths, truncated toward zero, of squared length at most `bound_squared`.
 
     A longer row is scaled down to the bound. Whether it fits is settled on the integers. Raises
     `ValueError` where a value is not finite.
@@ -91,7 +91,7 @@ def quantised(rows: Float[np.ndarray, "n d"], bound_squared: Fraction) -> Int64[
 
 
 def check_bound(bound_squared: Fraction) -> None:
-    """`ValueError` where no record could be clipped to it."""
+    """Raise `ValueError` where no record could be clipped to the bound."""
     if not 0 < bound_squared <= LARGEST_BOUND:
         raise ValueError(f"the squared bound is {bound_squared}; it must be in (0, 2**30]")
 
@@ -104,7 +104,7 @@ def noised_sum(
     *,
     persons: Shaped[np.ndarray, " n"] | None = None,
 ) -> NoisedSum:
-    """The sum of the records, each clipped to the bound, with discrete Gaussian noise.
+    """Sum the records, each clipped to the bound, and add discrete Gaussian noise.
 
     sigma = noise_multiplier * bound, so rho = 1 / (2 noise_multiplier^2) of zCDP for adding or
     removing one record, or all records of one person where `persons` names whose each is (Canonne,
@@ -117,7 +117,7 @@ def noised_sum(
 def exact_sum(
     rows: RowBlocks, bound_squared: Fraction, *, persons: Shaped[np.ndarray, " n"] | None = None
 ) -> Int64[np.ndarray, " d"]:
-    """The sum of the clipped records, or persons, in whole 65536ths. Never leaves the owner."""
+    """Sum the clipped records, or persons, in whole 65536ths. The sum never leaves the owner."""
     check_bound(bound_squared)  # here too: where there are no records, nothing else would
     records, size = rows.shape
     if persons is not None:
@@ -135,7 +135,7 @@ def exact_sum(
 def _sum_by_person(
     rows: RowBlocks, bound_squared: Fraction, persons: Shaped[np.ndarray, " n"]
 ) -> Int64[np.ndarray, " d"]:
-    """Some persons at a time, each of them whole: what all add by themselves would fill the memory."""
+    """Sum some persons at a time, each of them whole: what all add by themselves would fill the memory."""
     size = rows.shape[1]
     step = max(1, BLOCK // max(1, size))
     _, person = np.unique(persons, return_inverse=True)
@@ -159,14 +159,14 @@ def _sum_by_person(
 def noised(
     whole: Int64[np.ndarray, " d"], bound_squared: Fraction, noise_multiplier: float, noise: Noise
 ) -> NoisedSum:
-    """An exact sum with its noise added, to each number by itself."""
+    """Add noise to an exact sum, to each number by itself."""
     sigma = sigma_units(bound_squared, noise_multiplier)
     values = (whole + discrete_gaussian(len(whole), sigma, noise)) / UNITS
     return NoisedSum(values, sigma / UNITS, price(noise_multiplier))
 
 
 def sigma_units(bound_squared: Fraction, noise_multiplier: float) -> int:
-    """The noise's standard deviation in whole 65536ths, rounded up. `ValueError` beyond 2**40."""
+    """Return the noise's standard deviation in whole 65536ths, rounded up. `ValueError` beyond 2**40."""
     exact = Fraction(noise_multiplier) ** 2 * bound_squared * UNITS**2
     root = math.isqrt(math.ceil(exact))
     root = root if root**2 >= exact else root + 1
@@ -176,7 +176,7 @@ def sigma_units(bound_squared: Fraction, noise_multiplier: float) -> int:
 
 
 def price(noise_multiplier: float) -> float:
-    """What one noised sum costs: rho of zCDP, rounded up."""
+    """Return what one noised sum costs: rho of zCDP, rounded up."""
     # In fractions: a float of the square would be one rounding short of the price at times.
     return math.nextafter(float(1 / (2 * Fraction(noise_multiplier) ** 2)), math.inf)
 
@@ -184,7 +184,7 @@ def price(noise_multiplier: float) -> float:
 def drawn_by_utility(
     levels: Int64[np.ndarray, " n"], k: int, strength: float, noise: Noise
 ) -> Int64[np.ndarray, " k"]:
-    """`k` indices one by one, each time with P(i) ~ exp(strength * levels[i] / 65536) of the rest.
+    """Draw `k` indices one by one, each with P(i) ~ exp(strength * levels[i] / 65536) of the rest.
 
     The same distribution as the k largest of strength * u_i + Gumbel noise, but exact: an index is
     proposed uniformly and kept with probability exp(-strength * (1 - u_i)). `levels` are from 0 to
@@ -208,7 +208,7 @@ def drawn_by_utility(
 
 
 def choice_price(k: int, strength: float, n: int, useful: int = 0) -> float:
-    """epsilon-minus of drawing `k` of at least `n` records: k ln(1 + e^R / (n - k)), rounded up.
+    """Return epsilon-minus of drawing `k` of at least `n` records: k ln(1 + e^R / (n - k)), rounded up.
 
     For any set of picks without x, its probability with and without x in the data differs at most
     by the factor e^epsilon-minus; that x itself is picked has probability at most
@@ -226,7 +226,7 @@ STRONGEST = 10.0
 
 
 def strength_within(epsilon_minus: float, k: int, n: int, useful: int = 0) -> float:
-    """The strength at which `choice_price` is `epsilon_minus`, `STRONGEST` at most.
+    """Return the strength at which `choice_price` is `epsilon_minus`, `STRONGEST` at most.
 
     Raises `ValueError` where even a draw without looking costs as much.
     """
@@ -261,7 +261,7 @@ class Crowd:
 def strength_by_count(
     levels: Int64[np.ndarray, " n"], strength: float, crowd: Crowd, noise: Noise
 ) -> float:
-    """`strength` where a noised count says that enough records have the highest utility; else 0.
+    """Return `strength` where a noised count says that enough records have the highest utility; else 0.
 
     Costs `price(crowd.noise_multiplier)` for adding or removing a record. A probe that only the
     record it is after answers to then gets no more of it than of any other.

@@ -22,7 +22,7 @@ CopiedRows = Sequence[Sequence[str]]
 
 
 def rendered(template: str, values: Mapping[str, Any]) -> str:
-    """The page that a template makes of `values`."""
+    """Return the page that a template makes of `values`."""
     return _environment().get_template(template).render(**values)
 
 
@@ -43,17 +43,17 @@ def _environment() -> Environment:
 
 
 def _shown(value: Any) -> Any:
-    """What a template shows: a text from a file, cleaned; what is our own markup, as it is."""
+    """Return what a template shows: a text from a file, cleaned; what is our own markup, as it is."""
     return cleaned_lines(value, LONGEST_TEXT) if type(value) is str else value
 
 
 def _svg(plot: Plot) -> Markup:
-    """The one thing that is not escaped: matplotlib wrote it, and escaped what it was given."""
+    """Return the plot unescaped: matplotlib wrote it, and escaped what it was given."""
     return Markup(plot.inline())
 
 
 def numeric_columns(rows: list[list[str]]) -> tuple[int, ...]:
-    """Which columns hold figures alone, and are set flush right."""
+    """Return which columns hold figures alone, and are set flush right."""
     width = min(map(len, rows), default=0)
     return tuple(
         place
@@ -67,13 +67,13 @@ def _is_figure(text: str) -> bool:
 
 
 def as_markdown(head: Sequence[str], rows: CopiedRows) -> str:
-    """The table in Markdown; figures flush right."""
+    """Return the table in Markdown; figures flush right."""
     lines = [_line(head), "|" + "".join("---|" if at == 0 else "--:|" for at in range(len(head)))]
     return "\n".join([*lines, *map(_line, rows)]) + "\n"
 
 
 def as_latex(head: Sequence[str], rows: CopiedRows) -> str:
-    """The table in LaTeX, for the package booktabs."""
+    """Return the table in LaTeX, for the package booktabs."""
     if not rows:
         return ""
     frame = pd.DataFrame(
@@ -93,5 +93,5 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def _plain(cell: str) -> str:
-    """One line: a line's end would end the row."""
+    """Return the cell on one line: a line's end would end the row."""
     return " ".join(str(cell).split())

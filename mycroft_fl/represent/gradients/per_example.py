@@ -41,7 +41,7 @@ def gradients(
     projection: int = 2048,
     seed: int = 0,
 ) -> Atoms:
-    """Each example's gradient of the cross-entropy, as atoms for matching pursuit.
+    """Return each example's gradient of the cross-entropy, as atoms for matching pursuit.
 
     `layers="last"`: by the last layer, for a model with logits = head(features(x)); a direction
     is C x (p+1). `layers="all"`: by every parameter that is trained, for any model whose
@@ -71,7 +71,7 @@ def gradients(
 def last_layer_gradients(
     model: nn.Module, x: Shaped[Tensor, "n ..."], y: Int[Tensor, " n"], batch_size: int = 512
 ) -> GradientFactors:
-    """Each example's gradient of the cross-entropy by the model's last layer, as factors.
+    """Return each example's gradient of the cross-entropy by the model's last layer, as factors.
 
     For any model with logits = head(features(x)): delta = softmax(logits) - onehot(y) in closed
     form, for one forward pass without autograd, dropout off and batch statistics fixed.
