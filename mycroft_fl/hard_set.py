@@ -51,7 +51,14 @@ class HardSet:
 def split_validation(
     validation: Examples, *, selection: float, scoring: float, seed: int
 ) -> Splits:
-    """Split at random by the shares `selection` and `scoring`; the rest is for tuning."""
+    """Split at random by the shares `selection` and `scoring`; the rest is for tuning.
+
+    Args:
+        validation: the trainer's own examples.
+        selection: share that hard examples are found in.
+        scoring: share that owners are scored by.
+        seed: of the split.
+    """
     n = len(validation)
     first, second = round(selection * n), round((selection + scoring) * n)
     if not 0 < first < second < n:
@@ -75,9 +82,16 @@ def find_hard_set(
 ) -> HardSet:
     """Return the hard examples of the selection split, `sent` of them, balanced over classes.
 
-    `rule` is "misclassified" (failures) or "highest-loss" (whatever the model loses most on, where
-    failures are too few). Within a class the hardest go first: they are the furthest from being
-    solved by chance. `classes`, where given, are the only ones that may be hard.
+    Within a class the hardest go first: they are the furthest from being solved by chance.
+
+    Args:
+        selection: the selection split.
+        correct: which of it the model gets right.
+        loss: the model's, a number each.
+        rule: "misclassified" (failures) or "highest-loss" (whatever the model loses most on, where
+            failures are too few).
+        sent: how many at most.
+        classes: the only ones that may be hard; empty for all.
     """
     eligible = np.isin(selection.y, list(classes)) if classes else np.ones(len(selection), bool)
     if not eligible.any():

@@ -20,6 +20,12 @@ def most_aligned(
     Within one depth by cosine; equal ones go to the lowest place. Only candidates at an acute
     angle to a hard atom count for it, and none of length zero. Cosines come from the products
     of the atoms: of gradients as factors, nothing is built. SettingError for `k` below 1.
+
+    Args:
+        atoms: gradients of candidates and hard examples together.
+        candidates: numbers of the candidates among `atoms`.
+        hard: numbers of the hard examples among `atoms`.
+        k: how many places at most, 1 or more.
     """
     require_budget(k)
     norms = atoms.squared_norms().sqrt()
@@ -38,7 +44,14 @@ def most_aligned(
 def nearest_to(
     atoms: Atoms, candidates: Int[Tensor, " n"], direction: Float[Tensor, "*direction"], k: int
 ) -> Int[Tensor, " j"]:
-    """Return places within `candidates` for one direction that is no atom, best cosine first."""
+    """Return places within `candidates` for one direction that is no atom, best cosine first.
+
+    Args:
+        atoms: gradients, the candidates' among them.
+        candidates: numbers of the candidates among `atoms`.
+        direction: a vector as the atoms are.
+        k: how many places at most.
+    """
     require_budget(k)
     norms = atoms.squared_norms().sqrt()
     lengths = norms.masked_fill(norms == 0, torch.inf)

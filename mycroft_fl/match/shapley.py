@@ -26,6 +26,13 @@ def knn_shapley(
     farthest inwards, s_n = right_n / max(K, n) and s_i = s_(i+1) + (right_i - right_(i+1)) / K *
     min(K, i) / i (Jia et al. 2019, "Efficient task-specific data valuation for nearest neighbor
     algorithms", theorem 1). Equal distances go to the lowest index.
+
+    Args:
+        candidates: features, a row each.
+        candidate_labels: a class each.
+        hard: features, as long.
+        hard_labels: a class each.
+        neighbours: how many vote, 1 or more.
     """
     if neighbours < 1:
         raise SettingError(f"neighbours is {neighbours}; give 1 or more")

@@ -64,6 +64,12 @@ def labelled_cost(
     The distance between labels is LAVA's (after Alvarez-Melis and Fusi 2020), with the distance
     of the means where theirs is the transport distance between the classes: a hard set holds too
     few of a class to tell more. It is 0 where the labels agree.
+
+    Args:
+        candidates: features, a row each.
+        candidate_labels: a class each.
+        hard: features, as long.
+        hard_labels: a class each.
     """
     distance = distances(candidates, hard)
     for label in np.unique(hard_labels):

@@ -60,6 +60,13 @@ def fit(
     epoch where there is none. Not the lowest loss: where the model fails for want of data, its
     loss there rises while all else still improves. A scikit-learn classifier goes by its own
     settings.
+
+    Args:
+        model: left as it is.
+        train: examples to fit to.
+        tuning: examples that choose the epoch; None: the last one.
+        settings: epochs, batch size and learning rate.
+        seed: of the order of examples.
     """
     if isinstance(model, Estimator):
         return cast(Model, model.fitted(train, seed=seed))
@@ -91,6 +98,12 @@ def fine_tune(
     the first source taking what is left. Each source is gone through in random order again and
     again, so that a small subset is seen as often as its share says. An empty source gives nothing.
     A scikit-learn classifier is fitted anew, each source weighing as much as its share.
+
+    Args:
+        model: left as it is.
+        sources: examples, each with its share of a batch.
+        settings: steps, batch size and learning rate.
+        seed: of the order of examples.
     """
     if isinstance(model, Estimator):
         return cast(Model, model.refitted(sources, seed=seed))

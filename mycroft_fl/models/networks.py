@@ -72,7 +72,14 @@ def is_network(name: str) -> bool:
 
 
 def build(name: str, shape: InputShape, num_classes: int, *, seed: int) -> Classifier:
-    """Return the network called `name`, for examples of `shape`, with weights drawn from `seed`."""
+    """Return the network called `name`, for examples of `shape`, with weights drawn from `seed`.
+
+    Args:
+        name: see `NETWORKS`.
+        shape: of an example.
+        num_classes: how many classes the network tells apart.
+        seed: of the first weights.
+    """
     if not is_network(name):
         raise SettingError(f"unknown model '{name}'{suggestion(name, list(NETWORKS))}")
     with torch.random.fork_rng(devices=[]):

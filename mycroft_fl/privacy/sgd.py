@@ -84,6 +84,12 @@ def head_delta(
 
     A unit, be it a record or a person, is in a batch with all its records or with none, and what they
     add together is clipped as one. Always finite, see `FARTHEST`.
+
+    Args:
+        head: the last layer, left as it is.
+        records: features and labels, and whose each is.
+        run: its price, the clip of a unit's gradient, its steps.
+        noise: the source of random bytes.
     """
     unit, units = records.units()
     inputs, chance = records.seen.with_bias(), Fraction(run.sgd.sample_rate)

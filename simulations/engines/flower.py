@@ -71,10 +71,18 @@ def run_on_flower(
 ) -> None:
     """Run both `apps` with `owners` simulated owners; return once the run has succeeded.
 
-    Every line that Flower prints goes to `on_line` soon after, without colours, and to
-    `flower.log` in the folder `log_to`. Whatever happens, no process and no other file of the
-    run is left. Raises `EngineFailed` if Flower says that the run failed. It does not say so
-    if the ServerApp calls `sys.exit`: look for the result as well.
+    Whatever happens, no process and no other file of the run is left. Raises `EngineFailed` if
+    Flower says that the run failed. It does not say so if the ServerApp calls `sys.exit`: look for
+    the result as well.
+
+    Args:
+        run_config: of the run, as Flower takes it.
+        owners: how many nodes.
+        on_line: called with every line that Flower prints, soon after, without colours.
+        threads: of each process.
+        gpus: how many the workers share.
+        log_to: the folder of `flower.log`; None for no log.
+        apps: import paths of ServerApp and ClientApp.
     """
     with ended_by(*ENDINGS), private_folder() as folder:
         write_app(folder / "app", run_config, apps)

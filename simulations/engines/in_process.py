@@ -50,7 +50,15 @@ class LocalGrid(Grid):
         group_id: str,
         ttl: float | None = None,
     ) -> Message:
-        """Return a message from the server."""
+        """Return a message from the server.
+
+        Args:
+            content: what is sent.
+            message_type: as Flower names it.
+            dst_node_id: the owner's node.
+            group_id: of messages that belong together.
+            ttl: in seconds; None for Flower's own.
+        """
         return Message(content, dst_node_id, message_type, ttl=ttl, group_id=group_id)
 
     def get_node_ids(self) -> list[int]:

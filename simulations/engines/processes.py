@@ -51,7 +51,14 @@ def start(
     output: int | IO[str],
     stdin: int = subprocess.DEVNULL,
 ) -> Any:
-    """Start a process of the run, working in the empty folder beside what the run keeps."""
+    """Start a process of the run, working in the empty folder beside what the run keeps.
+
+    Args:
+        command: the program and its arguments.
+        environment: all of its variables.
+        output: where its stdout and stderr go.
+        stdin: where its input comes from.
+    """
     return subprocess.Popen(
         command,
         env=environment,

@@ -55,6 +55,12 @@ def run_task(
     """Return the outcome of a `mycroft-fl trainer` command; what it shows meanwhile goes to `say`.
 
     `RunFailed` with its last words where it does not exit with 0.
+
+    Args:
+        made: the federation, up and running.
+        command: what follows `mycroft-fl trainer`.
+        folder: of the run; None for the command's own choice.
+        say: called with each line.
     """
     out = ["--out", str(folder)] if folder else []
     process = subprocess.Popen(

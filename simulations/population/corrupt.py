@@ -82,6 +82,13 @@ def corrupt(
     """Corrupt that fraction of the examples, drawn at random; labels stay.
 
     Of vectors only `gaussian-noise` is known. Raises `DataError`.
+
+    Args:
+        examples: left as they are.
+        kind: see `CORRUPTIONS`.
+        fraction: of the examples, 0 to 1.
+        severity: 1 to 5.
+        rng: draws which examples, and the noise.
     """
     if kind not in CORRUPTIONS:
         raise DataError(f"unknown corruption '{kind}'{suggestion(kind, list(CORRUPTIONS))}")
@@ -101,7 +108,14 @@ def corrupt(
 def redraw_labels(
     examples: Examples, share: float, num_classes: int, rng: np.random.Generator
 ) -> Examples:
-    """Redraw that share of the labels, each class as likely; some draw their own."""
+    """Redraw that share of the labels, each class as likely; some draw their own.
+
+    Args:
+        examples: left as they are.
+        share: of the labels, 0 to 1.
+        num_classes: labels run from 0 to one less.
+        rng: draws which labels, and what they become.
+    """
     rows = _some(len(examples), share, rng)
     y = examples.y.copy()
     y[rows] = rng.integers(num_classes, size=len(rows))

@@ -58,7 +58,14 @@ CUES = tuple(name + swapped for name in KINDS for swapped in ("", SWAPPED))
 def with_cues(
     images: Images, labels: Int64[np.ndarray, " n"], name: str, classes: list[int]
 ) -> Images:
-    """Return each image with the cue of its class, or of the next of `classes` where swapped."""
+    """Return each image with the cue of its class, or of the next of `classes` where swapped.
+
+    Args:
+        images: left as they are.
+        labels: a class each.
+        name: of the cue; `-swapped` behind it takes the next class's.
+        classes: in the order in which "next" goes.
+    """
     kind, ahead = KINDS[name.removesuffix(SWAPPED)], int(name.endswith(SWAPPED))
     shown = images.copy()
     for place, label in enumerate(classes):

@@ -56,8 +56,15 @@ def skewed_draw(
 ) -> Int64[np.ndarray, " drawn"]:
     """Draw `count` identities whose classes follow one draw of a symmetric Dirichlet distribution.
 
-    The smaller the concentration, the more is of few classes (Hsu et al. 2019). A class that runs
-    out leaves its part to the others. Raises `ScenarioError` where all together are too few.
+    Hsu et al. 2019. A class that runs out leaves its part to the others. Raises `ScenarioError`
+    where all together are too few.
+
+    Args:
+        pools: eligible identities by class.
+        count: how many to draw.
+        concentration: of the Dirichlet distribution; the smaller, the fewer classes.
+        rng: draws classes and identities.
+        who: named in an error.
     """
     left = np.array([len(pool) for pool in pools.values()])
     if left.sum() < count:

@@ -70,6 +70,12 @@ class Simulation:
 
         Besides run settings these may be `owners`, `model`, `dataset`, `attack`, `policy.*`, and,
         of all owners, `label-noise` and `corruption.*`. Raises `InputError` for whatever is wrong.
+
+        Args:
+            asked_for: a packaged scenario's name, or a file.
+            settings: dotted keys and values.
+            folder: where the run writes.
+            engine: "flower" or "in-process".
         """
         overrides = {k: v for k, v in settings.items() if k in OVERRIDES or k.startswith(TABLES)}
         run = {k: v for k, v in settings.items() if k not in overrides}

@@ -53,8 +53,14 @@ class StudyStore:
     ) -> Iterator[StudyStore]:
         """Open the folder, made or found, for this process alone while inside `with`.
 
-        `retry` forgets the cells that failed. Raises `StudyError` where something else lies
-        there, another process works on it, or finished cells are none of this study's.
+        Raises `StudyError` where something else lies there, another process works on it, or finished
+        cells are none of this study's.
+
+        Args:
+            path: of the folder.
+            study: the study's file.
+            cells: all of its cells.
+            retry: whether cells that failed are forgotten.
         """
         store = cls(path, study, cells)
         store._prepare()

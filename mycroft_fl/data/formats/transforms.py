@@ -85,7 +85,14 @@ def jitter(
 def fit_to(
     images: UInt8[np.ndarray, "n c_in h_in w_in"], channels: int, height: int, width: int
 ) -> UInt8[np.ndarray, "n c h w"]:
-    """Bring images to another size (bilinear, antialiased) and number of channels, 1 or 3."""
+    """Bring images to another size (bilinear, antialiased) and number of channels, 1 or 3.
+
+    Args:
+        images: of any size, 1 or 3 channels.
+        channels: 1 or 3.
+        height: in pixels.
+        width: in pixels.
+    """
     if images.shape[2:] != (height, width):
         images = _resized(images, height, width)
     if images.shape[1] == channels:

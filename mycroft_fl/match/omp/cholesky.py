@@ -107,8 +107,11 @@ class Fit:
     ) -> None:
         """Give slots to atoms that were chosen elsewhere, one after the other, and none dropped.
 
-        `products` are those with all that have a slot then, `rows` the inverse factor's new rows,
-        `weights` the solved ones.
+        Args:
+            products: those of each new atom with all that have a slot then.
+            direct: those of each new atom with the target.
+            rows: new rows of the inverse factor.
+            weights: the solved ones, by slot.
         """
         first, self.slots = self.slots, self.slots + len(direct)
         while self.slots > len(self._direct):

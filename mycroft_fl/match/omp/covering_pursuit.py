@@ -39,10 +39,18 @@ def covering_pursuit(
     """Return up to `k` picks: `spend` by match and cover together, the others by the cover alone.
 
     Together: the greatest gain of match plus `weight` times cover. The match's gain is what the
-    atom alone takes off the squared residual, the cover's what it adds to F (`Cover`, empty at
-    first); each in units of the greatest gain of a first pick, so that `weight` = 1 lets both say
-    as much. All weights are refitted, non-negative, after every such pick. `start` was picked
-    before: it counts for both, and is not picked again.
+    atom alone takes off the squared residual, the cover's what it adds to F; each in units of the
+    greatest gain of a first pick, so that `weight` = 1 lets both say as much. All weights are
+    refitted, non-negative, after every such pick.
+
+    Args:
+        atoms: the candidates' gradients.
+        target: the direction to match.
+        cover: the cover of the hard set, empty at first.
+        k: how many picks at most.
+        weight: of the cover, in units of the greatest gain of a first pick; 0 is the match alone.
+        spend: how many picks match and cover make together.
+        start: picked before; it counts for both, and is not picked again.
     """
     require_budget(k)
     match, everyone = _Match(atoms, target), np.arange(len(atoms))

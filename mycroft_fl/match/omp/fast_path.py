@@ -28,6 +28,14 @@ def fast_path(
     For float64 on the CPU, no penalty, and a fit that never dropped an atom. What
     is not plain is left to the search, in the very state that it would have brought about itself;
     `correlations` only where there is something left to do. The atoms chosen come back, in order.
+
+    Args:
+        problem: atoms and target at norm one.
+        correlations: the atoms' cosines with the residual; changed.
+        fit: the weights so far; changed.
+        room: how many atoms at most.
+        options: how the pursuit goes.
+        floor: the cosine below which all is rounding.
     """
     course = _Course(problem, correlations, fit, room, options)
     while course.taken < room and course.left > options.tolerance**2 and course.step(floor):

@@ -51,7 +51,15 @@ class Problem:
     def scaled(
         cls, atoms: Atoms, target: Tensor, squared: Tensor, ridge: float, extra: Tensor
     ) -> Problem:
-        """Scale atoms and target to norm one, with the penalty's row."""
+        """Scale atoms and target to norm one, with the penalty's row.
+
+        Args:
+            atoms: as they came.
+            target: at norm one.
+            squared: the atoms' squared norms.
+            ridge: a share of the mean squared norm.
+            extra: each atom's own penalty, squared.
+        """
         row, zero = ridge * squared.mean() + extra, squared == 0
         whole = (squared + row).masked_fill(zero, 1)
         return cls(atoms, target.to(atoms.device), whole.sqrt(), row / whole, zero)

@@ -56,20 +56,27 @@ def orthogonal_matching_pursuit(
     + sum (penalty_i w_i)^2, with w >= 0 where `nonnegative`. Each step takes one atom, then refits
     all weights (Killamsetty et al. 2021, Algorithm 2); a weight that would turn negative drops its
     atom (Lawson and Hanson 1974, chapter 23). No step raises this objective: without penalties,
-    the residual never rises. By `rule`, with c the atoms' inner products with what is still
-    unexplained, the atom with the largest c / norm ("norm"), c ("dot", as in GRAD-MATCH), or
-    decrease of the objective before any weight is held to its sign ("ols").
+    the residual never rises. Fewer than `k` come back only where `stopped` says why.
 
-    At most n atoms come back where `k` is above n. Fewer than `k` come back only where `stopped`
-    says why. DataError for NaN, infinity or shapes that do not fit; SettingError for `k` below 1,
-    an unknown `rule`, a `ridge` below 0 or a `tolerance` outside [0, 1).
+    DataError for NaN, infinity or shapes that do not fit; SettingError for `k` below 1, an unknown
+    `rule`, a `ridge` below 0 or a `tolerance` outside [0, 1).
 
-    `penalty` is one number of 0 or more per atom: the diagonal of Psi in the augmented system
-    [A'; sqrt(ridge) I; Psi] w = [b; 0; 0]. It enters the atoms' norms, and so the rules `norm` and
-    `ols` see it when they choose; `dot` never does, for the rows it adds are orthogonal to the
-    target. `start` are atoms that an earlier pursuit picked: they are in the support from the
-    start (a negative weight drops one, and it may come back), they are not picked again, and
-    `k` counts new ones only.
+    Args:
+        atoms: n candidates, in memory, as factors, or streamed from a file.
+        target: a direction as the atoms have them.
+        k: how many new atoms at most, 1 or more; above n it is n.
+        nonnegative: whether weights must be 0 or more.
+        rule: which atom a step takes, with c the atoms' inner products with what is still
+            unexplained: that of the largest c / norm ("norm"), of the largest c ("dot", as in
+            GRAD-MATCH), or of the largest decrease of the objective before any weight is held to its
+            sign ("ols").
+        ridge: 0 or more, as a share of the atoms' mean squared norm.
+        penalty: 0 or more per atom: the diagonal of Psi in the augmented system
+            [A'; sqrt(ridge) I; Psi] w = [b; 0; 0]. It enters the atoms' norms, and so the rules "norm"
+            and "ols" see it; "dot" never does, for the rows it adds are orthogonal to the target.
+        start: atoms that an earlier pursuit picked. They are in the support from the start and are
+            not picked again; a negative weight drops one, and it may come back.
+        tolerance: the share of the target below which the residual ends the pursuit, in [0, 1).
     """
     require_budget(k)
     options = Options(nonnegative, rule, ridge, tolerance)
@@ -143,7 +150,16 @@ def prepared(
     start: Tensor | None,
     squared: Float[Tensor, " n"] | None = None,
 ) -> Pursuing | Pursuit:
-    """Return a pursuit ready to run, or its result where there is nothing to run."""
+    """Return a pursuit ready to run, or its result where there is nothing to run.
+
+    Args:
+        atoms: n candidates.
+        target: a direction as the atoms have them.
+        options: how the pursuit goes.
+        penalty: one number per atom; None for zeros.
+        start: earlier picks; None for an empty list.
+        squared: the atoms' squared norms, where somebody has them already.
+    """
     require_shape(target, atoms.shape)
     if squared is None:
         atoms = few_in_double(atoms)

@@ -73,7 +73,13 @@ class Shortlist:
         """Forecast which places a pursuit among the shortlist alone takes next, `first` first.
 
         Weights are free in it: a guess, that costs a pass where it is wrong and nothing else.
-        `factor` is what the rule multiplies cosines with; None for the rule ols.
+
+        Args:
+            first: the place that is taken now.
+            count: how many places at most.
+            fit: the pursuit's weights so far.
+            signed: whether weights must be 0 or more.
+            factor: of each cosine by the rule; None for the rule "ols".
         """
         products = self._outer[: self._slots]
         half = fit.half(products)
@@ -139,6 +145,14 @@ class WholeShortlist:
     def forecast(
         self, first: int, count: int, fit: Fit, signed: bool, factor: Float[np.ndarray, " c"] | None
     ) -> list[int]:
-        """Return the leading ones: on so few numbers a wrong guess costs less than a better one."""
+        """Return the leading ones: on so few numbers a wrong guess costs less than a better one.
+
+        Args:
+            first: the place that is taken now.
+            count: how many places at most.
+            fit: the pursuit's weights so far.
+            signed: whether weights must be 0 or more.
+            factor: of each cosine by the rule; None for the rule "ols".
+        """
         best = self._correlations.best(0.0, 2 * count).tolist()
         return [first, *(each for each in best if each != first)]

@@ -155,7 +155,14 @@ def infer_membership() -> Iterator[Finding]:
 def by_noised_sums(
     model: Classifier, acquired: Examples, multiplier: float, noise: Noise
 ) -> Classifier:
-    """Fine-tune the last layer by `STEPS` noised sums: Gaussian DP of mu = sqrt(STEPS) / multiplier."""
+    """Fine-tune the last layer by `STEPS` noised sums: Gaussian DP of mu = sqrt(STEPS) / multiplier.
+
+    Args:
+        model: left as it is.
+        acquired: the records under attack.
+        multiplier: of the noise.
+        noise: the source of random bytes.
+    """
     model = copy.deepcopy(model)
     seen = RecordView.through(model, acquired)
     for _ in range(STEPS):

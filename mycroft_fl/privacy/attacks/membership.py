@@ -39,6 +39,12 @@ def shadows(fine_tune: FineTune, pool: Examples, count: int, *, seed: int) -> Sh
     """Fine-tune `count` models, each with its own random half of `pool`.
 
     Every record is in half of the models, so that no record is known better than another.
+
+    Args:
+        fine_tune: from a model's examples to the model.
+        pool: the records under attack.
+        count: of models, an even number.
+        seed: of the halves.
     """
     rng = np.random.default_rng(seed)
     order = rng.random((count, len(pool))).argsort(axis=0)
@@ -50,6 +56,12 @@ def paired_shadows(fine_tune: FineTune, pool: Examples, pairs: int, *, seed: int
 
     Without a pair, as many of the other models had a record as had not: what is made of them
     leans to neither side, and an attack on nothing comes to 0.5.
+
+    Args:
+        fine_tune: from a model's examples to the model.
+        pool: the records under attack.
+        pairs: of models.
+        seed: of the coins.
     """
     first = np.random.default_rng(seed).random((pairs, len(pool))) < 0.5
     both = np.stack([first, ~first], axis=1).reshape(2 * pairs, len(pool))

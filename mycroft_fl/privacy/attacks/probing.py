@@ -25,6 +25,13 @@ def half_known(
     """Make a hard set of one image's upper half: below it what is typical, a little different each.
 
     The label is known, which makes the attack stronger than it need be.
+
+    Args:
+        x: the image that is sought.
+        label: its class.
+        typical: the lower half is taken from it.
+        copies: how many hard examples.
+        seed: of the small differences.
     """
     rng = np.random.default_rng(seed)
     probe = np.repeat(x[None], copies, axis=0).astype(np.float32)
@@ -43,7 +50,16 @@ def most_similar(pool: Examples, probe: Examples, k: int) -> Int64[np.ndarray, "
 def drawn_share(
     useful: Bool[np.ndarray, " n"], x: int, k: int, strength: float, draws: int, noise: Noise
 ) -> float:
-    """Count over `draws` how often record `x` is among `k` drawn with the static utility."""
+    """Count over `draws` how often record `x` is among `k` drawn with the static utility.
+
+    Args:
+        useful: which records have the highest utility.
+        x: the record that is sought.
+        k: how many are drawn.
+        strength: of the draw.
+        draws: how often.
+        noise: the source of random bytes.
+    """
     levels = np.where(useful, UNITS, 0).astype(np.int64)
     drawn = (drawn_by_utility(levels, k, strength, noise) for _ in range(draws))
     return sum(x in each for each in drawn) / draws
@@ -54,6 +70,12 @@ def inclusion_of_the_only_useful(n: int, k: int, strength: float, beside: int = 
 
     By the chance of missing it draw after draw; with others, by the sum over how many of them
     went before.
+
+    Args:
+        n: records in all.
+        k: how many are drawn.
+        strength: of the draw.
+        beside: how many others are useful.
     """
     if not 0 <= beside < n or not k < n:
         raise ValueError(f"{beside} others of {n} records, {k} drawn; give fewer than {n} of both")

@@ -34,8 +34,13 @@ def identified(
 ) -> int:
     """Return how often somebody who knows all records but one finds which of M candidates that one is.
 
-    `release` gives the noised sum of rows, `truth` is which candidate is there, run by run. The
-    likeliest is the one whose row is nearest to what the known records leave.
+    The likeliest is the one whose row is nearest to what the known records leave.
+
+    Args:
+        release: the noised sum of rows.
+        candidates: M rows, one of which is there.
+        known: all other rows.
+        truth: which candidate is there, run by run.
     """
     rest = known.sum(axis=0)
     right = 0

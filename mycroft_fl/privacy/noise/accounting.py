@@ -164,7 +164,14 @@ def _sgd_renyi_at_whole(run: SgdRun, order: int) -> float:
 
 
 def sgd_run_within(limit: float, order: float, sample_rate: float, steps: int) -> SgdRun:
-    """Return the run of DP-SGD with the least noise whose Rényi divergence at `order` is within `limit`."""
+    """Return the run of DP-SGD with the least noise whose Rényi divergence at `order` is within `limit`.
+
+    Args:
+        limit: of the divergence.
+        order: Rényi's, above 1.
+        sample_rate: the chance of a record to be in a batch.
+        steps: of the run.
+    """
     quiet, loud = 0.1, 1.0
     while sgd_renyi(SgdRun(sample_rate, loud, steps), order) > limit:
         quiet, loud = loud, 2 * loud

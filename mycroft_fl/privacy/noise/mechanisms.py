@@ -107,8 +107,15 @@ def noised_sum(
     """Sum the records, each clipped to the bound, and add discrete Gaussian noise.
 
     sigma = noise_multiplier * bound, so rho = 1 / (2 noise_multiplier^2) of zCDP for adding or
-    removing one record, or all records of one person where `persons` names whose each is (Canonne,
-    Kamath & Steinke 2020, Theorem 14). Records that are not finite are left out.
+    removing one record, or all records of one person (Canonne, Kamath & Steinke 2020, Theorem 14).
+    Records that are not finite are left out.
+
+    Args:
+        rows: what each record adds.
+        bound_squared: the square of the length that one record, or person, may have.
+        noise_multiplier: sigma as a multiple of the bound.
+        noise: the source of random bytes.
+        persons: whose each record is; None where each stands alone.
     """
     whole = exact_sum(rows, bound_squared, persons=persons)
     return noised(whole, bound_squared, noise_multiplier, noise)
@@ -159,7 +166,14 @@ def _sum_by_person(
 def noised(
     whole: Int64[np.ndarray, " d"], bound_squared: Fraction, noise_multiplier: float, noise: Noise
 ) -> NoisedSum:
-    """Add noise to an exact sum, to each number by itself."""
+    """Add noise to an exact sum, to each number by itself.
+
+    Args:
+        whole: the sum in whole 65536ths.
+        bound_squared: that it was clipped to.
+        noise_multiplier: sigma as a multiple of the bound.
+        noise: the source of random bytes.
+    """
     sigma = sigma_units(bound_squared, noise_multiplier)
     values = (whole + discrete_gaussian(len(whole), sigma, noise)) / UNITS
     return NoisedSum(values, sigma / UNITS, price(noise_multiplier))
@@ -187,8 +201,13 @@ def drawn_by_utility(
     """Draw `k` indices one by one, each with P(i) ~ exp(strength * levels[i] / 65536) of the rest.
 
     The same distribution as the k largest of strength * u_i + Gumbel noise, but exact: an index is
-    proposed uniformly and kept with probability exp(-strength * (1 - u_i)). `levels` are from 0 to
-    65536 and must be a function of each record and public things alone.
+    proposed uniformly and kept with probability exp(-strength * (1 - u_i)).
+
+    Args:
+        levels: utilities from 0 to 65536, a function of each record and public things alone.
+        k: how many to draw.
+        strength: 0 draws without looking.
+        noise: the source of random bytes.
     """
     if len(levels) and not 0 <= levels.min() <= levels.max() <= UNITS:
         raise ValueError(f"levels go from {levels.min()} to {levels.max()}; give 0 to {UNITS}")
@@ -214,6 +233,12 @@ def choice_price(k: int, strength: float, n: int, useful: int = 0) -> float:
     by the factor e^epsilon-minus; that x itself is picked has probability at most
     1 - e^-epsilon-minus. Where at least `useful` records have the highest utility, what is left
     weighs more: n - k becomes n - k + (useful - k) (e^R - 1).
+
+    Args:
+        k: how many are drawn.
+        strength: R, of the draw.
+        n: records at least, above `k`.
+        useful: how many records at least have the highest utility.
     """
     if n <= k:
         raise ValueError(f"{k} records of {n} cannot hide among the others")
@@ -229,6 +254,12 @@ def strength_within(epsilon_minus: float, k: int, n: int, useful: int = 0) -> fl
     """Return the strength at which `choice_price` is `epsilon_minus`, `STRONGEST` at most.
 
     Raises `ValueError` where even a draw without looking costs as much.
+
+    Args:
+        epsilon_minus: what the draw may cost.
+        k: how many are drawn.
+        n: records at least.
+        useful: how many records at least have the highest utility.
     """
     if choice_price(k, 0.0, n, useful) >= epsilon_minus:
         raise ValueError(
@@ -265,6 +296,12 @@ def strength_by_count(
 
     Costs `price(crowd.noise_multiplier)` for adding or removing a record. A probe that only the
     record it is after answers to then gets no more of it than of any other.
+
+    Args:
+        levels: utilities from 0 to 65536.
+        strength: of the draw, if enough are useful.
+        crowd: how many are enough, and the count's noise.
+        noise: the source of random bytes.
     """
     count = int((levels == UNITS).sum()) * UNITS
     noised_count = noised(np.array([count]), Fraction(1), crowd.noise_multiplier, noise)

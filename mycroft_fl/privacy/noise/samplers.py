@@ -104,8 +104,13 @@ def exp_coins(
 ) -> Bool[np.ndarray, " n"]:
     """Throw independent coins, the i-th true with probability exp(-exact(i)).
 
-    `exponent` is a float near `exact`, wrong by less than half of `margin`. What the outcome is
-    depends on the random bytes alone, never on `margin`.
+    The outcome depends on the random bytes alone, never on `margin`.
+
+    Args:
+        exponent: a float near `exact`, wrong by less than half of `margin`.
+        exact: the i-th exponent itself.
+        noise: the source of random bytes.
+        margin: how near a draw must be for `exact` to be asked.
     """
     words = (_words(len(exponent), noise) >> np.uint64(64 - WORD)).astype(np.float64)
     chance = np.exp(-exponent)

@@ -34,7 +34,15 @@ class Budget:
         *,
         requests: int | None = None,
     ) -> Budget:
-        """Return a budget from the numbers of an owner's file."""
+        """Return a budget from the numbers of an owner's file.
+
+        Args:
+            records: how many may leave as they are; None: any number.
+            epsilon: of all noised answers; None: there are to be none.
+            delta: beside `epsilon`.
+            epsilon_minus: of all drawn answers; None: there are to be none.
+            requests: how many are answered; None: any number.
+        """
         privacy = None if epsilon is None else Filter.of(epsilon, delta)
         return cls(records, privacy, epsilon_minus, requests)
 

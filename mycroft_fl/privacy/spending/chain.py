@@ -66,7 +66,14 @@ class Row:
 
 
 def spend_of(records: int, rho: float, epsilon_minus: float, sgd: str) -> Spend:
-    """Return a spend from the columns that hold it."""
+    """Return a spend from the columns that hold it.
+
+    Args:
+        records: handed over as they are.
+        rho: of zCDP.
+        epsilon_minus: of drawn records.
+        sgd: a run of DP-SGD as JSON, or empty.
+    """
     return Spend(records, rho, epsilon_minus, sgd_of(sgd) if sgd else None)
 
 

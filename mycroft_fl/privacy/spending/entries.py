@@ -59,7 +59,15 @@ def answer_of(connection: sqlite3.Connection, key: Key) -> bytes | None:
 def enter(
     connection: sqlite3.Connection, key: Key, mode: str, spend: Spend, limits: Limits
 ) -> None:
-    """Check every budget and enter the spend; `Refused` where one would be passed."""
+    """Check every budget and enter the spend; `Refused` where one would be passed.
+
+    Args:
+        connection: inside a transaction.
+        key: which answer is paid for.
+        mode: of the answer.
+        spend: its price.
+        limits: the budgets in force.
+    """
     limits.check(earlier_spends(connection), spends_of(connection, key.peer), spend)
     last = connection.execute("SELECT seq, hash FROM spend ORDER BY seq DESC LIMIT 1").fetchone()
     at = connection.execute("SELECT strftime('%Y-%m-%dT%H:%M:%fZ')").fetchone()[0]

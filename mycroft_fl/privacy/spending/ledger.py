@@ -123,6 +123,12 @@ class PrivacyLedger:
         `Refused` where it would pass a limit: nothing is charged then. `Refused` as well where the
         request was charged before at another price and never answered: the owner's file has changed
         since, and the new noise is not what was paid for.
+
+        Args:
+            key: which answer is paid for.
+            mode: of the answer.
+            spend: its price.
+            limits: the budgets in force.
         """
         with self._writing() as connection:
             seq = seq_of(connection, key)
@@ -146,6 +152,12 @@ class PrivacyLedger:
         If another process answered the same request first, its answer is returned and nothing is
         charged. `Refused` above a limit, or for an example that was handed over before. An answer
         without examples costs `NOTHING_FOUND`.
+
+        Args:
+            key: which answer is paid for.
+            ids: of the examples, in order.
+            limits: the budgets in force.
+            mode: of the answer.
         """
         with self._writing() as connection:
             earlier = answer_of(connection, key)

@@ -101,7 +101,14 @@ def canvas(height: float, width: float = WIDTH) -> tuple[Figure, Axes]:
 
 
 def finished(figure: Figure, name: str, caption: str, alt: str) -> Plot:
-    """Return the plot's pictures. The same figures give the same bytes. Call inside `look`."""
+    """Return the plot's pictures. The same figures give the same bytes. Call inside `look`.
+
+    Args:
+        figure: the drawn plot.
+        name: of its files.
+        caption: below it.
+        alt: for who does not see it.
+    """
     svg, png = io.StringIO(), io.BytesIO()
     figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": "mycroft-fl"})
     figure.savefig(png, format="png", dpi=200, metadata={"Software": "mycroft-fl"})

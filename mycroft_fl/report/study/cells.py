@@ -167,7 +167,14 @@ def over(name: str, rival: str) -> Value:
 def written(
     found: Estimate | None, *, factor: float = 100, sign: bool = False, digits: int = 1
 ) -> str:
-    """Write `mean ± half-width`; the mean alone where there is but one seed; `-` where there is nothing."""
+    """Write `mean ± half-width`; the mean alone where there is but one seed; `-` where there is nothing.
+
+    Args:
+        found: the estimate; None where nothing was measured.
+        factor: multiplies both numbers, 100 for per cent.
+        sign: whether a plus is shown.
+        digits: behind the point.
+    """
     if found is None:
         return "-"
     mean = f"{factor * found.mean:{'+' if sign else ''}.{digits}f}"

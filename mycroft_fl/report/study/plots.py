@@ -124,6 +124,14 @@ def draw_band(
     """Draw a line through means, with its band where there are several seeds; nothing without values.
 
     A band ends where the quantity does, at `within`: of few seeds an interval is wider.
+
+    Args:
+        axes: where to draw.
+        points: the place along, and the estimate there.
+        look_of: matplotlib's keywords for the line.
+        label: for the legend.
+        factor: multiplies every number, 100 for per cent.
+        within: the range of the quantity.
     """
     known = [(place, found) for place, found in points if found is not None]
     if not known:

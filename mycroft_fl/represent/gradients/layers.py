@@ -33,6 +33,14 @@ def all_layer_gradients(
 
     Of a layer with positions the smaller of rows and factors is kept, by what a product costs.
     For a model in evaluation mode, whose examples do not see each other.
+
+    Args:
+        model: any whose model(x) are logits.
+        x: n inputs as the model takes them.
+        y: n labels.
+        batch_size: examples a backward pass.
+        projection: numbers a row at most.
+        seed: of the random projection.
     """
     where = next(model.parameters())
     if not len(x):

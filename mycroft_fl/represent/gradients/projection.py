@@ -15,7 +15,16 @@ _SLICE = 4096  # numbers of a gradient that are projected at once
 def projected_rows(
     model: nn.Module, names: list[str], x: Tensor, y: Tensor, projection: int, seed: int
 ) -> Float[Tensor, "b d"]:
-    """Return the gradients by the named parameters, one row an example, projected where they are long."""
+    """Return the gradients by the named parameters, one row an example, projected where they are long.
+
+    Args:
+        model: any whose model(x) are logits, in evaluation mode.
+        names: of the parameters.
+        x: n inputs as the model takes them.
+        y: n labels.
+        projection: numbers a row at most.
+        seed: of the random signs.
+    """
     every = dict(model.named_parameters())
     some = {name: every[name].detach() for name in names}
 
