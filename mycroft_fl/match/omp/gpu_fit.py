@@ -74,13 +74,15 @@ class DeviceFit:
         """Return the fit with one more atom, at weight zero; and the unit vector it adds, by its weights."""
         here = torch.zeros_like(self.chosen).index_fill(0, slot, True)
         products = torch.where(self.chosen, products, 0.0)
+        # The part outside the span at norm one, as weights: 1 / sqrt(pivot) for the atom itself.
         inside, pivot = self.parts(products[:, None])
         unit = torch.where(here, 1.0, -inside[:, 0]) * pivot.clamp_min(1e-300).rsqrt()
+        # Its row and column of the Gram matrix, s x s.
         row = torch.where(here, 1.0, products)
         gram = torch.where(here[:, None], row, torch.where(here, row[:, None], self.gram))
         weights = self.weights.masked_fill(here, 0.0)
         straight = torch.where(here, direct, self.direct)
-        inverse = self.inverse + torch.outer(unit, unit)
+        inverse = self.inverse + torch.outer(unit, unit)  # the inverse grows by rank one
         return DeviceFit(self.chosen | here, weights, straight, gram, inverse), unit
 
     def solved(self) -> Float[Tensor, " s"]:
@@ -114,10 +116,12 @@ class DeviceFit:
         return share.clamp_max(1.0), first, turns.any()
 
     def _without_the_first_to_turn(self) -> tuple[DeviceFit, Float[Tensor, " s"]]:
+        # Go towards the best weights until the first turns to zero, and drop that one.
         goal = self.solved()
         share, first, any_turns = self._way_to(goal)
         out = torch.zeros_like(self.chosen).index_fill(0, first, True) & any_turns
         weights = (self.weights + share * (goal - self.weights)).clamp_min(0).masked_fill(out, 0.0)
+        # Its own direction outside the others' span leaves the inverse, by rank one.
         own = self.inverse.index_select(1, first)[:, 0]
         unit = own * own.index_select(0, first).clamp_min(1e-300).rsqrt() * any_turns
         inverse = (self.inverse - torch.outer(unit, unit)).masked_fill(

@@ -133,29 +133,36 @@ class DeviceSearch:
 
     def step(self) -> None:
         """Take the best atom and refit, or refit alone; the host does not learn which."""
+        # The best candidate; a full, finished or unsettled fit lets nothing in.
         self._make_slots()
         found = self._best()
         open_ = (self._count() < self._limit) & ~self._near() & ~self._unsettled()
         entering = found.any & open_
+        # Its column and its row in the fit, then the best weights with it.
         slot = self._fit.free_slot()
         self._put(slot, found.candidate, entering)
         grown, unit = self._fit.joined(slot, found.products, found.direct)
         refit, units = grown.or_else(entering, self._fit).refitted(self._options.nonnegative)
+        # Taken only where the objective falls; a refit alone is always accepted.
         gains = self._fit.objective - refit.objective >= LEAST_GAIN
         taken = entering & gains
+        # The span grew by one direction and shrank by those dropped.
         self._follow(unit * taken, -1)
         for out in units:
             self._follow(out * (taken | ~entering), 1)
+        # Who depended on a dropped atom may be of use again; who gained nothing waits for a change.
         lost = refit.chosen.sum() < self._fit.chosen.sum() + entering.long()
         self._dependent = self._dependent & ~(lost & (taken | ~entering))
         refused = self._mask(found.candidate, (entering & ~gains)[None])
         self._refused = (self._refused & ~taken) | refused
+        # Note who sits in the slot since which step.
         here = taken & torch.zeros_like(self._fit.chosen).index_fill(0, slot, True)
         self._index = torch.where(here, found.candidate, self._index)
         self._order = self._order.masked_fill(here, self._steps)
         self._fit = refit.or_else(taken | ~entering, self._fit)
         self._taken = self._taken + taken
         self._steps += 1
+        # n cosines with the new residual: those of the last rebase less the change of weights.
         anchor = pad(self._anchor, (0, len(self._index) - len(self._anchor)))
         self._now = self._combined(self._base, self._fit.weights - anchor, -1)
 
@@ -169,21 +176,25 @@ class DeviceSearch:
 
     def _best(self) -> Found:
         """Find the best candidate, in float64."""
+        # The leading c of n by the rounded scores.
         top = self._scores().topk(min(_LEADING, len(self._norms)))
         leading, live = top.indices, top.values > -torch.inf
         self._stuck = ~live.any()
+        # Their products with the s chosen and with the target, exactly.
         few, norms = self._exact(leading)
         held, their_norms = self._exact(self._index)
-        products = held.products(few, 1 / norms).div_(their_norms[:, None])
+        products = held.products(few, 1 / norms).div_(their_norms[:, None])  # s x c
         products = torch.where(self._fit.chosen[:, None], products, 0.0)
-        direct = few.correlate(self._problem.target).div_(norms)
+        direct = few.correlate(self._problem.target).div_(norms)  # c
         cosines = direct - self._fit.weights @ products
         cosines = cosines if self._options.nonnegative else cosines.abs()
+        # Out go sums of those chosen, for as long as these stay, and what points nowhere.
         pivots = self._fit.parts(products)[1]
         dependent, small = pivots <= LEAST_PIVOT, cosines <= self._floor
         self._dependent = self._dependent | self._mask(leading, live & dependent)
         self._refused = self._refused | self._mask(leading, live & small & ~dependent)
         useful = live & ~dependent & ~small
+        # Of equals the lowest index, on any number of threads.
         worth = self._weighed(cosines, pivots, leading).masked_fill(~useful, -torch.inf)
         tied = useful & (worth + TIE * worth.abs() >= worth.amax())
         lowest = leading.masked_fill(~tied, len(self._norms)).argmin(keepdim=True)

@@ -75,6 +75,7 @@ def quantised(rows: Float[np.ndarray, "n d"], bound_squared: Fraction) -> Int64[
         raise ValueError("a record is not finite; drop such records first, see finite()")
     check_bound(bound_squared)
     bound = math.sqrt(bound_squared)
+    # A float's look at each length; rows clearly within the bound are only scaled to units.
     with np.errstate(over="ignore"):
         too_long = ~(np.sqrt(np.einsum("ij,ij->i", rows, rows)) <= bound * (1 + 1e-9))
         scaled = rows * UNITS
@@ -84,6 +85,7 @@ def quantised(rows: Float[np.ndarray, "n d"], bound_squared: Fraction) -> Int64[
         scaled[too_long] = relative * (bound / np.linalg.norm(relative, axis=1)[:, None]) * UNITS
     whole: np.ndarray = np.trunc(scaled).astype(np.int64)
     allowed = math.floor(bound_squared * UNITS**2)
+    # The length that counts is that of the whole numbers: shrink until it fits exactly.
     while len(over := np.flatnonzero(np.einsum("ij,ij->i", whole, whole) > allowed)):
         scaled[over] *= SHRINK
         whole[over] = np.trunc(scaled[over]).astype(np.int64)
@@ -130,6 +132,7 @@ def exact_sum(
     if persons is not None:
         return _sum_by_person(rows, bound_squared, persons)
     total = np.zeros(size, np.int64)
+    # A block of rows at a time; whole numbers add up exactly in any order.
     step = max(1, BLOCK // max(1, size))
     for start in range(0, records, step):
         block = rows[start : start + step]
@@ -145,11 +148,13 @@ def _sum_by_person(
     """Sum some persons at a time, each of them whole: what all add by themselves would fill the memory."""
     size = rows.shape[1]
     step = max(1, BLOCK // max(1, size))
+    # Rows in the order of persons, numbered from 0.
     _, person = np.unique(persons, return_inverse=True)
     in_order = np.argsort(person, kind="stable")
     ordered = person[in_order]
     total = np.zeros(size, np.int64)
     for first in range(0, int(person.max(initial=-1)) + 1, step):
+        # All rows of `step` persons, summed by person, then each person clipped as one.
         start, end = np.searchsorted(ordered, [first, first + step])
         together = np.zeros((step, size), np.int64)
         for at in range(start, end, step):
@@ -213,12 +218,14 @@ def drawn_by_utility(
         raise ValueError(f"levels go from {levels.min()} to {levels.max()}; give 0 to {UNITS}")
     picked: dict[int, None] = {}  # ordered
     while len(picked) < min(k, len(levels)):
+        # Propose uniformly, with indices that were picked before: those do not count again.
         proposed = uniform_below(16 * k + 64, len(levels), noise)
         short = UNITS - levels[proposed]
 
         def exact(place: int, of: np.ndarray = short) -> Fraction:
             return Fraction(strength) * int(of[place]) / UNITS
 
+        # Keep each with probability exp(-strength * (1 - u)).
         kept = proposed[exp_coins(strength * short / UNITS, exact, noise)]
         for index in kept.tolist():
             if len(picked) < k:
