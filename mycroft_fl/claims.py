@@ -164,7 +164,7 @@ def limited(stream: Readable, most: int) -> Iterator[bytes]:
 
 
 class _Joined(io.RawIOBase):
-    """What was read of a stream already, then the rest of it."""
+    """The part of a stream that was read already, then the rest of it."""
 
     def __init__(self, first: bytes, stream: IO[bytes]) -> None:
         self._first, self._stream = first, stream

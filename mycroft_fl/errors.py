@@ -26,7 +26,7 @@ class MycroftError(Exception):
 
 
 class InputError(MycroftError):
-    """What a person gave is wrong."""
+    """Something that a person gave is wrong."""
 
 
 class SettingError(InputError):

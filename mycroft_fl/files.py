@@ -76,7 +76,7 @@ def write_whole(path: Path, content: str | bytes, mode: int = PRIVATE_FILE) -> N
 def write_once(path: Path, content: str | bytes) -> None:
     """Write a new file whole, durable when this returns. `FileExistsError` where there is one.
 
-    Of two processes that write it at once, the first one counts. Mode 0600.
+    The first of two processes that write it at once counts. Mode 0600.
     """
     part = _part_of(path)
     write_whole(part, content)

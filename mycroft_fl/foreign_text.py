@@ -18,7 +18,7 @@ MOST_MARKS = 4
 def cleaned(text: object, longest: int = LONGEST_LINE) -> str:
     """Return one line without control, format or direction characters, cut at `longest` characters.
 
-    What is taken out leaves a '?'. Spaces of all kinds become plain ones.
+    A '?' stands for each character taken out. Spaces of all kinds become plain ones.
     """
     whole = str(text)
     shown, marks = [], 0

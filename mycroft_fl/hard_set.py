@@ -30,7 +30,7 @@ class HardSet:
 
     sent: Examples
     labels: Int64[np.ndarray, " f"]
-    """Of all that were found, sent or not."""
+    """The labels of all that were found, sent or not."""
 
     @property
     def found(self) -> int:
@@ -41,7 +41,7 @@ class HardSet:
     def shares(self) -> Float64[np.ndarray, " K"]:
         """Each class's share of those found, over the classes sent, ascending; they add up to 1.
 
-        What is sent is balanced over classes and says nothing of it.
+        Those sent are balanced over classes and say nothing of it.
         """
         counts = [np.count_nonzero(self.labels == label) for label in hard_classes(self.sent)]
         shares: np.ndarray = np.array(counts) / sum(counts)

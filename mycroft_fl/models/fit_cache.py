@@ -39,7 +39,7 @@ class Kept:
         self._bytes = 0
 
     def get(self, key: bytes) -> Any:
-        """Return a copy of the model of that digest; None where there is none."""
+        """Return a copy of the model of that digest; None if it is not kept."""
         if key not in self._models:
             return None
         self._models.move_to_end(key)

@@ -40,7 +40,7 @@ def note_ours(content: bytes) -> None:
 def classifier_in(content: bytes, kind: type, num_classes: int) -> Any:
     """Return the fitted classifier of that kind in a skops file. `ValueError` where it is none, or unsound.
 
-    What a check here did not think of ends another process and not this one.
+    A flaw that no check here foresaw ends another process and not this one.
     """
     check_archive(io.BytesIO(content))
     digest = hashlib.sha256(content).digest()

@@ -62,7 +62,7 @@ class HeadRun:
 
     @property
     def step_rate(self) -> float:
-        """What one step moves by its batch's noised sum of length 1."""
+        """The length that one step moves by its batch's noised sum of length 1."""
         return self.rate / self.sgd.sample_rate
 
     @property

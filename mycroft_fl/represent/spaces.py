@@ -24,7 +24,7 @@ from mycroft_fl.settings.space_names import check_space, is_encoder
 
 
 class Asked(Protocol):
-    """What a space may look at besides the examples."""
+    """The query that a space may look at besides the examples."""
 
     @property
     def hard(self) -> Examples: ...

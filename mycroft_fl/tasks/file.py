@@ -35,7 +35,7 @@ KEYS = ("train", "validation", "test", "model", "weights", "labels", "run")
 
 @dataclass(frozen=True, eq=False)
 class TaskFile:
-    """What a trainer brings: the task it agrees on with owners, its examples and its settings."""
+    """A trainer's part: the task it agrees on with owners, its examples and its settings."""
 
     task: Task
     train: Examples

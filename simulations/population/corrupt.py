@@ -81,7 +81,7 @@ def corrupt(
 ) -> Examples:
     """Corrupt that fraction of the examples, drawn at random; labels stay.
 
-    Of vectors only `gaussian-noise` is known. Raises `DataError`.
+    Vectors know `gaussian-noise` alone. Raises `DataError`.
 
     Args:
         examples: left as they are.

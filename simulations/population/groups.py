@@ -56,7 +56,7 @@ class Population:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one example as a model sees it."""
+        """The shape of one example as a model sees it."""
         if self.main.x is not None:
             return tuple(self.main.x.shape[1:])
         assert self.table is not None
@@ -64,7 +64,7 @@ class Population:
 
     @property
     def dtype(self) -> np.dtype:
-        """Of an example's values."""
+        """The type of an example's values."""
         return np.dtype(np.float32) if self.main.x is None else self.main.x.dtype
 
     @cached_property

@@ -35,7 +35,7 @@ class Corruption:
 
 @dataclass(frozen=True)
 class Owner:
-    """What one owner holds (group -> count) and how it behaves; None: honestly.
+    """One owner's data (group -> count) and behaviour; None: it is honest.
 
     With a `dataset` of its own it holds all of that and nothing of any group. With a `skew` the
     classes of what it holds are drawn from a Dirichlet distribution of that concentration.

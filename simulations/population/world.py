@@ -25,7 +25,7 @@ OWN_DATA = "own-data"  # the group of what an owner brings in a file of its own
 
 @dataclass(frozen=True, eq=False)
 class _Holding:
-    """What one holder drew, in an order that mixes groups."""
+    """One holder's draw, in an order that mixes groups."""
 
     groups: Int64[np.ndarray, " n"]  # places in the scenario's groups
     identities: Int64[np.ndarray, " n"]
@@ -66,7 +66,7 @@ class World:
 
     @property
     def task(self) -> Task:
-        """What trainer and owners agree on."""
+        """The task that trainer and owners agree on."""
         there = self._population
         return Task(self.classes, there.shape, there.dtype, self.scenario.model, there.table)
 
@@ -126,7 +126,7 @@ class World:
     def group_counts(self, name: str, examples: Examples) -> dict[str, int]:
         """Return how many of `examples`, by content, are of which group of that owner's.
 
-        What is not that owner's is not counted; groups without any are left out.
+        Other owners' examples do not count; groups without any are left out.
         """
         groups = dict(zip(self.owner(name).ids.tolist(), self.owner_groups(name), strict=True))
         found = Counter(str(groups[id_]) for id_ in examples.ids.tolist() if id_ in groups)

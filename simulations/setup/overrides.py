@@ -17,9 +17,9 @@ OVERRIDES = {
     "owners": int, "model": str, "dataset": (str, dict), "label-noise": (float, int), "attack": str,
 }  # fmt: skip
 TABLES = ("policy.", "corruption.")
-"""Of these, whatever the key ends with."""
+"""Tables any key of which may be set."""
 ATTACKS = ("none", "membership")
-"""What may be tried on the model that a run ends with: by a simulator alone, who knows all records."""
+"""Attacks on the model that a run ends with: for a simulator alone, who knows all records."""
 
 
 def check_attack(attack: str, mode: str, model: str) -> None:

@@ -129,7 +129,7 @@ class Simulation:
 
     @property
     def attack(self) -> str:
-        """What is tried on the model that the run ends with, once it has ended."""
+        """The attack on the model that the run ends with, once it has ended."""
         return str(self.given.get("attack", "none"))
 
     def check(self) -> None:
@@ -156,7 +156,7 @@ class Simulation:
 
     @property
     def task(self) -> Task:
-        """What trainer and owners agree on."""
+        """The task that trainer and owners agree on."""
         return self.world.task
 
     def trainer_setup(self) -> TrainerSetup:

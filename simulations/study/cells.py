@@ -41,7 +41,7 @@ class Cell:
 
     @property
     def seed(self) -> int:
-        """What draws everything that is random in the run."""
+        """The run's random seed; equal seeds give equal results."""
         return int(self.given["seed"])
 
     def __str__(self) -> str:

@@ -18,9 +18,9 @@ HOW = "numpy.savez(path, x=..., y=...), or g=... for ready gradients"
 
 @dataclass(frozen=True, eq=False)
 class Arrays:
-    """What an npz file holds, row by row: nothing dropped, nothing reordered.
+    """The content of an npz file, row by row: nothing dropped, nothing reordered.
 
-    `ready`: x are gradients. `y` is as the file has it, numbers or names; None where there is none.
+    `ready`: x are gradients. `y` is as the file has it, numbers or names; None if it has none.
     """
 
     path: Path

@@ -22,7 +22,7 @@ UNREADABLE = (
 
 @dataclass(frozen=True, eq=False)
 class LabelledRows:
-    """What a file holds, duplicates and all: `y` indexes `classes`."""
+    """The content of a file, duplicates and all: `y` indexes `classes`."""
 
     x: Images | Vectors
     y: Int64[np.ndarray, " n"]

@@ -10,7 +10,7 @@ import pandas as pd
 
 MOST_CATEGORIES = 100_000
 FURTHEST = 100.0
-"""Standard deviations. What lies further out says no more, and could ruin a model by itself."""
+"""Standard deviations. A number further out says no more, and could ruin a model by itself."""
 
 
 @dataclass(frozen=True)

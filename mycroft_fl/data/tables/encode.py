@@ -60,7 +60,7 @@ class DataTable:
         return np.asarray(digests.to_numpy().view(np.int64))
 
     def column(self, name: str) -> pd.Series:
-        """Return any column, a feature or not. `DataError` where there is none of that name."""
+        """Return any column, a feature or not. `DataError` for an unknown name."""
         for part in (self.features, self.others):
             if name in part:
                 return part[name]
@@ -119,7 +119,7 @@ def text_of(column: pd.Series) -> np.ndarray:
 
 
 def known_as(text: str, known: Collection[str]) -> str:
-    """Return the name in `known` that a text stands for, looked at alone; the text itself where none is.
+    """Return the name in `known` that a text stands for, looked at alone; the text itself if no name fits.
 
     A number may have been written otherwise where the names were taken from: 1, 01 and 1.0 are one.
     """

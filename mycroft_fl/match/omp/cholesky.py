@@ -46,7 +46,7 @@ class Fit:
 
     @property
     def inverse(self) -> Float[np.ndarray, "t t"]:
-        """Of the Cholesky factor of the chosen atoms' products: lower triangular."""
+        """The inverse of the Cholesky factor of the chosen atoms' products: lower triangular."""
         return self._triangle
 
     @property

@@ -194,7 +194,7 @@ class DeviceSearch:
         self._dependent = self._dependent | self._mask(leading, live & dependent)
         self._refused = self._refused | self._mask(leading, live & small & ~dependent)
         useful = live & ~dependent & ~small
-        # Of equals the lowest index, on any number of threads.
+        # Equals go to the lowest index, on any number of threads.
         worth = self._weighed(cosines, pivots, leading).masked_fill(~useful, -torch.inf)
         tied = useful & (worth + TIE * worth.abs() >= worth.amax())
         lowest = leading.masked_fill(~tied, len(self._norms)).argmin(keepdim=True)

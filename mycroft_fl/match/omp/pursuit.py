@@ -23,7 +23,7 @@ _FEW_NUMBERS = 2**18  # so few are in float64 altogether: nothing is then in dou
 
 @dataclass(frozen=True, eq=False)
 class Pursuit:
-    """What a pursuit chose, and why it ended."""
+    """The choice of a pursuit, and why it ended."""
 
     indices: Int[Tensor, " t"]
     """Distinct candidates, in the order they were picked, none of those it started from."""
@@ -194,7 +194,7 @@ def _nothing(unexplained: float, stopped: Stop, started: int) -> Pursuit:
 
 
 def require_penalty(penalty: Tensor | None, n: int) -> Float[Tensor, " n"]:
-    """Return one number of 0 or more per atom; zeros where there is none. DataError otherwise."""
+    """Return one number of 0 or more per atom; zeros for None. `DataError` for anything else."""
     if penalty is None:
         return torch.zeros(n)
     if penalty.shape != (n,):

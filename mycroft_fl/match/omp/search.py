@@ -220,7 +220,7 @@ class Search:
         return True
 
     def _refit(self, goal: Float[np.ndarray, " t"], row: Float[np.ndarray, " t"]) -> bool:
-        """Find the best non-negative weights: go as far as none is negative, drop who is zero, and again."""
+        """Find the best non-negative weights: go until one turns zero, drop it, and again."""
         fit, correlations = self.fit, self._correlations
         kept, pivots = fit.snapshot(), correlations.pivots
         before = fit.objective

@@ -26,7 +26,7 @@ FineTune = Callable[[Examples, int], nn.Module]
 
 @dataclass(frozen=True, eq=False)
 class Shadows:
-    """What each of N models thinks of each of m records, and which of them it was trained with.
+    """The view of each of N models on each of m records, and which of them it was trained with.
 
     `confidence` is the logit of the probability that the model gives the record's own label.
     """

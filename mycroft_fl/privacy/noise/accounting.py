@@ -35,7 +35,7 @@ class SgdRun:
 
 @dataclass(frozen=True)
 class Spend:
-    """What one answer costs, per unit of privacy.
+    """The price of one answer, per unit of privacy.
 
     `records` are handed over as they are; `rho` is of zCDP; `epsilon_minus` is for the choice of
     `raw-gumbel` alone; `sgd` is a run of DP-SGD. `requests` counts the answers that it stands for.

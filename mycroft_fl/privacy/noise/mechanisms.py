@@ -1,6 +1,6 @@
 """The mechanisms: an exact noised sum, and examples drawn by a bounded utility.
 
-What a record may add is a vector of whole numbers, truncated toward zero and of checked length;
+A record may add a vector of whole numbers, truncated toward zero and of checked length;
 sums are exact, noise is added last. Bounds are public constants: nothing here looks at the data to
 set one.
 """
@@ -34,7 +34,7 @@ BLOCK = 2**16
 
 
 class RowBlocks(Protocol):
-    """What records add, a row for each, made when some are asked for; an array is one too."""
+    """The rows that records add, made when some are asked for; an array is one too."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -80,7 +80,7 @@ def quantised(rows: Float[np.ndarray, "n d"], bound_squared: Fraction) -> Int64[
         too_long = ~(np.sqrt(np.einsum("ij,ij->i", rows, rows)) <= bound * (1 + 1e-9))
         scaled = rows * UNITS
     if too_long.any():
-        # Of the row over its largest value, or the squares of huge values would overflow.
+        # Norms of the row over its largest value: the squares of huge values would overflow.
         relative = rows[too_long] / np.abs(rows[too_long]).max(axis=1)[:, None]
         scaled[too_long] = relative * (bound / np.linalg.norm(relative, axis=1)[:, None]) * UNITS
     whole: np.ndarray = np.trunc(scaled).astype(np.int64)

@@ -51,7 +51,7 @@ class Row:
 
     @property
     def spend(self) -> Spend:
-        """What this row charged."""
+        """The spend that this row charged."""
         return spend_of(self.records, self.rho, self.epsilon_minus, self.sgd)
 
     def computed_hash(self) -> str:

@@ -28,7 +28,7 @@ class Key:
 
 
 def seq_of(connection: sqlite3.Connection, key: Key) -> int | None:
-    """Return the number of the charge for this answer; None where there is none."""
+    """Return the number of the charge for this answer; None if nothing was charged."""
     found = connection.execute(
         "SELECT seq FROM spend WHERE dataset = ? AND peer = ? AND digest = ?",
         (key.dataset, key.peer, key.digest),
@@ -42,7 +42,7 @@ def row_of(connection: sqlite3.Connection, seq: int) -> Row:
 
 
 def charged(connection: sqlite3.Connection, key: Key) -> int:
-    """Return the number of the charge; `Refused` where there is none."""
+    """Return the number of the charge; `Refused` if nothing was charged."""
     seq = seq_of(connection, key)
     if seq is None:
         raise Refused("this request was never charged, so nothing may leave for it")

@@ -15,7 +15,7 @@ Table = tuple[list[str], list[list[str]]]
 
 
 def open_ledger(path: Path, head: Path | None = None) -> PrivacyLedger:
-    """Return the ledger in an existing file. `InputError` where there is none."""
+    """Open the ledger in an existing file. `InputError` if there is no such file."""
     if not path.is_file():
         raise InputError(f"there is no ledger at {path}; give the file, such as ledger.sqlite")
     return PrivacyLedger(path, head, examined=False)

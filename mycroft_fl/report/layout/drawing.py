@@ -25,7 +25,7 @@ BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, GREY = (
 SERIES = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, GREY)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*", "p")
 DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)))
-# What a page may colour anew, by the name that its style sheet gives it.
+# The colours that a page may change, by the names that its style sheet gives them.
 IN_PAGE = {
     INK: "ink", MUTED: "muted", LINE: "line", PAPER: "paper",
     **{colour: f"series-{place}" for place, colour in enumerate(SERIES, start=1)},

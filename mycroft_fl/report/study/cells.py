@@ -39,7 +39,7 @@ class Panel:
 
     @property
     def fixed_in_words(self) -> str:
-        """What stays fixed; empty where nothing does."""
+        """The keys that stay fixed; empty where nothing does."""
         return ", ".join(
             as_field(value) if key == "scenario" else said_of(key, value)
             for key, value in self.fixed.items()
@@ -47,7 +47,7 @@ class Panel:
 
     @property
     def title(self) -> str:
-        """What stays fixed, in words; the part's title where nothing does."""
+        """The fixed keys, in words; the part's title where nothing stays fixed."""
         return self.fixed_in_words or self.part.title
 
     def where(self, place: Any) -> str:

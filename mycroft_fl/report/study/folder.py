@@ -33,7 +33,7 @@ MEASURES = (
 )  # fmt: skip
 """Numbers of a cell, each of which may be missing."""
 COLUMNS = ("seed", "status", "reason", *MEASURES, "digest")
-"""What follows part and the grid's keys in cells.csv."""
+"""The columns that follow part and the grid's keys in cells.csv."""
 Row = dict[str, Any]
 
 

@@ -174,7 +174,7 @@ def _points(study: Study, rows: Sequence[Row]) -> list[Point]:
                     max(epsilons, default=None),
                 )
             )
-    # Of each part by itself: another hard set is another rival.
+    # Each part has its own: another hard set is another rival.
     parts = dict.fromkeys(row.get("part", "") for row in rows)
     own = [
         reference([row for row in rows if row.get("part", "") == part], "own_hard_set_hard")

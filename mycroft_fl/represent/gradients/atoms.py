@@ -70,7 +70,7 @@ class Atoms(Protocol):
         """Return the weighted sum of the atoms at `index`."""
 
     def mean(self) -> Float[Tensor, "*direction"]:
-        """Return the mean atom, a target to match. DataError where there is none."""
+        """Return the mean atom, a target to match. `DataError` for no atoms."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +130,7 @@ class DenseAtoms:
         return weights.to(self.rows) @ self.rows[index]
 
     def mean(self) -> Float[Tensor, " d"]:
-        """Return the mean row, a target to match. DataError where there is none."""
+        """Return the mean row, a target to match. `DataError` for no atoms."""
         require_some(self.rows)
         return self.rows.mean(0)
 

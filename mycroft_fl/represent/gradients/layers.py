@@ -31,7 +31,7 @@ def all_layer_gradients(
 ) -> SummedAtoms:
     """Return one part per linear layer and convolution, one for all other parameters, if there are any.
 
-    Of a layer with positions the smaller of rows and factors is kept, by what a product costs.
+    A layer with positions keeps the smaller of rows and factors, by what a product costs.
     For a model in evaluation mode, whose examples do not see each other.
 
     Args:
@@ -72,7 +72,7 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 @dataclass(eq=False)
 class _Tap:
-    """What one layer's inputs and its outputs' derivatives are, in the pass under way."""
+    """One layer's inputs and its outputs' derivatives, in the pass under way."""
 
     layer: nn.Linear | nn.Conv2d
     inputs: Tensor = field(default_factory=lambda: torch.empty(0))

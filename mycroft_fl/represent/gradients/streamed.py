@@ -88,7 +88,7 @@ class StreamedAtoms:
         return few.combine(torch.arange(len(few), device=self.device), weights)
 
     def mean(self) -> Float[Tensor, "*direction"]:
-        """Return the mean atom, a target to match. DataError where there is none."""
+        """Return the mean atom, a target to match. `DataError` for no atoms."""
         require_some(torch.empty(len(self), 0))
         total = torch.zeros(self.shape, dtype=torch.float64, device=self.device)
         for _, block in self._blocks():
