@@ -97,7 +97,8 @@ def finish(context: Context, strategy: MycroftStrategy) -> None:
     """Write what came of the run."""
     folder = RunFolder(Path(str(context.run_config["run"])))
     plan = RunPlan.read(folder)
-    write_outcome(folder, Path(plan.task), plan.load()[0], strategy)
+    admitted = sorted(TrainerFolder.load(Path(plan.trainer)).owners())
+    write_outcome(folder, Path(plan.task), plan.load()[0], strategy, admitted)
 
 
 @cache

@@ -20,6 +20,7 @@ from mycroft_fl.foreign_text import cleaned
 from mycroft_fl.progress_lines import MARK
 from mycroft_fl.protocol.keys import PublicKey
 from mycroft_fl.protocol.wire import SAFE_NAME
+from mycroft_fl.report.run.files import OUTCOME
 from strategies.deployment.app import RunPlan
 from strategies.deployment.certificates import (
     CA_CERTIFICATE,
@@ -34,7 +35,6 @@ from strategies.deployment.flower_commands import (
     last_error,
     write_app,
 )
-from strategies.deployment.outcome import OUTCOME
 from strategies.deployment.trainer_folder import CONNECTION, AdmittedOwner, TrainerFolder
 from strategies.link.private import by_socket, checked
 from strategies.runs.folder import RunFolder

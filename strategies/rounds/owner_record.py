@@ -77,13 +77,6 @@ class OwnerRecord:
         """What this owner has cost the budget, seen or not."""
         return self.disclosed + self.lost
 
-    def by_class_as_json(self) -> dict[str, dict[str, float]]:
-        """Its scores class by class, as result files hold them; empty where none was by class."""
-        return {
-            name: {"score": each.gain, "low": each.low, "high": each.high}
-            for name, each in self.by_class.items()
-        }
-
     def holds_again(self, answer: Examples) -> bool:
         """Whether any of an answer was handed over before: nobody pays twice for one example."""
         return any(np.isin(answer.ids, part.ids).any() for part in self.acquired)
