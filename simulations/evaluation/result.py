@@ -22,14 +22,12 @@ from strategies.runs.environment import versions
 from strategies.runs.held_out import HeldOut
 from strategies.runs.outcome import (
     BASELINE,
-    CONTROL,
     FINAL,
-    MODELS,
-    OWN_HARD_SET,
     owner_result,
+    reached,
     releases,
     round_results,
-    saved_model,
+    saved_models,
 )
 
 UNCHECKED = "unchecked.json"
@@ -55,26 +53,21 @@ def result_of(simulation: Simulation, strategy: MycroftStrategy) -> Result:
     """Evaluate the saved models and collect all that there is to say of a run."""
     world, folder, task = simulation.world, simulation.folder, simulation.task
     config, scoreboard = simulation.config, strategy.scoreboard
-    saved = {name: saved_model(folder, name, task) for name in MODELS}
+    saved = saved_models(folder, task)
     tests = HeldOut.of(world.trainer("test"), saved[BASELINE], world.trainer_groups("test"))
-    reached = {name: tests.accuracies(model) for name, model in saved.items()}
     luck = strategy.trainer.improved(_random_instead(simulation, strategy))
     lucky = tests.accuracies(luck)
-    rivals = {"control": saved[CONTROL], "own_hard_set": saved[OWN_HARD_SET], "random": luck}
+    known = reached(tests, saved, config)
+    known["gains"]["random"] = tests.gains(saved[FINAL], luck, config)
     result = Result(
         scenario=simulation.scenario.name,
         method=config.method,
         engine=simulation.engine,
         seed=config.seed,
         settings=simulation.settings(),
-        warnings=run_warnings(simulation, strategy, reached, lucky),
-        baseline=reached[BASELINE],
-        control=reached[CONTROL],
-        own_hard_set=reached[OWN_HARD_SET],
+        warnings=run_warnings(simulation, strategy, known, lucky),
         random=lucky,
-        final=reached[FINAL],
-        tested=tests.counts(),
-        gains={name: tests.gains(saved[FINAL], rival, config) for name, rival in rivals.items()},
+        **known,
         rounds=round_results(folder, task, strategy.rounds, tests),
         owners=_owners(simulation, strategy),
         privacy=releases(folder, scoreboard),

@@ -5,9 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from mycroft_fl.models.fitting import AnyModel
 from mycroft_fl.report.run.files import OUTCOME
 from mycroft_fl.report.run.result import SUPERLINK, Result
 from mycroft_fl.report.run.schema import check_result
@@ -20,14 +18,11 @@ from strategies.runs.folder import RunFolder
 from strategies.runs.held_out import HeldOut
 from strategies.runs.outcome import (
     BASELINE,
-    CONTROL,
-    FINAL,
-    MODELS,
-    OWN_HARD_SET,
     owner_result,
+    reached,
     releases,
     round_results,
-    saved_model,
+    saved_models,
 )
 
 SUMMARY = "summary.md"
@@ -59,7 +54,7 @@ def outcome_of(
     `admitted` are the owners that might have taken part, by name.
     """
     config, scoreboard = strategy.config, strategy.scoreboard
-    saved = {name: saved_model(folder, name, task.task) for name in MODELS}
+    saved = saved_models(folder, task.task)
     tests = None if task.test is None else HeldOut.of(task.test, saved[BASELINE])
     owners = [
         owner_result(record, rank, failure=record.failure, lost=record.lost)
@@ -72,7 +67,7 @@ def outcome_of(
         seed=config.seed,
         settings=config.settings(),
         warnings=_warnings(strategy, admitted),
-        **_reached(tests, saved, strategy),
+        **reached(tests, saved, config),
         rounds=round_results(folder, task.task, strategy.rounds, tests),
         owners=owners,
         privacy=releases(folder, scoreboard),
@@ -81,28 +76,6 @@ def outcome_of(
         seconds=round(time.monotonic() - strategy.trainer.since, 3),
         environment={**versions(), "threads": config.threads},
     )
-
-
-def _reached(
-    tests: HeldOut | None, saved: dict[str, AnyModel], strategy: MycroftStrategy
-) -> dict[str, Any]:
-    """Evaluate the saved models; nothing is known of any without test examples."""
-    fields = {
-        "baseline": BASELINE,
-        "control": CONTROL,
-        "own_hard_set": OWN_HARD_SET,
-        "final": FINAL,
-    }
-    if tests is None:
-        return {**dict.fromkeys(fields), "tested": None, "gains": {}}
-    return {
-        **{field: tests.accuracies(saved[name]) for field, name in fields.items()},
-        "tested": tests.counts(),
-        "gains": {
-            field: tests.gains(saved[FINAL], saved[fields[field]], strategy.config)
-            for field in ("control", "own_hard_set")
-        },
-    }
 
 
 def _warnings(strategy: MycroftStrategy, admitted: Sequence[str]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mycroft_fl.data.task import Task
@@ -10,13 +10,21 @@ from mycroft_fl.models.catalogue import build_model
 from mycroft_fl.models.fitting import AnyModel
 from mycroft_fl.models.weights import loaded
 from mycroft_fl.report.run.result import OwnerResult, Release, RoundResult
+from mycroft_fl.settings.run_config import RunConfig
 from strategies.rounds.owner_record import OwnerRecord, RoundRecord
 from strategies.rounds.scoreboard import Scoreboard
 from strategies.runs.folder import RunFolder
 from strategies.runs.held_out import HeldOut
 
-BASELINE, CONTROL, OWN_HARD_SET, FINAL = MODELS = ("baseline", "control", "own-hard-set", "final")
-"""The models that every run saves."""
+BASELINE, FINAL = "baseline", "final"
+RIVALS = {"control": "control", "own_hard_set": "own-hard-set"}
+MODELS = {BASELINE: BASELINE, **RIVALS, FINAL: FINAL}
+"""The models that every run saves: field of the result -> name of the file."""
+
+
+def saved_models(folder: RunFolder, task: Task) -> dict[str, AnyModel]:
+    """Load the models that every run saves, by field of the result."""
+    return {field: saved_model(folder, name, task) for field, name in MODELS.items()}
 
 
 def saved_model(folder: RunFolder, name: str, task: Task) -> AnyModel:
@@ -24,6 +32,19 @@ def saved_model(folder: RunFolder, name: str, task: Task) -> AnyModel:
     path = folder.saved(name)
     assert path is not None
     return loaded(build_model(task.model, task.shape, task.num_classes, seed=0), path)
+
+
+def reached(
+    tests: HeldOut | None, saved: Mapping[str, AnyModel], config: RunConfig
+) -> dict[str, Any]:
+    """Evaluate the saved models, by field of the result; of none is anything known without tests."""
+    if tests is None:
+        return {**dict.fromkeys(MODELS), "tested": None, "gains": {}}
+    return {
+        **{field: tests.accuracies(saved[field]) for field in MODELS},
+        "tested": tests.counts(),
+        "gains": {field: tests.gains(saved[FINAL], saved[field], config) for field in RIVALS},
+    }
 
 
 def round_results(

@@ -108,8 +108,8 @@ def attack_line(result: Mapping[str, Any]) -> str:
         "nothing bounds it" if ceiling is None else f"at most {ceiling:.3f} by what was promised"
     )
     return (
-        f"Membership inference told {found['records']} records of {found['owner']} with an AUC of "
-        f"{found['auc']:.3f}, by {found['models']} models ({bound}; 0.5 is guessing)."
+        f"Membership inference against {found['records']} records of {found['owner']} reached an AUC "
+        f"of {found['auc']:.3f}, by {found['models']} models ({bound}; 0.5 is guessing)."
     )
 
 
