@@ -36,9 +36,9 @@ from strategies.rounds.plans import PLANS
 from strategies.rounds.run_state import Answers, Progress
 
 PAIRS = 8
-"""Of models: sixteen are fine-tuned for one attack."""
+"""Pairs of models: sixteen are fine-tuned for one attack."""
 FEWEST = 8
-"""Records; of fewer an attack says nothing."""
+"""Fewest records to attack; with fewer an attack says nothing."""
 DELTAS = np.concatenate([np.geomspace(1e-9, 0.05, 24), np.linspace(0.06, 0.6, 28)])
 
 

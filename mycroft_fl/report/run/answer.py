@@ -36,7 +36,7 @@ class Verdict:
 
 
 def worth_it(result: Result) -> list[Mapping[str, Any]]:
-    """The owners whose whole interval lies above zero, from the first rank on.
+    """List the owners whose whole interval lies above zero, from the first rank on.
 
     By class nearly everybody's does: there, above that of whoever is ranked last.
     """
@@ -70,7 +70,7 @@ def _by_gain(result: Result, gain: Gain) -> tuple[str, list[str]]:
         f"hard set alone, which costs nothing, {own:.1f} %: {gain} points"
     )
     if not gain.is_sure:
-        what = "too little to be told from nothing" if gain.points > 0 else "no gain"
+        what = "too little to tell from nothing" if gain.points > 0 else "no gain"
         return "Do not buy", [f"{reached}, {what}.", *([_why(result, sure)] if sure else [])]
     reasons = [reached + _cost(result, gain) + ".", _luck(result), _epsilon_sentence(result)]
     if not sure:
@@ -198,7 +198,7 @@ def _gain_tiles(result: Result, gain: Gain) -> list[Tile]:
 
 
 def _moved(result: Result) -> bool:
-    """Whether noised answers moved the model."""
+    """Check whether noised answers moved the model."""
     return any(each["mode"] in MOVING for each in result["privacy"])
 
 

@@ -91,8 +91,8 @@ def parsed(path: Path, raw: bytes) -> Any:
         ) from error
 
 
-def told_of_failure(folder: Path) -> InputError:
-    """Why there is nothing to report in a folder: a failed run, one under way, or neither."""
+def no_result(folder: Path) -> InputError:
+    """Say why there is nothing to report in a folder: a failed run, one under way, or neither."""
     failure = folder / "error.json"
     if failure.is_file():
         failure_file = parsed(failure, read_bytes(failure))

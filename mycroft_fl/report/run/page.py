@@ -85,7 +85,7 @@ def _rest(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _table(head: list[str], rows: TextRows) -> dict[str, Any]:
-    """A table without the columns that hold nothing at all."""
+    """Make a table without the columns that hold nothing at all."""
     kept = [at for at in range(len(head)) if not rows or any(row[at] != "-" for row in rows)]
     rows = [[row[at] for at in kept] for row in rows]
     return {"head": [head[at] for at in kept], "rows": rows, "numeric": numeric_columns(rows)}
@@ -117,14 +117,14 @@ def _owners(result: Result) -> dict[str, Any]:
 
 
 def _price(owner: Mapping[str, Any]) -> str:
-    """Examples for a point that this owner's alone bring, where they clearly bring any."""
+    """Count the examples for a point that this owner's alone bring, where they clearly bring any."""
     if not owner["disclosed"] or owner["low"] is None or min(owner["low"], owner["score"]) <= 0:
         return "-"
     return f"{owner['disclosed'] / (100 * owner['score']):.1f}"
 
 
 def _promises(result: Result) -> list[tuple[str, int]]:
-    """What the cards say, each sentence once; the number of records stands in the table."""
+    """List what the cards say, each sentence once; the number of records stands in the table."""
     cards = [
         {**each, "promise": each["promise"].replace(f"These {each['records']} records", "Records")}
         for each in result["privacy"]

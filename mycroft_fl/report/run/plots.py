@@ -56,7 +56,7 @@ DASHED = {
 
 
 def run_plots(result: Result) -> list[Plot]:
-    """Every plot that the result has numbers for."""
+    """Draw every plot that the result has numbers for."""
     with look():
         drawn = [_ranking(result), _disclosed(result), _rounds(result), _groups(result)]
     return [plot for plot in drawn if plot is not None]

@@ -38,7 +38,7 @@ class Accuracies:
 
 @dataclass(frozen=True)
 class ExampleCounts:
-    """How many test examples each accuracy is a share of."""
+    """Numbers of test examples that each accuracy is a share of."""
 
     test: int
     hard: int
@@ -51,7 +51,7 @@ class ExampleCounts:
 
 @dataclass(frozen=True)
 class Gains:
-    """What the final model gains over a rival, with intervals; None over no examples."""
+    """Gains of the final model over a rival, with intervals; None over no examples."""
 
     test: Score | None
     hard: Score | None
@@ -142,7 +142,7 @@ class Release:
 
 @dataclass(frozen=True)
 class Attack:
-    """What membership inference on the final model reached against one owner.
+    """Membership inference on the final model, against one owner.
 
     `auc` is 0.5 for guessing. `ceiling` is the best that the owner's promise allows, None where
     examples were handed over.
@@ -223,7 +223,7 @@ class Result:
         }
 
     def _reached(self) -> dict[str, Any]:
-        """What the models reach on test examples; empty without these."""
+        """Write what the models reach on test examples; nothing without these."""
         names = ("baseline", "control", "own_hard_set", "random", "final", "tested")
         parts = {name: getattr(self, name) for name in names}
         reached = {name: each.as_json() for name, each in _known(**parts).items()}

@@ -60,12 +60,12 @@ def owner_rows(result: Mapping[str, Any]) -> tuple[list[str], TextRows]:
 
 
 def scores_are_gains(result: Mapping[str, Any]) -> bool:
-    """Whether owners were scored by fine-tuning, or by their own noised answers."""
+    """Check whether owners were scored by fine-tuning, or by their own noised answers."""
     return result["settings"].get("mode", "raw") in ("raw", "raw-gumbel")
 
 
 def privacy_rows(result: Mapping[str, Any]) -> tuple[list[str], TextRows]:
-    """Head and rows: what each owner released in all, by its last card."""
+    """List what each owner released in all, by its last card: head and rows."""
     rows = []
     for each in result["owners"]:
         card = each["card"]
@@ -89,7 +89,7 @@ def privacy_rows(result: Mapping[str, Any]) -> tuple[list[str], TextRows]:
 
 
 def promises(result: Mapping[str, Any]) -> dict[str, int]:
-    """What the cards say, each sentence once, with how many answers say it."""
+    """Count how many answers' cards say each sentence."""
     texts: dict[str, int] = {}
     for each in result["privacy"]:
         together = filter(None, [each.get("together")])  # older results have none
@@ -99,7 +99,7 @@ def promises(result: Mapping[str, Any]) -> dict[str, int]:
 
 
 def attack_line(result: Mapping[str, Any]) -> str:
-    """What an attack on the final model came to, in a sentence; empty where none was made."""
+    """Say in a sentence what an attack on the final model came to; nothing without one."""
     found = result.get("attack")
     if found is None:
         return ""
@@ -134,7 +134,7 @@ def headline(result: Mapping[str, Any]) -> str:
 
 
 def summary(result: Mapping[str, Any]) -> str:
-    """The whole result in Markdown."""
+    """Write the whole result in Markdown."""
     lines = [
         f"# {subject(result)}: {result['method']}, seed {result['seed']}",
         "",
@@ -155,7 +155,7 @@ def summary(result: Mapping[str, Any]) -> str:
 
 
 def round_rows(result: Mapping[str, Any]) -> tuple[list[str], TextRows]:
-    """Head and rows: who was asked and answered in each round, and what the model then reached."""
+    """List who was asked and answered in each round, and what the model then reached: head and rows."""
     rows = [
         [
             str(each["round"]),
