@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clients.answering.noised import ViewCache, in_range, release_of
+from clients.answering.noised import release_of
+from clients.answering.trainer_view import TrainerView, ViewCache, in_range
 from mycroft_fl.examples import Examples
 from mycroft_fl.models.fitting import AnyModel
 from mycroft_fl.models.networks import Classifier
@@ -32,7 +33,7 @@ from mycroft_fl.seeds import derived_seed
 from simulations.setup.simulation import Simulation
 from strategies.mycroft import MycroftStrategy
 from strategies.noised.steps import NoisedSteps
-from strategies.rounds.plans import PLANS
+from strategies.rounds.plans import plans_of
 from strategies.rounds.run_state import Answers, Progress
 
 PAIRS = 8
@@ -58,7 +59,7 @@ def attacked(simulation: Simulation, strategy: MycroftStrategy) -> Attack | None
     `ceiling` is the best AUC that what the owner's ledger charged allows, None where examples were
     handed over. By record: nothing is attacked where an owner hides persons.
     """
-    hands_over = any(plan.hands_over for plan in PLANS[simulation.config.mode])
+    hands_over = any(plan.hands_over for plan in plans_of(simulation.config.mode))
     victim = _handed_over(strategy) if hands_over else _noised(simulation, strategy)
     if victim is None or len(victim.pool) < FEWEST:
         return None
@@ -115,11 +116,11 @@ def _noised(simulation: Simulation, strategy: MycroftStrategy) -> Victim | None:
     held = simulation.world.records(name)
     if held.units is not None:
         return None
-    plan, trainer = PLANS[simulation.config.mode][1], strategy.trainer
+    plan, trainer = plans_of(simulation.config.mode)[1], strategy.trainer
     policy = simulation.policy(next(o for o in simulation.scenario.owners if o.name == name))
 
     def improved(members: Examples, seed: int) -> Classifier:
-        noise, looks = simulated(seed), ViewCache()
+        noise, kept = simulated(seed), ViewCache()
         first, *later = strategy.heard
         begun = NoisedSteps.begun(trainer, first.statistics, strategy.scoreboard.scored())
         progress = Progress(
@@ -129,7 +130,8 @@ def _noised(simulation: Simulation, strategy: MycroftStrategy) -> Victim | None:
             answers = dict(heard.statistics)
             if name in answers:
                 request = progress.request(number, plan.answer, 1, **plan.brings(progress))
-                answers[name] = release_of(request, members, policy, looks=looks).draw(noise)
+                view = TrainerView.of(request, members)
+                answers[name] = release_of(view, members, policy, kept=kept).draw(noise)
             plan.learn(progress, Answers(heard.owners, answers))
         return _network(progress.model)
 

@@ -8,7 +8,7 @@ from mycroft_fl.report.run.result import Accuracies
 from simulations.population.world import World
 from simulations.setup.simulation import Simulation
 from strategies.mycroft import MycroftStrategy
-from strategies.rounds.plans import PLANS
+from strategies.rounds.plans import plans_of
 from strategies.rounds.scoreboard import Scoreboard
 from strategies.runs.warnings import of_hard_set, of_noise, of_nothing_acquired, of_owners
 
@@ -39,7 +39,7 @@ def _of_luck(
 ) -> Iterator[str]:
     """Warn where acquired examples did no more than random ones."""
     method = simulation.config.method
-    hands_over = any(plan.hands_over for plan in PLANS[simulation.config.mode])
+    hands_over = any(plan.hands_over for plan in plans_of(simulation.config.mode))
     if not hands_over or not scoreboard.disclosed or method in ("random", "full"):
         return
     if reached is not None and lucky is not None and reached <= lucky:

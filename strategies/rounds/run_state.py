@@ -54,19 +54,15 @@ class Progress:
         )
         return Request(
             server_round=server_round,
-            method=config.method,
             k=k,
             hard=trainer.hard_set.sent if self.target is None else trainer.hard_set.sent[:0],
             num_classes=trainer.task.num_classes,
             model=trainer.gradient_model_name,
             weights=self._weights if through_trainer else None,
-            feature_space=config.feature_space,
-            owner_epochs=config.owner_epochs,
             seed=config.seed,
-            gradient_layers=config.gradient_layers,
-            feature_weight=trainer.feature_weight,
             mode=mode,
             target=self.target,
+            **config.selection(feature_weight=trainer.feature_weight),
             **brings,
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from strategies.rounds.plans import PLANS
+from strategies.rounds.plans import plans_of
 from strategies.rounds.scoreboard import Scoreboard
 from strategies.training.trainer import Trainer
 
@@ -33,7 +33,7 @@ def of_noise(scoreboard: Scoreboard) -> Iterator[str]:
 
 def of_nothing_acquired(mode: str, scoreboard: Scoreboard) -> Iterator[str]:
     """Warn where examples were to be handed over and none was."""
-    if any(plan.hands_over for plan in PLANS[mode]) and not scoreboard.disclosed:
+    if any(plan.hands_over for plan in plans_of(mode)) and not scoreboard.disclosed:
         yield "nothing was acquired: no owner handed anything over"
 
 

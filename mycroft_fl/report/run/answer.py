@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mycroft_fl.protocol.messages import NOISED
+from mycroft_fl.modes import MODES
 from mycroft_fl.report.run.by_class import clear_of_the_last, clearest, how_like, yardstick
 from mycroft_fl.report.run.gains import Gain, Result, cost_per_point, gain_over
 from mycroft_fl.report.run.summary import scores_are_gains
 
 NAMED = 5
 LIKELY = 0.5
-MOVING = NOISED - {"score"}
+MOVING = frozenset(mode.name for mode in MODES.values() if mode.moves_head)
 """Modes whose noised answers move the model; a noised score only ranks owners."""
 
 

@@ -152,9 +152,9 @@ def test_an_owner_s_answers_are_drawn_from_the_records_of_each_model_alone(resul
     sizes, pools = [], []
     release_of, paired = membership.release_of, membership.paired_shadows
 
-    def counting(request, examples, policy, **more):
+    def counting(view, examples, policy, **more):
         sizes.append(len(examples))
-        return release_of(request, examples, policy, **more)
+        return release_of(view, examples, policy, **more)
 
     def with_masks(improved, pool, pairs, *, seed):
         found = paired(improved, pool, pairs, seed=seed)
