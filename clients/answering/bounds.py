@@ -17,8 +17,8 @@ from mycroft_fl.errors import BadMessage, Refused
 from mycroft_fl.examples import Examples
 from mycroft_fl.models.networks import ON_ENCODER, build, is_network
 from mycroft_fl.models.weights import size_of
+from mycroft_fl.modes import MODES
 from mycroft_fl.protocol.messages import Request
-from mycroft_fl.protocol.modes import MODES
 from mycroft_fl.selection.methods import method_named
 
 CLASSES_WITHOUT_TASK = 1000

@@ -17,6 +17,7 @@ from clients.answering.policy import Policy
 from clients.answering.trainer_view import SeenRecords, TrainerView, ViewCache, in_range
 from mycroft_fl.errors import BadMessage
 from mycroft_fl.examples import Examples
+from mycroft_fl.modes import MODES, resolved
 from mycroft_fl.privacy.noise.accounting import Spend
 from mycroft_fl.privacy.noise.mechanisms import UNITS, RowBlocks, noised_sum, price, sigma_units
 from mycroft_fl.privacy.noise.samplers import Noise
@@ -24,7 +25,6 @@ from mycroft_fl.privacy.relevance.gradient_rows import step_weights
 from mycroft_fl.privacy.relevance.hard_set_target import SCORE_BOUND, score_rows, utility_levels
 from mycroft_fl.privacy.sgd import FARTHEST, HeadRun, Weighted, head_delta
 from mycroft_fl.protocol.messages import Statistic
-from mycroft_fl.protocol.modes import MODES, resolved
 
 Persons = Shaped[np.ndarray, " n"]
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from clients.answering.trainer_limits import TrainerLimits, check_at_least, check_positive
 from mycroft_fl.errors import InputError, Refused, suggestion
+from mycroft_fl.modes import MODES, answer_names, resolved
 from mycroft_fl.privacy.noise.accounting import (
     Filter,
     SgdRun,
@@ -20,7 +21,6 @@ from mycroft_fl.privacy.noise.accounting import (
 from mycroft_fl.privacy.noise.mechanisms import price
 from mycroft_fl.privacy.spending.budget import Budget, Limits
 from mycroft_fl.protocol.messages import Request
-from mycroft_fl.protocol.modes import MODES, answer_names, resolved
 from mycroft_fl.settings.space_names import encoder_within
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from clients.answering.policy import Policy
+from mycroft_fl.modes import MODES
 from mycroft_fl.privacy.noise.accounting import epsilon_of
 from mycroft_fl.privacy.spending.ledger import Key, PrivacyLedger
 from mycroft_fl.protocol.card import Card
-from mycroft_fl.protocol.modes import MODES
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from clients.answering.policy import Policy
 from mycroft_fl.data.fitted import Records
 from mycroft_fl.errors import InputError
 from mycroft_fl.examples import Examples
-from mycroft_fl.protocol.modes import MODES
+from mycroft_fl.modes import MODES
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,9 +11,9 @@ from clients.answering.private_records import PrivateRecords
 from clients.answering.trainer_view import TrainerView
 from mycroft_fl.errors import BadMessage, Refused
 from mycroft_fl.models.networks import Classifier
+from mycroft_fl.modes import MODES
 from mycroft_fl.privacy.relevance.hard_set_target import Target
 from mycroft_fl.protocol.messages import Request
-from mycroft_fl.protocol.modes import MODES
 from mycroft_fl.seeds import derived_seed
 from mycroft_fl.selection.methods import Query, Selection, method_named
 

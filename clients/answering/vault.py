@@ -23,12 +23,12 @@ from mycroft_fl.data.task import Task
 from mycroft_fl.errors import Refused
 from mycroft_fl.examples import Examples
 from mycroft_fl.files import private_folder
+from mycroft_fl.modes import MODES
 from mycroft_fl.privacy.noise.accounting import Spend
 from mycroft_fl.privacy.noise.samplers import OS_ENTROPY, Noise
 from mycroft_fl.privacy.spending.ledger import NOTHING_FOUND, Key, PrivacyLedger
 from mycroft_fl.protocol.card import Card
 from mycroft_fl.protocol.messages import OwnerReport, Request, Statistic
-from mycroft_fl.protocol.modes import MODES
 from mycroft_fl.settings.run_config import MAX_EXAMPLES
 
 NOBODY = np.empty(0, np.int64)

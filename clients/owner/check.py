@@ -15,12 +15,12 @@ from clients.answering.private_records import PrivateRecords
 from clients.owner.file import OwnerFile
 from clients.owner.load import check_trainers, records_of, task_of
 from mycroft_fl.data.task import Task
+from mycroft_fl.modes import MODES, handing_over
 from mycroft_fl.privacy.noise.samplers import OS_ENTROPY
 from mycroft_fl.privacy.spending.ledger import PrivacyLedger
 from mycroft_fl.privacy.spending.overview import left
 from mycroft_fl.privacy.spending.witness import check_never_begun
 from mycroft_fl.protocol.keys import KeyPair
-from mycroft_fl.protocol.modes import MODES, handing_over
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,11 @@ from clients.serving.approval_page import release_page
 from clients.serving.approvals import Approvals, Entry, entry_id, now
 from clients.serving.socket_protocol import ANSWERED, FAILED, REFUSED, SILENT
 from mycroft_fl.errors import BadMessage, InputError, Refused, Withheld
+from mycroft_fl.modes import MODES, handing_over
 from mycroft_fl.privacy.spending.ledger import Key, PrivacyLedger
 from mycroft_fl.protocol.envelope import Opened
 from mycroft_fl.protocol.keys import KeyPair
 from mycroft_fl.protocol.messages import OwnerReport, Request
-from mycroft_fl.protocol.modes import MODES, handing_over
 from mycroft_fl.protocol.signed import pack_sealed, unpack_opened
 from mycroft_fl.protocol.wire import pack_report, unpack_request
 

@@ -10,7 +10,7 @@ import click
 
 from mycroft_fl.cli.common import print_rows, say
 from mycroft_fl.errors import InputError
-from mycroft_fl.protocol.modes import MODES, handing_over
+from mycroft_fl.modes import MODES, handing_over
 
 if TYPE_CHECKING:
     from clients.owner.file import OwnerFile
@@ -239,7 +239,7 @@ def _policy(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _asked(value: Any, flag: str, question: str, default: Any = None) -> Any:
-    """What was given; else what a person answers; else the default, where there is nobody to ask."""
+    """Return what was given; else what a person answers; else the default, if there is nobody to ask."""
     if value is not None:
         return value
     if sys.stdin.isatty():

@@ -54,14 +54,14 @@ def simulate(
     settings |= {k: v for k, v in (("method", method), ("seed", seed)) if v is not None}
     make_importable_from_here()
     from mycroft_fl.progress_lines import show_progress
-    from mycroft_fl.report.run.summary import console_for, show
+    from mycroft_fl.report.run.terminal import console_for, show
     from simulations.engines.run import run
     from simulations.setup.simulation import Simulation
     from strategies.runs.folder import RunFolder
 
     folder = (out or fresh_folder(Path(scenario).stem)).absolute()
     show_progress(sys.stderr)
-    # What a method of one's own prints is no part of the result.
+    # A method of one's own may print; that is no part of the result.
     with contextlib.redirect_stdout(sys.stderr):
         simulation = Simulation.load(existing(scenario), settings, folder, engine=engine)
         simulation.check()

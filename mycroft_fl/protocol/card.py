@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from mycroft_fl.protocol.modes import MODES, resolved
+from mycroft_fl.modes import MODES, resolved
 
 TARGET = "publish-target"
 PROMISES = ("epsilon", "epsilon_total", "rho", "rho_total")

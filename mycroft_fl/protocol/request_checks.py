@@ -7,8 +7,8 @@ import dataclasses
 import numpy as np
 
 from mycroft_fl.errors import BadMessage
+from mycroft_fl.modes import MODES, resolved
 from mycroft_fl.protocol.messages import SCORED_BY, Request
-from mycroft_fl.protocol.modes import MODES, resolved
 
 MAX_RATE = 1e6
 

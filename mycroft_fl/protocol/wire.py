@@ -19,6 +19,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 
 from mycroft_fl.errors import BadMessage, SettingError
 from mycroft_fl.examples import Examples
+from mycroft_fl.modes import answer_names
 from mycroft_fl.protocol.card import Card
 from mycroft_fl.protocol.messages import (
     Expected,
@@ -27,7 +28,6 @@ from mycroft_fl.protocol.messages import (
     Request,
     Statistic,
 )
-from mycroft_fl.protocol.modes import answer_names
 from mycroft_fl.protocol.request_checks import check_mode, is_finite_float32
 from mycroft_fl.settings.run_config import MAX_EXAMPLES, MAX_HARD
 from mycroft_fl.settings.selection import MAX_FEATURE_WEIGHT

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mycroft_fl.errors import SettingError
-from mycroft_fl.protocol.modes import MODES
+from mycroft_fl.modes import MODES
 from mycroft_fl.settings.declared import Settings, SettingValue, setting
 from mycroft_fl.settings.selection import SelectionSettings
 from mycroft_fl.settings.space_names import check_space

@@ -1,4 +1,4 @@
-"""What a study's folder says of it in study.json: its parts and axes, and by which code it was run."""
+"""The content of a study's study.json: its parts and axes, and by which code it was run."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from typing import Any
 from mycroft_fl.errors import StudyError
 from mycroft_fl.report.study.folder import PART, SCHEMA, Axis
 from mycroft_fl.settings.run_config import RunConfig
-from simulations.evaluation.environment import code_version, environment
+from simulations.evaluation.environment import code_version
 from simulations.study.cells import Cell
 from simulations.study.file import Grid, StudyFile, united
+from strategies.runs.environment import versions
 
 SHOWN = 3
 
 
 def described(study: StudyFile, cells: Sequence[Cell], before: Mapping[str, Any]) -> dict[str, Any]:
-    """The description of a study now, with the environments that it names since `before`."""
-    now = {**environment(), "code": code_version()}
+    """Return the description of a study now, with the environments that it names since `before`."""
+    now = {**versions(), "code": code_version()}
     earlier = [each for each in before.get("environments", []) if each != now]
     return {
         "schema": SCHEMA,
@@ -33,7 +34,7 @@ def described(study: StudyFile, cells: Sequence[Cell], before: Mapping[str, Any]
 
 
 def check_defaults(before: Mapping[str, Any], folder: Path, ended: int) -> None:
-    """`StudyError` where `ended` cells in the folder were run with other defaults than today's.
+    """Raise `StudyError` where `ended` cells in the folder were run with other defaults than today's.
 
     A cell's name leaves out what stands at its default, which must be the same then as now.
     """

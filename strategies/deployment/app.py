@@ -6,21 +6,20 @@ trainer's. run.json in there says the rest; the bundle that owners get holds not
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import os
 import sys
 import time
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from flwr.app import Context
 from threadpoolctl import threadpool_limits
 
 from mycroft_fl.errors import EngineFailed, InputError
+from mycroft_fl.files import locked
 from mycroft_fl.progress_lines import MARK, show_progress
 from mycroft_fl.settings.run_config import RunConfig
 from mycroft_fl.tasks.file import TaskFile, load_task
@@ -42,7 +41,7 @@ LAST_ONE_ENDS_WITHIN = 60.0  # seconds, once its SuperLink has died
 
 @dataclass(frozen=True)
 class RunPlan:
-    """What a run is to do: `settings` are laid over the task's own; see `TrainerSetup.waits`."""
+    """The plan of a run: `settings` are laid over the task's own; see `TrainerSetup.waits`."""
 
     task: str
     trainer: str
@@ -51,7 +50,7 @@ class RunPlan:
 
     @classmethod
     def read(cls, folder: RunFolder) -> RunPlan:
-        """The plan in a run's folder. `InputError` where there is none."""
+        """Read the plan in a run's folder. `InputError` where there is none."""
         plan_file = folder.read_json(PLAN)
         if plan_file is None:
             raise InputError(f"{folder.path} is no run of `mycroft-fl trainer run`")
@@ -62,14 +61,14 @@ class RunPlan:
         folder.save_json(PLAN, asdict(self))
 
     def load(self) -> tuple[TaskFile, RunConfig]:
-        """The task, read from its file, and the run's settings. `InputError` on what is wrong."""
+        """Load the task from its file, and the run's settings. `InputError` on what is wrong."""
         task = load_task(Path(self.task))
         changed = task.config.settings() | self.settings
         return task, RunConfig.from_settings(changed)
 
 
 def setup_for(context: Context) -> TrainerSetup:
-    """The trainer's side of this context's run."""
+    """Set up the trainer's side of this context's run."""
     show_progress(sys.stdout, mark=MARK)
     folder = RunFolder(Path(str(context.run_config["run"])))
     _hold(folder.path)
@@ -97,19 +96,18 @@ def finish(context: Context, strategy: MycroftStrategy) -> None:
     """Write what came of the run."""
     folder = RunFolder(Path(str(context.run_config["run"])))
     plan = RunPlan.read(folder)
-    write_outcome(folder, Path(plan.task), plan.load()[0], strategy)
+    admitted = sorted(TrainerFolder.load(Path(plan.trainer)).owners())
+    write_outcome(folder, Path(plan.task), plan.load()[0], strategy, admitted)
 
 
 @cache
-def _hold(folder: Path) -> int:
+def _hold(folder: Path) -> IO[str]:
     """Be the only process that runs in this folder, to the end of this process."""
-    place = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     deadline = time.monotonic() + LAST_ONE_ENDS_WITHIN
     while True:
         try:
-            fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return place
-        except OSError as error:
+            return locked(folder / LOCK, wait=False)
+        except BlockingIOError as error:
             if time.monotonic() > deadline:
                 raise EngineFailed(
                     f"another process is still running {folder}; end it, then resume"

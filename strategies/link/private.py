@@ -20,6 +20,7 @@ from typing import Any
 import tomli_w
 
 from mycroft_fl.errors import InputError
+from mycroft_fl.files import write_whole
 
 SOCKET = "MYCROFT_SUPERLINK_SOCKET"  # in the environment of Flower's commands
 NOWHERE = "superlink.invalid:1"
@@ -29,7 +30,7 @@ SERVERS = ("flower-superlink", "flower-supernode", "flwr-clientapp")
 
 
 def checked(place: Path) -> Path:
-    """The path of a socket that can be. `InputError` on one that is too long."""
+    """Check that a socket can have this path. `InputError` on one that is too long."""
     length = len(os.fsencode(place))
     if length > LONGEST:
         raise InputError(
@@ -40,13 +41,13 @@ def checked(place: Path) -> Path:
 
 
 def connection(name: str) -> str:
-    """Flower's settings, as TOML, of a SuperLink that only its socket leads to."""
+    """Write Flower's settings, as TOML, of a SuperLink that only its socket leads to."""
     place = {"address": NOWHERE, "insecure": True}
     return tomli_w.dumps({"superlink": {"default": name, name: place}})
 
 
 def by_socket(environment: Mapping[str, str], place: Path, commands: Path) -> dict[str, str]:
-    """An environment in which Flower's commands reach the SuperLink at `place`.
+    """Build an environment in which Flower's commands reach the SuperLink at `place`.
 
     They are written to the folder `commands`, which should be its user's alone.
     """
@@ -59,7 +60,7 @@ def by_socket(environment: Mapping[str, str], place: Path, commands: Path) -> di
 
 
 def answers(place: Path) -> bool:
-    """Whether a SuperLink listens at this socket."""
+    """Check whether a SuperLink listens at this socket."""
     with socket(AF_UNIX) as probe:
         probe.settimeout(1)
         try:
@@ -89,7 +90,7 @@ def through(place: Path) -> None:
 
 
 def _clients() -> list[EntryPoint]:
-    """Flower's commands that ask a SuperLink something."""
+    """List Flower's commands that ask a SuperLink something."""
     scripts = distribution("flwr").entry_points.select(group="console_scripts")
     return [each for each in scripts if each.name not in SERVERS]
 
@@ -98,10 +99,7 @@ def _write(path: Path, text: str) -> None:
     """Write a command unless it stands there; whoever runs it meanwhile has the old or the new."""
     if path.is_file() and path.read_text() == text:
         return
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    part.write_text(text)
-    part.chmod(0o700)
-    part.rename(path)
+    write_whole(path, text, 0o700)
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """The plan of a round, by the mode of the run: whom to ask for what, and what is learnt from it.
 
 A run has two plans: one for its first round, one for all that follow. To add a mode, write what is
-new of these functions and name its two plans in the table of modes, `mycroft_fl.protocol.modes`.
+new of these functions and name its two plans in the table of modes, `mycroft_fl.modes`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from mycroft_fl.protocol.modes import MODES, resolved
+from mycroft_fl.modes import MODES, resolved
 from mycroft_fl.settings.run_config import MAX_EXAMPLES
 from strategies.noised.scores import score_by_class, scores_of_classes
 from strategies.noised.steps import NoisedSteps, relevance_score
@@ -23,7 +23,7 @@ Whom = Callable[[Progress, int], dict[str, int]]
 
 @dataclass(frozen=True)
 class Plan:
-    """What a round is about.
+    """One round's plan: who is asked for what, and what is learnt.
 
     `answer` is the mode in which owners are to answer. `learn` scores who answered and improves
     the model.
@@ -55,7 +55,7 @@ class Plan:
 
 
 def pilots(progress: Progress, server_round: int) -> dict[str, int]:
-    """The first examples of everybody, as far as the budget goes; all they hold for `full`."""
+    """Ask everybody for first examples, as far as the budget goes; for all they hold with `full`."""
     scoreboard, config = progress.scoreboard, progress.config
     if progress.method.everything:
         return dict.fromkeys(scoreboard.records, MAX_EXAMPLES)
@@ -66,14 +66,14 @@ def pilots(progress: Progress, server_round: int) -> dict[str, int]:
 
 
 def more(progress: Progress, server_round: int) -> dict[str, int]:
-    """More examples of those whose pilots earn it."""
+    """Ask those whose pilots earn it for more examples."""
     if progress.method.everything:
         return {}
     return _granted(progress, server_round, set(progress.scoreboard.open_to_more()))
 
 
 def best(progress: Progress, server_round: int) -> dict[str, int]:
-    """Examples of those whose noised scores earn it; all they hold for `full`, once."""
+    """Ask those whose noised scores earn it for examples; once for all they hold with `full`."""
     scoreboard = progress.scoreboard
     if not progress.method.everything:
         return _granted(progress, server_round, set(scoreboard.scored()))
@@ -83,22 +83,22 @@ def best(progress: Progress, server_round: int) -> dict[str, int]:
 
 
 def everybody(progress: Progress, server_round: int) -> dict[str, int]:
-    """One noised answer of every owner."""
+    """Ask every owner for one noised answer."""
     return dict.fromkeys(progress.scoreboard.records, 1)
 
 
 def nobody(progress: Progress, server_round: int) -> dict[str, int]:
-    """The run is over."""
+    """Ask nobody: the run is over."""
     return {}
 
 
 def stepping(progress: Progress, server_round: int) -> dict[str, int]:
-    """One noised gradient of every owner that the steps go by."""
+    """Ask every owner that the steps go by for one noised gradient."""
     return dict.fromkeys(progress.steps.owners, 1) if progress.steps else {}
 
 
 def training(progress: Progress, server_round: int) -> dict[str, int]:
-    """One trained last layer of every owner whose score earns it, once."""
+    """Ask every owner whose score earns it, once, for one trained last layer."""
     return stepping(progress, server_round) if server_round == 2 else {}
 
 
@@ -147,7 +147,7 @@ def beginning_steps(progress: Progress, answers: Answers) -> None:
 
 
 def by_step(progress: Progress, answers: Answers) -> None:
-    """One step of the last layer."""
+    """Take one step of the last layer."""
     assert progress.steps is not None
     progress.steps.step(answers.statistics)
     progress.model = progress.steps.best()
@@ -160,7 +160,7 @@ def by_trained_heads(progress: Progress, answers: Answers) -> None:
 
 
 def _granted(progress: Progress, server_round: int, candidates: set[str]) -> dict[str, int]:
-    """This round's part of what is left of the budget, split among `candidates`."""
+    """Split this round's part of what is left of the budget among `candidates`."""
     config = progress.config
     left = config.budget - progress.scoreboard.spent
     spend = -(-left // (config.num_rounds - server_round + 1))
@@ -168,7 +168,7 @@ def _granted(progress: Progress, server_round: int, candidates: set[str]) -> dic
 
 
 def _split(progress: Progress, candidates: set[str], spend: int) -> dict[str, int]:
-    """`spend` split as set: by score or equally; nothing where nobody's score earns it."""
+    """Split `spend` as set, by score or equally; nothing where nobody's score earns it."""
     config = progress.config
     scores = {
         name: score for name, score in progress.scoreboard.scored().items() if name in candidates

@@ -1,7 +1,7 @@
-"""What a run needs to go on, kept on disk after every round.
+"""The checkpoints of a run: what it needs to go on, kept on disk after every round.
 
     checkpoints/round-2/
-    ├── state.json           round records, standings, what was asked, what the run belongs to
+    ├── state.json           round records, owners' records, what was asked, what the run belongs to
     ├── arrays.npz           acquired examples, noised steps and their coordinates, answers; no pickle
     └── model.safetensors    the trainer's model (of an estimator .skops)
 
@@ -28,7 +28,7 @@ import numpy as np
 from mycroft_fl.claims import MOST_JSON, content_of, read_npz
 from mycroft_fl.errors import DataError, InputError
 from mycroft_fl.examples import Examples
-from mycroft_fl.files import make_durable, private_folder, write_whole, written_whole
+from mycroft_fl.files import folder_whole, private_folder, remove_parts, write_whole, written_whole
 from mycroft_fl.models.catalogue import build_model
 from mycroft_fl.models.fitting import AnyModel
 from mycroft_fl.models.weights import loaded, save_model, suffix_of
@@ -39,7 +39,6 @@ from strategies.noised.whitening import Whitening
 from strategies.rounds.owner_record import OwnerRecord, RoundRecord
 from strategies.rounds.run_state import Progress
 from strategies.rounds.scoreboard import Scoreboard
-from strategies.training.fingerprint import fingerprint
 from strategies.training.trainer import Trainer
 
 KEPT = 2
@@ -63,7 +62,7 @@ class Checkpoint:
 
     @property
     def silent(self) -> list[str]:
-        """Who was asked in the last round and neither answered nor refused."""
+        """Owners that were asked in the last round and neither answered nor refused."""
         failed = self.rounds[-1].failed if self.rounds else {}
         return [owner for owner, code in failed.items() if code in ("timeout", "error")]
 
@@ -71,7 +70,7 @@ class Checkpoint:
     def of(
         cls, rounds: Sequence[RoundRecord], progress: Progress, answers: Mapping[str, bytes]
     ) -> Checkpoint:
-        """A run as it stands after these rounds, the last of which brought these answers."""
+        """Take a run as it stands after these rounds, the last of which brought these answers."""
         steps = progress.steps
         return cls(
             len(rounds), tuple(rounds), dict(progress.scoreboard.records), progress.model,
@@ -79,7 +78,7 @@ class Checkpoint:
         )  # fmt: skip
 
     def bring_back(self, progress: Progress) -> None:
-        """Let `progress` stand as it stood."""
+        """Bring `progress` back to where it stood."""
         progress.scoreboard, progress.model = Scoreboard.of(self.records), self.model
         if self.steps is not None:
             progress.steps = NoisedSteps.resumed(progress.trainer, self.steps)
@@ -97,7 +96,7 @@ class Checkpoints:
         return max(self._rounds(), default=None)
 
     def has(self, server_round: int) -> bool:
-        """Whether there is a checkpoint of that round."""
+        """Check whether there is a checkpoint of that round."""
         return server_round in self._rounds()
 
     @property
@@ -123,22 +122,15 @@ class Checkpoints:
     def save(self, checkpoint: Checkpoint) -> None:
         """Keep a checkpoint, durable when this returns; none of it where that fails."""
         whole = private_folder(self._folder) / f"round-{checkpoint.round}"
-        part = whole.with_suffix(".part")
-        shutil.rmtree(part, ignore_errors=True)
-        try:
-            self._fill(private_folder(part), checkpoint)
-            # Without this round for a moment, never with half of it: the one before is whole.
-            shutil.rmtree(whole, ignore_errors=True)
-            part.rename(whole)
-        except BaseException:
-            shutil.rmtree(part, ignore_errors=True)  # on a disk that is full it takes up room
-            raise
-        make_durable(self._folder)
+        remove_parts(whole)
+        # Without this round for a moment, never with half of it: the one before is whole.
+        with folder_whole(whole, replace=True) as part:
+            self._fill(part, checkpoint)
         for old in sorted(self._rounds())[:-KEPT]:
             shutil.rmtree(self._folder / f"round-{old}", ignore_errors=True)
 
     def load(self, server_round: int) -> Checkpoint:
-        """The checkpoint of that round.
+        """Load the checkpoint of that round.
 
         `InputError` where there is none, or it is of another task, other data or other settings.
         """
@@ -146,7 +138,7 @@ class Checkpoints:
         try:
             state = json.loads(content_of(folder / "state.json", MOST_JSON))
             arrays = read_npz(folder / "arrays.npz")
-            if state["fingerprint"] == fingerprint(self._trainer):
+            if state["fingerprint"] == self._trainer.fingerprint():
                 return _put_together(state, arrays, _model(folder, self._trainer))
         except (
             OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, MemoryError,
@@ -160,7 +152,7 @@ class Checkpoints:
 
     def _fill(self, part: Path, checkpoint: Checkpoint) -> None:
         state, arrays = _taken_apart(checkpoint)
-        state["fingerprint"] = fingerprint(self._trainer)
+        state["fingerprint"] = self._trainer.fingerprint()
         write_whole(part / "state.json", json.dumps(state))
         with written_whole(part / "arrays.npz") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]
@@ -174,7 +166,7 @@ class Checkpoints:
 
 
 def _taken_apart(checkpoint: Checkpoint) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """What goes into state.json, and what into arrays.npz."""
+    """Part a checkpoint into what goes into state.json, and what into arrays.npz."""
     arrays: dict[str, np.ndarray] = {}
     for owner, record in checkpoint.records.items():
         for place, part in enumerate(record.acquired):
@@ -189,7 +181,7 @@ def _taken_apart(checkpoint: Checkpoint) -> tuple[dict[str, Any], dict[str, np.n
     return {
         "round": checkpoint.round,
         "rounds": [each.as_json() for each in checkpoint.rounds],
-        "standings": {name: _told(each) for name, each in checkpoint.records.items()},
+        "standings": {name: _as_json(each) for name, each in checkpoint.records.items()},
         "answers": list(checkpoint.answers),
         "useful": None if steps is None else dict(steps.useful),
         "variance": 0.0 if steps is None else steps.variance,
@@ -217,8 +209,8 @@ def _put_together(
     )
 
 
-def _told(record: OwnerRecord) -> dict[str, Any]:
-    """A standing but for its arrays. Numbers keep every bit: JSON writes floats so."""
+def _as_json(record: OwnerRecord) -> dict[str, Any]:
+    """Write an owner's record but for its arrays. Numbers keep every bit: JSON writes floats so."""
     return {
         "answers": len(record.acquired),
         "score": None if record.score is None else dataclasses.asdict(record.score),

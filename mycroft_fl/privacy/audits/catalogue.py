@@ -14,6 +14,7 @@ import torch
 from mycroft_fl.errors import Refused
 from mycroft_fl.examples import Examples
 from mycroft_fl.models.networks import build
+from mycroft_fl.modes import MODES, resolved
 from mycroft_fl.privacy.audits.bounds import (
     DELTA,
     TIGHT,
@@ -30,7 +31,6 @@ from mycroft_fl.privacy.relevance import hard_set_target as relevance
 from mycroft_fl.privacy.relevance.by_class import ClassTargets
 from mycroft_fl.privacy.spending import ledger
 from mycroft_fl.privacy.spending.budget import Budget, Limits
-from mycroft_fl.protocol.modes import MODES, resolved
 
 Audit = Callable[[], Iterator[Finding]]
 

@@ -1,4 +1,4 @@
-"""What a result file holds, checked against its JSON schema."""
+"""The check of a result file against its JSON schema."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from mycroft_fl.errors import DataError
 
 @functools.cache
 def result_schema() -> dict[str, Any]:
-    """The JSON schema of result.json, with a description of every key."""
+    """Load the JSON schema of a result file, with a description of every key."""
     text = (resources.files("mycroft_fl.report") / "result.schema.json").read_text()
     schema: dict[str, Any] = json.loads(text)
     return schema
 
 
 def check_result(result: Any) -> None:
-    """`DataError` naming the first place at which `result` is not what result.json must be."""
+    """Check a result. `DataError` names the first place at which it is not what its file must hold."""
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import best_match
 

@@ -29,12 +29,12 @@ from mycroft_fl.errors import BadMessage
 from mycroft_fl.examples import Examples
 from mycroft_fl.models.networks import build
 from mycroft_fl.models.weights import flat_head, flat_weights
+from mycroft_fl.modes import MODES
 from mycroft_fl.privacy import sgd
 from mycroft_fl.privacy.noise import mechanisms
 from mycroft_fl.privacy.noise.mechanisms import UNITS, exact_sum
 from mycroft_fl.privacy.noise.samplers import simulated
 from mycroft_fl.protocol.messages import NoisedTarget, Request
-from mycroft_fl.protocol.modes import MODES
 from mycroft_fl.protocol.request_checks import MAX_RATE
 from mycroft_fl.protocol.wire import pack_report, pack_request, unpack_request
 

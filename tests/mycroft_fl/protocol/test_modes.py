@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mycroft_fl.protocol.modes import MODES, answer_names, handing_over, resolved
+from mycroft_fl.modes import MODES, answer_names, handing_over, resolved
 
 REFERENCES = ("check", "promise", "numbers", "brings", "plans", "price", "release", "adds")
 SCHEMA = Path(__file__).parents[3] / "mycroft_fl" / "report" / "result.schema.json"

@@ -17,11 +17,11 @@ from clients.answering.trainer_view import SeenRecords
 from clients.answering.vault import Vault, VaultStorage
 from mycroft_fl.errors import BadMessage, InputError, SettingError
 from mycroft_fl.examples import Examples, hard_classes
+from mycroft_fl.modes import MODES, Mode
 from mycroft_fl.privacy.audits import catalogue
 from mycroft_fl.privacy.audits.bounds import Finding
 from mycroft_fl.privacy.noise.samplers import simulated
 from mycroft_fl.protocol.messages import Request
-from mycroft_fl.protocol.modes import MODES, Mode
 from mycroft_fl.protocol.wire import pack_request, unpack_request
 from mycroft_fl.scoring import Score
 from mycroft_fl.settings.run_config import RunConfig

@@ -82,7 +82,7 @@ def test_a_model_that_learnt_what_it_was_handed_by_heart_gives_it_away(result_of
     assert found["models"] == 2 * PAIRS
     assert found["auc"] > 0.7
     assert found["ceiling"] is None
-    output = f"records of {found['owner']} with an AUC of {found['auc']:.3f}"
+    output = f"records of {found['owner']} reached an AUC of {found['auc']:.3f}"
     assert output in summary(result)
     assert "nothing bounds it" in summary(result)
     assert measures(result)["auc"] == found["auc"]

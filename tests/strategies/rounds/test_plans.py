@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mycroft_fl.protocol.modes import MODES, answer_names
+from mycroft_fl.modes import MODES, answer_names
 from strategies.rounds.plans import answer_modes, plans_of
 
 
