@@ -23,7 +23,11 @@ PORTS = ("9092", "9094", "9095")
 
 
 def blocks() -> list[str]:
-    return re.findall(r"^```bash\n(.*?)^```$", TEXT, flags=re.MULTILINE | re.DOTALL)
+    """The page's commands, but for blocks that say why they are not run here."""
+    found = re.finditer(
+        r"^(<!-- not run: .* -->\n)?```bash\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL
+    )
+    return [each[2] for each in found if not each[1]]
 
 
 @pytest.fixture

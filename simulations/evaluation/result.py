@@ -9,8 +9,8 @@ import numpy as np
 
 from mycroft_fl.errors import DataError, RunFailed
 from mycroft_fl.examples import Examples
+from mycroft_fl.report.run.files import check_result
 from mycroft_fl.report.run.result import OwnerResult, Result
-from mycroft_fl.report.run.schema import check_result
 from mycroft_fl.report.run.summary import summary
 from mycroft_fl.seeds import derived_seed
 from simulations.evaluation.membership import attacked

@@ -6,9 +6,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from mycroft_fl.report.run.files import OUTCOME
+from mycroft_fl.report.run.files import OUTCOME, check_result
 from mycroft_fl.report.run.result import SUPERLINK, Result
-from mycroft_fl.report.run.schema import check_result
 from mycroft_fl.report.run.summary import summary
 from mycroft_fl.tasks.file import TaskFile
 from strategies.mycroft import MycroftStrategy

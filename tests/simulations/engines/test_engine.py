@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from mycroft_fl.errors import EngineFailed
+from mycroft_fl.foreign_text import cleaned
 from simulations.engines import flower as engine
 from simulations.engines import processes
 from strategies.link.private import SOCKET
@@ -162,16 +163,16 @@ def test_no_more_workers_than_owners_or_cpus(
 
 
 @pytest.mark.parametrize(
-    ("owners", "cards", "share"), [(8, 1, 0.25), (3, 1, 0.333), (8, 2, 0.5), (2, 4, 2), (8, 4, 1)]
+    ("owners", "gpus", "share"), [(8, 1, 0.25), (3, 1, 0.333), (8, 2, 0.5), (2, 4, 2), (8, 4, 1)]
 )
 def test_workers_share_the_cards_and_all_of_them_fit(
-    owners: int, cards: int, share: float, monkeypatch: pytest.MonkeyPatch
+    owners: int, gpus: int, share: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("joblib.cpu_count", lambda: 4)
-    given = dict(pair.split("=") for pair in engine.federation_config(owners, 1, cards).split())
+    given = dict(pair.split("=") for pair in engine.federation_config(owners, 1, gpus).split())
     assert float(given["client-resources-num-gpus"]) == share
-    assert int(given["init-args-num-gpus"]) == cards
-    assert share * int(given["init-args-num-cpus"]) <= cards
+    assert int(given["init-args-num-gpus"]) == gpus
+    assert share * int(given["init-args-num-cpus"]) <= gpus
     assert "gpus" not in engine.federation_config(owners, 1)
 
 
@@ -237,7 +238,9 @@ def test_a_run_succeeds_with_the_apps_that_this_process_would_import(
     )
     assert f"SERVER {toy / 'server.py'} 16 1" in lines
     assert lines.count(f"CLIENT {toy / 'client.py'}") == 3
-    assert (tmp_path / "flower.log").read_text(encoding="utf-8").splitlines() == lines
+    # Whoever opens the log sees what others wrote as text: no tab, no escape moves its cursor.
+    logged = (tmp_path / "flower.log").read_text(encoding="utf-8").splitlines()
+    assert logged == [cleaned(line) for line in lines]
     assert nothing_is_left(folder_of(lines))
 
 

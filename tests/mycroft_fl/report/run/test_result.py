@@ -16,7 +16,7 @@ from mycroft_fl.report.board import final_figures, scalars
 from mycroft_fl.report.board import settings as board_settings
 from mycroft_fl.report.run.answer import answer
 from mycroft_fl.report.run.by_class import MEANING
-from mycroft_fl.report.run.files import OUTCOME, RESULT, read_run
+from mycroft_fl.report.run.files import OUTCOME, RESULT, check_result, read_run
 from mycroft_fl.report.run.result import (
     SUPERLINK,
     Accuracies,
@@ -28,7 +28,6 @@ from mycroft_fl.report.run.result import (
     Result,
     RoundResult,
 )
-from mycroft_fl.report.run.schema import check_result
 from mycroft_fl.report.run.summary import headline, owner_rows, round_rows, summary
 from mycroft_fl.report.writing import write_report
 from mycroft_fl.scoring import Score
