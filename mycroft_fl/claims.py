@@ -13,7 +13,7 @@ import os
 import zipfile
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -143,6 +143,7 @@ def open_mapped(path: Path) -> np.ndarray:
     return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
 
 
+@runtime_checkable
 class Readable(Protocol):
     """A stream that is read piece by piece."""
 
