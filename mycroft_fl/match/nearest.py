@@ -219,7 +219,7 @@ def _no_neighbours(hard: Tensor) -> Neighbours:
 
 def _classes(
     n: int, m: int, candidate_labels: Tensor | None, hard_labels: Tensor | None
-) -> list[tuple[Int[Tensor, " mine"], Int[Tensor, " theirs"]]] | None:
+) -> list[tuple[Int[Tensor, " _mine"], Int[Tensor, " _theirs"]]] | None:
     """Tell which candidates meet which hard examples; None where all meet all."""
     if candidate_labels is None and hard_labels is None:
         return None

@@ -76,7 +76,7 @@ def coverage(candidates: Examples, query: Query, k: int) -> Selection:
 
 def covers(
     pool: Pool, query: Query, k: int
-) -> list[tuple[Int[np.ndarray, " n"], Int[np.ndarray, " s"], Cover]]:
+) -> list[tuple[Int[np.ndarray, " _n"], Int[np.ndarray, " _s"], Cover]]:
     """Give, by class of the hard set, its part of the pool, what was sent of it, an empty cover."""
     there, here = query.features(pool.examples), query.features(query.hard)
     found = []

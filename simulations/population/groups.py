@@ -73,7 +73,7 @@ class Population:
         x = self._vectors[self._main_spec] if self.main.x is None else self.main.x
         return np.asarray(x.std(axis=0, dtype=np.float64))
 
-    def settle(self, drawn: Mapping[str, Int64[np.ndarray, " k"]]) -> None:
+    def settle(self, drawn: Mapping[str, Int64[np.ndarray, " _k"]]) -> None:
         """Fit how rows become vectors on the trainer's own training rows, where these are tables."""
         if self.main.table is None:
             return
@@ -129,7 +129,7 @@ class Population:
         labels = self._labels[group]
         return sorted(set(labels[labels >= 0].tolist()))
 
-    def by_class(self, group: str) -> dict[int, Int64[np.ndarray, " eligible"]]:
+    def by_class(self, group: str) -> dict[int, Int64[np.ndarray, " _eligible"]]:
         """Return a group's pool, taken apart by class."""
         dataset = self._datasets[self._source[group]]
         pool = self.pools[group]
@@ -143,17 +143,17 @@ class Population:
         return np.asarray(order[np.searchsorted(known, identities)])
 
     @cached_property
-    def _orders(self) -> dict[DatasetSpec, Int64[np.ndarray, " n"]]:
+    def _orders(self) -> dict[DatasetSpec, Int64[np.ndarray, " _n"]]:
         return {spec: identities.argsort() for spec, identities in self._identities.items()}
 
-    def _identify(self) -> dict[DatasetSpec, Int64[np.ndarray, " n"]]:
+    def _identify(self) -> dict[DatasetSpec, Int64[np.ndarray, " _n"]]:
         """Return each data set's rows as identities, one numbering for all data sets."""
         ids = [dataset.ids for dataset in self._datasets.values()]
         _, identities = np.unique(np.concatenate(ids), return_inverse=True)
         parts = np.split(identities, np.cumsum([len(part) for part in ids])[:-1])
         return dict(zip(self._datasets, parts, strict=True))
 
-    def _pools(self) -> dict[str, Int64[np.ndarray, " eligible"]]:
+    def _pools(self) -> dict[str, Int64[np.ndarray, " _eligible"]]:
         pools = {}
         for name, group in self._groups.items():
             dataset = self._datasets[self._source[name]]

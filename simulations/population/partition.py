@@ -11,8 +11,8 @@ from jaxtyping import Bool, Int64
 from mycroft_fl.errors import ScenarioError
 
 Rng = Callable[[str, str], np.random.Generator]  # of a holder and a group
-Pools = Mapping[str, Int64[np.ndarray, " eligible"]]
-Draws = dict[str, dict[str, Int64[np.ndarray, " drawn"]]]  # holder -> group -> identities
+Pools = Mapping[str, Int64[np.ndarray, " _eligible"]]
+Draws = dict[str, dict[str, Int64[np.ndarray, " _drawn"]]]  # holder -> group -> identities
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def partition(pools: Pools, wants: Sequence[Want], rng: Rng) -> Draws:
 
 
 def skewed_draw(
-    pools: Mapping[int, Int64[np.ndarray, " eligible"]],
+    pools: Mapping[int, Int64[np.ndarray, " _eligible"]],
     count: int,
     concentration: float,
     rng: np.random.Generator,

@@ -199,7 +199,7 @@ class World:
     def _trainers_ids(self) -> Int64[np.ndarray, " n"]:
         return np.concatenate([self.trainer(part).ids for part in PARTS])
 
-    def _mixed(self, holder: str, drawn: dict[str, Int64[np.ndarray, " k"]]) -> _Holding:
+    def _mixed(self, holder: str, drawn: dict[str, Int64[np.ndarray, " _k"]]) -> _Holding:
         names = [group for group in self._groups if group in drawn]
         places = np.repeat(
             [self._groups.index(name) for name in names], [len(drawn[n]) for n in names]

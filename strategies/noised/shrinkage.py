@@ -33,7 +33,7 @@ class Shrinkage:
     """`shrunk` for last layers as they are: by the principal directions of the trainer's own inputs."""
 
     def __init__(
-        self, inputs: Sequence[Float[np.ndarray, "m p"]], classes: Bool[np.ndarray, " C"]
+        self, inputs: Sequence[Float[np.ndarray, "_m p"]], classes: Bool[np.ndarray, " C"]
     ) -> None:
         self._basis: Float64[np.ndarray, "p_and_bias p_and_bias"] = eigh(second_moments(inputs))[1]
         self._classes = classes

@@ -33,7 +33,7 @@ class OwnInputs:
         return last_layer_gradients(self._model, as_input(examples.x), y).inputs, y
 
     @property
-    def lots(self) -> list[Float32[np.ndarray, "m p"]]:
+    def lots(self) -> list[Float32[np.ndarray, "_m p"]]:
         """Inputs by which directions are found: all there are, and the hard set's by themselves."""
         lots = [np.concatenate([inputs.numpy() for inputs, _ in self._held()])]
         return lots if self._hard is None else [*lots, self._hard[0].numpy()]

@@ -42,7 +42,7 @@ class Whitening:
         self._there, self._back = exact.T, exact / (scale_squared * largest)
 
     @classmethod
-    def of(cls, lots: Sequence[Float[np.ndarray, "m p"]]) -> Whitening:
+    def of(cls, lots: Sequence[Float[np.ndarray, "_m p"]]) -> Whitening:
         """Whiten by these inputs' principal directions (uncentred, bias included); each lot counts alike.
 
         The first lot sets the scale.
@@ -67,7 +67,7 @@ class Whitening:
 
 
 def second_moments(
-    lots: Sequence[Float[np.ndarray, "m p"]],
+    lots: Sequence[Float[np.ndarray, "_m p"]],
 ) -> Float64[np.ndarray, "p_and_bias p_and_bias"]:
     """Sum, over lots, the mean square of inputs with a one at the end, however many a lot holds."""
     moments: np.ndarray = np.sum([a.T @ a / len(a) for a in map(with_bias, lots)], axis=0)

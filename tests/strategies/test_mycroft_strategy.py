@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from flwr.app import ArrayRecord, ConfigRecord, Error, Message, MetricRecord, RecordDict
+from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 from flwr.supercore.task_identity import TaskIdentity
 
@@ -49,6 +50,7 @@ def digits() -> Examples:
     return shared[np.arange(1000)]  # a copy: what is shared is read-only
 
 
+@Grid.register
 class Network:
     """Owners by name, each a function from a request to a reply; keeps every request."""
 
@@ -262,6 +264,7 @@ def malformed(digits: Examples) -> dict[str, tuple[str, Answer]]:
     }
 
 
+@pytest.mark.unchecked
 def test_each_failure_has_its_code_and_the_others_go_on(strategy_of, scoring, digits):
     cheats = malformed(digits)
     owners = {

@@ -92,7 +92,7 @@ class DeviceFit:
         left = torch.where(self.chosen, self.direct - self.gram @ weights, 0.0)
         return weights + self.inverse @ left
 
-    def refitted(self, nonnegative: bool) -> tuple[DeviceFit, list[Float[Tensor, " s"]]]:
+    def refitted(self, nonnegative: bool) -> tuple[DeviceFit, list[Float[Tensor, " _s"]]]:
         """Return the fit with the best weights; and the unit vectors of those that had to go, or zeros."""
         fit, units = self, []
         for _ in range(_DROPS if nonnegative else 0):

@@ -30,9 +30,9 @@ def match_targets(
     atoms: Atoms,
     targets: Sequence[Tensor] | Tensor,
     ks: Sequence[int] | int,
-    pools: Sequence[Int[Tensor, " pool"]] | None = None,
+    pools: Sequence[Int[Tensor, " _pool"]] | None = None,
     *,
-    starts: Sequence[Int[Tensor, " s"]] | None = None,
+    starts: Sequence[Int[Tensor, " _s"]] | None = None,
     penalty: Tensor | None = None,
     **same: Any,
 ) -> list[Pursuit]:

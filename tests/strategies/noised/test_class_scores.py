@@ -68,6 +68,7 @@ def test_the_interval_holds_the_noiseless_score_as_often_as_it_says() -> None:
     assert inside / 2000 == pytest.approx(0.9, abs=0.03)
 
 
+@pytest.mark.unchecked
 def test_each_class_has_a_score_of_its_own_by_its_name() -> None:
     trainer: Any = SimpleNamespace(
         hard_set=hard_set(FOUND),

@@ -7,6 +7,7 @@ import time
 
 import pytest
 from flwr.app import ConfigRecord, Error, Message, RecordDict
+from flwr.serverapp import Grid
 from flwr.supercore.task_identity import TaskIdentity
 
 from mycroft_fl.protocol.wire import INTRODUCE, pack_failure, pack_introduction
@@ -20,6 +21,7 @@ def in_a_run(monkeypatch):
     monkeypatch.setattr(module, "PAUSE", 0.01)
 
 
+@Grid.register
 class Nodes:
     """A grid whose nodes introduce themselves as scripted; some come later than others."""
 

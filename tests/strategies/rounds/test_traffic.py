@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from flwr.app import ArrayRecord, ConfigRecord, Error, Message, RecordDict
+from flwr.serverapp import Grid
 from flwr.supercore.task_identity import TaskIdentity
 
 from mycroft_fl.examples import Examples
@@ -22,6 +23,7 @@ def in_a_run():
     TaskIdentity.run_id = TaskIdentity.task_id = TaskIdentity.node_id = 1
 
 
+@Grid.register
 class ScriptedGrid:
     """Answers as scripted, and remembers how it was asked."""
 

@@ -199,6 +199,7 @@ def test_a_broken_file_of_a_run_is_named_and_what_to_do(tmp_path, content):
 
 
 @pytest.mark.parametrize("content", ["", "two", "1\n2", "9" * 30, "\u00b2"])
+@pytest.mark.unchecked
 def test_a_note_of_the_last_asking_that_names_no_round_is_refused(tmp_path, content):
     (tmp_path / "asked-last").write_text(content)
     with pytest.raises(InputError, match="asked-last names no round; bring the whole folder back"):
