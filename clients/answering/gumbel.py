@@ -23,7 +23,7 @@ from mycroft_fl.privacy.noise.mechanisms import (
 )
 from mycroft_fl.privacy.noise.samplers import Noise
 
-Ids = Int64[np.ndarray, " n"]
+Ids = Int64[np.ndarray, " _n"]
 
 
 @dataclass(frozen=True)

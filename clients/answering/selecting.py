@@ -17,7 +17,7 @@ from mycroft_fl.protocol.messages import Request
 from mycroft_fl.seeds import derived_seed
 from mycroft_fl.selection.methods import Query, Selection, method_named
 
-Ids = Int64[np.ndarray, " n"]
+Ids = Int64[np.ndarray, " _n"]
 
 
 class Selector:

@@ -15,7 +15,7 @@ from mycroft_fl.privacy.spending.budget import Limits
 from mycroft_fl.privacy.spending.chain import Links, Row, answer_hash, sgd_of
 from mycroft_fl.privacy.spending.identities import peers_of
 
-Ids = Int64[np.ndarray, " n"]
+Ids = Int64[np.ndarray, " _n"]
 
 
 @dataclass(frozen=True)

@@ -306,6 +306,7 @@ def vault(tmp_path: Path) -> Vault:
     return vault_of(drawn(40), tmp_path)
 
 
+@pytest.mark.unchecked
 def test_a_request_that_does_not_fit_the_data_is_a_bad_message(vault: Vault) -> None:
     other = "the hard set is of another shape or type than this owner's examples"
     y = np.zeros(2, np.int64)
@@ -396,6 +397,7 @@ def test_a_method_that_the_owner_does_not_trust_is_refused_and_never_imported(
         "3",
     ],
 )
+@pytest.mark.unchecked
 def test_junk_from_a_trusted_method_hands_over_nothing(
     picks: str, write_method: Callable, tmp_path: Path
 ) -> None:
@@ -406,6 +408,7 @@ def test_junk_from_a_trusted_method_hands_over_nothing(
 
 
 @pytest.mark.parametrize("picks", ["np.array([], dtype=int)", "[]", "()"])
+@pytest.mark.unchecked
 def test_a_trusted_method_may_pick_nothing(
     picks: str, write_method: Callable, tmp_path: Path
 ) -> None:

@@ -401,7 +401,8 @@ def test_batch_statistics_stay_as_they_were_sent(tmp_path: Path) -> None:
     # In training mode a record would be seen beside its neighbours, and would move the statistics.
     model = build("resnet18", (3, 32, 32), CLASSES, seed=0)
     rng = np.random.default_rng(0)
-    examples = Examples(rng.random((6, 3, 32, 32)).astype(np.float32), rng.integers(0, CLASSES, 6))
+    images = rng.integers(0, 256, (6, 3, 32, 32), dtype=np.uint8)
+    examples = Examples(images, rng.integers(0, CLASSES, 6))
     before = flat_weights(model).copy()
     target = Target.of(model, examples[:3])
     model.train()

@@ -23,7 +23,7 @@ import clients.serving.conversation
 from clients.owner.file import OwnerFile, load_owner_file
 from clients.owner.lock import STOPPED
 from clients.owner.revoking import revoke
-from clients.serving.process import SILENT
+from clients.serving.process import SILENT, VaultProcess
 from clients.serving.server import VaultServer
 from clients.serving.socket_protocol import (
     ANSWERED,
@@ -42,24 +42,24 @@ from mycroft_fl.protocol.keys import KeyPair
 LAB, CLINIC = KeyPair.generate(), KeyPair.generate()
 
 
-class Process:
-    """Stands in for the process with the data: answers what `says` gives, after `open` is set."""
+class Process(VaultProcess):
+    """Stands in for the process with the data: answers what `says` gives, after `free` is set."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
         self.held: weakref.WeakSet[Any] = weakref.WeakSet()
         self.says: Callable[[Opened], tuple[int, bytes]] = lambda _: (ANSWERED, b"sealed")
-        self.open = threading.Event()
-        self.open.set()
+        self.free = threading.Event()
+        self.free.set()
 
     def answer(self, request: Opened, seconds: float) -> tuple[int, bytes]:
         self.held.add(request)
         self.asked.append(request.signer.fingerprint)
-        assert self.open.wait(30)
+        assert self.free.wait(30)
         return self.says(request)
 
     def end(self) -> None:
-        self.open.set()
+        self.free.set()
 
 
 class Owner:
@@ -86,7 +86,7 @@ class Owner:
 
         async def main() -> None:
             box["loop"], box["over"] = asyncio.get_running_loop(), asyncio.Event()
-            box["server"] = VaultServer(self.file, self.process)  # type: ignore[arg-type]
+            box["server"] = VaultServer(self.file, self.process)
             await box["server"].serve(box["over"], ready.set)
 
         thread = threading.Thread(target=asyncio.run, args=(main(),))
@@ -255,7 +255,7 @@ def test_a_silent_connection_keeps_no_content(owner: Owner) -> None:
 
 def test_a_trainer_has_the_server_keep_no_more_than_one_largest_request(tmp_path: Path) -> None:
     owner = Owner(tmp_path, max_megabytes=1)
-    owner.process.open.clear()
+    owner.process.free.clear()
     results: list[int] = []
     with owner.served() as server:
         half = 600_000
@@ -268,7 +268,7 @@ def test_a_trainer_has_the_server_keep_no_more_than_one_largest_request(tmp_path
         wait_until(lambda: owner.process.asked != [])
         time.sleep(0.2)
         assert server._door._by_name["lab"]._held == half
-        owner.process.open.set()
+        owner.process.free.set()
         for each in threads:
             each.join(30)
     assert results == [ANSWERED] * 6
@@ -298,7 +298,7 @@ def test_seconds_that_are_used_up_are_refused_before_anything_is_read(tmp_path: 
 
 
 def test_of_those_who_wait_the_one_that_has_used_least_is_next(owner: Owner) -> None:
-    owner.process.open.clear()
+    owner.process.free.clear()
     with owner.served() as server:
         threads = [threading.Thread(target=owner.ask, args=(LAB,)) for _ in range(6)]
         for each in threads:
@@ -307,7 +307,7 @@ def test_of_those_who_wait_the_one_that_has_used_least_is_next(owner: Owner) -> 
         late = threading.Thread(target=owner.ask, args=(CLINIC,))
         late.start()
         wait_until(lambda: sum(map(len, server._turns._waiting.values())) == 6)
-        owner.process.open.set()
+        owner.process.free.set()
         for each in (*threads, late):
             each.join(30)
     # One of the lab's was being computed; the clinic's is next though five came before it.
@@ -343,7 +343,7 @@ def test_a_broken_edit_closes_the_vault_and_its_repair_opens_it(owner: Owner) ->
 
 
 def test_an_answer_to_a_trainer_that_is_revoked_meanwhile_does_not_leave(owner: Owner) -> None:
-    owner.process.open.clear()
+    owner.process.free.clear()
     heard: list[Any] = []
     with owner.served():
 
@@ -358,7 +358,7 @@ def test_an_answer_to_a_trainer_that_is_revoked_meanwhile_does_not_leave(owner: 
             each.start()
         wait_until(lambda: len(owner.process.asked) == 1)
         assert revoke(owner.file, "lab")
-        owner.process.open.set()
+        owner.process.free.set()
         for each in threads:
             each.join(30)
         assert owner.ask(CLINIC) == ANSWERED

@@ -416,6 +416,7 @@ def test_examples_of_a_type_that_no_model_takes_are_refused(dtype: Any) -> None:
     assert message == f"examples must be uint8 or finite float32, not {np.dtype(dtype)}"
 
 
+@pytest.mark.unchecked
 def test_examples_of_another_type_than_asked_for_are_refused() -> None:
     x = np.arange(27, dtype=np.float32).reshape(3, *IMAGE)
     assert said_of(report_with(x=Array(x))) == "examples are float32, asked for uint8"
@@ -538,6 +539,7 @@ def test_a_text_that_is_far_too_long_is_refused() -> None:
         ({"whitening": np.float32([[np.nan]])}, "a whitening must be one matrix of finite float32"),
     ],
 )
+@pytest.mark.unchecked
 def test_a_request_out_of_bounds_is_refused(changed: dict[str, Any], message: str) -> None:
     assert refused(request_with(**changed)) == message
 
