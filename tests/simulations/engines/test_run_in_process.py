@@ -368,6 +368,7 @@ def test_poisoned_test_examples_change_no_decision(usual, tmp_path, monkeypatch)
     assert acquired(simulation)[2].ids.tolist() == acquired(theirs)[2].ids.tolist()
 
 
+@pytest.mark.unchecked
 def test_picks_at_random_by_the_simulator_are_as_many_of_each_owners_own(usual):
     simulation, result = usual
 

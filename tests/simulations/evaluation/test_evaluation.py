@@ -111,6 +111,7 @@ def warnings(
     return run_warnings(*parts(**changed), models, lucky or reached(0.4))
 
 
+@pytest.mark.unchecked
 def test_a_good_run_gives_no_warning():
     assert warnings() == []
 
@@ -141,21 +142,25 @@ def test_a_good_run_gives_no_warning():
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
+@pytest.mark.unchecked
 def test_each_cause_for_doubt_is_one_warning(changed, warning):
     [found] = warnings(**changed)
     assert found.startswith(warning)
 
 
 @pytest.mark.parametrize("method", ["random", "full"])
+@pytest.mark.unchecked
 def test_random_and_full_are_not_held_against_luck(method):
     config = RunConfig(method=method, hard_set_sent=4)
     assert warnings(final=reached(0.1), config=config) == []
 
 
+@pytest.mark.unchecked
 def test_where_the_baseline_fails_nowhere_there_is_no_luck_to_beat():
     assert warnings(final=reached(None), control=reached(None), lucky=reached(None)) == []
 
 
+@pytest.mark.unchecked
 def test_a_fall_of_three_points_is_tolerated():
     final, control = reached(0.6, u=0.4701), reached(0.2, u=0.5)
     assert warnings(final=final, control=control) == []
