@@ -407,7 +407,7 @@ def test_batch_statistics_stay_as_they_were_sent(tmp_path: Path) -> None:
     target = Target.of(model, examples[:3])
     model.train()
     together = relevances(model, examples, target)
-    alone = [relevances(model, examples[[each]], target)[0] for each in range(6)]
+    alone = [relevances(model, examples[np.array([each])], target)[0] for each in range(6)]
     assert together.tolist() == alone
     assert np.array_equal(flat_weights(model), before)
 
