@@ -13,6 +13,8 @@ from mycroft_fl.errors import DataError
 
 Images = UInt8[np.ndarray, "n channels height width"]
 Vectors = Float[np.ndarray, "n d"]
+FloatImages = Float[np.ndarray, "n channels height width"]
+"""Images between bytes: an attack's probes and reconstructions."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +25,7 @@ class Examples:
     `y` holds labels (int64, n). An example's identity is its content, see `ids`.
     """
 
-    x: Images | Vectors
+    x: Images | Vectors | FloatImages
     y: Int64[np.ndarray, " n"]
 
     def __post_init__(self) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float64
 from scipy import stats
 
-Outputs = Float64[np.ndarray, " runs"]
+Outputs = Float64[np.ndarray, " _runs"]
 DELTA = 1e-5
 TIGHT = 0.9
 """A share of a Gaussian's mu: a bound below this part of the claim says that the audit is blind."""
@@ -56,7 +56,7 @@ class Finding:
     @property
     def holds(self) -> bool:
         """Whether the code keeps its claim, and the audit could have seen it broken."""
-        return self.least <= self.found <= self.claimed * (1 + 1e-9)
+        return bool(self.least <= self.found <= self.claimed * (1 + 1e-9))
 
 
 def audit(with_unit: Outputs, without: Outputs, *, delta: float) -> Audited:
