@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import torch
+from clients.answering.picks import first_of_each
 from jaxtyping import TypeCheckError
 
-from clients.answering.picks import first_of_each
 from mycroft_fl.errors import DataError
 from mycroft_fl.match.distances import distances
 from simulations.population.partition import marked

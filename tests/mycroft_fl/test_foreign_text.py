@@ -129,6 +129,8 @@ def test_errors_tables_progress_and_pages_show_foreign_names_as_text(
     console_for(sys.stdout).print(EVIL, markup=False)
     show_progress(sys.stderr)
     log = logging.getLogger("strategies")
+    # What other programs' handlers print is theirs: another test may have left some behind.
+    monkeypatch.setattr(log, "propagate", False)
     handlers = list(log.handlers)
     for each in handlers:
         each.setStream(sys.stderr)  # type: ignore[attr-defined]

@@ -115,6 +115,7 @@ def test_the_order_is_fixed_by_the_budget_and_never_by_what_was_spent() -> None:
     assert limits.epsilon_with(mixed) <= 3.0
 
 
+@pytest.mark.slow
 def test_what_the_best_order_or_pld_would_still_admit_is_refused() -> None:
     # A stopping rule must not look at what was spent to choose its order, nor be a PLD.
     run = Spend(sgd=SgdRun(sample_rate=0.02, noise_multiplier=1.5, steps=10))

@@ -115,6 +115,7 @@ def test_no_difference_at_all_is_no_evidence_and_equal_ones_are_judged_by_rank()
     assert p == rank == pytest.approx(2 / 2**10)
 
 
+@pytest.mark.slow
 def test_luck_alone_is_called_clear_about_as_seldom_as_promised():
     """Over many studies without any difference, at most 5 % (and some luck) name even one."""
     alarms = 0
