@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import subprocess
 import sys
 import tomllib
+from collections import Counter
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -113,6 +116,75 @@ def test_each_broken_rule_is_caught(tmp_path, module, line, broken):
     assert checked.returncode == 1
     output = checked.stdout.split("Broken contracts")[0]
     assert re.search(rf"{re.escape(broken)}[^\n]*(\n[^\n]*)?BROKEN", output), checked.stdout
+
+
+def imports_of(root: Path) -> dict[str, set[str]]:
+    """Module -> the modules of ours that it imports, late imports too."""
+    modules = modules_of(root)
+    found: dict[str, set[str]] = {}
+    for module, path in modules.items():
+        names: set[str] = set()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                names |= {each.name for each in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                inside = {f"{node.module}.{each.name}" for each in node.names}
+                names |= {each if each in modules else node.module for each in inside}
+        found[module] = (names & modules.keys()) - {module}
+    return found
+
+
+def rooms_of(imports: dict[str, set[str]]) -> dict[str, set[str]]:
+    """Folder -> the folders that its files import from.
+
+    The commands are left out: they alone look up, each at its first use.
+    """
+    folder = {module: str(path.parent) for module, path in modules_of(ROOT).items()}
+    found: dict[str, set[str]] = {}
+    for module, others in imports.items():
+        if not module.startswith(("mycroft_fl.cli", "mycroft_fl.__main__")):
+            room = found.setdefault(folder[module], set())
+            room |= {folder[other] for other in others} - {folder[module]}
+    return found
+
+
+def circle_in(graph: dict[str, set[str]]) -> list[str]:
+    """A circle of a graph, empty where it has none."""
+    try:
+        tuple(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        circle: list[str] = error.args[1]
+        return circle
+    return []
+
+
+def test_neither_files_nor_folders_import_in_a_circle():
+    imports = imports_of(ROOT)
+    assert len(imports) > 250
+    assert circle_in(imports) == []
+    assert circle_in(rooms_of(imports)) == []
+    # A planted arrow upwards is seen.
+    imports["mycroft_fl.errors"].add("strategies.mycroft")
+    assert circle_in(imports)
+    assert circle_in(rooms_of(imports))
+
+
+def test_no_folder_has_more_than_sixteen_files_of_code():
+    counts = Counter(path.parent for path in modules_of(ROOT).values() if path.stem != "__init__")
+    assert {str(folder): n for folder, n in counts.items() if n > 16} == {}
+
+
+def test_every_file_has_its_place_in_the_order_of_rooms():
+    text = CONTRACTS.read_text().partition("contract:rooms]")[2]
+    places = re.findall(r"(?:mycroft_fl|strategies|clients|simulations)(?:\.\w+)+", text)
+    assert len(places) > 40
+    nowhere = [
+        module
+        for module, path in modules_of(ROOT).items()
+        if path.stem != "__init__"
+        and not any(module == place or module.startswith(f"{place}.") for place in places)
+    ]
+    assert nowhere == []
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,6 @@ from mycroft_fl.seeds import derived_seed
 from mycroft_fl.selection import gradients
 from mycroft_fl.selection.methods import Query, method_named
 from simulations.setup.simulation import Simulation
-from strategies.training.feature_weight import tuned_feature_weight
 from strategies.training.trainer import Trainer
 
 BUDGETS = (16, 32, 64, 128)
@@ -194,4 +193,4 @@ class Shortlist:
 
     def _tuned(self, method: str) -> float:
         self.trainer.config = replace(self.trainer.config, method=method)
-        return tuned_feature_weight(self.trainer)
+        return self.trainer.tuned_feature_weight()

@@ -1,75 +1,149 @@
-"""One round's asking: who is asked for how many, by which message, and what came of it."""
+"""One round of a run: who is asked for what, what comes back, and what it amounts to."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import time
+from collections.abc import Iterable, Mapping
 
 from flwr.app import Message, RecordDict
+from flwr.serverapp import Grid
 
 from mycroft_fl.errors import BadMessage
-from mycroft_fl.protocol.messages import Failure
-from mycroft_fl.protocol.signed import from_bytes, size_of
-from mycroft_fl.protocol.wire import SELECT
-from strategies.rounds.messaging import sort_out
-from strategies.rounds.transport import Transport
+from mycroft_fl.protocol.messages import Expected, Failure, OwnerReport, Statistic
+from mycroft_fl.protocol.signed import as_bytes, from_bytes, size_of
+from mycroft_fl.protocol.wire import pack_report, pack_request
+from strategies.rounds.answer_checks import AnswerChecks
+from strategies.rounds.messaging import send, sort_out
+from strategies.rounds.owner_record import RoundRecord
+from strategies.rounds.plans import Plan
+from strategies.rounds.run_state import Answers, Progress
+from strategies.rounds.transport import Route
 
 log = logging.getLogger(__name__)
 
 
-class Asking:
-    """The requests of one round, and the answers to them.
+class Round:
+    """One round, from its requests to what came of them.
 
-    `nodes` are Flower's node ids of the owners that are there. `had` are answers that came before
-    the run was resumed, as bytes: whoever gave one is not asked again.
+    Call `request`, `send`, `receive` and, once the run has learnt from the answers, `record`.
+
+    Args:
+        number: of the round, from 1.
+        plan: whom to ask for what.
+        progress: the run so far. Answers and failures are entered in its scoreboard.
+        checks: what an answer must pass.
+        route: the way to the owners that are there. One that is not there counts as silent.
+        had: answers to this round that came before the run was resumed, as bytes. Whoever gave
+            one is not asked again.
+
     """
 
     def __init__(
         self,
-        server_round: int,
-        nodes: Mapping[str, int],
-        transport: Transport,
+        number: int,
+        plan: Plan,
+        progress: Progress,
+        checks: AnswerChecks,
+        route: Route,
         had: Mapping[str, bytes],
     ) -> None:
-        self.server_round = server_round
-        self.counts: dict[str, int] = {}
+        self.number = number
+        self.counts: dict[str, int] = plan.whom(progress, number)
+        self.came: dict[str, bytes] = {}
+        self.failed: dict[str, Failure] = {}
+        self._plan, self._progress, self._checks = plan, progress, checks
+        self._route, self._had = route, had
+        self._values = plan.values(progress)
+        self._statistics: dict[str, Statistic] = {}
         self._messages: dict[str, Message] = {}
-        self._nodes, self._transport, self._had = nodes, transport, had
+        self._before = progress.scoreboard.disclosed
+        self._since = time.monotonic()
 
-    @property
-    def messages(self) -> list[Message]:
-        """All that is to be sent."""
+    def request(self) -> list[Message]:
+        """Make the requests to all that are to be asked. Owners asked for equally many share one."""
+        packed: dict[int, RecordDict] = {}
+        for owner, k in self.counts.items():
+            if k not in packed:
+                packed[k] = self._packed(k)
+            if owner in self._route.nodes and owner not in self._had:
+                self._messages[owner] = self._route.message(packed[k], owner, self.number)
         return list(self._messages.values())
 
-    def ask(self, owner: str, k: int, request: RecordDict) -> None:
-        """Ask an owner for `k`, by a packed request; one that is not there counts as silent."""
-        self.counts[owner] = k
-        if owner not in self._had and owner in self._nodes:
-            content = self._transport.packed(request, owner, self.server_round)
-            message = Message(content, dst_node_id=self._nodes[owner], message_type=SELECT)
-            self._messages[owner] = message
+    def send(self, grid: Grid, requests: Iterable[Message], *, timeout: float) -> list[Message]:
+        """Send requests of this round and return the replies that came within `timeout` seconds."""
+        sent = time.monotonic()
+        replies = send(grid, requests, timeout=timeout, on_answers=_log_answers)
+        log.info("round %d: answers took %.2f s", self.number, time.monotonic() - sent)
+        return replies
 
-    def answers(
-        self, replies: Iterable[Message], most: Callable[[str], int]
-    ) -> Iterator[tuple[str, RecordDict | Failure]]:
-        """Each owner that was asked, with its packed answer or the code of its failure.
-
-        `most` is how many bytes an owner's answer may have; of a larger one nothing is opened.
-        """
-        sorted_out = sort_out(self.messages, replies)
+    def receive(self, replies: Iterable[Message]) -> Answers:
+        """Check the answer of every owner asked, and enter it, or its failure, in the scoreboard."""
+        sorted_out = sort_out(list(self._messages.values()), replies)
         came = dict(zip(self._messages, (content for _, content in sorted_out), strict=True))
         for owner in self.counts:
-            try:
-                yield owner, self._opened(owner, came.get(owner, "timeout"), most(owner))
-            except BadMessage as error:
-                log.warning("the answer of %s cannot be opened: %s", owner, error)
-                yield owner, "malformed"
+            report = self._checked(owner, came.get(owner, "timeout"))
+            if isinstance(report, str):
+                self._enter_failure(owner, report)
+            else:
+                self._enter_report(owner, report)
+        return Answers(tuple(self.came), self._statistics)
 
-    def _opened(self, owner: str, content: RecordDict | Failure, most: int) -> RecordDict | Failure:
+    def record(self) -> RoundRecord:
+        """Sum up the round: who was asked, answered and failed, and how long it took."""
+        return RoundRecord(
+            round=self.number,
+            asked=len(self.counts),
+            answered=len(self.came),
+            failed=dict(sorted(self.failed.items())),
+            disclosed=self._progress.scoreboard.disclosed - self._before,
+            seconds=round(time.monotonic() - self._since, 3),
+        )
+
+    def _packed(self, k: int) -> RecordDict:
+        plan, progress = self._plan, self._progress
+        return pack_request(progress.request(self.number, plan.answer, k, **plan.brings(progress)))
+
+    def _checked(self, owner: str, content: RecordDict | Failure) -> OwnerReport | Failure:
+        """The report in what came of one owner's request, or the code of what is wrong with it."""
+        expected = self._checks.expected(k=self.counts[owner], values=self._values)
+        try:
+            opened = self._opened(owner, content, expected)
+        except BadMessage as error:
+            log.warning("the answer of %s cannot be opened: %s", owner, error)
+            return "malformed"
+        if isinstance(opened, str):
+            return opened
+        return self._checks.of(opened, self._progress.scoreboard.records[owner], expected)
+
+    def _opened(
+        self, owner: str, content: RecordDict | Failure, expected: Expected
+    ) -> RecordDict | Failure:
+        """The packed answer. `BadMessage` where it is too large, or not this owner's."""
         if owner in self._had:
             return from_bytes(self._had[owner])
         if isinstance(content, str):
             return content
-        if (size := size_of(content)) > most:
-            raise BadMessage(f"{size} bytes, above the {most} that were asked for")
-        return self._transport.opened(owner, content)
+        if (size := size_of(content)) > expected.most_bytes:
+            raise BadMessage(f"{size} bytes, above the {expected.most_bytes} that were asked for")
+        return self._route.transport.opened(owner, content)
+
+    def _enter_failure(self, owner: str, code: Failure) -> None:
+        # An answer that is of no use may have disclosed all that was asked for.
+        at_stake = self.counts[owner] if self._plan.hands_over else 0
+        self.failed[owner] = code
+        self._progress.scoreboard.enter_failure(owner, code, at_stake)
+
+    def _enter_report(self, owner: str, report: OwnerReport) -> None:
+        # What is kept is what was understood, whatever else came with it.
+        self.came[owner] = as_bytes(pack_report(report))
+        scoreboard = self._progress.scoreboard
+        scoreboard.enter_card(owner, report.card)
+        if report.disclosed is not None:
+            scoreboard.enter_answer(owner, report.disclosed)
+        if report.statistic is not None:
+            self._statistics[owner] = report.statistic
+
+
+def _log_answers(answered: int, sent: int) -> None:
+    log.info("%d of %d owners have answered", answered, sent)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from flwr.app import RecordDict
+from flwr.app import Message, RecordDict
 
 from mycroft_fl.protocol.envelope import SignedTerms
 from mycroft_fl.protocol.keys import KeyPair, PublicKey
 from mycroft_fl.protocol.signed import pack_signed, unpack_sealed
+from mycroft_fl.protocol.wire import SELECT
 
 
 class Transport(Protocol):
@@ -78,3 +80,16 @@ class SignedTransport:
         """What was sealed in answer to the last request to this owner, by its own vault."""
         content, _ = unpack_sealed(reply, self._terms[owner], self._key, self._vaults[owner])
         return content
+
+
+@dataclass(frozen=True)
+class Route:
+    """The way to the owners that are there: how messages travel, and Flower's node id of each owner."""
+
+    transport: Transport
+    nodes: Mapping[str, int] = field(default_factory=dict)
+
+    def message(self, request: RecordDict, owner: str, server_round: int) -> Message:
+        """Address a packed request to one of these owners."""
+        content = self.transport.packed(request, owner, server_round)
+        return Message(content, dst_node_id=self.nodes[owner], message_type=SELECT)

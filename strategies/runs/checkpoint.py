@@ -39,7 +39,6 @@ from strategies.noised.whitening import Whitening
 from strategies.rounds.owner_record import OwnerRecord, RoundRecord
 from strategies.rounds.run_state import Progress
 from strategies.rounds.scoreboard import Scoreboard
-from strategies.training.fingerprint import fingerprint
 from strategies.training.trainer import Trainer
 
 KEPT = 2
@@ -146,7 +145,7 @@ class Checkpoints:
         try:
             state = json.loads(content_of(folder / "state.json", MOST_JSON))
             arrays = read_npz(folder / "arrays.npz")
-            if state["fingerprint"] == fingerprint(self._trainer):
+            if state["fingerprint"] == self._trainer.fingerprint():
                 return _put_together(state, arrays, _model(folder, self._trainer))
         except (
             OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, MemoryError,
@@ -160,7 +159,7 @@ class Checkpoints:
 
     def _fill(self, part: Path, checkpoint: Checkpoint) -> None:
         state, arrays = _taken_apart(checkpoint)
-        state["fingerprint"] = fingerprint(self._trainer)
+        state["fingerprint"] = self._trainer.fingerprint()
         write_whole(part / "state.json", json.dumps(state))
         with written_whole(part / "arrays.npz") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]

@@ -1,7 +1,9 @@
-"""The trainer without the network: its data, its model, what it makes of what it is given."""
+"""The trainer without the network: its data, its models, and how it improves them."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +17,15 @@ from mycroft_fl.errors import SettingError, suggestion
 from mycroft_fl.examples import Examples
 from mycroft_fl.hard_set import HardSet, Splits, find_hard_set, split_validation
 from mycroft_fl.models.catalogue import build_model
-from mycroft_fl.models.fitting import AnyModel, FitSettings, as_input, correct, fit, losses
+from mycroft_fl.models.fitting import (
+    AnyModel,
+    FitSettings,
+    accuracy,
+    as_input,
+    correct,
+    fit,
+    losses,
+)
 from mycroft_fl.models.networks import Classifier, build, is_network
 from mycroft_fl.models.weights import loaded
 from mycroft_fl.represent.gradients.per_example import last_layer_gradients
@@ -27,6 +37,8 @@ from strategies.training.fine_tuning import FineTuning
 from strategies.training.valuation import Valuation
 
 HALVINGS = 50
+FREE_TO_CHANGE = ("timeout", "min-owners")
+"""Settings that may differ when a run is resumed: they change no request and no score."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +88,19 @@ class Trainer:
             cosines.append(float(torch.cosine_similarity(halves[0], halves[1], dim=0)))
         return float(np.mean(cosines)) if cosines else 0.0
 
+    def fingerprint(self) -> str:
+        """Name the run this trainer is of, by its settings, task, data and splits.
+
+        A run is resumed only by a trainer of the same fingerprint.
+        """
+        settings = {k: v for k, v in self.config.settings().items() if k not in FREE_TO_CHANGE}
+        task, splits = self.task, self.splits
+        parts = [settings, list(task.classes), list(task.shape), str(task.dtype), task.model]
+        hasher = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
+        for part in (self.train, splits.selection, splits.scoring, splits.tuning):
+            hasher.update(part.ids.tobytes() + part.y.tobytes())
+        return hasher.hexdigest()
+
     @property
     def gradient_model_name(self) -> str:
         """The network through which gradients are seen: the model itself, or its stand-in."""
@@ -101,7 +126,13 @@ class Trainer:
     @cached_property
     def valuation(self) -> Valuation:
         """What owners' subsets are worth."""
-        return Valuation(self)
+        return Valuation(
+            self.splits.scoring,
+            self.baseline,
+            self._scored_with,
+            lambda: self.gradient_model,
+            self.config,
+        )
 
     @cached_property
     def control(self) -> AnyModel:
@@ -115,10 +146,20 @@ class Trainer:
 
     @cached_property
     def feature_weight(self) -> float:
-        """What features weigh beside gradients: as set, or by rehearsal where the method asks."""
+        """What features weigh beside gradients: as set, or tuned where the method asks."""
         if self.config.feature_weight or not method_named(self.config.method).weighs_features:
             return self.config.feature_weight
-        return tuned_feature_weight(self)
+        return self.tuned_feature_weight()
+
+    def tuned_feature_weight(self) -> float:
+        """Tune the feature weight on the trainer's own selection and tuning splits."""
+
+        def reached(picked: Examples) -> float:
+            return accuracy(self.improved(picked), self.splits.tuning)
+
+        return tuned_feature_weight(
+            self.hard_set.sent, self.splits.selection, self.gradient_model, self.config, reached
+        )
 
     def improved(self, acquired: Examples | None, repeat: int = 0) -> AnyModel:
         """The baseline fine-tuned with all that was acquired, and with the hard set if so set.
@@ -130,6 +171,9 @@ class Trainer:
             share = self.fine_tuning.best_share(acquired, self.splits.tuning)
         hard = self.config.train_on_hard_set
         return self.fine_tuning.on(acquired, hard=hard, repeat=repeat, share=share)
+
+    def _scored_with(self, subset: Examples | None, repeat: int) -> AnyModel:
+        return self.fine_tuning.on(subset, hard=self.shows_hard_set, repeat=repeat)
 
     @property
     def shows_hard_set(self) -> bool:

@@ -1,24 +1,22 @@
-"""What owners' subsets are worth to the trainer: by fine-tuning, or cheaply by one gradient."""
+"""The worth of owners' subsets to the trainer: by fine-tuning, or cheaply by one gradient."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float64
 
 from mycroft_fl.examples import Examples
-from mycroft_fl.models.fitting import as_input, correct
+from mycroft_fl.models.fitting import AnyModel, as_input, correct
+from mycroft_fl.models.networks import Classifier
 from mycroft_fl.represent.gradients.per_example import last_layer_gradients
 from mycroft_fl.scoring import Score, alignment, gain_with_interval
 from mycroft_fl.seeds import derived_seed
-
-if TYPE_CHECKING:
-    from strategies.training.trainer import Trainer
+from mycroft_fl.settings.run_config import RunConfig
 
 log = logging.getLogger(__name__)
 
@@ -27,16 +25,32 @@ class Valuation:
     """Judges subsets on the scoring split, which nobody else sees.
 
     `gains` are of each scoring example, by owner, as last scored.
+
+    Args:
+        scoring: the scoring split.
+        baseline: the model before anything was acquired; its failures are what an owner can mend.
+        fine_tuned: makes the model that a subset leads to; another `repeat` draws other batches.
+        gradient_model: gives the network through which the cheap score looks; called only for it.
+        config: the run's settings.
+
     """
 
-    def __init__(self, trainer: Trainer) -> None:
-        self._trainer = trainer
-        self._scoring = trainer.splits.scoring
+    def __init__(
+        self,
+        scoring: Examples,
+        baseline: AnyModel,
+        fine_tuned: Callable[[Examples | None, int], AnyModel],
+        gradient_model: Callable[[], Classifier],
+        config: RunConfig,
+    ) -> None:
+        self._scoring = scoring
+        self._baseline, self._fine_tuned = baseline, fine_tuned
+        self._gradient_model, self._config = gradient_model, config
         self.gains: dict[str, Float[np.ndarray, " n"]] = {}
 
     def scores(self, subsets: Mapping[str, Examples]) -> dict[str, Score]:
-        """Each owner's worth: the gain on the scoring split from fine-tuning with its subset."""
-        config, scores = self._trainer.config, {}
+        """Score each owner by the gain on the scoring split from fine-tuning with its subset."""
+        config, scores = self._config, {}
         for place, (owner, subset) in enumerate(sorted(subsets.items()), start=1):
             log.info("scoring owner %d of %d", place, len(subsets))
             with_subset = self._right_with(subset)
@@ -50,8 +64,8 @@ class Valuation:
         return scores
 
     def alignments(self, subsets: Mapping[str, Examples]) -> dict[str, float]:
-        """The cheap score of each subset: a step along the kept hard examples' gradient."""
-        kept = self._scoring[~correct(self._trainer.baseline, self._scoring)]
+        """Score each subset cheaply, by a step along the kept hard examples' gradient."""
+        kept = self._scoring[~correct(self._baseline, self._scoring)]
         if len(kept) == 0:
             return dict.fromkeys(subsets, 0.0)
         hard = self._mean_gradient(kept)
@@ -66,16 +80,15 @@ class Valuation:
 
     def _right_with(self, subset: Examples | None) -> Bool[np.ndarray, "repeats n"]:
         """Which scoring examples are right after a fine-tune with a subset, repeat by repeat."""
-        fine_tuning, hard = self._trainer.fine_tuning, self._trainer.shows_hard_set
         return np.stack(
             [
-                correct(fine_tuning.on(subset, hard=hard, repeat=repeat), self._scoring)
-                for repeat in range(self._trainer.config.scoring_repeats)
+                correct(self._fine_tuned(subset, repeat), self._scoring)
+                for repeat in range(self._config.scoring_repeats)
             ]
         )
 
     def _mean_gradient(self, examples: Examples) -> Float64[np.ndarray, " d"]:
         gradients = last_layer_gradients(
-            self._trainer.gradient_model, as_input(examples.x), torch.from_numpy(examples.y)
+            self._gradient_model(), as_input(examples.x), torch.from_numpy(examples.y)
         )
         return gradients.mean().flatten().double().numpy()
