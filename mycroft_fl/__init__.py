@@ -6,8 +6,9 @@ match      which candidates explain a target
 selection  represent x match: the methods, by name
 models     networks, fitting and evaluating them
 scoring    what an owner's subset is worth to the trainer, with its uncertainty
-exchange   what a trainer asks and an owner answers;  wire packs it for the network
-config     a run's settings
+protocol   what a trainer asks and an owner answers, packed and signed for the network
+privacy    noise, an owner's ledger, attacks and audits
+settings   a run's settings
 """
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""What a file claims to hold, looked at before room is made for it.
+"""The claims of a file about its content, checked before room is made for it.
 
 A few bytes can claim terabytes: an archive's member, an array's header, an image's size. Everything
 that may come from somebody else is read through here, or by these limits. They are generous; who
@@ -40,7 +40,7 @@ A_CELL = 16
 
 
 def most_bytes() -> int:
-    """How many bytes the content of one file may take in memory."""
+    """Return how many bytes the content of one file may take in memory."""
     given = os.environ.get(SETTING)
     try:
         if given is not None and 0 < float(given) < math.inf:
@@ -51,7 +51,7 @@ def most_bytes() -> int:
 
 
 def check_bytes(claimed: int, what: str = "it") -> None:
-    """`ValueError` where that many bytes are more than the content of one file may take."""
+    """Raise `ValueError` where that many bytes are more than the content of one file may take."""
     if claimed > most_bytes():
         raise ValueError(
             f"{what} claims {in_words(claimed)} of content, above the {in_words(most_bytes())} that one "
@@ -60,7 +60,7 @@ def check_bytes(claimed: int, what: str = "it") -> None:
 
 
 def in_words(size: float) -> str:
-    """A number of bytes as a person reads it."""
+    """Return a number of bytes as a person reads it."""
     for unit in ("bytes", "KiB", "MiB", "GiB", "TiB"):
         if size < 1024 or unit == "TiB":
             break
@@ -69,7 +69,7 @@ def in_words(size: float) -> str:
 
 
 def content_of(path: Path, most: int) -> bytes:
-    """A plain file's content. `ValueError` where it is none, or larger than `most`; `OSError`."""
+    """Read a plain file. `ValueError` where it is none, or larger than `most`; `OSError`."""
     with plain(path) as stream:
         # No more than there is: Python makes room for all that is asked for.
         content = stream.read(min(os.fstat(stream.fileno()).st_size, most) + 1)
@@ -79,7 +79,7 @@ def content_of(path: Path, most: int) -> bytes:
 
 
 def plain(path: Path) -> IO[bytes]:
-    """A file opened to be read. `ValueError` for a pipe, a socket, a device: they have no end."""
+    """Open a file to be read. `ValueError` for a pipe, a socket, a device: they have no end."""
     if not path.is_file():
         if path.exists():
             raise ValueError("it is no plain file")
@@ -88,7 +88,7 @@ def plain(path: Path) -> IO[bytes]:
 
 
 def read_npz(path: Path, wanted: Collection[str] | None = None) -> dict[str, np.ndarray]:
-    """The arrays of an npz file, or those of them that are `wanted`, whatever else it holds.
+    """Return the arrays of an npz file, or those of them that are `wanted`, whatever else it holds.
 
     `ValueError`, `OSError` or `zipfile.BadZipFile` on anything that is no such file, or claims more
     than it may.
@@ -108,7 +108,7 @@ def read_npz(path: Path, wanted: Collection[str] | None = None) -> dict[str, np.
 
 
 def check_archive(path: Path | IO[bytes]) -> None:
-    """`ValueError` where an archive, or an array in it, claims more than it may.
+    """Raise `ValueError` where an archive, or an array in it, claims more than it may.
 
     For archives that others' code will read, such as skops: it makes room for what is claimed.
     """
@@ -125,7 +125,7 @@ def check_archive(path: Path | IO[bytes]) -> None:
 
 
 def read_array(stream: IO[bytes], size: int) -> np.ndarray:
-    """One array of `size` bytes, header and all. `ValueError` on whatever is wrong with it."""
+    """Return one array of `size` bytes, header and all. `ValueError` on whatever is wrong with it."""
     header = _header(stream, size)
     rest = _Joined(header, stream)
     try:
@@ -137,7 +137,7 @@ def read_array(stream: IO[bytes], size: int) -> np.ndarray:
 
 
 def open_mapped(path: Path) -> np.ndarray:
-    """An array that stays on disk. `ValueError` where its file does not hold what its header claims."""
+    """Map an array that stays on disk. `ValueError` where its file does not hold what its header claims."""
     with plain(path) as stream:
         _header(stream, path.stat().st_size, in_memory=False)
     return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
@@ -147,12 +147,12 @@ class Readable(Protocol):
     """A stream that is read piece by piece."""
 
     def read(self, size: int, /) -> bytes:
-        """Up to so many bytes; none at the end."""
+        """Return up to so many bytes; none at the end."""
         ...
 
 
 def limited(stream: Readable, most: int) -> Iterator[bytes]:
-    """The content of a stream in pieces. `ValueError` once it is more than `most`: a bomb unpacks."""
+    """Yield the content of a stream in pieces. `ValueError` once it is more than `most`: a bomb unpacks."""
     read = 0
     while piece := stream.read(1 << 20):
         read += len(piece)
@@ -164,7 +164,7 @@ def limited(stream: Readable, most: int) -> Iterator[bytes]:
 
 
 class _Joined(io.RawIOBase):
-    """What was read of a stream already, then the rest of it."""
+    """The part of a stream that was read already, then the rest of it."""
 
     def __init__(self, first: bytes, stream: IO[bytes]) -> None:
         self._first, self._stream = first, stream
@@ -207,7 +207,7 @@ _READERS: dict[tuple[int, int], tuple[int, Callable[[Any], Any]]] = {
 
 
 def _header(stream: IO[bytes], size: int, *, in_memory: bool = True) -> bytes:
-    """An array's magic and header, checked against the bytes that there are. `ValueError`."""
+    """Return an array's magic and header, checked against the bytes that there are. `ValueError`."""
     magic = stream.read(8)
     if len(magic) < 8 or not magic.startswith(b"\x93NUMPY"):
         raise ValueError("it holds something that is no array")

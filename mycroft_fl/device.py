@@ -1,4 +1,4 @@
-"""Where tensors are computed: the CPU, or a CUDA card where there is one."""
+"""The device that computes tensors: the CPU, or a CUDA GPU where there is one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from mycroft_fl.errors import SettingError
 
 
 def torch_device(name: str) -> torch.device:
-    """The device called "cpu", "cuda", or "auto": a card where torch sees one, else the CPU."""
+    """Return the device called "cpu", "cuda", or "auto": a GPU where torch sees one, else the CPU."""
     if name == "cuda" and not torch.cuda.is_available():
         raise SettingError(
             "device is 'cuda', but torch sees no CUDA device; set device to 'cpu' or 'auto'"
@@ -17,6 +17,6 @@ def torch_device(name: str) -> torch.device:
     return torch.device("cuda" if wanted else "cpu")
 
 
-def card_count(name: str) -> int:
-    """How many cards the device called `name` may use: none where it is the CPU."""
+def gpu_count(name: str) -> int:
+    """Return how many GPUs the device called `name` may use: 0 for the CPU."""
     return torch.cuda.device_count() if torch_device(name).type == "cuda" else 0

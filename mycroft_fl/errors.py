@@ -26,7 +26,7 @@ class MycroftError(Exception):
 
 
 class InputError(MycroftError):
-    """What a person gave is wrong."""
+    """Something that a person gave is wrong."""
 
 
 class SettingError(InputError):
@@ -78,11 +78,11 @@ class Withheld(MycroftError):
 
 
 def one_line(error: BaseException) -> str:
-    """What an error of a library says, on one line and never empty."""
+    """Return what an error of a library says, on one line and never empty."""
     return " ".join(str(error).split()) or type(error).__name__
 
 
 def suggestion(word: str, known: list[str]) -> str:
-    """What follows the name of something unknown: the nearest known word, or all of them."""
+    """Return what follows the name of something unknown: the nearest known word, or all of them."""
     near = difflib.get_close_matches(word, known, n=1)
     return f"; did you mean '{near[0]}'?" if near else f"; choose from {sorted(known)}"

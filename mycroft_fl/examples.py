@@ -49,13 +49,13 @@ class Examples:
 
     @staticmethod
     def concatenate(parts: list[Examples]) -> Examples:
-        """One set that holds all `parts`, in order."""
+        """Return one set that holds all `parts`, in order."""
         return Examples(
             np.concatenate([part.x for part in parts]), np.concatenate([part.y for part in parts])
         )
 
 
 def hard_classes(hard: Examples) -> Int64[np.ndarray, " K"]:
-    """The classes that hard examples have, ascending: in this order stand the sums of a score by class."""
+    """Return the classes of hard examples, ascending: in this order stand the sums of a score by class."""
     classes: np.ndarray = np.unique(hard.y)
     return classes

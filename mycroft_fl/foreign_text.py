@@ -16,9 +16,9 @@ MOST_MARKS = 4
 
 
 def cleaned(text: object, longest: int = LONGEST_LINE) -> str:
-    """One line without control, format or direction characters, cut at `longest` characters.
+    """Return one line without control, format or direction characters, cut at `longest` characters.
 
-    What is taken out leaves a '?'. Spaces of all kinds become plain ones.
+    A '?' stands for each character taken out. Spaces of all kinds become plain ones.
     """
     whole = str(text)
     shown, marks = [], 0
@@ -30,12 +30,12 @@ def cleaned(text: object, longest: int = LONGEST_LINE) -> str:
 
 
 def cleaned_lines(text: object, longest: int = LONGEST_LINE) -> str:
-    """`cleaned`, but for the line feeds: for a text whose lines are our own."""
+    """Clean as `cleaned`, but for the line feeds: for a text whose lines are our own."""
     return "\n".join(cleaned(line, longest) for line in str(text).split("\n"))
 
 
 def is_clean(name: str) -> bool:
-    """Whether a name, of up to LONGEST_NAME characters, can be shown as it is, its spaces apart."""
+    """Return whether a name, of up to LONGEST_NAME characters, can be shown as it is, its spaces apart."""
     spaced = "".join(" " if unicodedata.category(each) == "Zs" else each for each in name)
     return cleaned(name, LONGEST_NAME) == spaced
 
@@ -44,11 +44,11 @@ class CleanFormatter(logging.Formatter):
     """A log's lines, cleaned: one for a message, and an error's own below it, set in."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
-        """The message as one line."""
+        """Return the message as one line."""
         return cleaned(super().formatMessage(record))
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record: no line of an error begins as a line of the log does."""
+        """Format the record: no line of an error begins as a line of the log does."""
         message, *error = super().format(record).split("\n")
         return "\n".join([message, *(f"    {cleaned(line)}" for line in error)])
 

@@ -1,4 +1,4 @@
-"""What the trainer's model gets wrong: a part that is sent, a part that is kept to score with."""
+"""The hard set: what the model gets wrong. A part is sent, a part is kept to score with."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class HardSet:
 
     sent: Examples
     labels: Int64[np.ndarray, " f"]
-    """Of all that were found, sent or not."""
+    """The labels of all that were found, sent or not."""
 
     @property
     def found(self) -> int:
@@ -41,7 +41,7 @@ class HardSet:
     def shares(self) -> Float64[np.ndarray, " K"]:
         """Each class's share of those found, over the classes sent, ascending; they add up to 1.
 
-        What is sent is balanced over classes and says nothing of it.
+        Those sent are balanced over classes and say nothing of it.
         """
         counts = [np.count_nonzero(self.labels == label) for label in hard_classes(self.sent)]
         shares: np.ndarray = np.array(counts) / sum(counts)
@@ -51,7 +51,14 @@ class HardSet:
 def split_validation(
     validation: Examples, *, selection: float, scoring: float, seed: int
 ) -> Splits:
-    """Split at random by the shares `selection` and `scoring`; the rest is for tuning."""
+    """Split at random by the shares `selection` and `scoring`; the rest is for tuning.
+
+    Args:
+        validation: the trainer's own examples.
+        selection: share that hard examples are found in.
+        scoring: share that owners are scored by.
+        seed: of the split.
+    """
     n = len(validation)
     first, second = round(selection * n), round((selection + scoring) * n)
     if not 0 < first < second < n:
@@ -73,11 +80,18 @@ def find_hard_set(
     sent: int,
     classes: frozenset[int] = frozenset(),
 ) -> HardSet:
-    """The hard examples of the selection split, `sent` of them, balanced over classes.
+    """Return the hard examples of the selection split, `sent` of them, balanced over classes.
 
-    `rule` is "misclassified" (failures) or "highest-loss" (whatever the model loses most on, where
-    failures are too few). Within a class the hardest go first: they are the furthest from being
-    solved by chance. `classes`, where given, are the only ones that may be hard.
+    Within a class the hardest go first: they are the furthest from being solved by chance.
+
+    Args:
+        selection: the selection split.
+        correct: which of it the model gets right.
+        loss: the model's, a number each.
+        rule: "misclassified" (failures) or "highest-loss" (whatever the model loses most on, where
+            failures are too few).
+        sent: how many at most.
+        classes: the only ones that may be hard; empty for all.
     """
     eligible = np.isin(selection.y, list(classes)) if classes else np.ones(len(selection), bool)
     if not eligible.any():
@@ -102,7 +116,7 @@ def find_hard_set(
 def _balanced(
     candidates: Int[np.ndarray, " c"], y: Int64[np.ndarray, " n"], count: int
 ) -> Int[np.ndarray, " k"]:
-    """The first `count` candidates when every class gives one in turn, as far as it goes."""
+    """Return the first `count` candidates when every class gives one in turn, as far as it goes."""
     turn = np.empty(len(candidates), dtype=np.int64)
     for label in np.unique(y[candidates]):
         of_class = y[candidates] == label

@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: the log of the project's own packages, line by line."""
+"""Progress lines of a run, for a person: the log of the project's own packages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mycroft_fl.foreign_text import CleanFormatter
 
 PACKAGES = ("mycroft_fl", "strategies", "clients", "simulations")
 MARK = "mycroft-fl | "
-"""Begins each line, so that it can be told from Flower's where both go through one stream."""
+"""Begins each line and separates it from Flower's, where both go through one stream."""
 
 
 def show_progress(stream: TextIO, *, mark: str = "") -> None:

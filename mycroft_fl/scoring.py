@@ -1,4 +1,4 @@
-"""What a subset is worth to the trainer, with its uncertainty."""
+"""The worth of a subset to the trainer, with its uncertainty."""
 
 from __future__ import annotations
 
@@ -24,7 +24,14 @@ class Score:
 
     @classmethod
     def within(cls, most: float, gain: float, low: float, high: float) -> Score:
-        """A score brought into -most to most: sums of rounded parts may pass a range's end."""
+        """Return a score brought into -most to most: sums of rounded parts may pass a range's end.
+
+        Args:
+            most: the range's end.
+            gain: to be clipped.
+            low: likewise.
+            high: likewise.
+        """
         return cls(*(min(max(each, -most), most) for each in (gain, low, high)))
 
 
@@ -35,11 +42,16 @@ def gain_with_interval(
     confidence: float,
     seed: int,
 ) -> Score:
-    """The mean gain, with a percentile interval from a bootstrap over repeats and examples.
+    """Return the mean gain, with a percentile interval from a bootstrap over repeats and examples.
 
-    Row r says which of the n scoring examples the r-th fine-tune with the subset, and the r-th
-    without it, gets right. Repeats and examples are resampled together, since both the luck of a
-    fine-tune and the luck of the split are in the score. (Efron & Tibshirani 1993, ch. 13.)
+    Repeats and examples are resampled together, since both the luck of a fine-tune and the luck of
+    the split are in the score. (Efron & Tibshirani 1993, ch. 13.)
+
+    Args:
+        with_subset: row r says which of the n scoring examples the r-th fine-tune with it gets right.
+        without: the same of the fine-tunes without the subset.
+        confidence: of the interval, 0 to 1.
+        seed: of the bootstrap.
     """
     difference = with_subset.astype(np.float64) - without
     repeats, n = difference.shape
@@ -55,7 +67,7 @@ def gain_with_interval(
 def alignment(
     subset_gradient: Float[np.ndarray, " d"], hard_gradient: Float[np.ndarray, " d"]
 ) -> float:
-    """The cheap score: how far a step along the subset's mean gradient goes along the hard one.
+    """Return the cheap score: how far a step along the subset's mean gradient goes along the hard one.
 
     To first order this is the fall in the hard examples' loss for a step of unit size; it costs
     one pass over the subset where a fine-tune costs hundreds.

@@ -6,6 +6,6 @@ import hashlib
 
 
 def derived_seed(seed: int, *purpose: str | int) -> int:
-    """A 63-bit seed for one purpose, the same in every process and on every machine."""
+    """Return a 63-bit seed for one purpose, the same in every process and on every machine."""
     text = "\x1f".join(str(part) for part in (seed, *purpose))
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1

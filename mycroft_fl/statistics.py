@@ -24,7 +24,7 @@ class Estimate:
 
 
 def over_seeds(values: Sequence[float], *, confidence: float = 0.95) -> Estimate:
-    """The mean of one value a seed, with Student's t interval (infinite for a single seed)."""
+    """Return the mean of one value a seed, with Student's t interval (infinite for a single seed)."""
     array = np.asarray(values, dtype=np.float64)
     if len(array) < 2:
         return Estimate(float(array.mean()), math.inf)

@@ -10,13 +10,13 @@ from simulations.setup.apps import simulation_of
 
 
 def vault_for(context: Context) -> Answering:
-    """The vault of this node's owner, whichever process serves it."""
+    """Return the vault of this node's owner, whichever process serves it."""
     with full_disk_noted():
         return OnOneDisk(simulation_of(context).vault(int(context.node_config["partition-id"])))
 
 
 def name_for(context: Context) -> str:
-    """The name of this node's owner."""
+    """Return the name of this node's owner."""
     return simulation_of(context).owner_name(int(context.node_config["partition-id"]))
 
 

@@ -30,14 +30,14 @@ class OnOneDisk:
         return self._vault.log
 
     def answer(self, request: Request) -> OwnerReport:
-        """The owner's answer, or an exception."""
+        """Return the owner's answer, or an exception."""
         with full_disk_noted():
             return self._vault.answer(request)
 
 
 @contextmanager
 def full_disk_noted() -> Iterator[None]:
-    """Inside, an error of a disk that is full is noted for `check_disk`, and raised on."""
+    """Note an error of a disk that is full for `check_disk`, inside `with`, and raise it on."""
     try:
         yield
     except Exception as error:
@@ -47,7 +47,7 @@ def full_disk_noted() -> Iterator[None]:
 
 
 def check_disk() -> None:
-    """`DiskFull` where one was noted in this process since the last call."""
+    """Raise `DiskFull` where one was noted in this process since the last call."""
     if _noted:
         error = _noted[-1]
         _noted.clear()

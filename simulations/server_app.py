@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 def setup_for(context: Context) -> TrainerSetup:
-    """The trainer's side of this context's simulation."""
+    """Return the trainer's side of this context's simulation."""
     show_progress(sys.stdout, mark=MARK)
     simulation = simulation_of(context)
     if not simulation.folder.is_fresh():

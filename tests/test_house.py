@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import json
 import re
 import subprocess
@@ -185,6 +186,25 @@ def test_every_file_has_its_place_in_the_order_of_rooms():
         and not any(module == place or module.startswith(f"{place}.") for place in places)
     ]
     assert nowhere == []
+
+
+def test_the_ways_that_the_documents_walk_go_down_and_are_short():
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    order = CONTRACTS.read_text().partition("contract:rooms]")[2]
+    ways = re.findall(r"(?:^\d\. .*\n)+", page, re.MULTILINE)
+    assert len(ways) == 3
+    for way in ways:
+        rooms = re.findall(r"^\d\. `([\w/]+)`:(.*)", way, re.MULTILINE)
+        assert len(rooms) <= 8
+        heights = [
+            re.search(rf"^    {room.replace('/', '[.]')}\b", order, re.MULTILINE)
+            for room, _ in rooms
+        ]
+        assert all(heights), rooms
+        crossed = [index for index, (_, text) in enumerate(rooms) if "the network" in text]
+        for index, (above, below) in enumerate(itertools.pairwise(heights)):
+            # Over the network a value arrives at the top of the other side.
+            assert index in crossed or above.start() < below.start(), rooms[index : index + 2]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from mycroft_fl.files import write_whole
+
 MEGABYTE = 1 << 20
 
 
@@ -32,9 +34,7 @@ class Finding:
 
 def write_findings(findings: Iterable[Finding], path: Path) -> None:
     """Write findings as JSON, whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps([asdict(each) for each in findings], indent=1), encoding="utf-8")
-    part.rename(path)
+    write_whole(path, json.dumps([asdict(each) for each in findings], indent=1))
 
 
 def megabytes(size: float) -> str:

@@ -258,7 +258,7 @@ def _elsewhere(stage: Stage, link: subprocess.Popen[bytes]) -> Finding:
         for ip, port in listening
         if not ip.startswith(("127.", "::1")) or _speaks(stage, port, path)
     ]
-    figure = f"also at {sorted(listening)}" if listening else "one socket, as it was told"
+    figure = f"also at {sorted(listening)}" if listening else "one socket, as asked"
     tried = max(1, len(listening))
     return Finding(
         "port", "sockets beside the one that was asked for", tried, len(open_ones), figure

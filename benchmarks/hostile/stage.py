@@ -25,6 +25,7 @@ from clients.serving.socket_protocol import SELECT, ask
 from mycroft_fl.cli.main import cli
 from mycroft_fl.errors import BadMessage
 from mycroft_fl.examples import Examples
+from mycroft_fl.files import write_whole
 from mycroft_fl.protocol.envelope import SignedTerms, sign_request
 from mycroft_fl.protocol.keys import KeyPair
 from mycroft_fl.protocol.messages import Request
@@ -186,10 +187,7 @@ class Owner:
         path = self.folder / "owner.toml"
         content = tomllib.loads(path.read_text())
         yield content
-        part = path.with_name("owner.toml.part")
-        part.write_text(tomli_w.dumps(content))
-        part.chmod(0o600)
-        part.rename(path)
+        write_whole(path, tomli_w.dumps(content))
 
     @contextmanager
     def served(self, *flags: str) -> Iterator[subprocess.Popen[str]]:

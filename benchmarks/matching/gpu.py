@@ -1,4 +1,4 @@
-"""What a pursuit costs on a card, against reading the factors once for every pick."""
+"""The cost of a pursuit on a GPU, against reading the factors once for every pick."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 
 from mycroft_fl.match.omp.pursuit import orthogonal_matching_pursuit
 from mycroft_fl.represent.gradients.per_example import GradientFactors
-from mycroft_fl.represent.gradients.rounded import RoundedAtoms
+
+T = TypeVar("T")
 
 
 def gpu(options: argparse.Namespace) -> None:
-    """n = 1,000,000, p = 2,048, C = 1,000, k = 1,000, factors in float32 and in bfloat16."""
+    """n = 1,000,000, p = 2,048, C = 1,000, k = 1,000, factors in float32."""
     n, k = options.candidates or 1_000_000, 1_000
     generator = torch.Generator("cuda").manual_seed(0)
     delta = torch.randn(n, 1_000, device="cuda", generator=generator).softmax(1)
@@ -27,21 +29,15 @@ def gpu(options: argparse.Namespace) -> None:
     floor = k * _seconds(lambda: (delta.sum(), inputs.sum()), 10)[0]
     print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}, n = {n}")
     print(f"k passes over H and D at {4 * k * atoms.numbers / floor / 1e9:.0f} GB/s: {floor:.2f} s")
-    found = {}
-    for name, held in (("float32", atoms), ("bfloat16 columns", RoundedAtoms.of(atoms))):
-
-        def run(held: object = held) -> object:
-            return orthogonal_matching_pursuit(held, target, k, tolerance=0.0)  # type: ignore[arg-type]
-
-        seconds, found[name] = _seconds(run, options.repeats)
-        print(f"{name}: {seconds:.2f} s for {len(found[name].indices)} picks, "
-              f"{seconds / floor:.2f} times the passes, {found[name].unexplained:.6f} left")  # fmt: skip
-    picks = [each.indices.tolist() for each in found.values()]
-    print(f"the same picks in the same order: {picks[0] == picks[1]}")
+    seconds, found = _seconds(
+        lambda: orthogonal_matching_pursuit(atoms, target, k, tolerance=0.0), options.repeats
+    )
+    print(f"{seconds:.2f} s for {len(found.indices)} picks, "
+          f"{seconds / floor:.2f} times the passes, {found.unexplained:.6f} left")  # fmt: skip
 
 
-def _seconds(run: Callable[[], object], repeats: int) -> tuple[float, object]:
-    """Median wall time of a run on the card, after one for nothing, and its result."""
+def _seconds(run: Callable[[], T], repeats: int) -> tuple[float, T]:
+    """Median wall time of a run on the GPU, after one for nothing, and its result."""
     result, seconds = run(), []
     for _ in range(repeats):
         torch.cuda.synchronize()

@@ -14,6 +14,7 @@ from torch.func import functional_call, grad, vmap
 
 from benchmarks.matching.pursuit import factors
 from benchmarks.timing import extra_megabytes, in_turn
+from mycroft_fl.files import written_whole
 from mycroft_fl.match.omp.pursuit import orthogonal_matching_pursuit
 from mycroft_fl.represent.gradients.per_example import Atoms, GradientFactors, gradients
 
@@ -189,10 +190,8 @@ def _piece(model: nn.Module, start: int, folder: Path) -> dict[str, np.ndarray]:
         timed = in_turn(1, dict(runs if start // _PIECE % 2 else runs[::-1]))
         made = timed["gradients"].result
         seconds = {name: each.seconds[0] for name, each in timed.items()}
-        aside = path.with_suffix(".part")
-        with aside.open("wb") as file:
+        with written_whole(path) as file:
             np.savez(file, delta=made.delta.numpy(), inputs=made.inputs.numpy(), **seconds)
-        aside.rename(path)
     with np.load(path) as kept:
         return dict(kept)
 

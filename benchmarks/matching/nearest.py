@@ -10,6 +10,7 @@ import torch
 
 from benchmarks.matching import peers
 from benchmarks.timing import extra_megabytes, in_turn, peak_megabytes
+from mycroft_fl.files import written_whole
 from mycroft_fl.match.nearest import nearest_each
 from mycroft_fl.match.omp.pursuit import orthogonal_matching_pursuit
 from mycroft_fl.represent.gradients.streamed import StreamedAtoms
@@ -53,13 +54,12 @@ def stream(options: argparse.Namespace) -> None:
     path = options.folder / f"mycroft-stream-{count}.npy"
     if not path.exists():
         rng, shape = np.random.default_rng(0), (count, 512)
-        aside = path.with_suffix(".part")
-        file = np.lib.format.open_memmap(aside, "w+", np.float32, shape)
-        for start in range(0, len(file), 10_000):
-            block = file[start : start + 10_000]
-            block[:] = rng.standard_normal(block.shape, dtype=np.float32) + 0.1
-        file.flush()
-        aside.rename(path)
+        head = {"descr": "<f4", "fortran_order": False, "shape": shape}
+        with written_whole(path) as file:
+            np.lib.format.write_array_header_1_0(file, head)
+            for start in range(0, count, 10_000):
+                rows = min(10_000, count - start)
+                file.write(rng.standard_normal((rows, shape[1]), dtype=np.float32) + 0.1)
         print(f"{path} is written; call again, for what writing took would count as memory")
         return
     target = torch.from_numpy(np.random.default_rng(1).standard_normal(512) + 0.1).float()

@@ -2,8 +2,8 @@
 
     python -m benchmarks.privacy.curves [--draw docs/privacy-curves.png]
 
-Reads what `-m benchmarks.privacy gradient` and `privacy.py dp-sgd` kept in OUT, computes nothing anew. Only seeds
-that a store holds count, and a table says how many. The share of a gain is a ratio of means: over
+Reads what `-m benchmarks.privacy gradient` and `privacy.py dp-sgd` kept in OUT, computes nothing anew. Only
+seeds that a store holds count, and a table says how many. The share of a gain is a ratio of means: over
 the control, in per cent of what 50 raw OMP picks gain over it.
 """
 

@@ -14,7 +14,6 @@ import torch
 
 from benchmarks.tables import keep, stored
 from mycroft_fl.examples import Examples
-from mycroft_fl.match.nearest import normalised
 from mycroft_fl.models.fitting import correct
 from mycroft_fl.models.networks import Classifier
 from mycroft_fl.seeds import derived_seed
@@ -47,7 +46,9 @@ class CosineQuery(Query):
     """A query whose features have length one, so that Euclidean distances order as cosines do."""
 
     def features(self, examples: Examples) -> torch.Tensor:
-        return normalised(super().features(examples))
+        vectors = super().features(examples)
+        norms = torch.linalg.vector_norm(vectors, dim=1, keepdim=True, dtype=torch.float64)
+        return (vectors / norms.masked_fill(norms == 0, 1)).to(vectors.dtype)
 
 
 ALL_LAYERS, MODEL_SPACE = {"gradient_layers": "all"}, {"feature_space": "model"}

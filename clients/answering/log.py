@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
+from mycroft_fl.files import locked
 from mycroft_fl.foreign_text import CleanFormatter, cleaned
 
 LARGEST, KEPT = 4 << 20, 5
@@ -33,29 +34,28 @@ class _Bounded(logging.Handler):
         # A full disk changes no answer, and a line that fails has nowhere to be told.
         with suppress(OSError):
             line = (self.format(record) + "\n").encode("utf-8", "replace")
-            place = self._opened()
+            file = self._opened()
             try:
-                if os.fstat(place).st_size + len(line) > LARGEST:
+                if os.fstat(file.fileno()).st_size + len(line) > LARGEST:
                     self._shift()
-                    os.close(place)
-                    place = self._opened()
-                os.write(place, line)
+                    file.close()
+                    file = self._opened()
+                os.write(file.fileno(), line)
             finally:
-                os.close(place)
+                file.close()
 
-    def _opened(self) -> int:
-        """The file, locked; once more where another process has moved it away meanwhile."""
+    def _opened(self) -> IO[str]:
+        """Open and lock the file; once more where another process has moved it away meanwhile."""
         while True:
-            place = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            file = locked(self._path)
             try:
-                fcntl.flock(place, fcntl.LOCK_EX)
                 with suppress(FileNotFoundError):
-                    if os.path.samestat(os.fstat(place), self._path.stat()):
-                        return place
+                    if os.path.samestat(os.fstat(file.fileno()), self._path.stat()):
+                        return file
             except BaseException:
-                os.close(place)
+                file.close()
                 raise
-            os.close(place)
+            file.close()
 
     def _shift(self) -> None:
         for number in range(KEPT, 0, -1):

@@ -8,7 +8,6 @@ A third, `leaving.lock`, is held while a piece of an answer leaves, and while so
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import time
@@ -19,6 +18,7 @@ from typing import IO
 
 from clients.owner.file import OwnerFile
 from mycroft_fl.errors import InputError
+from mycroft_fl.files import locked
 
 STOPPED, LOCK, LEAVING = "stopped", "vault.lock", "leaving.lock"
 PAUSE = 0.02
@@ -95,26 +95,17 @@ def is_stopped(folder: Path) -> bool:
     return (folder / STOPPED).exists()
 
 
-@contextmanager
-def leaving(folder: Path, *, shut: bool = False) -> Iterator[None]:
-    """While something leaves; or, `shut`, while nothing does and somebody says that less may.
+def leaving(folder: Path, *, shut: bool = False) -> IO[str]:
+    """Lock while something leaves; or, `shut`, while nothing does and somebody says that less may.
 
     Both hold it for moments: looking whether an answer may leave and handing it on are one step.
     """
-    place = os.open(folder / LEAVING, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(place, fcntl.LOCK_EX if shut else fcntl.LOCK_SH)
-        yield
-    finally:
-        os.close(place)
+    return locked(folder / LEAVING, shared=not shut)
 
 
 def _taken(file: OwnerFile) -> IO[str] | None:
     """The lock, held until it is closed; None where somebody else holds it."""
-    lock = (file.folder / LOCK).open("a+", encoding="ascii")
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return locked(file.folder / LOCK, wait=False)
     except BlockingIOError:
-        lock.close()
         return None
-    return lock

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from clients.owner.file import OwnerFile, load_owner_file
 from mycroft_fl.errors import InputError
+from mycroft_fl.files import folder_whole, remove_parts
 from mycroft_fl.protocol.keys import KeyPair, PublicKey
 from mycroft_fl.protocol.wire import SAFE_NAME
 from mycroft_fl.tasks.description import read_task
@@ -53,16 +54,10 @@ def set_up(folder: Path, owner: NewOwner) -> OwnerFile:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder} is there already; give a new or an empty folder")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    part = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(mode=0o700)
-    try:
+    remove_parts(folder)
+    with folder_whole(folder) as part:
         _fill(part, folder, owner)
         load_owner_file(part / "owner.toml")
-        part.rename(folder)
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
-        raise
     return load_owner_file(folder / "owner.toml")
 
 

@@ -12,9 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -25,6 +22,7 @@ import numpy as np
 
 from mycroft_fl.errors import InputError, Withheld
 from mycroft_fl.examples import Examples
+from mycroft_fl.files import folder_whole, private_folder, write_once
 from mycroft_fl.privacy.spending.ledger import Key
 
 Decision = Literal["approved", "refused"]
@@ -84,7 +82,8 @@ class Approvals:
 
     def entries(self) -> list[Entry]:
         """All that ever waited, oldest first."""
-        folders = self.folder.glob("*/entry.json") if self.folder.is_dir() else ()
+        # A folder whose name begins with a dot was never finished.
+        folders = self.folder.glob("[!.]*/entry.json") if self.folder.is_dir() else ()
         return sorted((self._entry(each.parent) for each in folders), key=lambda each: each.at)
 
     def decision(self, id: str) -> Decision | None:
@@ -107,17 +106,12 @@ class Approvals:
                 f"{found[0].id} has waited for more than {self._days} days and has lapsed; that is final"
             )
         path = self.folder / found[0].id / "decision"
-        part = path.with_name(f".decision.{os.getpid()}")
-        part.write_text(decision, encoding="ascii")
         try:
-            # A link fails where there is a decision: the first one counts, even of two at once.
-            os.link(part, path)
+            write_once(path, decision)
         except FileExistsError as error:
             raise InputError(
                 f"{found[0].id} was {self.decision(found[0].id)} before; that is final"
             ) from error
-        finally:
-            part.unlink()
         return found[0]
 
     def page(self, id: str) -> Path:
@@ -128,14 +122,13 @@ class Approvals:
         return datetime.fromisoformat(entry.at) + timedelta(days=self._days) < datetime.now(UTC)
 
     def _write(self, at: Path, entry: Entry, page: str) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        part = Path(tempfile.mkdtemp(prefix=".", dir=self.folder))
+        private_folder(self.folder)
         try:
-            (part / "page.html").write_text(page, encoding="utf-8")
-            (part / "entry.json").write_text(json.dumps(asdict(entry)), encoding="utf-8")
-            part.rename(at)
+            with folder_whole(at) as part:
+                (part / "page.html").write_text(page, encoding="utf-8")
+                (part / "entry.json").write_text(json.dumps(asdict(entry)), encoding="utf-8")
         except OSError:
-            shutil.rmtree(part, ignore_errors=True)
+            # Another process may have written the same meanwhile.
             if not at.is_dir():
                 raise
 

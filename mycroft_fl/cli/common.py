@@ -1,4 +1,4 @@
-"""What several commands do alike: read KEY=VALUE, find files, print rows."""
+"""Helpers that several commands share: read KEY=VALUE, find files, print rows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mycroft_fl.foreign_text import cleaned, cleaned_lines
 
 
 def assigned(assignment: str) -> tuple[str, Any]:
-    """KEY=VALUE; VALUE a TOML literal, else a string."""
+    """Read KEY=VALUE; VALUE a TOML literal, else a string."""
     key, equals, value = assignment.partition("=")
     if not equals or not key.strip():
         raise SettingError(f"--set {assignment}: give KEY=VALUE, such as --set budget=100")
@@ -29,7 +29,7 @@ def assigned(assignment: str) -> tuple[str, Any]:
 
 
 def existing(scenario: str) -> str:
-    """A file's absolute path, as other processes find it; else the name as it is."""
+    """Return a file's absolute path, as other processes find it; else the name as it is."""
     path = Path(scenario).expanduser().absolute()
     try:
         return str(path) if path.is_file() else scenario
@@ -38,7 +38,7 @@ def existing(scenario: str) -> str:
 
 
 def from_here(key: str, value: Any) -> tuple[str, Any]:
-    """A file of the folder one is in by its whole path: all else is relative to the scenario."""
+    """Return a file of the folder one is in by its whole path: all else is relative to the scenario."""
     path = value.get("path") if isinstance(value, dict) else value
     if key != "dataset" or not isinstance(path, str) or not Path(path).exists():
         return key, value
@@ -47,7 +47,7 @@ def from_here(key: str, value: Any) -> tuple[str, Any]:
 
 
 def fresh_folder(scenario: str) -> Path:
-    """runs/<time>-<scenario>, or with a number behind where two runs start in one second."""
+    """Name runs/<time>-<scenario>, or with a number behind where two runs start in one second."""
     stem = f"{datetime.now():%Y%m%d-%H%M%S}-{scenario}"
     number, folder = 1, Path("runs") / stem
     while folder.exists():
@@ -56,7 +56,7 @@ def fresh_folder(scenario: str) -> Path:
 
 
 def make_importable_from_here() -> None:
-    """A method of one's own is looked up in the folder one is in, in the engine's workers too."""
+    """Let a method of one's own be found in the folder one is in, in the engine's workers too."""
     here = str(Path.cwd())
     sys.path.append(here)
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), here]))

@@ -239,7 +239,7 @@ def _policy(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _asked(value: Any, flag: str, question: str, default: Any = None) -> Any:
-    """What was given; else what a person answers; else the default, where there is nobody to ask."""
+    """Return what was given; else what a person answers; else the default, if there is nobody to ask."""
     if value is not None:
         return value
     if sys.stdin.isatty():

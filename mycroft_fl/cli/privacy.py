@@ -81,7 +81,7 @@ def _findings(mode: str | None, attacks: bool) -> list[Finding]:
 
 
 def _through_a_file() -> Iterator[Finding]:
-    """What an owner's file can do to a score is the owner's side's to audit."""
+    """Name the audit of what an owner's file can do to a score, which is on the owner's side."""
     from clients.owner.audit import audit_score_through_a_file
 
     return audit_score_through_a_file()

@@ -19,12 +19,12 @@ What `mycroft-fl COMMAND --help` says, on one page. The exit code is 0 when all 
 
 
 def reference(root: click.Group) -> str:
-    """The page of all commands below `root`."""
+    """Return the page of all commands below `root`."""
     return HEAD + "".join(_page(command, path) for path, command in commands(root, ("mycroft-fl",)))
 
 
 def commands(group: click.Group, path: tuple[str, ...]) -> Iterator[tuple[str, click.Command]]:
-    """Each command that does something, with what is typed to call it."""
+    """Return each command that does something, with what is typed to call it."""
     for name, command in group.commands.items():
         if isinstance(command, click.Group):
             yield from commands(command, (*path, name))

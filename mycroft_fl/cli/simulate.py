@@ -61,7 +61,7 @@ def simulate(
 
     folder = (out or fresh_folder(Path(scenario).stem)).absolute()
     show_progress(sys.stderr)
-    # What a method of one's own prints is no part of the result.
+    # A method of one's own may print; that is no part of the result.
     with contextlib.redirect_stdout(sys.stderr):
         simulation = Simulation.load(existing(scenario), settings, folder, engine=engine)
         simulation.check()

@@ -49,7 +49,7 @@ def study(
         _check(study)
         return
     from simulations.study.run import run_study
-    from simulations.study.summary import summary_rows
+    from simulations.study.tables import summary_rows
     from simulations.study.workers import WorkerSettings
 
     folder = (out or Path("studies") / Path(study).stem).absolute()

@@ -173,7 +173,7 @@ def resume(run: Path, assignments: tuple[str, ...], wait: bool, as_json: bool) -
 
 
 def _reach(listen: str) -> str:
-    """Whom an address reaches, where that may not be what was meant."""
+    """Say whom an address reaches, where that may not be what was meant."""
     if listen == "::1" or listen.startswith("127."):
         return ", for this machine alone"
     return ", all of this machine's networks" if listen in ("0.0.0.0", "::") else ""

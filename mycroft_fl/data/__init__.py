@@ -1,11 +1,10 @@
-"""Data sets in memory, and what a simulation does to them.
+"""Data sets: read from files, and fitted to a task.
 
-sources     a name or a path -> a Dataset
-known       the data sets that have a name
-files       npz files and images by class, read
-cifar       CIFAR-10's own batches, read without trusting them
-cache       parsed once, kept for the next process
-transforms  what makes one group of images unlike another
-corrupt     bad pixels, wrong labels
-partition   who gets which examples
+sources   a name or a path -> a Dataset
+known     the sets of images that have a name
+formats   npz files, images by class, CIFAR's batches, transforms, a cache of what was parsed
+tables    CSV and Parquet files, columns, scaling
+marks     whose a table's rows are, and which may leave
+fitted    a data set checked against a task
+task      what a trainer and its owners agree on
 """

@@ -39,7 +39,7 @@ class Records:
 
 
 def task_examples(spec: DatasetSpec, base: Path, task: Task) -> Examples:
-    """The distinct examples of a data set, as the task's models take them.
+    """Return the distinct examples of a data set, as the task's models take them.
 
     A table is checked against the task's columns and encoded; images are brought to the task's
     size and channels; vectors must have its length. Raises `DataError` naming what does not fit.
@@ -48,7 +48,7 @@ def task_examples(spec: DatasetSpec, base: Path, task: Task) -> Examples:
 
 
 def task_records(spec: DatasetSpec, base: Path, task: Task) -> Records:
-    """An owner's data set likewise, with its marks; a record is a content, a label and a unit.
+    """Return an owner's data set likewise, with its marks; a record is a content, a label and a unit.
 
     Raises `DataError`, also where a row has no unit, or its consent is neither yes nor no.
     """
@@ -94,7 +94,7 @@ def _inputs(dataset: Dataset, rows: np.ndarray, spec: DatasetSpec, task: Task) -
 def task_labels(
     dataset: Dataset, spec: DatasetSpec, classes: tuple[str, ...]
 ) -> Int64[np.ndarray, " n"]:
-    """Each example's label in the task; -1 where it has none and such are dropped."""
+    """Return each example's label in the task; -1 where it has none and such are dropped."""
     place = {name: label for label, name in enumerate(classes)}
     meant = [known_as(name, place) for name in dataset.classes]
     unknown = [

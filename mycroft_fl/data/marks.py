@@ -1,4 +1,4 @@
-"""What a table says of its rows besides their features: whose they are, and what may leave."""
+"""The marks on a table's rows besides their features: whose they are, and what may leave."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ CONSENT = {
 
 
 def units_of(table: DataTable, spec: DatasetSpec) -> np.ndarray | None:
-    """Whose each row is, as text; None where the spec names no such column."""
+    """Return whose each row is, as text; None where the spec names no such column."""
     return text_of(table.column(spec.unit_id)).astype(str) if spec.unit_id else None
 
 
 def shareable_of(table: DataTable, spec: DatasetSpec) -> Bool[np.ndarray, " n"] | None:
-    """Whether each row may be handed over; an empty field says no. None where no column is named.
+    """Return whether each row may be handed over; an empty field says no. None where no column is named.
 
     Raises `DataError` naming the first row that says neither yes nor no.
     """
@@ -66,7 +66,7 @@ def record_ids(columns: Iterable[Any]) -> Int64[np.ndarray, " n"]:
 
 
 def contents_of(table: DataTable) -> list[Any]:
-    """A table's features, column by column, numbers as floats.
+    """Return a table's features, column by column, numbers as floats.
 
     Whole numbers too: whether a column's are read as such is up to its other rows.
     """
@@ -75,7 +75,7 @@ def contents_of(table: DataTable) -> list[Any]:
 
 
 def digests_of(x: np.ndarray) -> np.ndarray:
-    """A 256-bit digest of each row's bytes."""
+    """Return a 256-bit digest of each row's bytes."""
     rows = np.ascontiguousarray(x)
     return np.array(
         [hashlib.blake2b(row.tobytes(), digest_size=32).digest() for row in rows], object

@@ -1,4 +1,4 @@
-"""From a data set's name or path to its distinct examples."""
+"""Data sets by name or path, loaded as distinct examples."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Dataset:
         return self.take(slice(None))
 
     def take(self, rows: Int[np.ndarray, " k"] | slice) -> Examples:
-        """Some of it as arrays; not of a table."""
+        """Return some of it as arrays; not of a table."""
         if self.x is None:
             raise DataError("a table's rows become vectors by a schema; use TableSchema.encode")
         x = self.x[rows] if self.kept is None else self.x[self.kept[rows]]
@@ -82,7 +82,7 @@ class Dataset:
         return examples
 
     def where(self, wanted: Mapping[str, Any]) -> Bool[np.ndarray, " n"]:
-        """Which rows have these values in these columns; a list of values means any of them."""
+        """Return which rows have these values in these columns; a list of values means any of them."""
         chosen = np.ones(len(self), dtype=bool)
         for name, value in wanted.items():
             if self.columns is None:
@@ -99,7 +99,7 @@ class Dataset:
 def load_dataset(
     given: str | DatasetSpec, base: Path, records: Collection[str] | None = None
 ) -> Dataset:
-    """The known data set of that name, else what lies at that path.
+    """Return the known data set of that name, else what lies at that path.
 
     A relative path is taken from `base`. Images are uint8 (n c h w), vectors float32 (n d),
     tables as they stand. Loaded once per process. Rows of equal content are one example. With
@@ -121,7 +121,7 @@ def load_dataset(
 
 
 def _known_table(spec: DatasetSpec) -> DatasetSpec:
-    """A known table, with whatever the spec says beyond its name laid over."""
+    """Return a known table, with whatever the spec says beyond its name laid over."""
     known = KNOWN_TABLES[spec.path]()
     settings = {
         key: value for key, value in vars(spec).items() if value != getattr(DatasetSpec, key, None)
@@ -187,7 +187,7 @@ def _read_arrays(path: Path, spec: DatasetSpec) -> LabelledRows:
 def distinct(
     rows: LabelledRows, test: LabelledRows | None = None, *, records: bool = False
 ) -> Dataset:
-    """Arrays without the rows that stood there already, see `load_dataset`; the first are kept."""
+    """Drop rows that stood there already, see `load_dataset`; the first are kept."""
     from_test = np.zeros(len(rows.y), dtype=bool)
     if test is not None:
         from_test = np.repeat([False, True], [len(rows.y), len(test.y)])
@@ -247,7 +247,7 @@ def _from_tables(
 def _first_of_each(
     ids: Int64[np.ndarray, " n"], from_test: Bool[np.ndarray, " n"]
 ) -> tuple[Int[np.ndarray, " kept"], int, int]:
-    """The first row of each content; how many others there are, and in both files how many."""
+    """Return the first row of each content; how many others there are, and in both files how many."""
     kept = np.sort(np.unique(ids, return_index=True)[1])
     overlap = int(np.isin(ids[from_test], ids[~from_test]).sum())
     return kept, len(ids) - len(kept) - overlap, overlap

@@ -1,4 +1,4 @@
-"""What a trainer and its owners agree on before anything is asked."""
+"""The agreement of a trainer and its owners before anything is asked."""
 
 from __future__ import annotations
 

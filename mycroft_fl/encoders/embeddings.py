@@ -47,7 +47,7 @@ class Embeddings:
     def of(
         self, images: UInt8[np.ndarray, "n c h w"], *, alone: bool = False
     ) -> Float32[np.ndarray, "n d"]:
-        """The images' embeddings, in their order; of images on disk a block at a time is read.
+        """Return the images' embeddings, in their order; of images on disk a block at a time is read.
 
         In memory is what is returned, and beside it no more than a fixed part. `DataError` where one
         is not finite; where each is computed `alone` it is returned as it is, since an error would
@@ -128,7 +128,7 @@ class Embeddings:
 
 
 def embeddings_of(name: str) -> Embeddings:
-    """The embeddings of the encoder of that name, shared within a process."""
+    """Return the embeddings of the encoder of that name, shared within a process."""
     parsed = encoder_name(name)
     return _shared(parsed, fingerprint(parsed), cache_folder())
 

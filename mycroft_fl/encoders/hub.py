@@ -12,7 +12,7 @@ from urllib.parse import urlparse
 
 @contextmanager
 def hub_as_it_is() -> Iterator[None]:
-    """Inside, a hub that cannot be reached is not tried again and again for minutes, line by line.
+    """Keep a hub that cannot be reached from being tried again and again for minutes, line by line.
 
     What an earlier run downloaded is found all the same; what was not fails at once. What the
     libraries log on the way is left to the error that they raise.
@@ -30,7 +30,7 @@ def hub_as_it_is() -> Iterator[None]:
 
 
 def _is_reachable(address: str) -> bool:
-    """Whether the host has an address here. Behind a proxy only the proxy would know."""
+    """Return whether the host has an address here. Behind a proxy only the proxy would know."""
     if urllib.request.getproxies():
         return True
     try:

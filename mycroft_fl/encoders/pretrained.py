@@ -37,7 +37,7 @@ class Encoder:
 
     @torch.no_grad()
     def __call__(self, images: UInt8[np.ndarray, "n c h w"]) -> Float32[np.ndarray, "n d"]:
-        """The images' embeddings, as the encoder gives them."""
+        """Return the images' embeddings, as the encoder gives them."""
         from PIL import Image
 
         inputs = torch.stack([
@@ -47,7 +47,7 @@ class Encoder:
 
 
 def fingerprint(name: EncoderName) -> str:
-    """Names an encoder by the content of its weights, without loading it.
+    """Name an encoder by the content of its weights, without loading it.
 
     A file is read through; a tag stands for its weights in the library's installed version.
     """
@@ -72,7 +72,7 @@ def _file_digest(file: Path, changed: int, size: int) -> bytes:
 
 
 def open_encoder(name: EncoderName) -> Encoder:
-    """The encoder, on a GPU where there is one. `SettingError` or `DataError` in one line."""
+    """Return the encoder, on a GPU where there is one. `SettingError` or `DataError` in one line."""
     if name.path is not None:
         _require_there(name, name.path)
     load = {"open_clip": _open_clip, "torchvision": _torchvision, "timm": _timm}[name.library]
@@ -160,7 +160,7 @@ def _timm(name: EncoderName) -> Loaded:
 
 
 def _state_in(path: Path) -> dict[str, Tensor]:
-    """A checkpoint's weights, read without running anything in it."""
+    """Return a checkpoint's weights, read without running anything in it."""
     if path.suffix == ".safetensors":
         from safetensors.torch import load_file
 

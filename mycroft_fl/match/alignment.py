@@ -15,11 +15,17 @@ _BLOCK_NUMBERS = 2**22  # cosines at a time
 def most_aligned(
     atoms: Atoms, candidates: Int[Tensor, " n"], hard: Int[Tensor, " m"], k: int
 ) -> Int[Tensor, " j"]:
-    """Up to `k` places within `candidates`: each hard atom's best by cosine, then its second best.
+    """Return up to `k` places within `candidates`: each hard atom's best by cosine, then its second best.
 
     Within one depth by cosine; equal ones go to the lowest place. Only candidates at an acute
     angle to a hard atom count for it, and none of length zero. Cosines come from the products
     of the atoms: of gradients as factors, nothing is built. SettingError for `k` below 1.
+
+    Args:
+        atoms: gradients of candidates and hard examples together.
+        candidates: numbers of the candidates among `atoms`.
+        hard: numbers of the hard examples among `atoms`.
+        k: how many places at most, 1 or more.
     """
     require_budget(k)
     norms = atoms.squared_norms().sqrt()
@@ -38,7 +44,14 @@ def most_aligned(
 def nearest_to(
     atoms: Atoms, candidates: Int[Tensor, " n"], direction: Float[Tensor, "*direction"], k: int
 ) -> Int[Tensor, " j"]:
-    """The same for one direction that is no atom: places within `candidates`, best cosine first."""
+    """Return places within `candidates` for one direction that is no atom, best cosine first.
+
+    Args:
+        atoms: gradients, the candidates' among them.
+        candidates: numbers of the candidates among `atoms`.
+        direction: a vector as the atoms are.
+        k: how many places at most.
+    """
     require_budget(k)
     norms = atoms.squared_norms().sqrt()
     lengths = norms.masked_fill(norms == 0, torch.inf)
@@ -50,7 +63,7 @@ def nearest_to(
 def in_turn(
     score: Float[Tensor, "m depth"], place: Int[Tensor, "m depth"], counts: Tensor
 ) -> Int[Tensor, " j"]:
-    """The distinct places column by column, within a column by falling score, then by place."""
+    """Return the distinct places column by column, within a column by falling score, then by place."""
     depth = torch.arange(score.shape[1]).expand_as(score)
     depth, score, place = depth[counts], score[counts], place[counts]
     order = torch.arange(len(place))
@@ -63,7 +76,7 @@ def in_turn(
 def _best(
     atoms: Atoms, norms: Tensor, candidates: Tensor, hard: Tensor, depth: int
 ) -> tuple[Float[Tensor, "m depth"], Int[Tensor, "m depth"]]:
-    """Each hard atom's `depth` best cosines in falling order, equal ones by place; on the CPU."""
+    """Return each hard atom's `depth` best cosines in falling order, equal ones by place; on the CPU."""
     candidates, hard = candidates.to(atoms.device), hard.to(atoms.device)
     lengths = norms[candidates].masked_fill(norms[candidates] == 0, torch.inf)
     cosines, places = [], []

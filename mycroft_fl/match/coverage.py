@@ -34,7 +34,7 @@ class Cover:
         self._lost = np.zeros((similarity.shape[1], layers + 1))
 
     def gains(self, candidates: Int[np.ndarray, " c"]) -> Float[np.ndarray, " c"]:
-        """What each candidate alone would add to F."""
+        """Return what each candidate alone would add to F."""
         weights, total = np.append(self._weights, 0.0), np.zeros(len(candidates))
         for column, (held, lost) in enumerate(zip(self._held, self._lost, strict=True)):
             new = self.similarity[candidates, column].astype(np.float64)
@@ -52,7 +52,7 @@ class Cover:
         self._lost[:, :-1] = np.cumsum((steps * self._held)[:, ::-1], axis=1)[:, ::-1]
 
     def emptied(self) -> Cover:
-        """A cover of the same hard examples with S empty."""
+        """Return a cover of the same hard examples with S empty."""
         return Cover(self.similarity, len(self._weights))
 
     @property
@@ -70,7 +70,7 @@ class Covering:
 
 
 def lazy_greedy(cover: Cover, k: int, start: Int[np.ndarray, " s"]) -> Covering:
-    """Up to `k` candidates, each the one that adds most; `start` is in S already.
+    """Return up to `k` candidates, each the one that adds most; `start` is in S already.
 
     Gains only fall as S grows, so an old gain bounds the new one, and most need no second look
     (Minoux 1978). Equal gains go to the lowest index. Ends early where nothing adds anything.
@@ -96,7 +96,7 @@ def lazy_greedy(cover: Cover, k: int, start: Int[np.ndarray, " s"]) -> Covering:
 
 
 def closeness(distance: Float[np.ndarray, "n m"]) -> Float[np.ndarray, "n m"]:
-    """Distances as similarities: exp(-(d / median)^2), the median each hard example's own.
+    """Return distances as similarities: exp(-(d / median)^2), the median each hard example's own.
 
     Free of the features' scale, and above zero, so that no candidate is without any use.
     """

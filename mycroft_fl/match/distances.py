@@ -12,7 +12,7 @@ _BLOCK_NUMBERS = 2**22  # features in float64 at a time
 
 
 def distances(candidates: Float[Tensor, "n d"], hard: Float[Tensor, "m d"]) -> Float[Tensor, "n m"]:
-    """All distances, by differences in float64, on the CPU.
+    """Return all distances, by differences in float64, on the CPU.
 
     Not through a product of the vectors, which is faster but loses the small ones: equal
     examples are at distance 0 and copies at equal distances. DataError for shapes that do not fit

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -9,11 +10,39 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mycroft_fl.errors import DataError, SettingError
-from mycroft_fl.match.neighbours import Neighbours
 from mycroft_fl.match.uniform import require_budget
 
 _BLOCK_NUMBERS = 2**21  # 8 MiB of float32 distances at a time, and of differences looked at closely
 _HARD_ROWS = 256  # hard examples compared in one product
+
+
+@dataclass(frozen=True, eq=False)
+class Neighbours:
+    """Pairs of a hard example and a near candidate, hard examples in order, nearest first."""
+
+    hard: Int[Tensor, " pairs"]
+    candidate: Int[Tensor, " pairs"]
+    distance: Float[Tensor, " pairs"]
+    """Euclidean, from a difference in float64, rounded to float32 so that equal ones compare so."""
+
+    @property
+    def depth(self) -> Int[Tensor, " pairs"]:
+        """0 for a hard example's nearest, 1 for its second nearest, and so on."""
+        place = torch.arange(len(self.hard), device=self.hard.device)
+        return place - torch.searchsorted(self.hard, self.hard)
+
+    def where(self, index: Int[Tensor, " kept"]) -> Neighbours:
+        """Return the pairs at `index`."""
+        return Neighbours(self.hard[index], self.candidate[index], self.distance[index])
+
+    @staticmethod
+    def joined(parts: list[Neighbours]) -> Neighbours:
+        """Return all pairs of `parts`, one part after the other."""
+        return Neighbours(
+            torch.cat([part.hard for part in parts]),
+            torch.cat([part.candidate for part in parts]),
+            torch.cat([part.distance for part in parts]),
+        )
 
 
 def nearest(
@@ -25,14 +54,19 @@ def nearest(
     hard_labels: Int[Tensor, " m"] | None = None,
     per: Literal["example", "set"] = "example",
 ) -> Int[Tensor, " j"]:
-    """Up to `k` distinct candidates near the hard examples, most useful first.
+    """Return up to `k` distinct candidates near the hard examples, most useful first.
 
-    `per="example"`: each hard example's nearest, then each one's second nearest and so on, within
-    one depth by distance, until `k` are found. `per="set"`: by the distance to the nearest hard
-    example. With labels, only candidates of a hard example's class count for it. Distances are
-    Euclidean (`normalised` makes them cosine); equal ones go to the lowest index. Fewer than `k`
-    where no more candidates count. SettingError for `k` below 1 or an unknown `per`; DataError
-    for shapes that do not fit, NaN, labels on one side only, or no hard example.
+    Distances are Euclidean; of vectors at norm one they order as cosines do. Equal ones go to the
+    lowest index. Fewer than `k` where no more candidates count.
+
+    Args:
+        k: 1 or more.
+        candidate_labels, hard_labels: with both, only candidates of a hard example's class count for it.
+        per: "example": each hard example's nearest, then each one's second nearest and so on, within
+            one depth by distance. "set": by the distance to the nearest hard example.
+
+    `SettingError` for `k` or `per`; `DataError` for shapes that do not fit, NaN, labels on one side
+    only, or no hard example.
     """
     require_budget(k)
     if per not in ("example", "set"):
@@ -53,23 +87,12 @@ def nearest(
 def nearest_each(
     candidates: Float[Tensor, "n d"], hard: Float[Tensor, "m d"], k: int
 ) -> Neighbours:
-    """Each hard example's min(k, n) nearest candidates, equal distances by lowest index.
+    """Find each hard example's min(k, n) nearest candidates; of equal distances, the lowest index.
 
     A product in the vectors' own precision, block by block, finds all that may be among the
     nearest; these few are then measured by their difference in float64, free of cancellation.
+    The vectors must be finite.
     """
-    require_budget(k)
-    _require_vectors(candidates, hard)
-    return _each(candidates, hard, k)
-
-
-def normalised(vectors: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
-    """The vectors at Euclidean norm one; zero rows stay zero."""
-    norms: Tensor = torch.linalg.vector_norm(vectors, dim=1, keepdim=True, dtype=torch.float64)
-    return (vectors / norms.masked_fill(norms == 0, 1)).to(vectors.dtype)
-
-
-def _each(candidates: Tensor, hard: Tensor, k: int) -> Neighbours:
     parts = [_no_neighbours(hard)]
     for start in range(0, len(hard), _HARD_ROWS):
         few = _nearest_few(candidates, hard[start : start + _HARD_ROWS], k)
@@ -78,7 +101,7 @@ def _each(candidates: Tensor, hard: Tensor, k: int) -> Neighbours:
 
 
 def _nearest_few(candidates: Tensor, hard: Tensor, k: int) -> Neighbours:
-    """`nearest_each` for so few hard examples that a block of distances stays small."""
+    """Return `nearest_each` for so few hard examples that a block of distances stays small."""
     best = _no_neighbours(hard)
     bound = hard.new_full((len(hard), 1), torch.inf)  # squared; none of the k best is farther
     step = max(1, _BLOCK_NUMBERS // max(len(hard), hard.shape[1]))
@@ -101,7 +124,7 @@ def _nearest_few(candidates: Tensor, hard: Tensor, k: int) -> Neighbours:
 def _near(
     hard: Tensor, block: Tensor, k: int, bound: Float[Tensor, "m 1"], coarse: bool
 ) -> tuple[Bool[Tensor, "m b"], Float[Tensor, "m 1"]]:
-    """Which of the block may be among the k nearest; and the bound, from the first block if new."""
+    """Tell which of the block may be among the k nearest; and the bound, from the first block if new."""
     rough, doubt = _rough_distances(hard, block, coarse)
     if k <= len(block) and bool(bound.isinf().any()):
         bound = rough.topk(k, largest=False).values[:, -1:] + doubt
@@ -110,7 +133,7 @@ def _near(
 
 
 def _has_fast_bfloat16(vectors: Tensor) -> bool:
-    """Whether a product in bfloat16 is cheaper here by more than the doubt it leaves."""
+    """Return whether a product in bfloat16 is cheaper here by more than the doubt it leaves."""
     if vectors.dtype != torch.float32:
         return False
     if vectors.device.type == "cpu":
@@ -121,7 +144,7 @@ def _has_fast_bfloat16(vectors: Tensor) -> bool:
 def _rough_distances(
     hard: Float[Tensor, "m d"], block: Float[Tensor, "b d"], coarse: bool
 ) -> tuple[Float[Tensor, "m b"], Float[Tensor, "m 1"]]:
-    """Squared distances through one product, and how far from the truth rounding may put them."""
+    """Return squared distances through one product, and how far from the truth rounding may put them."""
     here = torch.linalg.vector_norm(hard, dim=1, keepdim=True).square_()
     there = torch.linalg.vector_norm(block, dim=1).square_()
     length = 8 + hard.shape[1] ** 0.5
@@ -137,7 +160,7 @@ def _rough_distances(
 def _distances(
     hard: Tensor, block: Tensor, row: Int[Tensor, " pairs"], column: Int[Tensor, " pairs"]
 ) -> Float[Tensor, " pairs"]:
-    """The pairs' distances by their difference, free of cancellation."""
+    """Return the pairs' distances by their difference, free of cancellation."""
     distance = torch.empty(len(row), device=row.device)
     step = max(1, _BLOCK_NUMBERS // max(1, hard.shape[1]))
     for start in range(0, len(row), step):
@@ -148,13 +171,13 @@ def _distances(
 
 
 def _nearest_of(pairs: Neighbours, k: int) -> Neighbours:
-    """Each hard example's `k` nearest pairs."""
+    """Return each hard example's `k` nearest pairs."""
     ordered = pairs.where(_order(pairs.hard, pairs.distance, pairs.candidate))
     return ordered.where((ordered.depth < k).nonzero()[:, 0])
 
 
 def _distinct(pairs: Neighbours, per: str) -> Int[Tensor, " j"]:
-    """All candidates of the pairs once, in the order that `nearest` promises."""
+    """Return all candidates of the pairs once, in the order that `nearest` promises."""
     if per == "example":
         order = _order(pairs.depth, pairs.distance, pairs.candidate)
     else:
@@ -168,7 +191,7 @@ def _distinct(pairs: Neighbours, per: str) -> Int[Tensor, " j"]:
 
 
 def _order(*keys: Tensor) -> Int[Tensor, " pairs"]:
-    """The order by the first key, where equal by the second, and so on."""
+    """Return the order by the first key, where equal by the second, and so on."""
     order = torch.arange(len(keys[0]), device=keys[0].device)
     for key in reversed(keys):
         order = order[key[order].argsort(stable=True)]
@@ -178,12 +201,12 @@ def _order(*keys: Tensor) -> Int[Tensor, " pairs"]:
 def _by_class(
     candidates: Tensor, hard: Tensor, classes: list[tuple[Tensor, Tensor]] | None, depth: int
 ) -> Neighbours:
-    """Neighbours within each class, in the numbering of the whole sets."""
+    """Return neighbours within each class, in the numbering of the whole sets."""
     if classes is None:
-        return _each(candidates, hard, depth)
+        return nearest_each(candidates, hard, depth)
     parts = [_no_neighbours(hard)]
     for mine, theirs in classes:
-        pairs = _each(candidates[mine], hard[theirs], depth)
+        pairs = nearest_each(candidates[mine], hard[theirs], depth)
         parts.append(Neighbours(theirs[pairs.hard], mine[pairs.candidate], pairs.distance))
     joined = Neighbours.joined(parts)
     return joined.where(joined.hard.argsort(stable=True))
@@ -197,7 +220,7 @@ def _no_neighbours(hard: Tensor) -> Neighbours:
 def _classes(
     n: int, m: int, candidate_labels: Tensor | None, hard_labels: Tensor | None
 ) -> list[tuple[Int[Tensor, " mine"], Int[Tensor, " theirs"]]] | None:
-    """Which candidates meet which hard examples; None where all meet all."""
+    """Tell which candidates meet which hard examples; None where all meet all."""
     if candidate_labels is None and hard_labels is None:
         return None
     if candidate_labels is None or hard_labels is None:

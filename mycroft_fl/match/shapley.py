@@ -1,4 +1,4 @@
-"""What each candidate is worth to a nearest-neighbour classifier on the hard set, exactly."""
+"""Each candidate's exact worth to a nearest-neighbour classifier on the hard set."""
 
 from __future__ import annotations
 
@@ -20,12 +20,19 @@ def knn_shapley(
     *,
     neighbours: int = 5,
 ) -> Float[np.ndarray, " n"]:
-    """Each candidate's Shapley value, averaged over the hard examples; they sum to the accuracy.
+    """Return each candidate's Shapley value, averaged over the hard examples; they sum to the accuracy.
 
     The game: the share of a hard example's `neighbours` nearest that are of its class. From the
     farthest inwards, s_n = right_n / max(K, n) and s_i = s_(i+1) + (right_i - right_(i+1)) / K *
     min(K, i) / i (Jia et al. 2019, "Efficient task-specific data valuation for nearest neighbor
     algorithms", theorem 1). Equal distances go to the lowest index.
+
+    Args:
+        candidates: features, a row each.
+        candidate_labels: a class each.
+        hard: features, as long.
+        hard_labels: a class each.
+        neighbours: how many vote, 1 or more.
     """
     if neighbours < 1:
         raise SettingError(f"neighbours is {neighbours}; give 1 or more")

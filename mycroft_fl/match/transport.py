@@ -1,4 +1,4 @@
-"""How much each candidate adds to, or takes off, the transport distance to the hard set."""
+"""Each candidate's part in the transport distance to the hard set."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _TOLERANCE = 1e-5  # of a candidate's mass, on average
 def transport_gradient(
     cost: Float[Tensor, "n m"], entropy: float = _ENTROPY
 ) -> Float[Tensor, " n"]:
-    """The calibrated gradient of the entropic transport cost by each candidate's weight.
+    """Return the calibrated gradient of the entropic transport cost by each candidate's weight.
 
     With the dual potential f, f_i - mean of the others' f: below zero where more of candidate i
     would bring the candidates nearer the hard set (Just et al. 2023, "LAVA: data valuation
@@ -40,7 +40,7 @@ def transport_gradient(
 
 
 def _balanced(cost: Tensor, f: Float[Tensor, " n"], blur: float) -> Float[Tensor, " n"]:
-    """The candidates' potential once both sides' masses are met, starting from `f`."""
+    """Return the candidates' potential once both sides' masses are met, starting from `f`."""
     log_n, log_m = (float(np.log(size)) for size in cost.shape)
     for _ in range(_ITERATIONS):
         g = -blur * (torch.logsumexp((f[:, None] - cost) / blur, 0) - log_n)
@@ -59,11 +59,17 @@ def labelled_cost(
     hard: Float[Tensor, "m d"],
     hard_labels: Int[np.ndarray, " m"],
 ) -> Float[Tensor, "n m"]:
-    """Euclidean distance, plus that between the means of the two labels' features.
+    """Return Euclidean distance, plus that between the means of the two labels' features.
 
     The distance between labels is LAVA's (after Alvarez-Melis and Fusi 2020), with the distance
     of the means where theirs is the transport distance between the classes: a hard set holds too
     few of a class to tell more. It is 0 where the labels agree.
+
+    Args:
+        candidates: features, a row each.
+        candidate_labels: a class each.
+        hard: features, as long.
+        hard_labels: a class each.
     """
     distance = distances(candidates, hard)
     for label in np.unique(hard_labels):

@@ -20,6 +20,6 @@ def uniform(n: int, k: int, rng: np.random.Generator) -> Int64[np.ndarray, " j"]
 
 
 def require_budget(k: int) -> None:
-    """SettingError unless `k` asks for at least one candidate."""
+    """Raise `SettingError` unless `k` asks for at least one candidate."""
     if k < 1:
         raise SettingError(f"k is {k}; ask for 1 candidate or more")

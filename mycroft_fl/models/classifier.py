@@ -1,4 +1,4 @@
-"""What every network is here: all but the last layer, and a linear last layer."""
+"""The form of every network: all but the last layer, and a linear last layer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Classifier(nn.Module):
         self.head = nn.Linear(width, num_classes)
 
     def features(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, "n p"]:
-        """The last hidden layer."""
+        """Return the last hidden layer."""
         hidden: Tensor = self.body(x)
         return hidden
 

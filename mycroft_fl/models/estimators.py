@@ -73,7 +73,7 @@ class Estimator:
     num_classes: int
 
     def probabilities(self, x: np.ndarray) -> Float64[np.ndarray, "n c"]:
-        """Of each class; zero for those that it was not fitted on."""
+        """Return each class's probability; zero for those that it was not fitted on."""
         known = np.asarray(self.classifier.classes_)
         full = np.zeros((len(x), self.num_classes))
         if len(x):
@@ -89,18 +89,18 @@ class Estimator:
         return full
 
     def predict(self, x: np.ndarray) -> np.ndarray:
-        """The most likely class of each example."""
+        """Return the most likely class of each example."""
         return np.asarray(self.probabilities(x).argmax(axis=1), dtype=np.int64)
 
     def losses(self, examples: Examples) -> np.ndarray:
-        """Each example's cross-entropy, its probability taken as at least 1e-12."""
+        """Return each example's cross-entropy, its probability taken as at least 1e-12."""
         given = self.probabilities(examples.x)[np.arange(len(examples)), examples.y]
         return np.asarray(-np.log(np.maximum(given, LEAST_PROBABILITY)), dtype=np.float32)
 
     def fitted(
         self, examples: Examples, *, seed: int, weights: np.ndarray | None = None
     ) -> Estimator:
-        """A fresh one of the same kind, fitted to `examples`."""
+        """Fit a fresh one of the same kind to `examples`."""
         from sklearn.base import clone
 
         classifier = clone(self.classifier)
@@ -115,7 +115,7 @@ class Estimator:
         return Estimator(self.name, classifier, self.num_classes)
 
     def refitted(self, sources: Sequence[Source], *, seed: int) -> Estimator:
-        """A fresh one, fitted to all sources at once, each with its share of the total weight.
+        """Fit a fresh one to all sources at once, each with its share of the total weight.
 
         The first source takes what the others leave, as in a fine-tune of a network.
         """
@@ -131,12 +131,12 @@ class Estimator:
 
 
 def is_estimator(name: str) -> bool:
-    """Whether a model's name is that of a scikit-learn classifier, or an import path."""
+    """Return whether a model's name is that of a scikit-learn classifier, or an import path."""
     return name in ESTIMATORS or (":" in name and not name.startswith("linear:"))
 
 
 def build_estimator(name: str, num_classes: int) -> Estimator:
-    """The classifier called `name`, or `package.module:Class` made without arguments."""
+    """Return the classifier called `name`, or `package.module:Class` made without arguments."""
     if name in ESTIMATORS:
         return Estimator(name, ESTIMATORS[name](), num_classes)
     module, _, attribute = name.partition(":")
@@ -164,7 +164,7 @@ def save_estimator(model: Estimator, path: Path) -> None:
 
 
 def load_estimator(model: Estimator, path: Path) -> Estimator:
-    """A fitted classifier of the same kind from a skops file. `DataError` where it is not one.
+    """Return a fitted classifier of the same kind from a skops file. `DataError` where it is not one.
 
     A file that this process did not write is tried in another process first, and its trees are
     checked: a stranger's could end this one, or never let it end.
@@ -185,7 +185,7 @@ def load_estimator(model: Estimator, path: Path) -> Estimator:
 
 @contextmanager
 def _pinned_threads() -> Iterator[None]:
-    """As many threads as torch may use: the run's `threads`, and so equal results."""
+    """Use as many threads as torch may: the run's `threads`, and so equal results."""
     import torch
     from threadpoolctl import threadpool_limits
 
@@ -194,6 +194,6 @@ def _pinned_threads() -> Iterator[None]:
 
 
 def _as_rows(x: np.ndarray) -> np.ndarray:
-    """One row an example; the bytes of images become 0..1."""
+    """Return one row an example; the bytes of images become 0..1."""
     rows = x.reshape(len(x), -1)
     return rows.astype(np.float32) / 255 if x.dtype == np.uint8 else rows

@@ -39,7 +39,7 @@ class Kept:
         self._bytes = 0
 
     def get(self, key: bytes) -> Any:
-        """A copy of the model of that digest; None where there is none."""
+        """Return a copy of the model of that digest; None if it is not kept."""
         if key not in self._models:
             return None
         self._models.move_to_end(key)
@@ -68,7 +68,7 @@ def caching_fits(megabytes: int = MEGABYTES) -> Iterator[None]:
 
 
 def cached_fit(fitting: Callable[P, Fitted]) -> Callable[P, Fitted]:
-    """A function that fits a model, and fits none twice inside `caching_fits`."""
+    """Return a function that fits a model, and fits none twice inside `caching_fits`."""
 
     @functools.wraps(fitting)
     def once(*args: P.args, **kwargs: P.kwargs) -> Fitted:
@@ -91,7 +91,7 @@ def _size(model: Any) -> int:
 
 
 def _digest(*parts: Any) -> bytes:
-    """Names all that a fit depends on; with other threads sums are other sums."""
+    """Name all that a fit depends on; with other threads sums are other sums."""
     hasher = hashlib.blake2b(f"{torch.get_num_threads()}".encode(), digest_size=16)
     _add(hasher, parts)
     return hasher.digest()

@@ -44,7 +44,7 @@ class FineTuneSettings:
 
 
 def as_input(x: np.ndarray) -> Float[Tensor, "n ..."]:
-    """Arrays as a model takes them: images in [0, 1], vectors as they are."""
+    """Return arrays as a model takes them: images in [0, 1], vectors as they are."""
     if x.dtype == np.uint8:
         return torch.from_numpy(x).float() / 255
     return torch.from_numpy(x)
@@ -54,12 +54,19 @@ def as_input(x: np.ndarray) -> Float[Tensor, "n ..."]:
 def fit(
     model: Model, train: Examples, tuning: Examples | None, settings: FitSettings, *, seed: int
 ) -> Model:
-    """A copy of `model` fitted to `train`.
+    """Fit a copy of `model` to `train`.
 
     A network comes from the epoch that gets most of `tuning` right (the last of equals), or from the last
     epoch where there is none. Not the lowest loss: where the model fails for want of data, its
     loss there rises while all else still improves. A scikit-learn classifier goes by its own
     settings.
+
+    Args:
+        model: left as it is.
+        train: examples to fit to.
+        tuning: examples that choose the epoch; None: the last one.
+        settings: epochs, batch size and learning rate.
+        seed: of the order of examples.
     """
     if isinstance(model, Estimator):
         return cast(Model, model.fitted(train, seed=seed))
@@ -85,12 +92,18 @@ def fit(
 def fine_tune(
     model: Model, sources: Sequence[Source], settings: FineTuneSettings, *, seed: int
 ) -> Model:
-    """A copy of `model`, trained on batches to which each source gives its share.
+    """Train a copy of `model` on batches to which each source gives its share.
 
     Shares are made whole numbers of examples a batch (at least one of a source that has any),
     the first source taking what is left. Each source is gone through in random order again and
     again, so that a small subset is seen as often as its share says. An empty source gives nothing.
     A scikit-learn classifier is fitted anew, each source weighing as much as its share.
+
+    Args:
+        model: left as it is.
+        sources: examples, each with its share of a batch.
+        settings: steps, batch size and learning rate.
+        seed: of the order of examples.
     """
     if isinstance(model, Estimator):
         return cast(Model, model.refitted(sources, seed=seed))
@@ -119,45 +132,40 @@ def fine_tune(
 
 @torch.no_grad()
 def logits(model: nn.Module, x: np.ndarray, *, batch_size: int = 1024) -> Float32[Tensor, "n c"]:
-    """The model's logits on `x`, in evaluation mode, a batch at a time."""
+    """Return the model's logits on `x`, in evaluation mode, a batch at a time."""
     model.eval()
     parts = (_trained(model, part) for part in _batches(x, batch_size))
     return torch.cat([part(given) for part, given in parts])
 
 
 def predict(model: nn.Module | Estimator, x: np.ndarray) -> Int64[np.ndarray, " n"]:
-    """The class that the model finds most likely, for each example."""
+    """Return the class that the model finds most likely, for each example."""
     if isinstance(model, Estimator):
         return model.predict(x)
     return logits(model, x).argmax(dim=1).numpy()
 
 
 def losses(model: nn.Module | Estimator, examples: Examples) -> Float32[np.ndarray, " n"]:
-    """Each example's cross-entropy."""
+    """Return each example's cross-entropy."""
     if isinstance(model, Estimator):
         return model.losses(examples)
     y = torch.from_numpy(examples.y)
     return cross_entropy(logits(model, examples.x), y, reduction="none").numpy()
 
 
-def mean_loss(model: nn.Module | Estimator, examples: Examples) -> float:
-    """The mean cross-entropy."""
-    return float(losses(model, examples).mean())
-
-
 def correct(model: nn.Module | Estimator, examples: Examples) -> Bool[np.ndarray, " n"]:
-    """Which examples the model gets right."""
+    """Return which examples the model gets right."""
     right: np.ndarray = predict(model, examples.x) == examples.y
     return right
 
 
 def accuracy(model: nn.Module | Estimator, examples: Examples) -> float:
-    """The share of `examples` that the model gets right."""
+    """Return the share of `examples` that the model gets right."""
     return float(correct(model, examples).mean())
 
 
 def _trained(model: nn.Module, x: np.ndarray) -> tuple[nn.Module, Tensor]:
-    """What a step changes, and what it is given: behind a frozen body its features, looked up once."""
+    """Return what a step changes, and what it is given: behind a frozen body its features, looked up once."""
     if isinstance(model, Classifier) and isinstance(model.body, FrozenBody):
         return model.head, model.body.of(x)
     return model, as_input(x)
@@ -185,7 +193,7 @@ def _counts(sources: Sequence[Source], batch_size: int) -> list[int]:
 
 
 def _cycle(n: int, count: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """Endless batches of `count` indices below `n`; every index once before any again."""
+    """Yield batches of `count` indices below `n` without end; every index once before any again."""
     waiting = np.empty(0, dtype=np.int64)
     while True:
         while len(waiting) < count:

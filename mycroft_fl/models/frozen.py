@@ -27,7 +27,7 @@ class FrozenBody(nn.Module):
         """Whether each image goes through the encoder by itself, see `Embeddings`."""
 
     def width(self, shape: tuple[int, ...]) -> int:
-        """The length of an embedding."""
+        """Return the length of an embedding."""
         if len(shape) != 3:
             raise SettingError(
                 f"model 'linear:{self.encoder}' needs images; these examples have shape {shape}; "
@@ -40,7 +40,7 @@ class FrozenBody(nn.Module):
         return self.of((x.detach().cpu() * 255).round().to(torch.uint8).numpy())
 
     def of(self, images: UInt8[np.ndarray, "n c h w"]) -> Float[Tensor, "n d"]:
-        """The same of images that are bytes still."""
+        """Embed images that are bytes still."""
         from mycroft_fl.encoders.embeddings import embeddings_of
 
         vectors = embeddings_of(self.encoder).of(images, alone=self.alone)
@@ -52,7 +52,7 @@ class FrozenBody(nn.Module):
 
 @contextmanager
 def embedding_alone(model: nn.Module) -> Iterator[None]:
-    """Inside `with`, each image goes through the encoder of `model` by itself, as noised answers need it.
+    """Send each image through the encoder of `model` by itself inside `with`; noised answers need it.
 
     Hardly longer on a processor than in batches of 64; longer on a GPU, which batches keep busy.
     """

@@ -21,7 +21,7 @@ __all__ = ["NETWORKS", "Classifier", "InputShape", "build", "is_network"]
 
 
 def mlp(shape: InputShape, num_classes: int) -> Classifier:
-    """One hidden layer of 256 units on the flattened input."""
+    """Build one hidden layer of 256 units on the flattened input."""
     inputs = int(torch.Size(shape).numel())
     return Classifier(
         nn.Sequential(nn.Flatten(), nn.Linear(inputs, 256), nn.ReLU()), 256, num_classes
@@ -29,7 +29,7 @@ def mlp(shape: InputShape, num_classes: int) -> Classifier:
 
 
 def cnn(shape: InputShape, num_classes: int) -> Classifier:
-    """Two convolutions with pooling and a hidden layer of 128 units, for images from 8x8 up."""
+    """Build two convolutions with pooling and a hidden layer of 128 units, for images from 8x8 up."""
     if len(shape) != 3:
         raise SettingError(
             f"model 'cnn' needs images; these examples have shape {shape}; use 'mlp'"
@@ -50,7 +50,7 @@ def cnn(shape: InputShape, num_classes: int) -> Classifier:
 
 
 def linear(shape: InputShape, num_classes: int) -> Classifier:
-    """Multinomial logistic regression on the flattened input."""
+    """Build multinomial logistic regression on the flattened input."""
     return Classifier(nn.Flatten(), int(torch.Size(shape).numel()), num_classes)
 
 
@@ -67,12 +67,19 @@ ON_ENCODER = "linear:"
 
 
 def is_network(name: str) -> bool:
-    """Whether a model of that name is a network, whose gradients and weights there are."""
+    """Return whether a model of that name is a network, whose gradients and weights there are."""
     return name in NETWORKS or name.startswith(ON_ENCODER)
 
 
 def build(name: str, shape: InputShape, num_classes: int, *, seed: int) -> Classifier:
-    """The network called `name`, for examples of `shape`, with weights drawn from `seed`."""
+    """Return the network called `name`, for examples of `shape`, with weights drawn from `seed`.
+
+    Args:
+        name: see `NETWORKS`.
+        shape: of an example.
+        num_classes: how many classes the network tells apart.
+        seed: of the first weights.
+    """
     if not is_network(name):
         raise SettingError(f"unknown model '{name}'{suggestion(name, list(NETWORKS))}")
     with torch.random.fork_rng(devices=[]):

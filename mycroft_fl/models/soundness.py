@@ -1,4 +1,4 @@
-"""Whether the parts of a fitted scikit-learn estimator fit together, before any of it is used.
+"""Checks that the parts of a fitted scikit-learn estimator fit together, before any of it is used.
 
 Its compiled code follows indices unchecked: a child of a tree that is not there ends the process,
 and one that leads back up never ends. A file of weights may hold either.
@@ -19,7 +19,7 @@ UNSET: dict[str, Any] = {"n_jobs": None, "memory": None, "verbose": 0}
 
 
 def check_estimator(estimator: Any) -> None:
-    """`ValueError` where an estimator's parts do not fit together; some settings are taken back."""
+    """Raise `ValueError` where an estimator's parts do not fit together; some settings are taken back."""
     for part in _parts(estimator):
         if hasattr(part, "get_params"):
             _check_settings(part)
@@ -27,7 +27,7 @@ def check_estimator(estimator: Any) -> None:
 
 
 def _parts(whole: Any) -> Iterator[Any]:
-    """An object and all that it is made of."""
+    """Return an object and all that it is made of."""
     waiting, seen = [whole], set[int]()
     while waiting:
         part = waiting.pop()
@@ -57,7 +57,7 @@ def _check_settings(estimator: Any) -> None:
 
 
 def _check_fitted(estimator: Any) -> None:
-    """What compiled code takes on trust, by the kind of estimator; all others check by themselves."""
+    """Check what compiled code takes on trust, by the kind of estimator; all others check by themselves."""
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
     from sklearn.ensemble._forest import BaseForest
     from sklearn.ensemble._gb import BaseGradientBoosting
@@ -111,7 +111,7 @@ def _check_decision_tree(model: Any) -> None:
 
 
 def _check_nodes(left: np.ndarray, right: np.ndarray, inner: np.ndarray) -> None:
-    """Children come after their parent and are there: then every way down ends."""
+    """Check that children come after their parent and are there: then every way down ends."""
     place, n = np.flatnonzero(inner), len(left)
     for children in (left[inner].astype(np.int64), right[inner].astype(np.int64)):
         _require((children > place).all(), "a tree leads back to where it came from")

@@ -1,4 +1,4 @@
-"""What a fine-tune draws its batches from."""
+"""The sources that a fine-tune draws its batches from."""
 
 from __future__ import annotations
 

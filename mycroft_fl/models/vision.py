@@ -12,7 +12,7 @@ VIT_WIDTH, VIT_DEPTH, VIT_HEADS = 192, 6, 3
 
 
 def resnet(name: str, shape: InputShape, num_classes: int) -> Classifier:
-    """torchvision's ResNet; on images below 64 pixels with a 3 x 3 stem and no pooling.
+    """Build torchvision's ResNet; on images below 64 pixels with a 3 x 3 stem and no pooling.
 
     The small stem is that of He et al. 2016, section 4.2. Grey images get a stem of one channel.
     """
@@ -31,7 +31,7 @@ def resnet(name: str, shape: InputShape, num_classes: int) -> Classifier:
 
 
 def vit(shape: InputShape, num_classes: int) -> Classifier:
-    """torchvision's vision transformer, of ViT-Tiny's width and half its depth, on square images.
+    """Build torchvision's vision transformer, of ViT-Tiny's width and half its depth, on square images.
 
     The patch is the largest divisor of the side that leaves at least 7 x 7 patches.
     """

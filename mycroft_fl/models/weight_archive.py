@@ -38,9 +38,9 @@ def note_ours(content: bytes) -> None:
 
 
 def classifier_in(content: bytes, kind: type, num_classes: int) -> Any:
-    """The fitted classifier of that kind in a skops file. `ValueError` where it is none, or unsound.
+    """Return the fitted classifier of that kind in a skops file. `ValueError` where it is none, or unsound.
 
-    What a check here did not think of ends another process and not this one.
+    A flaw that no check here foresaw ends another process and not this one.
     """
     check_archive(io.BytesIO(content))
     digest = hashlib.sha256(content).digest()
@@ -51,7 +51,7 @@ def classifier_in(content: bytes, kind: type, num_classes: int) -> Any:
 
 
 def opened(content: bytes, kind: type, num_classes: int) -> Any:
-    """The classifier in a skops file, its parts checked. `ValueError` on whatever is wrong."""
+    """Return the classifier in a skops file, its parts checked. `ValueError` on whatever is wrong."""
     from skops.io import get_untrusted_types, loads
 
     from mycroft_fl.models.soundness import check_estimator
@@ -113,7 +113,7 @@ def predict_probes(classifier: Any) -> None:
 
 
 def main() -> int:
-    """The trial: this module as a program, the file on its standard input."""
+    """Run the trial: this module as a program, the file on its standard input."""
     module, name, num_classes = sys.argv[1:]
     space = BESIDES + 2 * most_bytes()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

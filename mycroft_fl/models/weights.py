@@ -22,14 +22,14 @@ from mycroft_fl.models.networks import Classifier
 
 
 def flat_weights(model: nn.Module) -> Float32[np.ndarray, " w"]:
-    """All parameters, and statistics of batches, in one vector: Flower's cost is per array."""
+    """Return all parameters, and statistics of batches, in one vector: Flower's cost is per array."""
     with torch.no_grad():
         values = [*model.parameters(), *_statistics(model)]
         return parameters_to_vector(values).cpu().numpy().astype(np.float32)
 
 
 def size_of(model: nn.Module) -> int:
-    """How many numbers `flat_weights` has."""
+    """Return how many numbers `flat_weights` has."""
     return sum(value.numel() for value in (*model.parameters(), *_statistics(model)))
 
 
@@ -43,7 +43,7 @@ def load_flat_weights(model: nn.Module, flat: Float32[np.ndarray, " w"]) -> None
 
 
 def suffix_of(model: AnyModel) -> str:
-    """How the name of a file with this model's weights ends."""
+    """Return how the name of a file with this model's weights ends."""
     return ".skops" if isinstance(model, Estimator) else ".safetensors"
 
 
@@ -56,7 +56,7 @@ def save_model(model: AnyModel, path: Path) -> None:
 
 
 def loaded(model: Model, path: Path) -> Model:
-    """The model with the weights of a file. `DataError` where they do not fit."""
+    """Return the model with the weights of a file. `DataError` where they do not fit."""
     if isinstance(model, Estimator):
         return cast(Model, load_estimator(model, path))
     load_weights(model, path)
@@ -64,7 +64,7 @@ def loaded(model: Model, path: Path) -> Model:
 
 
 def flat_head(model: Classifier) -> Float32[np.ndarray, " h"]:
-    """The last layer as one vector: row by row, each with its bias last, as its gradient is."""
+    """Return the last layer as one vector: row by row, each with its bias last, as its gradient is."""
     with torch.no_grad():
         both = torch.cat([model.head.weight, model.head.bias[:, None]], dim=1)
         return both.flatten().cpu().numpy().astype(np.float32)
@@ -101,5 +101,5 @@ def load_weights(model: nn.Module, path: Path) -> None:
 
 
 def _statistics(model: nn.Module) -> list[Tensor]:
-    """Running means and variances: no parameters, but without them a network is another."""
+    """Return running means and variances: no parameters, but without them a network is another."""
     return [value for value in model.buffers() if value.is_floating_point()]

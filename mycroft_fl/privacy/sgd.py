@@ -41,7 +41,7 @@ class Weighted:
     persons: Shaped[np.ndarray, " n"] | None = None
 
     def units(self) -> tuple[Int64[np.ndarray, " n"], int]:
-        """Which unit each record is of, from 0, and how many units there are."""
+        """Return which unit each record is of, from 0, and how many units there are."""
         if self.persons is None:
             return np.arange(len(self.weights)), len(self.weights)
         names, unit = np.unique(self.persons, return_inverse=True)
@@ -62,7 +62,7 @@ class HeadRun:
 
     @property
     def step_rate(self) -> float:
-        """What one step moves by its batch's noised sum of length 1."""
+        """The length that one step moves by its batch's noised sum of length 1."""
         return self.rate / self.sgd.sample_rate
 
     @property
@@ -80,10 +80,16 @@ class HeadRun:
 def head_delta(
     head: nn.Linear, records: Weighted, run: HeadRun, noise: Noise
 ) -> Float64[np.ndarray, " h"]:
-    """How DP-SGD moves `head`: row by row, each with its bias last. Abadi et al. 2016, Algorithm 1.
+    """Return how DP-SGD moves `head`: row by row, each with its bias last. Abadi et al. 2016, Algorithm 1.
 
     A unit, be it a record or a person, is in a batch with all its records or with none, and what they
     add together is clipped as one. Always finite, see `FARTHEST`.
+
+    Args:
+        head: the last layer, left as it is.
+        records: features and labels, and whose each is.
+        run: its price, the clip of a unit's gradient, its steps.
+        noise: the source of random bytes.
     """
     unit, units = records.units()
     inputs, chance = records.seen.with_bias(), Fraction(run.sgd.sample_rate)
@@ -107,7 +113,7 @@ def head_delta(
 
 
 def flat(head: nn.Linear) -> Float64[np.ndarray, " h"]:
-    """A last layer's numbers, row by row, each row with its bias last."""
+    """Return a last layer's numbers, row by row, each row with its bias last."""
     with torch.no_grad():
         both = torch.cat([head.weight, head.bias[:, None]], dim=1)
     numbers: np.ndarray = both.double().flatten().cpu().numpy()

@@ -10,8 +10,7 @@ from typing import Any
 
 from mycroft_fl.errors import DataError, SettingError
 from mycroft_fl.files import check_no_way_out
-from mycroft_fl.report.run.files import parsed, read_bytes
-from mycroft_fl.report.run.schema import check_result
+from mycroft_fl.report.run.files import check_result, parsed, read_bytes
 from mycroft_fl.report.study.folder import CELLS, DONE, PART, as_field, is_study, read_study
 
 REFERENCES = ("baseline", "control", "own_hard_set", "random", "final")
@@ -23,7 +22,7 @@ Result = Mapping[str, Any]
 
 
 def check_board() -> None:
-    """`SettingError` where TensorBoard is not installed."""
+    """Raise `SettingError` where TensorBoard is not installed."""
     try:
         import tensorboard  # noqa: F401
     except ImportError as error:
@@ -108,7 +107,7 @@ def scalars(result: Result) -> Iterator[tuple[str, int, float]]:
 
 
 def settings(result: Result) -> dict[str, bool | int | float | str]:
-    """The settings as TensorBoard takes them: what is no number or word is JSON."""
+    """Return the settings as TensorBoard takes them: what is no number or word is JSON."""
     settings_of_run = {
         "scenario": result["scenario"],
         "engine": result["engine"],
@@ -121,7 +120,7 @@ def settings(result: Result) -> dict[str, bool | int | float | str]:
 
 
 def final_figures(result: Result) -> dict[str, float]:
-    """What a run is judged by."""
+    """Return what a run is judged by."""
     found = {f"hparam/{key}": result["final"][key] for key in ("hard", "test")}
     rival = result["own_hard_set"]["hard"]
     if found["hparam/hard"] is not None and rival is not None:

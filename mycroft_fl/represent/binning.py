@@ -17,7 +17,7 @@ SAME_SCALE, FAR_SCALE = 5, 50
 def binned_distances(
     candidates: Float[np.ndarray, "n d"], hard: Float[np.ndarray, "h d"]
 ) -> Float[np.ndarray, " n"]:
-    """For each candidate, the sum over columns of the bins to the nearest hard value.
+    """Sum over columns, for each candidate, the bins to the nearest hard value.
 
     A column's bins are of equal width: the hard set's, its whole range, or the candidates' own,
     the further the candidates' range exceeds the hard set's. Where the hard set does not vary,
@@ -39,7 +39,7 @@ def binned_distances(
 
 
 def bin_width(own: Float[np.ndarray, " n"], hard: Float[np.ndarray, " h"]) -> float:
-    """The width of a column's bins; 0 where neither the candidates nor the hard set vary."""
+    """Return the width of a column's bins; 0 where neither the candidates nor the hard set vary."""
     own_range, hard_range = np.ptp(own), np.ptp(hard)
     if hard_range > 0 and own_range <= SAME_SCALE * hard_range:
         return _adaptive(hard)
@@ -49,7 +49,7 @@ def bin_width(own: Float[np.ndarray, " n"], hard: Float[np.ndarray, " h"]) -> fl
 
 
 def _adaptive(values: Float[np.ndarray, " n"]) -> float:
-    """Of the most bins of which at most 6 hold a value; the fewest bins where none is so."""
+    """Return the most bins of which at most 6 hold a value; the fewest bins if there are none such."""
     spread = np.ptp(values)
     for count in BIN_COUNTS:
         width = float(spread / count)
@@ -62,7 +62,7 @@ def _adaptive(values: Float[np.ndarray, " n"]) -> float:
 def _to_nearest(
     bins: Float[np.ndarray, " n"], hard_bins: Float[np.ndarray, " b"]
 ) -> Float[np.ndarray, " n"]:
-    """How far each bin is from the nearest of the sorted `hard_bins`."""
+    """Return how far each bin is from the nearest of the sorted `hard_bins`."""
     after = np.searchsorted(hard_bins, bins).clip(0, len(hard_bins) - 1)
     before = (after - 1).clip(0)
     return np.asarray(np.minimum(np.abs(bins - hard_bins[after]), np.abs(bins - hard_bins[before])))

@@ -24,7 +24,7 @@ from mycroft_fl.settings.space_names import check_space, is_encoder
 
 
 class Asked(Protocol):
-    """What a space may look at besides the examples."""
+    """The query that a space may look at besides the examples."""
 
     @property
     def hard(self) -> Examples: ...
@@ -35,25 +35,25 @@ Space = Callable[[Examples, Asked], Float[Tensor, "n d"]]
 
 
 def pixels(examples: Examples, asked: Asked) -> Float[Tensor, "n d"]:
-    """The input itself, flattened."""
+    """Return the input itself, flattened."""
     return as_input(examples.x).flatten(start_dim=1)
 
 
 @torch.no_grad()
 def model(examples: Examples, asked: Asked) -> Float[Tensor, "n d"]:
-    """The model's last hidden layer."""
+    """Return the model's last hidden layer."""
     network = asked.require_model().eval()
     return torch.cat([network.features(part) for part in torch.split(as_input(examples.x), 1024)])
 
 
 def standardised(examples: Examples, asked: Asked) -> Float[Tensor, "n d"]:
-    """A table's columns, which its schema has scaled by the trainer's mean and deviation."""
+    """Return a table's columns, which its schema has scaled by the trainer's mean and deviation."""
     _require_vectors("standardised", examples)
     return as_input(examples.x)
 
 
 def binning(examples: Examples, asked: Asked) -> Float[Tensor, "n 1"]:
-    """The paper's distance of each example to the hard ones of its class, as one coordinate.
+    """Return the paper's distance of each example to the hard ones of its class, as one coordinate.
 
     Hard examples are at zero by definition, so that the distance between a candidate and any
     hard example of its class is the candidate's coordinate.
@@ -77,7 +77,7 @@ SPACES: dict[str, Space] = {
 
 
 def space_named(name: str) -> Space:
-    """The space of that name, or the one that an encoder of that name spans."""
+    """Return the space of that name, or the one that an encoder of that name spans."""
     check_space(name)
     if not is_encoder(name):
         return SPACES[name]
@@ -90,7 +90,7 @@ def space_named(name: str) -> Space:
 
 
 def check_input(name: str, shape: tuple[int, ...]) -> None:
-    """`SettingError` where examples of that shape have no place in the space of that name."""
+    """Raise `SettingError` where examples of that shape have no place in the space of that name."""
     if len(shape) != 1 and name in ("standardised", "binning"):
         raise SettingError(
             f"feature-space '{name}' is for tables, but these are images; use pixels, model or an "

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from mycroft_fl.data.formats.arrays import read_arrays, with_labels
 from mycroft_fl.errors import DataError, InputError, SettingError, suggestion
 from mycroft_fl.examples import Examples
+from mycroft_fl.files import PUBLIC_FILE, written_whole
 from mycroft_fl.models.networks import Classifier, build
 from mycroft_fl.models.weights import load_weights
 from mycroft_fl.selection.methods import Method, Query, Selection, method_named
@@ -86,35 +85,18 @@ def answered(ask: Ask) -> ArraySelection:
 
 def write(selection: Selection, path: Path) -> None:
     """An npz file with `indices`, `weights` and `unexplained`, whole or not at all."""
-    temporary = None
     try:
-        # Beside its place, since a rename is only whole within one file system.
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        temporary = Path(name)
-        with os.fdopen(handle, "wb") as stream:
+        with written_whole(path, PUBLIC_FILE) as stream:
             np.savez(
                 stream,
                 indices=np.asarray(selection.indices, dtype=np.int64),
                 weights=np.asarray(selection.weights, dtype=np.float64),
                 unexplained=np.float64(selection.unexplained),
             )
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
     except OSError as error:
         raise InputError(
             f"{path} cannot be written: {error.strerror}; give another file"
         ) from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _class_notes(

@@ -43,7 +43,7 @@ def write_task(task: Task, path: Path) -> None:
 
 
 def read_task(path: Path) -> Task:
-    """The task in a description. Raises `DataError` on whatever is wrong with it."""
+    """Return the task in a description. Raises `DataError` on whatever is wrong with it."""
     try:
         with plain(path) as stream:
             text = stream.read(MAX_BYTES + 1)  # 16 MiB at most
@@ -78,7 +78,7 @@ def _task(content: Any, source: str) -> Task:
 
 
 def _check_names(task: Task, source: str) -> None:
-    """`DataError` for a name that would show as something else where owners read it."""
+    """Raise `DataError` for a name that would show as something else where owners read it."""
     names = [("class", each) for each in task.classes] + [("model", task.model)]
     for column in task.table.columns if task.table is not None else ():
         names.append(("column", column.name))

@@ -35,7 +35,7 @@ KEYS = ("train", "validation", "test", "model", "weights", "labels", "run")
 
 @dataclass(frozen=True, eq=False)
 class TaskFile:
-    """What a trainer brings: the task it agrees on with owners, its examples and its settings."""
+    """A trainer's part: the task it agrees on with owners, its examples and its settings."""
 
     task: Task
     train: Examples
@@ -46,7 +46,7 @@ class TaskFile:
 
 
 def load_task(path: Path) -> TaskFile:
-    """The task in that file. Raises `DataError` or `SettingError` naming file and key.
+    """Return the task in that file. Raises `DataError` or `SettingError` naming file and key.
 
     How a table's rows become vectors is fitted on `train` alone. Examples of validation or test
     that stand in train too, and of test that stand in validation, are left out.
@@ -89,7 +89,7 @@ def _task(own: Dataset, spec: DatasetSpec, classes: tuple[str, ...], model: str)
 
 
 def _classes(table: TomlTable, own: Dataset) -> tuple[str, ...]:
-    """As listed, which may be more than the trainer has ever seen; else those of its own data."""
+    """Return the classes as listed, which may be more than the trainer has seen; else those of its data."""
     labels = table.values.get("labels")
     if labels is None:
         return own.classes

@@ -1,1 +1,1 @@
-"""Where a run runs: Flower's engine, or this process."""
+"""Engines that run a run: Flower's, or this process."""

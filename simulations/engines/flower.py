@@ -65,22 +65,30 @@ def run_on_flower(
     owners: int,
     on_line: Callable[[str], None],
     threads: int = 1,
-    cards: int = 0,
+    gpus: int = 0,
     log_to: Path | None = None,
     apps: tuple[str, str] = APPS,
 ) -> None:
     """Run both `apps` with `owners` simulated owners; return once the run has succeeded.
 
-    Every line that Flower prints goes to `on_line` soon after, without colours, and to
-    `flower.log` in the folder `log_to`. Whatever happens, no process and no other file of the
-    run is left. Raises `EngineFailed` if Flower says that the run failed. It does not say so
-    if the ServerApp calls `sys.exit`: look for the result as well.
+    Whatever happens, no process and no other file of the run is left. Raises `EngineFailed` if
+    Flower says that the run failed. It does not say so if the ServerApp calls `sys.exit`: look for
+    the result as well.
+
+    Args:
+        run_config: of the run, as Flower takes it.
+        owners: how many nodes.
+        on_line: called with every line that Flower prints, soon after, without colours.
+        threads: of each process.
+        gpus: how many the workers share.
+        log_to: the folder of `flower.log`; None for no log.
+        apps: import paths of ServerApp and ClientApp.
     """
     with ended_by(*ENDINGS), private_folder() as folder:
         write_app(folder / "app", run_config, apps)
         environment = engine_environment(folder, threads=threads, apps=apps)
         run = ["flwr", "run", str(folder / "app"), "--stream"]
-        run += ["--federation-config", federation_config(owners, threads, cards)]
+        run += ["--federation-config", federation_config(owners, threads, gpus)]
         log = (log_to or folder) / "flower.log"
         with (
             watched(folder, environment),
@@ -97,29 +105,29 @@ def run_on_flower(
             raise EngineFailed(f"Flower's engine ended the run as '{status}': {why}{where}")
 
 
-def federation_config(owners: int, threads: int, cards: int = 0) -> str:
-    """As many workers as owners, but no more than the CPUs allow; they share the `cards` evenly.
+def federation_config(owners: int, threads: int, gpus: int = 0) -> str:
+    """Plan as many workers as owners, but no more than the CPUs allow; they share the `gpus` evenly.
 
     Where a Ray cluster is named, as many as its own CPUs allow: what it has is not ours to say.
     """
     if os.environ.get(CLUSTER):
-        part = " client-resources-num-gpus=1" if cards else ""
+        part = " client-resources-num-gpus=1" if gpus else ""
         return f"num-supernodes={owners} client-resources-num-cpus={threads}{part}"
     workers = max(1, min(owners, joblib.cpu_count() // threads))
     config = (
         f"num-supernodes={owners} client-resources-num-cpus={threads} "
         f"init-args-num-cpus={threads * workers}"
     )
-    if not cards:
+    if not gpus:
         return config
-    # Ray gives a worker whole cards or a part of one; rounded down, or the last would not fit.
-    per_card = -(-workers // cards)
-    part = cards // workers if per_card == 1 else 1000 // per_card / 1000
-    return f"{config} client-resources-num-gpus={part} init-args-num-gpus={cards}"
+    # Ray gives a worker whole GPUs or a part of one; rounded down, or the last would not fit.
+    per_gpu = -(-workers // gpus)
+    part = gpus // workers if per_gpu == 1 else 1000 // per_gpu / 1000
+    return f"{config} client-resources-num-gpus={part} init-args-num-gpus={gpus}"
 
 
 def engine_environment(folder: Path, *, threads: int, apps: Sequence[str]) -> dict[str, str]:
-    """The environment of a run's processes: this one's, and what Flower and Ray need."""
+    """Return the environment of a run's processes: this one's, and what Flower and Ray need."""
     inherited = {name: value for name, value in os.environ.items() if name != "FORCE_COLOR"}
     scripts = [str(Path(sys.executable).parent), sysconfig.get_path("scripts")]
     unproxied = [os.environ.get("no_proxy", os.environ.get("NO_PROXY", "")), "127.0.0.1"]
@@ -140,14 +148,14 @@ def engine_environment(folder: Path, *, threads: int, apps: Sequence[str]) -> di
 
 
 def _rays_token() -> dict[str, str]:
-    """What keeps other users of this machine out of a Ray of the run's own, which runs what it is sent."""
+    """Keep other users of this machine out of a Ray of the run's own, which runs what it is sent."""
     if os.environ.get(CLUSTER):
         return {}  # it is somebody's already, with a token of its own or none
     return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 
 
 def _compiled_code(folder: Path) -> dict[str, str]:
-    """Where to compile to, once a run and not in each process, if Python may not keep it."""
+    """Return where to compile to, once a run and not in each process, if Python may not keep it."""
     flower = find_spec("flwr")
     compiled = flower and flower.origin and Path(cache_from_source(flower.origin)).exists()
     if compiled or not sys.dont_write_bytecode:
@@ -156,7 +164,7 @@ def _compiled_code(folder: Path) -> dict[str, str]:
 
 
 def _import_path(modules: Sequence[str]) -> str:
-    """The folders in which other processes find the same `modules` as this one."""
+    """Return the folders in which other processes find the same `modules` as this one."""
     folders = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     found = [find_spec(package) for package in {name.partition(".")[0] for name in modules}]
     places = [place for one in found if one for place in one.submodule_search_locations or ()]
@@ -166,7 +174,7 @@ def _import_path(modules: Sequence[str]) -> str:
 
 @contextmanager
 def private_folder() -> Iterator[Path]:
-    """A folder with a short path, since those of Ray's sockets may not exceed 107 bytes."""
+    """Make a folder with a short path, since those of Ray's sockets may not exceed 107 bytes."""
     usual = tempfile.gettempdir()
     base = usual if len(usual) <= 16 else "/tmp"
     folder = Path(tempfile.mkdtemp(prefix="mycroft-", dir=base)).resolve()
@@ -182,7 +190,7 @@ def private_folder() -> Iterator[Path]:
 
 @contextmanager
 def _superlink(folder: Path, environment: dict[str, str]) -> Iterator[None]:
-    """A SuperLink that simulates, at a socket of this user's own."""
+    """Start a SuperLink that simulates, at a socket of this user's own."""
     (folder / "home" / "config.toml").write_text(connection("engine"))
     command = [sys.executable, "-P", "-m", "strategies.link.serve", environment[SOCKET]]
     command += ["--insecure", "--simulation", "--isolation", "subprocess"]
@@ -208,7 +216,7 @@ def _stream(
     on_line: Callable[[str], None] = lambda line: None,
     log: IO[str] | None = None,
 ) -> list[str]:
-    """The lines that a command prints, each given to `on_line` and to the log as it comes."""
+    """Give each line that a command prints to `on_line` and to the log as it comes; return all."""
     lines: list[str] = []
     with start(command, environment, subprocess.PIPE) as process:
         try:

@@ -35,7 +35,7 @@ class LocalGrid(Grid):
         self._replies: dict[str, tuple[Message, float]] = {}
 
     def set_run(self, run: Run) -> None:
-        """There is only one run."""
+        """Do nothing: there is only one run."""
 
     @property
     def run(self) -> Run:
@@ -50,11 +50,19 @@ class LocalGrid(Grid):
         group_id: str,
         ttl: float | None = None,
     ) -> Message:
-        """A message from the server."""
+        """Return a message from the server.
+
+        Args:
+            content: what is sent.
+            message_type: as Flower names it.
+            dst_node_id: the owner's node.
+            group_id: of messages that belong together.
+            ttl: in seconds; None for Flower's own.
+        """
         return Message(content, dst_node_id, message_type, ttl=ttl, group_id=group_id)
 
     def get_node_ids(self) -> list[int]:
-        """All nodes: they are always there."""
+        """Return all nodes: they are always there."""
         return list(range(1, self._owners + 1))
 
     def push_messages(self, messages: Iterable[Message]) -> list[str]:
@@ -69,13 +77,13 @@ class LocalGrid(Grid):
         return ids
 
     def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
-        """The answers to these messages."""
+        """Return the answers to these messages."""
         return [self._replies.pop(each)[0] for each in message_ids if each in self._replies]
 
     def send_and_receive(
         self, messages: Iterable[Message], *, timeout: float | None = None
     ) -> list[Message]:
-        """The answers that took no longer than `timeout` seconds each."""
+        """Return the answers that took no longer than `timeout` seconds each."""
         arrived = [self._replies.pop(each) for each in self.push_messages(messages)]
         return [reply for reply, seconds in arrived if timeout is None or seconds <= timeout]
 

@@ -22,7 +22,7 @@ GRACE = 3.0  # seconds between asking a process to end and killing it
 
 
 def processes_of(folder: Path) -> list[psutil.Process]:
-    """The other processes of the run in `folder`: their environment names it, or they work in it."""
+    """Find the other processes of the run in `folder`: their environment names it, or they work in it."""
     return [
         process
         for process in psutil.process_iter(["environ", "cwd"])
@@ -51,7 +51,14 @@ def start(
     output: int | IO[str],
     stdin: int = subprocess.DEVNULL,
 ) -> Any:
-    """A process of the run, working in the empty folder beside what the run keeps."""
+    """Start a process of the run, working in the empty folder beside what the run keeps.
+
+    Args:
+        command: the program and its arguments.
+        environment: all of its variables.
+        output: where its stdout and stderr go.
+        stdin: where its input comes from.
+    """
     return subprocess.Popen(
         command,
         env=environment,
@@ -68,7 +75,7 @@ def start(
 
 @contextmanager
 def watched(folder: Path, environment: dict[str, str]) -> Iterator[None]:
-    """A process that clears up after the run should this one be killed; it ends with the run."""
+    """Start a process that clears up after the run should this one be killed; it ends with the run."""
     command = [sys.executable, "-m", "simulations.engines.processes", str(folder)]
     with start(command, environment, subprocess.DEVNULL, stdin=subprocess.PIPE) as watcher:
         try:
@@ -107,7 +114,7 @@ def leave(number: int, _frame: object) -> None:
 
 @contextmanager
 def ended_by(*numbers: int) -> Iterator[None]:
-    """Inside `with` these signals end what goes on, and then the process, by a `SystemExit`."""
+    """Let these signals end, inside `with`, what goes on, and then the process, by a `SystemExit`."""
     with answering(leave, *numbers):
         try:
             yield

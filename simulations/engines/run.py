@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mycroft_fl import errors
-from mycroft_fl.device import card_count
+from mycroft_fl.device import gpu_count
 from mycroft_fl.errors import EngineFailed, MycroftError
 from mycroft_fl.progress_lines import MARK
 from simulations.setup.simulation import Simulation
@@ -48,7 +48,7 @@ def _on_flower(simulation: Simulation) -> None:
             owners=len(simulation.scenario.owners),
             on_line=_passed_on(log.info),
             threads=simulation.config.threads,
-            cards=card_count(simulation.config.device),
+            gpus=gpu_count(simulation.config.device),
             log_to=simulation.folder.path,
         )
     except EngineFailed as failure:
@@ -56,7 +56,7 @@ def _on_flower(simulation: Simulation) -> None:
 
 
 def _passed_on(show: Callable[[str], None]) -> Callable[[str], None]:
-    """Shows the project's own lines of Flower's stream; all of it is in the log file."""
+    """Show the project's own lines of Flower's stream; all of it is in the log file."""
 
     def on_line(line: str) -> None:
         if MARK in line:
@@ -66,7 +66,7 @@ def _passed_on(show: Callable[[str], None]) -> Callable[[str], None]:
 
 
 def _original(simulation: Simulation, failure: EngineFailed) -> MycroftError:
-    """The error as the ServerApp raised it, which Flower only shows as text; else the engine's."""
+    """Return the error as the ServerApp raised it, which Flower only shows as text; else the engine's."""
     error = simulation.folder.read_json("error.json")
     kind = getattr(errors, error["kind"], None) if error else None
     return kind(error["message"]) if kind else failure

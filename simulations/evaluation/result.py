@@ -12,7 +12,7 @@ from mycroft_fl.examples import Examples
 from mycroft_fl.models.catalogue import build_model
 from mycroft_fl.models.fitting import AnyModel, correct
 from mycroft_fl.models.weights import loaded, suffix_of
-from mycroft_fl.report.run.schema import check_result
+from mycroft_fl.report.run.files import check_result
 from mycroft_fl.report.run.summary import summary
 from mycroft_fl.seeds import derived_seed
 from simulations.evaluation.environment import environment

@@ -52,9 +52,15 @@ def run_task(
     folder: Path | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
-    """The outcome of a `mycroft-fl trainer` command; what it shows meanwhile goes to `say`.
+    """Return the outcome of a `mycroft-fl trainer` command; what it shows meanwhile goes to `say`.
 
     `RunFailed` with its last words where it does not exit with 0.
+
+    Args:
+        made: the federation, up and running.
+        command: what follows `mycroft-fl trainer`.
+        folder: of the run; None for the command's own choice.
+        say: called with each line.
     """
     out = ["--out", str(folder)] if folder else []
     process = subprocess.Popen(
@@ -82,5 +88,5 @@ def run_task(
 
 
 def ranking(owners: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
-    """What a result says of each owner that could differ from engine to engine."""
+    """Return what a result says of each owner that could differ from engine to engine."""
     return [tuple(each[key] for key in COMPARED) for each in owners]

@@ -60,16 +60,16 @@ class Federation:
         return self.folder / "data" / "trainer" / TASK
 
     def owner(self, name: str) -> Path:
-        """The folder of an owner's vault."""
+        """Return the folder of an owner's vault."""
         return self.folder / "owners" / name
 
     def log(self, process: str) -> str:
-        """All that a process has printed."""
+        """Return all that a process has printed."""
         path = self.folder / "logs" / f"{process}.log"
         return path.read_text(errors="replace") if path.is_file() else ""
 
     def environment(self, process: str) -> dict[str, str]:
-        """This process's environment, with Flower's own folder for that one."""
+        """Return this process's environment, with Flower's own folder for that one."""
         home = self.folder / "flower" / process
         home.mkdir(parents=True, exist_ok=True)
         return {
@@ -150,7 +150,7 @@ class Federation:
 
 @contextmanager
 def federation(simulation: Simulation, *, started: bool = True) -> Iterator[Federation]:
-    """The federation of a scenario, up and running inside `with`; nothing of it is left afterwards.
+    """Bring a scenario's federation up inside `with`; nothing of it is left afterwards.
 
     With `started` false only its folders and keys are there.
     """
@@ -169,7 +169,7 @@ def federation(simulation: Simulation, *, started: bool = True) -> Iterator[Fede
 
 
 def laid_out(simulation: Simulation, folder: Path) -> Federation:
-    """Everybody's folders, files and keys, as the commands of docs/deployment.md make them."""
+    """Make everybody's folders, files and keys, as the commands of docs/deployment.md do."""
     for each in ("empty", "logs"):
         (folder / each).mkdir()
     export(simulation, folder / "data")
@@ -208,7 +208,7 @@ def bring_up(made: Federation) -> None:
 
 
 def free_port() -> int:
-    """A port of this machine that nobody listens at."""
+    """Find a port of this machine that nobody listens at."""
     with socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -224,7 +224,7 @@ def _answers(trainer: TrainerFolder) -> bool:
 
 
 def _sources() -> str:
-    """Where other processes find the same packages as this one."""
+    """Return where other processes find the same packages as this one."""
     return str(Path(__file__).resolve().parents[2])
 
 

@@ -1,1 +1,1 @@
-"""Who holds what: scenario files, groups, and how examples are drawn and spoilt."""
+"""The owners' data in a simulation: scenario files, groups, and how examples are drawn and spoilt."""

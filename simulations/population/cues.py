@@ -27,7 +27,7 @@ Cue = Callable[[Images, int, int], Images]
 
 
 def patch(images: Images, which: int, of: int) -> Images:
-    """A bright square at the place that belongs to class `which`."""
+    """Put a bright square at the place that belongs to class `which`."""
     if of > len(PLACES):
         raise DataError(f"a patch has {len(PLACES)} places, but the group has {of} classes")
     height, width = images.shape[2:]
@@ -40,7 +40,7 @@ def patch(images: Images, which: int, of: int) -> Images:
 
 
 def background(images: Images, which: int, of: int) -> Images:
-    """The background in the shade or hue that belongs to class `which`."""
+    """Put the background in the shade or hue that belongs to class `which`."""
     dark = (images < BLACK).all(axis=1, keepdims=True)
     if images.shape[1] == 1:
         colour = np.array([LIGHTEST * which / max(1, of - 1)])
@@ -58,7 +58,14 @@ CUES = tuple(name + swapped for name in KINDS for swapped in ("", SWAPPED))
 def with_cues(
     images: Images, labels: Int64[np.ndarray, " n"], name: str, classes: list[int]
 ) -> Images:
-    """Each image with the cue of its class, or of the next of `classes` where swapped."""
+    """Return each image with the cue of its class, or of the next of `classes` where swapped.
+
+    Args:
+        images: left as they are.
+        labels: a class each.
+        name: of the cue; `-swapped` behind it takes the next class's.
+        classes: in the order in which "next" goes.
+    """
     kind, ahead = KINDS[name.removesuffix(SWAPPED)], int(name.endswith(SWAPPED))
     shown = images.copy()
     for place, label in enumerate(classes):

@@ -24,7 +24,7 @@ class Population:
     An example's identity is a number below `size`; equal content has one identity, whatever
     data set it stands in. `pools[group]` holds the identities that are eligible, and
     `pools[for_test(group)]` those of its test file, where there is one. Rows of tables become
-    vectors once `settle` was told the trainer's. Raises `ScenarioError` where groups and data
+    vectors once `settle` has the trainer's. Raises `ScenarioError` where groups and data
     sets do not fit together, and `DataError`.
     """
 
@@ -56,7 +56,7 @@ class Population:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one example as a model sees it."""
+        """The shape of one example as a model sees it."""
         if self.main.x is not None:
             return tuple(self.main.x.shape[1:])
         assert self.table is not None
@@ -64,7 +64,7 @@ class Population:
 
     @property
     def dtype(self) -> np.dtype:
-        """Of an example's values."""
+        """The type of an example's values."""
         return np.dtype(np.float32) if self.main.x is None else self.main.x.dtype
 
     @cached_property
@@ -91,7 +91,7 @@ class Population:
             self._vectors[spec] = self.table.vectors(dataset.table)
 
     def build(self, group: str, identities: Int64[np.ndarray, " k"]) -> Examples:
-        """These examples as that group shows them: fitted to the main data set and transformed.
+        """Build these examples as that group shows them: fitted to the main data set and transformed.
 
         Raises `DataError` where a row of a table does not fit the task.
         """
@@ -116,7 +116,7 @@ class Population:
     def marks(
         self, group: str, identities: Int64[np.ndarray, " k"]
     ) -> tuple[np.ndarray | None, np.ndarray | None]:
-        """Whose these examples are, and which may be handed over, where columns say so."""
+        """Return whose these examples are, and which may be handed over, where columns say so."""
         dataset, rows = self._datasets[self._source[group]], self._rows(group, identities)
         units, shareable = dataset.units, dataset.shareable
         return (
@@ -125,12 +125,12 @@ class Population:
         )
 
     def classes_of(self, group: str) -> list[int]:
-        """The labels that a group's examples may have, in order."""
+        """Return the labels that a group's examples may have, in order."""
         labels = self._labels[group]
         return sorted(set(labels[labels >= 0].tolist()))
 
     def by_class(self, group: str) -> dict[int, Int64[np.ndarray, " eligible"]]:
-        """A group's pool, taken apart by class."""
+        """Return a group's pool, taken apart by class."""
         dataset = self._datasets[self._source[group]]
         pool = self.pools[group]
         labels = self._labels[group][dataset.y[self._rows(group, pool)]]
@@ -147,7 +147,7 @@ class Population:
         return {spec: identities.argsort() for spec, identities in self._identities.items()}
 
     def _identify(self) -> dict[DatasetSpec, Int64[np.ndarray, " n"]]:
-        """Each data set's rows as identities, one numbering for all data sets."""
+        """Return each data set's rows as identities, one numbering for all data sets."""
         ids = [dataset.ids for dataset in self._datasets.values()]
         _, identities = np.unique(np.concatenate(ids), return_inverse=True)
         parts = np.split(identities, np.cumsum([len(part) for part in ids])[:-1])
@@ -169,7 +169,7 @@ class Population:
         return pools
 
     def _label_map(self, group: Group) -> Int64[np.ndarray, " classes"]:
-        """Each label of the group's data set as the main one's label; -1: not in this group."""
+        """Return each label of the group's data set as the main one's label; -1: not in this group."""
         dataset = self._datasets[self._source[group.name]]
         labels = np.full(len(dataset.classes), -1)
         for label in self._wanted_labels(group, dataset):
@@ -200,7 +200,7 @@ class Population:
         return [each if isinstance(each, int) else known.index(each) for each in group.classes]
 
     def _check_looks(self, group: Group) -> None:
-        """Raises where the group's examples could not stand beside the main data set's."""
+        """Raise where the group's examples could not stand beside the main data set's."""
         own, main = _kind(self._datasets[self._source[group.name]]), _kind(self.main)
         if own != main:
             raise self._wrong(
@@ -228,7 +228,7 @@ class Population:
 
 
 def for_test(group: str) -> str:
-    """The pool of a group's rows in its test file. No group's name holds a slash at its start."""
+    """Return the pool of a group's rows in its test file. No group's name holds a slash at its start."""
     return f"/test/{group}"
 
 

@@ -35,7 +35,7 @@ class Corruption:
 
 @dataclass(frozen=True)
 class Owner:
-    """What one owner holds (group -> count) and how it behaves; None: honestly.
+    """One owner's data (group -> count) and behaviour; None: it is honest.
 
     With a `dataset` of its own it holds all of that and nothing of any group. With a `skew` the
     classes of what it holds are drawn from a Dirichlet distribution of that concentration.
@@ -70,7 +70,7 @@ def read_owners(table: TomlTable, groups: list[str]) -> tuple[Owner, ...]:
 
 
 def _copies(table: TomlTable, place: int, groups: list[str]) -> Iterable[Owner]:
-    """The owner of one table, or its copies name-1, name-2, ..."""
+    """Return the owner of one table, or its copies name-1, name-2, ..."""
     table.check_keys(OWNER_KEYS)
     name, copies = table.one("name", str, f"owner-{place}"), table.one("copies", int, 1)
     if not SAFE_NAME.fullmatch(name):
@@ -99,7 +99,7 @@ def _copies(table: TomlTable, place: int, groups: list[str]) -> Iterable[Owner]:
 
 
 def spoiled(owners: tuple[Owner, ...], overrides: Mapping[str, object]) -> tuple[Owner, ...]:
-    """The owners with `label-noise` and `corruption.*` laid over all of them, where told."""
+    """Lay `label-noise` and `corruption.*` over all owners, where given."""
     overridden = {k: v for k, v in overrides.items() if k == "label-noise"}
     if "label-noise" in overridden:
         noise = TomlTable(overridden, "settings", "", SettingError).share("label-noise")
@@ -138,7 +138,7 @@ def _corruption(table: TomlTable) -> Corruption:
 
 
 def read_counts(parent: TomlTable, key: str, groups: list[str]) -> dict[str, int]:
-    """How many of which group: whole numbers of at least 0, and not all of them 0."""
+    """Return how many of which group: whole numbers of at least 0, and not all of them 0."""
     table = parent.table(key)
     for group in table.values:
         if group not in groups:

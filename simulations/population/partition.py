@@ -1,4 +1,4 @@
-"""Who gets which examples: nothing twice, the scarcest groups first."""
+"""The division of examples: nothing twice, the scarcest groups first."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Want:
 
 
 def partition(pools: Pools, wants: Sequence[Want], rng: Rng) -> Draws:
-    """Identities for every holder and group, drawn at random without replacement.
+    """Draw identities for every holder and group at random, without replacement.
 
     `pools[group]` holds the identities (numbers below some N, distinct) that are eligible; an
     identity may stand in several pools and is drawn once at most. Groups draw in order of
@@ -54,10 +54,17 @@ def skewed_draw(
     rng: np.random.Generator,
     who: str,
 ) -> Int64[np.ndarray, " drawn"]:
-    """`count` identities whose classes follow one draw of a symmetric Dirichlet distribution.
+    """Draw `count` identities whose classes follow one draw of a symmetric Dirichlet distribution.
 
-    The smaller the concentration, the more is of few classes (Hsu et al. 2019). A class that runs
-    out leaves its part to the others. Raises `ScenarioError` where all together are too few.
+    Hsu et al. 2019. A class that runs out leaves its part to the others. Raises `ScenarioError`
+    where all together are too few.
+
+    Args:
+        pools: eligible identities by class.
+        count: how many to draw.
+        concentration: of the Dirichlet distribution; the smaller, the fewer classes.
+        rng: draws classes and identities.
+        who: named in an error.
     """
     left = np.array([len(pool) for pool in pools.values()])
     if left.sum() < count:
@@ -78,12 +85,12 @@ def skewed_draw(
 
 
 def scarcest_first(pools: Pools) -> list[str]:
-    """The groups' names, those with the fewest eligible examples first; ties as they came."""
+    """Return the groups' names, those with the fewest eligible examples first; ties as they came."""
     return sorted(pools, key=lambda group: len(pools[group]))
 
 
 def marked(draws: Iterable[Mapping[str, np.ndarray]], size: int) -> Bool[np.ndarray, " N"]:
-    """Which of `size` identities are held in `draws`."""
+    """Return which of `size` identities are held in `draws`."""
     held = np.zeros(size, dtype=bool)
     for groups in draws:
         for drawn in groups.values():

@@ -1,4 +1,4 @@
-"""Who holds what in a simulation, read from a TOML file."""
+"""A scenario's file: who holds what in a simulation, read from TOML."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Scenario:
     name: str
 
     def with_owners(self, count: int) -> Scenario:
-        """The scenario with `count` owners: its own in order, over and over.
+        """Return the scenario with `count` owners: its own in order, over and over.
 
         The first time round they keep their names; the second time `a` becomes `a-2`, and so
         on, or the next number that is free where another owner already has that name.
@@ -87,7 +87,7 @@ class Scenario:
 
 
 def load_scenario(name_or_path: str | Path) -> Scenario:
-    """The packaged scenario of that name, else the one in that file. Raises `ScenarioError`."""
+    """Return the packaged scenario of that name, else the one in that file. Raises `ScenarioError`."""
     packaged = _packaged_files()
     path = packaged.get(str(name_or_path), Path(name_or_path).expanduser().absolute())
     if not path.is_file():

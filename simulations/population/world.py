@@ -1,4 +1,4 @@
-"""Who holds which examples in a simulation: drawn at once, built when asked for."""
+"""The world of a simulation: who holds which examples, drawn at once, built when asked for."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ from mycroft_fl.data.task import Task
 from mycroft_fl.errors import DataError, ScenarioError, suggestion
 from mycroft_fl.examples import Examples
 from mycroft_fl.seeds import derived_seed
-from simulations.population.corrupt import FOR_VECTORS, corrupt, redraw_labels
+from simulations.population.corrupt import FOR_VECTORS, corrupt, redraw_labels, unlike_others
 from simulations.population.groups import Population, for_test
 from simulations.population.partition import Draws, Want, marked, partition, skewed_draw
-from simulations.population.reuse import unlike_others
 from simulations.population.scenario_file import PARTS, Owner, Scenario
 
 OWN_DATA = "own-data"  # the group of what an owner brings in a file of its own
@@ -26,13 +25,13 @@ OWN_DATA = "own-data"  # the group of what an owner brings in a file of its own
 
 @dataclass(frozen=True, eq=False)
 class _Holding:
-    """What one holder drew, in an order that mixes groups."""
+    """One holder's draw, in an order that mixes groups."""
 
     groups: Int64[np.ndarray, " n"]  # places in the scenario's groups
     identities: Int64[np.ndarray, " n"]
 
     def by_group(self) -> Iterator[tuple[int, Int64[np.ndarray, " k"]]]:
-        """Each group that there is, and which of the examples are of it."""
+        """Return each group that there is, and which of the examples are of it."""
         for place in np.unique(self.groups).tolist():
             yield place, np.flatnonzero(self.groups == place)
 
@@ -67,27 +66,27 @@ class World:
 
     @property
     def task(self) -> Task:
-        """What trainer and owners agree on."""
+        """The task that trainer and owners agree on."""
         there = self._population
         return Task(self.classes, there.shape, there.dtype, self.scenario.model, there.table)
 
     def trainer(self, part: str) -> Examples:
-        """The trainer's own examples; `part` is train, validation or test."""
+        """Return the trainer's own examples; `part` is train, validation or test."""
         return self._built(_trainer_holder(part))
 
     def trainer_groups(self, part: str) -> np.ndarray:
-        """The group's name of each of the trainer's examples, in their order."""
+        """Return the group's name of each of the trainer's examples, in their order."""
         return self._group_names(_trainer_holder(part))
 
     def owner(self, name: str) -> Examples:
-        """All that an owner holds, as it holds it: shifted, corrupted, mislabelled.
+        """Return all that an owner holds, as it holds it: shifted, corrupted, mislabelled.
 
         Raises `DataError` where its rows do not fit the task.
         """
         return self.records(name).examples
 
     def records(self, name: str) -> Records:
-        """The same, with what columns say of each: whose it is, and whether it may be handed over."""
+        """Return the same, with what columns say of each: whose it is, and whether it may be handed over."""
         owner = self._owner(name)
         held = self._own_data(owner) if owner.dataset else self._drawn(name)
         examples = held.examples
@@ -109,13 +108,13 @@ class World:
         return replace(held, examples=examples)
 
     def owner_groups(self, name: str) -> np.ndarray:
-        """The group's name of each of an owner's examples, in their order."""
+        """Return the group's name of each of an owner's examples, in their order."""
         if self._owner(name).dataset:
             return np.full(len(self.owner(name)), OWN_DATA)
         return self._group_names(self._owner(name).name)
 
     def holds(self, name: str) -> dict[str, int]:
-        """How many examples of which group an owner holds; none where its data cannot be used."""
+        """Return how many examples of which group an owner holds; none where its data cannot be used."""
         owner = self._owner(name)
         if owner.dataset is None:
             return dict(owner.holds)
@@ -125,16 +124,16 @@ class World:
             return {}
 
     def group_counts(self, name: str, examples: Examples) -> dict[str, int]:
-        """How many of `examples`, by content, are of which group of that owner's.
+        """Return how many of `examples`, by content, are of which group of that owner's.
 
-        What is not that owner's is not counted; groups without any are left out.
+        Other owners' examples do not count; groups without any are left out.
         """
         groups = dict(zip(self.owner(name).ids.tolist(), self.owner_groups(name), strict=True))
         found = Counter(str(groups[id_]) for id_ in examples.ids.tolist() if id_ in groups)
         return dict(sorted(found.items()))
 
     def _draw(self) -> Draws:
-        """Trainer and owners draw from one stock; owners that reuse, from what the trainer left."""
+        """Draw for trainer and owners from one stock; for owners that reuse, from what the trainer left."""
         pools = self._population.pools
         trainer = [self._trainer_want(part) for part in PARTS]
         drawing = [owner for owner in self.scenario.owners if owner.dataset is None]
@@ -155,7 +154,7 @@ class World:
         return draws
 
     def _skewed(self, owners: list[Owner], draws: Draws) -> Draws:
-        """What owners with a skew hold, of what is left by the others, class by class."""
+        """Return what owners with a skew hold, of what is left by the others, class by class."""
         taken = marked(draws.values(), self._population.size)
         skewed: Draws = {owner.name: {} for owner in owners if owner.skew is not None}
         for owner in owners:
@@ -169,7 +168,7 @@ class World:
         return skewed
 
     def _trainer_want(self, part: str) -> Want:
-        """The trainer's own; its test examples come from the test file, where there is one."""
+        """Return the trainer's own; its test examples come from the test file, where there is one."""
         counts = self.scenario.trainer[part]
         if part == "test":
             pools = self._population.pools
@@ -178,13 +177,13 @@ class World:
         return Want(_trainer_holder(part), counts)
 
     def _own_data(self, owner: Owner) -> Records:
-        """An owner's own file; what the trainer holds too is left out, above all its tests."""
+        """Return an owner's own file; what the trainer holds too is left out, above all its tests."""
         assert owner.dataset is not None
         held = task_records(owner.dataset, self.scenario.base, self.task)
         return held[~np.isin(held.examples.ids, self._trainers_ids)]
 
     def _drawn(self, name: str) -> Records:
-        """What an owner drew of groups, marked where the data sets of all of these mark it."""
+        """Return what an owner drew of groups, marked where the data sets of all of these mark it."""
         holding, marks = self._holdings[name], []
         for place, rows in holding.by_group():
             identities = holding.identities[rows]
@@ -244,7 +243,7 @@ class World:
 
 
 def _trainer_holder(part: str) -> str:
-    """A name that no owner can have."""
+    """Return a name that no owner can have."""
     if part not in PARTS:
         raise ScenarioError(f"the trainer has no part '{part}'{suggestion(part, list(PARTS))}")
     return f"trainer/{part}"

@@ -1,4 +1,4 @@
-"""What the runs of one process share while they are compared: worlds, and whatever was fitted."""
+"""A cache for the runs of one process while they are compared: worlds, and whatever was fitted."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _worlds: OrderedDict[tuple[str, int], World] | None = None
 
 @contextmanager
 def sharing() -> Iterator[None]:
-    """Inside `with`, runs of the same scenario and seed share their world, and equal fits.
+    """Let runs of the same scenario and seed share their world, and equal fits, inside `with`.
 
     Files of data are taken to stay as they are meanwhile.
     """
@@ -32,7 +32,7 @@ def sharing() -> Iterator[None]:
 
 
 def world_of(scenario: Scenario, seed: int) -> World:
-    """The world of that scenario and seed; the same one again where runs share."""
+    """Return the world of that scenario and seed; the same one again where runs share."""
     if _worlds is None:
         return World(scenario, seed)
     key = (definition(scenario), seed)
@@ -45,5 +45,5 @@ def world_of(scenario: Scenario, seed: int) -> World:
 
 
 def definition(scenario: Scenario) -> str:
-    """All of a scenario that says who holds what; not how it is run, nor what owners allow."""
+    """Return all of a scenario that says who holds what; not how it is run, nor what owners allow."""
     return repr(replace(scenario, title="", run={}, policy={}))

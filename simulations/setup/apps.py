@@ -1,4 +1,4 @@
-"""What the two apps of a simulation share: which simulation a Flower context belongs to."""
+"""The simulation that a Flower context belongs to, shared by both apps."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from simulations.setup.simulation import Simulation
 
 
 def simulation_of(context: Context) -> Simulation:
-    """The simulation of this run, read once in each process, with its threads pinned."""
+    """Return the simulation of this run, read once in each process, with its threads pinned."""
     home = Path(os.environ.get("FLWR_HOME", Path.home() / ".flwr"))
     default_out = home / "mycroft-runs" / str(context.run_id)
     simulation = _simulation(json.dumps(dict(context.run_config), sort_keys=True), default_out)

@@ -25,7 +25,7 @@ class StaysOut:
     reason: str
 
     def answer(self, request: Request) -> OwnerReport:
-        """Never."""
+        """Raise `RunFailed`, always."""
         raise DataError(self.reason)
 
 
@@ -44,7 +44,7 @@ class Misbehaving:
         return self.honest.log
 
     def answer(self, request: Request) -> OwnerReport:
-        """The honest answer, spoilt."""
+        """Answer honestly, then spoil it."""
         if self.behaviour == "raise":
             raise RuntimeError("this owner fails whenever it is asked")
         if self.behaviour == "silent":

@@ -1,4 +1,4 @@
-"""What may be laid over a scenario beside run settings, and how it is laid."""
+"""Settings that may be laid over a scenario beside run settings, and how they are laid."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ OVERRIDES = {
     "owners": int, "model": str, "dataset": (str, dict), "label-noise": (float, int), "attack": str,
 }  # fmt: skip
 TABLES = ("policy.", "corruption.")
-"""Of these, whatever the key ends with."""
+"""Tables any key of which may be set."""
 ATTACKS = ("none", "membership")
-"""What may be tried on the model that a run ends with: by a simulator alone, who knows all records."""
+"""Attacks on the model that a run ends with: for a simulator alone, who knows all records."""
 
 
 def check_attack(attack: str, mode: str, model: str) -> None:
-    """`SettingError` where a run of this mode and model cannot be attacked so."""
+    """Raise `SettingError` where a run of this mode and model cannot be attacked so."""
     if attack not in ATTACKS:
         raise SettingError(f"attack is '{attack}'; choose from {list(ATTACKS)}")
     if attack == "none":
@@ -41,7 +41,7 @@ def check_attack(attack: str, mode: str, model: str) -> None:
 
 
 def overridden(scenario: Scenario, overrides: Mapping[str, Any]) -> Scenario:
-    """The scenario with these laid over it. `SettingError` for what does not fit."""
+    """Return the scenario with these laid over it. `SettingError` for what does not fit."""
     for key, kind in OVERRIDES.items():
         kinds = kind if isinstance(kind, tuple) else (kind,)
         if key in overrides and type(overrides[key]) not in kinds:

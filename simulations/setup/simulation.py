@@ -70,6 +70,12 @@ class Simulation:
 
         Besides run settings these may be `owners`, `model`, `dataset`, `attack`, `policy.*`, and,
         of all owners, `label-noise` and `corruption.*`. Raises `InputError` for whatever is wrong.
+
+        Args:
+            asked_for: a packaged scenario's name, or a file.
+            settings: dotted keys and values.
+            folder: where the run writes.
+            engine: "flower" or "in-process".
         """
         overrides = {k: v for k, v in settings.items() if k in OVERRIDES or k.startswith(TABLES)}
         run = {k: v for k, v in settings.items() if k not in overrides}
@@ -86,7 +92,7 @@ class Simulation:
         return simulation
 
     def as_run_config(self) -> dict[str, SettingValue]:
-        """The simulation as Flower's run config, from which `from_run_config` makes it again."""
+        """Return the simulation as Flower's run config, from which `from_run_config` makes it again."""
         return {
             "scenario": self.asked_for,
             "given": json.dumps(dict(self.given)),
@@ -96,7 +102,7 @@ class Simulation:
 
     @classmethod
     def from_run_config(cls, run_config: Mapping[str, Any], default_out: Path) -> Simulation:
-        """The simulation that a run config describes; one without `out` goes to `default_out`.
+        """Return the simulation that a run config describes; one without `out` goes to `default_out`.
 
         A plain `flwr run` brings every setting, given or not: those at their default are left to
         the scenario.
@@ -110,7 +116,7 @@ class Simulation:
         return cls.load(asked_for, changed | given, folder, engine=engine)
 
     def settings(self) -> dict[str, Any]:
-        """All that a result must name to be understood: run settings and what scenarios may override."""
+        """Return all that a result must name: run settings and what scenarios may override."""
         return {
             **self.config.settings(),
             "model": self.scenario.model,
@@ -123,7 +129,7 @@ class Simulation:
 
     @property
     def attack(self) -> str:
-        """What is tried on the model that the run ends with, once it has ended."""
+        """The attack on the model that the run ends with, once it has ended."""
         return str(self.given.get("attack", "none"))
 
     def check(self) -> None:
@@ -150,11 +156,11 @@ class Simulation:
 
     @property
     def task(self) -> Task:
-        """What trainer and owners agree on."""
+        """The task that trainer and owners agree on."""
         return self.world.task
 
     def trainer_setup(self) -> TrainerSetup:
-        """The trainer's side. The test examples stay in the world, where no decision can see them."""
+        """Return the trainer's side. The test examples stay in the world, where no decision can see them."""
         data = TrainerData(
             self.world.trainer("train"), self.world.trainer("validation"), self.scenario.weights
         )
@@ -165,11 +171,11 @@ class Simulation:
         )  # fmt: skip
 
     def owner_name(self, partition: int) -> str:
-        """The name of the owner with this partition-id."""
+        """Return the name of the owner with this partition-id."""
         return self.scenario.owners[partition].name
 
     def vault(self, partition: int) -> Answering:
-        """The vault of the owner with this partition-id, well-behaved or not."""
+        """Open the vault of the owner with this partition-id, well-behaved or not."""
         owner = self.scenario.owners[partition]
         folder = self.folder.owner(owner.name)
         file = folder / "owner.toml"
@@ -178,7 +184,7 @@ class Simulation:
         try:
             held = self.world.records(owner.name)
         except DataError as error:
-            # In a simulation both sides are one person, who is told what an owner alone would see.
+            # In a simulation both sides are one person, who may see what an owner alone would.
             log.warning("owner %s stays out: %s", owner.name, error)
             return StaysOut(owner_log(owner.name, folder / "owner.log"), str(error))
         storage = VaultStorage(folder, noise_for=self._noise_of(owner.name))
@@ -190,7 +196,7 @@ class Simulation:
         return Misbehaving(vault, owner.behaviour, self.config.timeout, self.world.num_classes)
 
     def policy(self, owner: Owner) -> Policy:
-        """What a simulated owner allows: the scenario's policy, with what the run needs filled in.
+        """Return what a simulated owner allows: the scenario's policy, with what the run needs filled in.
 
         Where it names no modes, those of the run; budgets are divided among the answers of the run
         where noise, or the strength of a draw, is left to them.
@@ -217,19 +223,19 @@ class Simulation:
         )
 
     def write_policies(self) -> None:
-        """Each simulated owner's file, before anybody is asked."""
+        """Write each simulated owner's file, before anybody is asked."""
         for owner in self.scenario.owners:
             folder = private_folder(self.folder.owner(owner.name))
             write_whole(folder / "owner.toml", owner_file_text(owner.name, self.policy(owner)))
 
     def _noise_of(self, owner: str) -> Callable[[str], Noise]:
-        """Noise that can be repeated: the same seed gives the same result, and hides nothing."""
+        """Return noise that can be repeated: the same seed gives the same result, and hides nothing."""
         return lambda digest: simulated(
             derived_seed(self.config.seed, "owner-noise", owner, digest)
         )
 
     def _own_methods(self) -> tuple[str, ...]:
-        """In a simulation owner and trainer are one person: the owner trusts the run's own method."""
+        """Trust the run's own method: in a simulation owner and trainer are one person."""
         return () if self.config.method in METHODS else (self.config.method,)
 
     def _encoders(self) -> tuple[str, ...]:

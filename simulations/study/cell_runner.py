@@ -79,14 +79,14 @@ class CellRunner:
 
 
 def _reason(error: Exception) -> str:
-    """One line that says why a cell failed."""
+    """Return one line that says why a cell failed."""
     text = " ".join(str(error).split())
     return text if isinstance(error, MycroftError) else f"{type(error).__name__}: {text}"
 
 
 @contextmanager
 def _log_kept() -> Iterator[io.StringIO]:
-    """What the packages log and methods print, kept instead of shown."""
+    """Keep what the packages log and methods print instead of showing it."""
     text = io.StringIO()
     handler = logging.StreamHandler(text)
     before = []

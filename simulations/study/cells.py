@@ -12,6 +12,7 @@ from typing import Any
 
 from mycroft_fl.data.formats.spec import DatasetSpec
 from mycroft_fl.errors import InputError, StudyError
+from mycroft_fl.files import digest_of
 from mycroft_fl.settings.run_config import RunConfig
 from simulations.population.scenario_file import Scenario
 from simulations.population.world_cache import definition, sharing
@@ -40,7 +41,7 @@ class Cell:
 
     @property
     def seed(self) -> int:
-        """What draws everything that is random in the run."""
+        """The run's random seed; equal seeds give equal results."""
         return int(self.given["seed"])
 
     def __str__(self) -> str:
@@ -49,7 +50,7 @@ class Cell:
 
 
 def planned(study: StudyFile) -> list[Cell]:
-    """The study's cells, those of one world side by side.
+    """Return the study's cells, those of one world side by side.
 
     Every combination is read and checked as a run of its first seed would be, as far as that is
     cheap. Raises `StudyError` that names the first combination at fault.
@@ -97,7 +98,7 @@ def _of_seeds(study: StudyFile, grid: Grid, combination: Mapping[str, Any]) -> I
 
 
 def _holdings(scenario: Scenario) -> str:
-    """Who holds what, with the content of the scenario's own files in place of where they lie."""
+    """Return who holds what, with the content of the scenario's own files in place of where they lie."""
     anywhere = replace(scenario, base=NOWHERE, weights=None, model="", dataset="")
     specs = [DatasetSpec.of(scenario.dataset)]
     specs += [DatasetSpec.of(g.dataset) for g in scenario.groups if g.dataset is not None]
@@ -109,7 +110,7 @@ def _holdings(scenario: Scenario) -> str:
 
 
 def _content(path: Path) -> str:
-    """Names a file's bytes, or a folder's files by name and size; what is no file has its name."""
+    """Name a file's bytes, or a folder's files by name and size; what is no file has its name."""
     if path.is_dir():
         files = sorted(each for each in path.rglob("*") if each.is_file())
         listed = [f"{each.relative_to(path)} {each.stat().st_size}" for each in files]
@@ -121,8 +122,7 @@ def _content(path: Path) -> str:
 
 @lru_cache(maxsize=1024)
 def _bytes(path: Path, changed: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return digest_of(path)
 
 
 def _digest(*texts: str) -> str:
@@ -130,5 +130,5 @@ def _digest(*texts: str) -> str:
 
 
 def once(cells: Iterable[Cell]) -> list[Cell]:
-    """Each run once: two parts of a study may ask for the same."""
+    """Return each run once: two parts of a study may ask for the same."""
     return list({cell.digest: cell for cell in cells}.values())

@@ -1,4 +1,4 @@
-"""What a study's folder says of it in study.json: its parts and axes, and by which code it was run."""
+"""The content of a study's study.json: its parts and axes, and by which code it was run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SHOWN = 3
 
 
 def described(study: StudyFile, cells: Sequence[Cell], before: Mapping[str, Any]) -> dict[str, Any]:
-    """The description of a study now, with the environments that it names since `before`."""
+    """Return the description of a study now, with the environments that it names since `before`."""
     now = {**environment(), "code": code_version()}
     earlier = [each for each in before.get("environments", []) if each != now]
     return {
@@ -33,7 +33,7 @@ def described(study: StudyFile, cells: Sequence[Cell], before: Mapping[str, Any]
 
 
 def check_defaults(before: Mapping[str, Any], folder: Path, ended: int) -> None:
-    """`StudyError` where `ended` cells in the folder were run with other defaults than today's.
+    """Raise `StudyError` where `ended` cells in the folder were run with other defaults than today's.
 
     A cell's name leaves out what stands at its default, which must be the same then as now.
     """

@@ -36,7 +36,7 @@ class Grid:
     axes: tuple[Axis, ...]
 
     def combinations(self) -> Iterator[dict[str, Any]]:
-        """Each combination as settings, the last axis changing fastest."""
+        """Return each combination as settings, the last axis changing fastest."""
         for values in itertools.product(*(axis.values for axis in self.axes)):
             keys = (axis.key for axis in self.axes)
             yield {**self.fixed, **dict(zip(keys, values, strict=True))}
@@ -65,7 +65,7 @@ class StudyFile:
 
 
 def united(grids: tuple[Grid, ...]) -> tuple[Axis, ...]:
-    """The keys of these grids, each with all values that any of them names."""
+    """Return the keys of these grids, each with all values that any of them names."""
     found: dict[str, list[Any]] = {}
     for axis in (axis for grid in grids for axis in grid.axes):
         known = found.setdefault(axis.key, [])
@@ -74,7 +74,7 @@ def united(grids: tuple[Grid, ...]) -> tuple[Axis, ...]:
 
 
 def load_study(name_or_path: str | Path) -> StudyFile:
-    """The packaged study of that name, else the one in that file. Raises `StudyError`."""
+    """Return the packaged study of that name, else the one in that file. Raises `StudyError`."""
     packaged = _packaged_files()
     path = packaged.get(str(name_or_path), Path(name_or_path).expanduser().absolute())
     if not _is_file(path):
@@ -133,7 +133,7 @@ def _seeds(table: TomlTable) -> tuple[int, ...]:
 
 
 def _shared(table: TomlTable) -> dict[str, Any]:
-    """What all cells have in common."""
+    """Return what all cells have in common."""
     shared = _settings(table)
     for key, value in shared.items():
         if isinstance(value, list):
@@ -176,7 +176,7 @@ def _grid(table: TomlTable, shared: Mapping[str, Any], base: Path, *, alone: boo
 
 
 def _settings(table: TomlTable) -> dict[str, Any]:
-    """The table's settings under dotted keys; that of a data set is a table by itself."""
+    """Return the table's settings under dotted keys; that of a data set is a table by itself."""
     whole = {key: value for key, value in table.values.items() if key == "dataset"}
     rest = {key: value for key, value in table.values.items() if key != "dataset"}
     return {**TomlTable(rest, table.source, table.at, table.error).flat(), **whole}
@@ -219,5 +219,5 @@ def _check_scenarios(table: TomlTable, values: list[Any], base: Path) -> None:
 
 
 def _among(value: Any, others: list[Any]) -> bool:
-    """Whether a value stands among others; true is not 1, and 1.0 not 1, as their texts differ."""
+    """Return whether a value stands among others; true is not 1, and 1.0 not 1, as their texts differ."""
     return any(value == other and type(value) is type(other) for other in others)

@@ -12,7 +12,7 @@ Result = Mapping[str, Any]
 
 
 def measures(result: Result) -> dict[str, float | None]:
-    """The measures of a study's row, by column; None where one does not apply."""
+    """Return the measures of a study's row, by column; None where one does not apply."""
     return {
         **{key: result["final"][key] for key in ("test", "hard")},
         "disclosed": result["disclosed"],
@@ -30,19 +30,19 @@ def measures(result: Result) -> dict[str, float | None]:
 
 
 def attack(result: Result) -> dict[str, float | None]:
-    """The AUC of an attack on the final model, and the best that is possible; None without one."""
+    """Return the AUC of an attack on the final model, and the best that is possible; None without one."""
     found = result.get("attack") or {}
     return {"auc": found.get("auc"), "auc_ceiling": found.get("ceiling")}
 
 
 def failing_group(result: Result) -> str | None:
-    """The group that the baseline fails on most; None where there is but one."""
+    """Return the group that the baseline fails on most; None where there is but one."""
     groups: Mapping[str, float] = result["baseline"]["groups"]
     return min(groups, key=lambda group: groups[group]) if len(groups) > 1 else None
 
 
 def useful_share(result: Result) -> float | None:
-    """The share of what was disclosed that is of the group the baseline fails on."""
+    """Return the share of what was disclosed that is of the group the baseline fails on."""
     group, disclosed = failing_group(result), result["disclosed"]
     if group is None or not disclosed:
         return None
@@ -51,7 +51,7 @@ def useful_share(result: Result) -> float | None:
 
 
 def ranking_agreement(result: Result) -> float | None:
-    """Kendall's tau-b between the ranking and how many of the failing group each owner holds.
+    """Return Kendall's tau-b between the ranking and how many of the failing group each owner holds.
 
     None where fewer than two owners are ranked, or all of them hold the same.
     """
@@ -65,7 +65,7 @@ def ranking_agreement(result: Result) -> float | None:
 
 
 def promises(result: Result) -> dict[str, float | None]:
-    """Of the owner that promises least: epsilon at its delta, mu of Gaussian DP, epsilon-minus.
+    """Return what the owner that promises least says: epsilon at its delta, mu, epsilon-minus.
 
     Each is None where nothing is promised: what is handed over as it is has no epsilon. A run of
     DP-SGD has no mu either.

@@ -1,4 +1,4 @@
-"""What a person sees while a study goes on: how many cells are done, and how long the rest takes."""
+"""The progress of a study, for a person: how many cells are done, and how long the rest takes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class StudyProgress:
         self._line(f"{self.total} cells{found}", end="\n")
 
     def on(self, outcome: Outcome) -> None:
-        """One more cell has ended."""
+        """Count one more cell that has ended."""
         self._done += 1
         if outcome.status == FAILED:
             self.failed += 1
@@ -45,7 +45,7 @@ class StudyProgress:
             )
 
     def stopped(self) -> None:
-        """Somebody has ended the study before its end."""
+        """Say that somebody has ended the study before its end."""
         self._line(
             f"{self.before + self._done} of {self.total} cells are kept; the same command goes on",
             end="\n",
@@ -64,7 +64,7 @@ class StudyProgress:
 
 
 def duration(seconds: float) -> str:
-    """A time as people say it."""
+    """Return a time as people say it."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = seconds / 60

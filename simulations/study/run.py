@@ -28,8 +28,15 @@ def run_study(
 ) -> StudyStore:
     """Run what `folder` lacks of the study called, or in the file, `asked_for`.
 
-    Every finished cell is on disk before the next begins. `retry` computes failed cells again.
-    Raises `InputError` before anything runs, for whatever is wrong with the study or the folder.
+    Every finished cell is on disk before the next begins. Raises `InputError` before anything runs,
+    for whatever is wrong with the study or the folder.
+
+    Args:
+        asked_for: a packaged study's name, or a file.
+        folder: where its cells are kept.
+        workers: how many processes compute it, and where.
+        retry: whether failed cells are computed again.
+        stream: where progress is shown.
     """
     study = load_study(asked_for)
     cells = planned(study)
@@ -51,6 +58,6 @@ def run_study(
 
 
 def _check_disk(outcome: Outcome, folder: Path) -> None:
-    """`DiskFull` for a cell that failed for want of room: it is no result, and is computed again."""
+    """Raise `DiskFull` for a cell that failed for want of room: it is no result, and is computed again."""
     if outcome.status == FAILED and is_full(error := RuntimeError(outcome.reason)):
         raise disk_full(error, folder)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import shutil
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mycroft_fl.errors import StudyError
+from mycroft_fl.files import folder_whole, locked, write_whole
 from mycroft_fl.report.study.folder import (
     CELLS,
     CSV,
@@ -51,10 +51,16 @@ class StudyStore:
     def opened(
         cls, path: Path, study: StudyFile, cells: Sequence[Cell], *, retry: bool = False
     ) -> Iterator[StudyStore]:
-        """The folder, made or found, for this process alone while inside `with`.
+        """Open the folder, made or found, for this process alone while inside `with`.
 
-        `retry` forgets the cells that failed. Raises `StudyError` where something else lies
-        there, another process works on it, or finished cells are none of this study's.
+        Raises `StudyError` where something else lies there, another process works on it, or finished
+        cells are none of this study's.
+
+        Args:
+            path: of the folder.
+            study: the study's file.
+            cells: all of its cells.
+            retry: whether cells that failed are forgotten.
         """
         store = cls(path, study, cells)
         store._prepare()
@@ -80,15 +86,15 @@ class StudyStore:
         return self.path / SCRATCH
 
     def missing(self) -> list[Cell]:
-        """The runs that are still to be done, each once."""
+        """Return the runs that are still to be done, each once."""
         return [cell for cell in once(self._cells) if cell.digest not in self._ended]
 
     def finished(self) -> int:
-        """How many runs have ended, well or not."""
+        """Return how many runs have ended, well or not."""
         return len(self._ended)
 
     def failed(self) -> int:
-        """How many finished runs failed."""
+        """Return how many finished runs failed."""
         return sum(each["status"] == FAILED for each in self._ended.values())
 
     def add(self, cell: Cell, outcome: Outcome) -> None:
@@ -98,22 +104,19 @@ class StudyStore:
             "given": dict(cell.given), "status": outcome.status, "reason": outcome.reason,
             "seconds": outcome.seconds, "measures": outcome.measures,
         }  # fmt: skip
-        draft = self.path / CELLS / f".{cell.digest}"
-        shutil.rmtree(draft, ignore_errors=True)
-        draft.mkdir()
-        if outcome.result is not None:
-            (draft / "result.json").write_text(json.dumps(outcome.result, indent=2) + "\n")
-        if outcome.log:
-            (draft / "log.txt").write_text(outcome.log)
-        (draft / "cell.json").write_text(json.dumps(cell_file, indent=2) + "\n")
-        draft.rename(self.path / CELLS / cell.digest)
+        with folder_whole(self.path / CELLS / cell.digest) as draft:
+            if outcome.result is not None:
+                (draft / "result.json").write_text(json.dumps(outcome.result, indent=2) + "\n")
+            if outcome.log:
+                (draft / "log.txt").write_text(outcome.log)
+            (draft / "cell.json").write_text(json.dumps(cell_file, indent=2) + "\n")
         self._ended[cell.digest] = cell_file
         if time.monotonic() - self._table_written > TABLE_EVERY:
-            _write(self.path / CSV, csv_text(self.rows(), self._study.axes))
+            write_whole(self.path / CSV, csv_text(self.rows(), self._study.axes))
             self._table_written = time.monotonic()
 
     def rows(self) -> list[Row]:
-        """A row a finished cell, in the order of parts, grids and seeds."""
+        """Return a row a finished cell, in the order of parts, grids and seeds."""
         return [
             {**cell.keys, **_row(self._ended[cell.digest])}
             for cell in self._cells
@@ -121,10 +124,10 @@ class StudyStore:
         ]
 
     def write_tables(self) -> None:
-        """The rows as CSV, as JSON, and as Parquet where pyarrow is there."""
+        """Write the rows as CSV, as JSON, and as Parquet where pyarrow is there."""
         rows = self.rows()
-        _write(self.path / CSV, csv_text(rows, self._study.axes))
-        _write(self.path / JSON, json.dumps(rows, indent=1) + "\n")
+        write_whole(self.path / CSV, csv_text(rows, self._study.axes))
+        write_whole(self.path / JSON, json.dumps(rows, indent=1) + "\n")
         write_parquet(self.path / PARQUET, rows, self._study.axes)
 
     def _prepare(self) -> None:
@@ -169,19 +172,19 @@ class StudyStore:
             log.warning(
                 "%d cells were computed by other versions; study.json names them", len(self._ended)
             )
-        _write(self.path / STUDY, json.dumps(now, indent=2) + "\n")
+        write_whole(self.path / STUDY, json.dumps(now, indent=2) + "\n")
 
 
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """A lock that ends with its process, however that ends."""
-    with (path / LOCK).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise StudyError(
-                f"another process is working on {path}; wait for it, or give another folder with --out"
-            ) from error
+    """Lock the folder until this process ends, however it ends."""
+    try:
+        lock = locked(path / LOCK, wait=False)
+    except BlockingIOError as error:
+        raise StudyError(
+            f"another process is working on {path}; wait for it, or give another folder with --out"
+        ) from error
+    with lock:
         yield
 
 
@@ -211,9 +214,3 @@ def _json(path: Path) -> Any:
         return json.loads(path.read_text())
     except (OSError, ValueError):
         return None
-
-
-def _write(path: Path, text: str) -> None:
-    draft = path.with_name(f".{path.name}")
-    draft.write_text(text, encoding="utf-8")
-    draft.rename(path)

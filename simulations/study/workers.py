@@ -1,4 +1,4 @@
-"""Who computes a study's cells: this process, or Ray's workers here or on a cluster."""
+"""Workers that compute a study's cells: this process, or Ray's here or on a cluster."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from strategies.deployment.flower_commands import ENVIRONMENT
 TRIES = 2  # of a cell whose worker died: the machine may have been short of memory for a moment
 ANSWERS_WITHIN = 30.0  # seconds, of a cluster that is called
 OBJECT_STORE = 80_000_000  # bytes; only cells and their results pass through it
-# Ray would say at every start that a later version leaves a card visible to who asks for none, and its
+# Ray would say at every start that a later version leaves a GPU visible to who asks for none, and its
 # workers would give way to whatever else runs.
 FOR_RAY = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0", "RAY_worker_niceness": "0"}
 Finished = Iterator[tuple[Cell, Outcome]]
@@ -46,7 +46,7 @@ class WorkerSettings:
 
 
 def computed(cells: Iterable[Cell], workers: WorkerSettings, scratch: Path) -> Finished:
-    """Each cell with its outcome, as they end. Whatever happens, no process is left.
+    """Yield each cell with its outcome, as they end. Whatever happens, no process is left.
 
     Those of Flower's engine, which fills the machine by itself, run one by one after the others.
     """
@@ -104,7 +104,7 @@ class _WorkerPool:
             self.busy[actor.run.remote(cell)] = (actor, cell)
 
     def _next(self, known: str | None) -> Cell | None:
-        """Of the known world if there is any, else of one nobody works on, else of the largest."""
+        """Take a cell of the known world if any is left, else of one nobody works on, else of the largest."""
         waiting = {world: cells for world, cells in self.waiting.items() if cells}
         if not waiting:
             return None
@@ -115,7 +115,7 @@ class _WorkerPool:
         return waiting[known].popleft()
 
     def _after_death(self, cell: Cell, error: Exception) -> Outcome | None:
-        """None for a cell that is tried again."""
+        """Say what a death means for its cell; None where it is tried again."""
         self.tries[cell.digest] = self.tries.get(cell.digest, 0) + 1
         if self.tries[cell.digest] < TRIES:
             self.waiting.setdefault(cell.world, deque()).appendleft(cell)
@@ -127,7 +127,7 @@ class _WorkerPool:
 
 @contextmanager
 def _ray(workers: WorkerSettings) -> Iterator[Any]:
-    """The class of the workers, with Ray at hand: started here, or found at its address."""
+    """Yield the class of the workers, with Ray at hand: started here, or found at its address."""
     with private_folder() as folder:
         environment = {
             **ENVIRONMENT,
@@ -176,23 +176,23 @@ def _connect(ray: Any, workers: WorkerSettings, folder: Path) -> None:
 
 
 def _call(address: str) -> None:
-    """`OSError` where nobody listens at a host and port; Ray would try for minutes to find that out."""
+    """Raise `OSError` where nobody listens at a host and port; Ray would try for minutes to find that out."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if host and port.isdigit():  # not `auto`, which Ray looks up
         socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWERS_WITHIN).close()
 
 
 def _workers(ray: Any, workers: WorkerSettings) -> Any:
-    """Ray's actor class: as many CPUs as threads, and a part of the cards where there are any."""
-    cards = ray.cluster_resources().get("GPU", 0)
-    part = math.floor(1000 * min(1.0, cards / workers.jobs)) / 1000
+    """Return Ray's actor class: as many CPUs as threads, and a part of the GPUs where there are any."""
+    gpus = ray.cluster_resources().get("GPU", 0)
+    part = math.floor(1000 * min(1.0, gpus / workers.jobs)) / 1000
     options = ray.remote(num_cpus=workers.threads, num_gpus=part, max_restarts=0)
     return options(CellRunner)
 
 
 @contextmanager
 def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """These variables for the processes that are started inside `with`."""
+    """Set these variables for the processes that are started inside `with`."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:

@@ -6,21 +6,20 @@ trainer's. run.json in there says the rest; the bundle that owners get holds not
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import os
 import sys
 import time
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from flwr.app import Context
 from threadpoolctl import threadpool_limits
 
 from mycroft_fl.errors import EngineFailed, InputError
+from mycroft_fl.files import locked
 from mycroft_fl.progress_lines import MARK, show_progress
 from mycroft_fl.settings.run_config import RunConfig
 from mycroft_fl.tasks.file import TaskFile, load_task
@@ -101,15 +100,13 @@ def finish(context: Context, strategy: MycroftStrategy) -> None:
 
 
 @cache
-def _hold(folder: Path) -> int:
+def _hold(folder: Path) -> IO[str]:
     """Be the only process that runs in this folder, to the end of this process."""
-    place = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     deadline = time.monotonic() + LAST_ONE_ENDS_WITHIN
     while True:
         try:
-            fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return place
-        except OSError as error:
+            return locked(folder / LOCK, wait=False)
+        except BlockingIOError as error:
             if time.monotonic() > deadline:
                 raise EngineFailed(
                     f"another process is still running {folder}; end it, then resume"

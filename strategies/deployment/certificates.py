@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from mycroft_fl.errors import InputError
+from mycroft_fl.files import write_whole
 
 CA_CERTIFICATE, CA_KEY = "ca.crt", "ca.key"
 SERVER_CERTIFICATE, SERVER_KEY = "server.crt", "server.key"
@@ -39,8 +39,8 @@ def make_authority(folder: Path, name: str) -> None:
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(key, hashes.SHA384())
     )
-    _write(folder / CA_KEY, _private(key))
-    _write(folder / CA_CERTIFICATE, certificate.public_bytes(Encoding.PEM), mode=0o644)
+    write_whole(folder / CA_KEY, _private(key))
+    write_whole(folder / CA_CERTIFICATE, certificate.public_bytes(Encoding.PEM), mode=0o644)
 
 
 def certify(folder: Path, hosts: Sequence[str], days: int = SERVER_DAYS) -> datetime.datetime:
@@ -68,8 +68,8 @@ def certify(folder: Path, hosts: Sequence[str], days: int = SERVER_DAYS) -> date
         .add_extension(whose, critical=False)
         .sign(signer, hashes.SHA384())
     )
-    _write(folder / SERVER_KEY, _private(key))
-    _write(folder / SERVER_CERTIFICATE, certificate.public_bytes(Encoding.PEM), mode=0o644)
+    write_whole(folder / SERVER_KEY, _private(key))
+    write_whole(folder / SERVER_CERTIFICATE, certificate.public_bytes(Encoding.PEM), mode=0o644)
     return certificate.not_valid_after_utc
 
 
@@ -125,12 +125,3 @@ def _name(text: str) -> x509.Name:
 
 def _private(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-
-
-def _write(path: Path, content: bytes, mode: int = 0o600) -> None:
-    """Whole, and never there with a wider mode."""
-    part = path.with_name(f"{path.name}.part")
-    part.unlink(missing_ok=True)
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-        file.write(content)
-    part.rename(path)

@@ -23,6 +23,7 @@ from typing import Any
 import tomli_w
 
 from mycroft_fl.errors import InputError
+from mycroft_fl.files import folder_whole, remove_parts
 from mycroft_fl.protocol.keys import KeyPair, PublicKey
 from mycroft_fl.protocol.wire import SAFE_NAME
 from mycroft_fl.settings.toml_table import TomlTable
@@ -102,7 +103,8 @@ class TrainerFolder:
     def owners(self) -> dict[str, AdmittedOwner]:
         """Everybody who may take part, by name. `InputError` on a file that is damaged."""
         admitted = {}
-        for folder in sorted((self.path / "owners").iterdir()):
+        # A folder whose name begins with a dot was never finished.
+        for folder in sorted((self.path / "owners").glob("[!.]*")):
             try:
                 node = int(json.loads((folder / "node.json").read_text())["node"])
             except (OSError, ValueError, LookupError, TypeError) as error:
@@ -114,14 +116,11 @@ class TrainerFolder:
     def add_owner(self, owner: AdmittedOwner, supernode: Path) -> None:
         """Remember an owner; of one that is there already, the new keys."""
         folder = self.path / "owners" / owner.name
-        part = self.path / f".{owner.name}.part"
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir()
-        (part / "vault.pub").write_text(owner.vault.text(owner.name) + "\n", encoding="ascii")
-        shutil.copyfile(supernode, part / "supernode.pub")
-        (part / "node.json").write_text(json.dumps({"node": str(owner.node)}))
-        shutil.rmtree(folder, ignore_errors=True)
-        part.rename(folder)
+        remove_parts(folder)
+        with folder_whole(folder, replace=True) as part:
+            (part / "vault.pub").write_text(owner.vault.text(owner.name) + "\n", encoding="ascii")
+            shutil.copyfile(supernode, part / "supernode.pub")
+            (part / "node.json").write_text(json.dumps({"node": str(owner.node)}))
 
     def remove_owner(self, name: str) -> None:
         """Forget an owner."""
@@ -153,17 +152,9 @@ def make_trainer(path: Path, name: str, host: str, *, port: int, listen: str) ->
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise InputError(f"{path} is there already; give a new or an empty folder")
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(mode=0o700)
-    try:
+    remove_parts(path)
+    with folder_whole(path) as part:
         _fill(part, {"name": name, "host": host, "port": port, "listen": listen})
-        if path.exists():
-            path.rmdir()
-        part.rename(path)
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
-        raise
     return TrainerFolder.load(path)
 
 

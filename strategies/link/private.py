@@ -20,6 +20,7 @@ from typing import Any
 import tomli_w
 
 from mycroft_fl.errors import InputError
+from mycroft_fl.files import write_whole
 
 SOCKET = "MYCROFT_SUPERLINK_SOCKET"  # in the environment of Flower's commands
 NOWHERE = "superlink.invalid:1"
@@ -98,10 +99,7 @@ def _write(path: Path, text: str) -> None:
     """Write a command unless it stands there; whoever runs it meanwhile has the old or the new."""
     if path.is_file() and path.read_text() == text:
         return
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    part.write_text(text)
-    part.chmod(0o700)
-    part.rename(path)
+    write_whole(path, text, 0o700)
 
 
 def main() -> None:

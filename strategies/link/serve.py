@@ -6,7 +6,6 @@ The process is this module, given the socket and then the options of `flower-sup
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 import resource
 import signal
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from mycroft_fl.errors import InputError, MycroftError, RunFailed
+from mycroft_fl.files import locked
 from strategies.link.front import Front, Refusals
 from strategies.link.gate import Gate
 from strategies.link.private import NOWHERE, checked
@@ -80,12 +80,9 @@ def private_socket(place: Path) -> Iterator[socket.socket]:
     """
     checked(place)
     place.parent.chmod(0o700)
-    lock = os.open(place.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        # Held until the process ends, however it ends.
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(lock)
+        lock = locked(place.with_suffix(".lock"), wait=False)
+    except BlockingIOError as error:
         raise InputError(f"a SuperLink serves {place.parent} already; end that first") from error
     place.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX) as listening:
@@ -95,7 +92,7 @@ def private_socket(place: Path) -> Iterator[socket.socket]:
             yield listening
         finally:
             place.unlink(missing_ok=True)
-            os.close(lock)
+            lock.close()
 
 
 def keep_private(folder: Path) -> None:

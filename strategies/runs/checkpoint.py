@@ -28,7 +28,7 @@ import numpy as np
 from mycroft_fl.claims import MOST_JSON, content_of, read_npz
 from mycroft_fl.errors import DataError, InputError
 from mycroft_fl.examples import Examples
-from mycroft_fl.files import make_durable, private_folder, write_whole, written_whole
+from mycroft_fl.files import folder_whole, private_folder, remove_parts, write_whole, written_whole
 from mycroft_fl.models.catalogue import build_model
 from mycroft_fl.models.fitting import AnyModel
 from mycroft_fl.models.weights import loaded, save_model, suffix_of
@@ -122,17 +122,10 @@ class Checkpoints:
     def save(self, checkpoint: Checkpoint) -> None:
         """Keep a checkpoint, durable when this returns; none of it where that fails."""
         whole = private_folder(self._folder) / f"round-{checkpoint.round}"
-        part = whole.with_suffix(".part")
-        shutil.rmtree(part, ignore_errors=True)
-        try:
-            self._fill(private_folder(part), checkpoint)
-            # Without this round for a moment, never with half of it: the one before is whole.
-            shutil.rmtree(whole, ignore_errors=True)
-            part.rename(whole)
-        except BaseException:
-            shutil.rmtree(part, ignore_errors=True)  # on a disk that is full it takes up room
-            raise
-        make_durable(self._folder)
+        remove_parts(whole)
+        # Without this round for a moment, never with half of it: the one before is whole.
+        with folder_whole(whole, replace=True) as part:
+            self._fill(part, checkpoint)
         for old in sorted(self._rounds())[:-KEPT]:
             shutil.rmtree(self._folder / f"round-{old}", ignore_errors=True)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mycroft_fl.device import card_count, torch_device
+from mycroft_fl.device import gpu_count, torch_device
 from mycroft_fl.errors import SettingError
 
 
@@ -30,6 +30,6 @@ def test_a_card_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -
 def test_cards_count_only_where_they_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
-    assert [card_count(name) for name in ("auto", "cuda", "cpu")] == [3, 3, 0]
+    assert [gpu_count(name) for name in ("auto", "cuda", "cpu")] == [3, 3, 0]
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert card_count("auto") == 0
+    assert gpu_count("auto") == 0

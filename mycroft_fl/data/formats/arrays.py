@@ -18,9 +18,9 @@ HOW = "numpy.savez(path, x=..., y=...), or g=... for ready gradients"
 
 @dataclass(frozen=True, eq=False)
 class Arrays:
-    """What an npz file holds, row by row: nothing dropped, nothing reordered.
+    """The content of an npz file, row by row: nothing dropped, nothing reordered.
 
-    `ready`: x are gradients. `y` is as the file has it, numbers or names; None where there is none.
+    `ready`: x are gradients. `y` is as the file has it, numbers or names; None if it has none.
     """
 
     path: Path
@@ -33,7 +33,7 @@ class Arrays:
 
 
 def read_arrays(path: Path) -> Arrays:
-    """Arrays x and y, or g with or without y. `DataError` for whatever is wrong with the file."""
+    """Read arrays x and y, or g with or without y. `DataError` for whatever is wrong with the file."""
     found = _read(path)
     ready = "g" in found
     if ready == ("x" in found):
@@ -54,7 +54,7 @@ def read_arrays(path: Path) -> Arrays:
 
 
 def with_labels(hard: Arrays, data: Arrays) -> tuple[Examples, Examples, tuple[str, ...]]:
-    """Both as examples with one numbering of labels, and the names of classes by label.
+    """Return both as examples with one numbering of labels, and the names of classes by label.
 
     Labels that are numbers stay as they are. Without any, all are of one class. `DataError`
     where the two files do not fit together.

@@ -1,4 +1,4 @@
-"""What is slow to parse is parsed once and kept, as npz, for the next process."""
+"""A cache of parsed files, as npz: slow formats are parsed once for all processes."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ LAYOUT = "1"  # of the kept files; another number, and old ones are left alone
 
 
 def cache_folder() -> Path:
-    """Where what was parsed is kept: $XDG_CACHE_HOME/mycroft-fl, else ~/.cache/mycroft-fl."""
+    """Return the folder of what was parsed: $XDG_CACHE_HOME/mycroft-fl, else ~/.cache/mycroft-fl."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mycroft-fl"
 
 
 def fingerprint(*parts: str | Path) -> str:
-    """A short digest of texts and of files: a file's name, size and time; all files of a folder."""
+    """Digest texts and files: a file's name, size and time; all files of a folder."""
     digest = hashlib.blake2b(LAYOUT.encode(), digest_size=8)
     for part in parts:
         if isinstance(part, str):
@@ -37,7 +37,7 @@ def fingerprint(*parts: str | Path) -> str:
 
 
 def kept(name: str, key: str, parse: Callable[[], LabelledRows]) -> LabelledRows:
-    """`parse()`, or what an earlier process kept of it under the same name and key.
+    """Return `parse()`, or what an earlier process kept of it under the same name and key.
 
     Many processes may do so at once: a file appears whole or not at all. A cache that
     cannot be written is done without.

@@ -30,19 +30,19 @@ class ArraysOnly(pickle.Unpickler):
     """Unpickles plain values and numpy arrays; anything else ends it."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """One of `ALLOWED`, else `UnpicklingError`."""
+        """Return one of `ALLOWED`, else `UnpicklingError`."""
         if (module, name) not in ALLOWED:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}, which arrays do not need")
         return ALLOWED[module, name]
 
 
 def read_batches(archive: Path) -> LabelledRows:
-    """All 60,000 images (n 3 32 32) of `cifar-10-python.tar.gz`, train and test joined."""
+    """Return all 60,000 images (n 3 32 32) of `cifar-10-python.tar.gz`, train and test joined."""
     return _read(archive, "cifar-10-batches-py", ("batches.meta", "label_names", "labels"), BATCHES)
 
 
 def read_fine_batches(archive: Path) -> LabelledRows:
-    """All 60,000 images (n 3 32 32) of `cifar-100-python.tar.gz`, by their 100 fine classes."""
+    """Return all 60,000 images (n 3 32 32) of `cifar-100-python.tar.gz`, by their 100 fine classes."""
     keys = ("meta", "fine_label_names", "fine_labels")
     return _read(archive, "cifar-100-python", keys, ("train", "test"))
 
@@ -67,7 +67,7 @@ def _read(
 
 
 def unpickled(content: bytes) -> Any:
-    """The plain values and arrays of a pickle written by Python 2 or 3."""
+    """Return the plain values and arrays of a pickle written by Python 2 or 3."""
     return ArraysOnly(io.BytesIO(content), encoding="latin1").load()
 
 

@@ -22,7 +22,7 @@ UNREADABLE = (
 
 @dataclass(frozen=True, eq=False)
 class LabelledRows:
-    """What a file holds, duplicates and all: `y` indexes `classes`."""
+    """The content of a file, duplicates and all: `y` indexes `classes`."""
 
     x: Images | Vectors
     y: Int64[np.ndarray, " n"]
@@ -30,7 +30,7 @@ class LabelledRows:
 
 
 def read_npz(path: Path) -> LabelledRows:
-    """The arrays `x` and `y` of an npz file.
+    """Return the arrays `x` and `y` of an npz file.
 
     x: uint8 images (n c h w, n h w c with c 1 or 3, or n h w), or float vectors (n d).
     y: whole numbers 0..C-1, or names. Raises `DataError`.
@@ -61,7 +61,7 @@ def read_npz(path: Path) -> LabelledRows:
 
 
 def read_mapped(folder: Path) -> LabelledRows:
-    """`x.npy` and `y.npy` of a folder; x stays on disk and is read where it is needed.
+    """Map `x.npy` and `y.npy` of a folder; x stays on disk and is read where it is needed.
 
     x: uint8 images (n c h w, c 1 or 3) or float32 vectors (n d); finite values are not checked,
     since that would read all of it. y as in an npz file. Raises `DataError`.
@@ -107,7 +107,7 @@ def _labels(path: Path, y: np.ndarray) -> tuple[Int64[np.ndarray, " n"], tuple[s
 
 
 def named_labels(names: np.ndarray) -> tuple[Int64[np.ndarray, " n"], tuple[str, ...]]:
-    """Labels and sorted class names; as numbers where all are, so that '10' follows '9'."""
+    """Return labels and sorted class names; as numbers where all are, so that '10' follows '9'."""
     seen = [str(name) for name in np.unique(names)]
     numbers = all(name.isascii() and name.isdigit() for name in seen)
     classes = sorted(seen, key=lambda name: (int(name), name)) if numbers else seen

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import logging
-import shutil
-import tempfile
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +17,7 @@ from PIL.Image import Image
 from mycroft_fl.claims import MOST_PICTURE, check_bytes, content_of, in_words
 from mycroft_fl.data.formats.files import UNREADABLE, LabelledRows, named_labels
 from mycroft_fl.errors import DataError, one_line
+from mycroft_fl.files import folder_whole
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"})
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
@@ -29,7 +28,7 @@ HINT = "bring all images to one size, or give the data set a size"
 
 
 def read_images(path: Path, size: int = 0) -> LabelledRows:
-    """Images by class, from a folder or a zip: an image's class is the folder that it lies in.
+    """Read images by class, from a folder or a zip: an image's class is the folder that it lies in.
 
     Folders further up (such as train and test) are joined. All must be of one size, unless
     `size` says to which square (in pixels) they are brought; they become grey (n 1 h w) if all
@@ -54,7 +53,7 @@ def read_images(path: Path, size: int = 0) -> LabelledRows:
 def read_listed_images(
     files: Sequence[Path], places: Sequence[str], size: int
 ) -> UInt8[np.ndarray, "n c h w"]:
-    """The images of a table's rows, in its order; an error names the place and the file."""
+    """Return the images of a table's rows, in its order; an error names the place and the file."""
     stack = _Stack(size)
     for place, file in zip(places, files, strict=True):
         stack.add(f"{place}: {file.name}", partial(content_of, file, MOST_PICTURE))
@@ -62,13 +61,13 @@ def read_listed_images(
 
 
 def write_images(path: Path, out: Path, size: int) -> None:
-    """Images by class as `x.npy` and `y.npy` in the folder `out`, one image in memory at a time.
+    """Write images by class as `x.npy` and `y.npy` in the folder `out`, one image in memory at a time.
 
     The folder appears whole or not at all. Colour throughout, size x size. Raises `DataError`.
     """
     names = [_class_of(path, name) for name, _ in _image_files(path)]
-    draft = Path(tempfile.mkdtemp(dir=_made(out.parent)))
-    try:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with folder_whole(out) as draft:
         shape = (len(names), 3, size, size)
         x = np.lib.format.open_memmap(draft / "x.npy", mode="w+", dtype=np.uint8, shape=shape)
         # Gone through anew: a zip is open only while it is.
@@ -80,22 +79,13 @@ def write_images(path: Path, out: Path, size: int) -> None:
                 logger.info("read %d of %d images", row, len(names))
         x.flush()
         np.save(draft / "y.npy", np.array(names))
-        draft.rename(out)
-    except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise
 
 
 def _class_of(path: Path, name: str) -> str:
-    """The folder that an image lies in."""
+    """Return the folder that an image lies in."""
     if "/" not in name:
         raise DataError(f"{path}: {name} lies in no class's folder; put it into one")
     return name.split("/")[-2]
-
-
-def _made(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 class _Stack:
@@ -130,7 +120,7 @@ class _Stack:
 
 
 def _image_files(path: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
-    """Each image's name, relative and with '/', and how to read it; sorted, none hidden."""
+    """Return each image's name, relative and with '/', and how to read it; sorted, none hidden."""
     if path.is_dir():
         names = {each.relative_to(path).as_posix(): each for each in path.rglob("*")}
         for name in filter(_is_image, sorted(names)):
@@ -154,7 +144,7 @@ def _is_image(name: str) -> bool:
 
 
 def _decoded(name: str, read: Callable[[], bytes], size: int) -> np.ndarray:
-    """One image's pixels, h w (grey) or h w 3; brought to size x size where that is not 0."""
+    """Return one image's pixels, h w (grey) or h w 3; brought to size x size where that is not 0."""
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
@@ -184,7 +174,7 @@ def _decoded(name: str, read: Callable[[], bytes], size: int) -> np.ndarray:
 
 
 def _square(image: Image) -> Image:
-    """The largest square in the middle of an image."""
+    """Return the largest square in the middle of an image."""
     width, height = image.size
     side = min(width, height)
     left, top = (width - side) // 2, (height - side) // 2

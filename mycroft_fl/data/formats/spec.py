@@ -1,4 +1,4 @@
-"""What a file says of a data set: a name or path, and how its rows are to be read."""
+"""A data set as a file names it: a name or path, and how its rows are to be read."""
 
 from __future__ import annotations
 
@@ -56,11 +56,11 @@ class DatasetSpec:
 
     @classmethod
     def of(cls, name_or_spec: str | DatasetSpec) -> DatasetSpec:
-        """The spec itself, or that of a bare name or path."""
+        """Return the spec itself, or that of a bare name or path."""
         return cls(name_or_spec) if isinstance(name_or_spec, str) else name_or_spec
 
     def as_setting(self) -> str | dict[str, Any]:
-        """As it would stand in a file: only what is not at its default, a bare path as text."""
+        """Return it as it would stand in a file: only what is not at its default, a bare path as text."""
         setting = {
             each.name.replace("_", "-"): getattr(self, each.name)
             for each in fields(self)
@@ -74,17 +74,17 @@ class DatasetSpec:
         }
 
     def renamed(self, name: str) -> str:
-        """What a class called `name` in the file is called in the task."""
+        """Return what a class called `name` in the file is called in the task."""
         table = dict(self.labels)
         return table.get(name, table.get(EVERYTHING_ELSE, name))
 
     def describe(self) -> str:
-        """What an error calls the data set."""
+        """Return what an error calls the data set."""
         return Path(self.path).name
 
 
 def read_spec(parent: TomlTable, key: str = "dataset") -> DatasetSpec:
-    """The data set at `key` of a file's table. Raises that table's error."""
+    """Return the data set at `key` of a file's table. Raises that table's error."""
     value = parent.values.get(key)
     if value is None:
         raise parent.wrong(key, "is missing; give a text, or a table with at least path")
@@ -96,7 +96,7 @@ def read_spec(parent: TomlTable, key: str = "dataset") -> DatasetSpec:
 
 
 def spec_from_setting(value: str | Mapping[str, Any], error: type[InputError]) -> DatasetSpec:
-    """The data set that a `--set dataset=...` names."""
+    """Return the data set that a `--set dataset=...` names."""
     return read_spec(TomlTable({"dataset": value}, "--set", "", error))
 
 

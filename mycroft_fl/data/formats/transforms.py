@@ -1,4 +1,4 @@
-"""What makes one group of images unlike another, by name.
+"""Transforms, by name, that make one group of images unlike another.
 
     rotate-90, rotate-180, rotate-270    counter-clockwise; 90 and 270 need square images
     flip-horizontal, flip-vertical       left and right, top and bottom change places
@@ -23,7 +23,7 @@ LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601: what red, green and blue give to g
 
 
 def rotate(images: Images, quarters: int) -> Images:
-    """Turned counter-clockwise by quarters. Raises `DataError` if that changes the shape."""
+    """Turn counter-clockwise by quarters. Raises `DataError` if that changes the shape."""
     height, width = images.shape[2:]
     if quarters % 2 and height != width:
         raise DataError(
@@ -34,14 +34,14 @@ def rotate(images: Images, quarters: int) -> Images:
 
 
 def grayscale(images: Images) -> Images:
-    """Every channel becomes the image's luma; grey images stay as they are."""
+    """Give every channel the image's luma; grey images stay as they are."""
     if images.shape[1] == 1:
         return images.copy()
     return np.repeat(_luma(images), images.shape[1], axis=1)
 
 
 def blur(images: Images, sigma: float | None = None) -> Images:
-    """A Gaussian blur of `sigma` pixels, by default a 28th of the shorter side."""
+    """Blur by a Gaussian of `sigma` pixels, by default a 28th of the shorter side."""
     import torch
     from torchvision.transforms.v2.functional import gaussian_blur
 
@@ -65,7 +65,7 @@ TRANSFORMS: dict[str, Callable[[Images], Images]] = {
 
 
 def shift(images: Images, dx: Int[np.ndarray, " n"], dy: Int[np.ndarray, " n"]) -> Images:
-    """Each image moved `dx` pixels to the right and `dy` down; zeros come in at the edges."""
+    """Move each image `dx` pixels to the right and `dy` down; zeros come in at the edges."""
     height, width = images.shape[2:]
     shifted = np.zeros_like(images)
     for right, down in np.unique(np.stack([dx, dy], axis=1), axis=0).tolist():
@@ -78,14 +78,21 @@ def shift(images: Images, dx: Int[np.ndarray, " n"], dy: Int[np.ndarray, " n"]) 
 def jitter(
     vectors: Float[np.ndarray, "n d"], scale: Float[np.ndarray, " d"], rng: np.random.Generator
 ) -> Float[np.ndarray, "n d"]:
-    """Gaussian noise added, of the standard deviation `scale` in each column."""
+    """Add Gaussian noise, of the standard deviation `scale` in each column."""
     return np.asarray(vectors + rng.normal(size=vectors.shape) * scale, dtype=np.float32)
 
 
 def fit_to(
     images: UInt8[np.ndarray, "n c_in h_in w_in"], channels: int, height: int, width: int
 ) -> UInt8[np.ndarray, "n c h w"]:
-    """Images brought to another size (bilinear, antialiased) and number of channels, 1 or 3."""
+    """Bring images to another size (bilinear, antialiased) and number of channels, 1 or 3.
+
+    Args:
+        images: of any size, 1 or 3 channels.
+        channels: 1 or 3.
+        height: in pixels.
+        width: in pixels.
+    """
     if images.shape[2:] != (height, width):
         images = _resized(images, height, width)
     if images.shape[1] == channels:
@@ -98,7 +105,7 @@ def fit_to(
 
 
 def _overlap(by: int, length: int) -> tuple[slice, slice]:
-    """Where a line of pixels moved `by` lands, and where those pixels come from."""
+    """Return where a line of pixels moved `by` lands, and where those pixels come from."""
     by = max(-length, min(length, by))
     return slice(max(by, 0), length + min(by, 0)), slice(max(-by, 0), length - max(by, 0))
 
@@ -111,6 +118,6 @@ def _resized(images: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def _luma(images: np.ndarray) -> np.ndarray:
-    """Grey values (n 1 h w) of RGB images."""
+    """Return grey values (n 1 h w) of RGB images."""
     grey = np.tensordot(images, np.array(LUMA), axes=(1, 0))
     return np.rint(grey).astype(np.uint8)[:, None]

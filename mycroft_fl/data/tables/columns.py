@@ -10,7 +10,7 @@ import pandas as pd
 
 MOST_CATEGORIES = 100_000
 FURTHEST = 100.0
-"""Standard deviations. What lies further out says no more, and could ruin a model by itself."""
+"""Standard deviations. A number further out says no more, and could ruin a model by itself."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ Column = Numbers | Categories
 
 
 def column_from(content: dict[str, Any]) -> Column:
-    """A column from plain values that came from anywhere. `KeyError`, `TypeError`, `ValueError`."""
+    """Return a column from plain values that came from anywhere. `KeyError`, `TypeError`, `ValueError`."""
     kind = content.pop("kind")
     if not isinstance(content["name"], str):
         raise ValueError(f"a column is called {content['name']!r}")
@@ -56,7 +56,7 @@ def column_from(content: dict[str, Any]) -> Column:
 
 
 def as_numbers(values: pd.Series) -> np.ndarray:
-    """Floats; NaN for what is missing and for what is no number."""
+    """Read values as floats; NaN for what is missing and for what is no number."""
     if isinstance(values.dtype, pd.CategoricalDtype):
         values = values.astype(object)
     numbers = pd.to_numeric(values, errors="coerce")
@@ -64,7 +64,7 @@ def as_numbers(values: pd.Series) -> np.ndarray:
 
 
 def scaled(column: Numbers, numbers: np.ndarray) -> np.ndarray:
-    """Numbers as a model sees them; what is missing takes the column's fill."""
+    """Scale numbers as a model sees them; what is missing takes the column's fill."""
     filled = np.where(np.isfinite(numbers), numbers, column.fill)
     if column.log:
         filled = logged(filled)
@@ -72,11 +72,11 @@ def scaled(column: Numbers, numbers: np.ndarray) -> np.ndarray:
 
 
 def unscaled(column: Numbers, scaled: np.ndarray) -> np.ndarray:
-    """Numbers as they stood in the table, up to rounding."""
+    """Return numbers as they stood in the table, up to rounding."""
     values = scaled * column.scale + column.mean
     return np.sign(values) * np.expm1(np.abs(values)) if column.log else np.asarray(values)
 
 
 def logged(values: np.ndarray) -> np.ndarray:
-    """sign(v) log(1 + |v|)."""
+    """Return sign(v) log(1 + |v|)."""
     return np.asarray(np.sign(values) * np.log1p(np.abs(values)))

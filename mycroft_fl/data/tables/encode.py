@@ -50,7 +50,7 @@ class DataTable:
         return " and ".join(self.files)
 
     def place(self, row: int) -> str:
-        """Where a row stands: its file and number."""
+        """Return where a row stands: its file and number."""
         return f"{self.files[self.file_of[row]]}: row {self.numbers[row]}"
 
     @property
@@ -60,7 +60,7 @@ class DataTable:
         return np.asarray(digests.to_numpy().view(np.int64))
 
     def column(self, name: str) -> pd.Series:
-        """Any column, a feature or not. `DataError` where there is none of that name."""
+        """Return any column, a feature or not. `DataError` for an unknown name."""
         for part in (self.features, self.others):
             if name in part:
                 return part[name]
@@ -69,7 +69,7 @@ class DataTable:
 
 
 def read_table(path: Path, spec: DatasetSpec, numbers: Collection[str] | None = None) -> DataTable:
-    """The table in a file, split into features and others. Raises `DataError`.
+    """Return the table in a file, split into features and others. Raises `DataError`.
 
     With `numbers`, columns that are not named there are read as text, so that no other row has a say
     in how a value is read: 01 beside a word stays 01, and beside numbers would become 1. That of
@@ -98,7 +98,7 @@ def read_table(path: Path, spec: DatasetSpec, numbers: Collection[str] | None = 
 
 
 def concatenated(first: DataTable, second: DataTable) -> DataTable:
-    """Both tables' rows under the first one's columns. Raises `DataError` where one is missing."""
+    """Return both tables' rows under the first one's columns. Raises `DataError` where one is missing."""
     absent = [name for name in first.features if name not in second.features]
     if absent:
         raise DataError(f"{second.source}: column '{absent[0]}' is missing; {first.source} has it")
@@ -112,14 +112,14 @@ def concatenated(first: DataTable, second: DataTable) -> DataTable:
 
 
 def text_of(column: pd.Series) -> np.ndarray:
-    """Values as text, whole numbers without a decimal point; missing ones stay missing."""
+    """Write values as text, whole numbers without a decimal point; missing ones stay missing."""
     if pd.api.types.is_float_dtype(column) and (column.dropna() % 1 == 0).all():
         column = column.astype("Int64")
     return np.array([None if pd.isna(each) else str(each) for each in column], dtype=object)
 
 
 def known_as(text: str, known: Collection[str]) -> str:
-    """The name in `known` that a text stands for, looked at alone; the text itself where none is.
+    """Return the name in `known` that a text stands for, looked at alone; the text itself if no name fits.
 
     A number may have been written otherwise where the names were taken from: 1, 01 and 1.0 are one.
     """

@@ -36,12 +36,12 @@ UNPACKERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, 
 
 
 def is_table(path: Path) -> bool:
-    """Whether a file's name says that it holds a table."""
+    """Return whether a file's name says that it holds a table."""
     return path.name.lower().endswith(CSV_SUFFIXES + PARQUET_SUFFIXES)
 
 
 def read_frame(path: Path, spec: DatasetSpec, is_text: Callable[[str], bool]) -> pd.DataFrame:
-    """All rows of a file under the names as they stand; columns that `is_text` names as text.
+    """Return all rows of a file under the names as they stand; columns that `is_text` names as text.
 
     `DataError` where the file is no table, is a bomb, or holds no rows.
     """
@@ -72,7 +72,7 @@ def read_frame(path: Path, spec: DatasetSpec, is_text: Callable[[str], bool]) ->
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
-    """All of it, where its own account of itself is of a table that fits into memory."""
+    """Return all of it, where its own account of itself is of a table that fits into memory."""
     from pyarrow import ArrowException
     from pyarrow.parquet import read_metadata
 
@@ -87,14 +87,14 @@ def _read_parquet(path: Path) -> pd.DataFrame:
 
 
 def check_cells(rows: int, columns: int) -> None:
-    """`ValueError` where a table of that size would not fit into memory."""
+    """Raise `ValueError` where a table of that size would not fit into memory."""
     if columns > MOST_COLUMNS:
         raise ValueError(f"it has {columns} columns, above {MOST_COLUMNS}")
     check_bytes(rows * columns * A_CELL, f"a table of {rows} rows and {columns} columns")
 
 
 def _check_csv(path: Path, delimiter: str) -> None:
-    """`ValueError` where a table as text is a bomb: by its size once unpacked, its columns, its cells.
+    """Raise `ValueError` for a bomb: by a text's size once unpacked, its columns, its cells.
 
     All of it is gone through once, at the speed of the disk: pandas would first make room for it.
     """
@@ -111,7 +111,7 @@ def _check_csv(path: Path, delimiter: str) -> None:
 
 
 def _columns_of(beginning: bytes, delimiter: str) -> int:
-    """How many columns pandas would make: the fields of the header, or of the row below if more.
+    """Return how many columns pandas would make: the fields of the header, or of the row below if more.
 
     By a parser: a row may go on over several lines, and empty ones before it do not count.
     `ValueError` where there is no end to a row.
@@ -132,7 +132,7 @@ def _says(row: list[str]) -> bool:
 
 
 def _read_csv(path: Path, delimiter: str, is_text: Callable[[str], bool]) -> pd.DataFrame:
-    """All of it, under the names as they stand: pandas would call a second column 'a' 'a.1'."""
+    """Return all of it, under the names as they stand: pandas would call a second column 'a' 'a.1'."""
     _check_csv(path, delimiter)
     with warnings.catch_warnings():
         # Where all rows have more fields than the header, pandas cuts them off with a warning.
@@ -149,5 +149,5 @@ def _read_csv(path: Path, delimiter: str, is_text: Callable[[str], bool]) -> pd.
 
 
 def usual_delimiter(path: Path) -> str:
-    """A tab for a .tsv, else a comma."""
+    """Return a tab for a .tsv, else a comma."""
     return "\t" if ".tsv" in path.name.lower() else ","

@@ -5,19 +5,19 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from mycroft_fl.data.formats.cache import cache_folder, fingerprint
 from mycroft_fl.data.formats.spec import DatasetSpec
 from mycroft_fl.errors import DataError
+from mycroft_fl.files import write_whole
 
 NSL_FILES = ("train.csv.gz", "test.csv.gz")
 
 
 def nsl_kdd() -> DatasetSpec:
-    """Network connections, `normal` or one of some 40 attacks (Tavallaee et al. 2009).
+    """Describe network connections, `normal` or one of some 40 attacks (Tavallaee et al. 2009).
 
     The test file holds attacks that the other does not; `difficulty` is no feature.
     """
@@ -36,7 +36,7 @@ def nsl_kdd() -> DatasetSpec:
 
 
 def _of_scikit_learn(name: str) -> DatasetSpec:
-    """A table that scikit-learn ships, written as CSV once."""
+    """Return a table that scikit-learn ships, written as CSV once."""
     from sklearn import datasets
 
     version = importlib.metadata.version("scikit-learn")
@@ -46,10 +46,7 @@ def _of_scikit_learn(name: str) -> DatasetSpec:
         frame = bunch.frame.rename(columns={"target": "class"})
         frame["class"] = [str(bunch.target_names[label]) for label in frame["class"]]
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, draft = tempfile.mkstemp(dir=path.parent, suffix=".draft")
-        with os.fdopen(handle, "w") as file:
-            frame.to_csv(file, index=False)
-        Path(draft).replace(path)
+        write_whole(path, frame.to_csv(index=False))
     return DatasetSpec(str(path), label="class")
 
 

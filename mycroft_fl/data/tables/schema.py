@@ -1,4 +1,4 @@
-"""What trainer and owners agree on about a table: columns, categories and scaling.
+"""The agreement of trainer and owners about a table: columns, categories and scaling.
 
 Fitted on the trainer's own training rows and on nothing else; the trainer hands it out as a few
 numbers and names, which say as much about its rows as their medians, means, standard deviations
@@ -49,13 +49,13 @@ class TableSchema:
         return sum(place.stop - place.start for _, place in self._places())
 
     def encode(self, table: DataTable) -> Float32[np.ndarray, "n width"]:
-        """The rows as vectors. Raises `DataError` naming the first that does not fit, and why."""
+        """Return the rows as vectors. Raises `DataError` naming the first that does not fit, and why."""
         if flaw := self.flaw(table):
             raise DataError(flaw)
         return self.vectors(table)
 
     def vectors(self, table: DataTable) -> Float32[np.ndarray, "n width"]:
-        """The rows as vectors, flaws filled or ignored; check them with `flaw`."""
+        """Return the rows as vectors, flaws filled or ignored; check them with `flaw`."""
         self.check_columns(table)
         x = np.empty((len(table), self.width), dtype=np.float32)
         for column, place in self._places():
@@ -70,7 +70,7 @@ class TableSchema:
         return x
 
     def could_hold(self, x: Float32[np.ndarray, "n width"]) -> Bool[np.ndarray, " n"]:
-        """Which vectors a row could have become: of each column of names one, or none where ignored."""
+        """Return which vectors a row could have become: in each column of names one, or none if ignored."""
         possible: np.ndarray = (np.abs(x) <= FURTHEST).all(axis=1)
         for column, place in self._places():
             if isinstance(column, Categories):
@@ -83,7 +83,7 @@ class TableSchema:
     def with_names_of(
         self, x: Float32[np.ndarray, "n width"], before: Float32[np.ndarray, "n width"]
     ) -> Float32[np.ndarray, "n width"]:
-        """`x` with the columns of names as they were: noise belongs on numbers alone."""
+        """Return `x` with the columns of names as they were: noise belongs on numbers alone."""
         kept = x.copy()
         for column, place in self._places():
             if isinstance(column, Categories):
@@ -91,7 +91,7 @@ class TableSchema:
         return kept
 
     def decoded(self, x: Float32[np.ndarray, "n width"]) -> pd.DataFrame:
-        """Vectors as rows again, up to rounding; a category that the task does not know is empty."""
+        """Turn vectors into rows again, up to rounding; a category that the task does not know is empty."""
         columns: dict[str, np.ndarray] = {}
         for column, place in self._places():
             if isinstance(column, Numbers):
@@ -109,7 +109,7 @@ class TableSchema:
             start += width
 
     def check_columns(self, table: DataTable) -> None:
-        """`DataError` where the table lacks a column of the task. Further columns are left out."""
+        """Raise `DataError` where the table lacks a column of the task; further columns are left out."""
         missing = [c.name for c in self.columns if c.name not in table.features]
         if missing:
             raise DataError(
@@ -119,7 +119,7 @@ class TableSchema:
             )
 
     def flaw(self, table: DataTable) -> str | None:
-        """What is wrong with the first row that does not fit, naming row and column."""
+        """Return what is wrong with the first row that does not fit, naming row and column."""
         self.check_columns(table)
         found = [
             (int(bad[0]), column.name, problem)
@@ -154,13 +154,13 @@ class TableSchema:
         return flaws
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it as plain values, ready for JSON."""
+        """Return all of it as plain values, ready for JSON."""
         kinds = [{"kind": type(c).__name__.lower(), **asdict(c)} for c in self.columns]
         return {"columns": kinds, "fills": self.fills, "ignores": self.ignores}
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> TableSchema:
-        """The schema that `as_dict` gave. Raises `DataError` on anything else."""
+        """Return the schema that `as_dict` gave. Raises `DataError` on anything else."""
         try:
             columns = tuple(column_from(dict(each)) for each in content["columns"])
             if not 0 < len({each.name for each in columns}) == len(columns):
@@ -171,14 +171,14 @@ class TableSchema:
 
 
 def _names(column: Categories, values: pd.Series) -> np.ndarray:
-    """Values as the column's names, each by itself; missing ones stay missing."""
+    """Return values as the column's names, each by itself; missing ones stay missing."""
     texts, known = text_of(values), frozenset(column.known)
     meant = {each: known_as(each, known) for each in set(texts) if each is not None}
     return np.array([None if each is None else meant[each] for each in texts], dtype=object)
 
 
 def fit_schema(table: DataTable, spec: DatasetSpec) -> TableSchema:
-    """The schema of a trainer's training rows, by scikit-learn's preprocessing.
+    """Return the schema of a trainer's training rows, by scikit-learn's preprocessing.
 
     Raises `DataError` where a column is empty, or has a logarithm without holding numbers. Values
     that are missing are left out here; `encode` refuses or fills them.

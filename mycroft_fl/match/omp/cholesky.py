@@ -46,7 +46,7 @@ class Fit:
 
     @property
     def inverse(self) -> Float[np.ndarray, "t t"]:
-        """Of the Cholesky factor of the chosen atoms' products: lower triangular."""
+        """The inverse of the Cholesky factor of the chosen atoms' products: lower triangular."""
         return self._triangle
 
     @property
@@ -57,7 +57,7 @@ class Fit:
         return weights
 
     def new_slot(self, products: Float[np.ndarray, " slots"], direct: float) -> int:
-        """A slot for an atom with these products with all that have one, and with the target."""
+        """Add a slot for an atom with these products with all that have one, and with the target."""
         slot = self.slots
         if slot == len(self._direct):
             self._double()
@@ -68,22 +68,22 @@ class Fit:
         return slot
 
     def products(self, slot: int) -> Float[np.ndarray, " slots"]:
-        """An atom's products with all that have a slot."""
+        """Return an atom's products with all that have a slot."""
         return self._products[slot, : self.slots]
 
     def direct(self, slot: int) -> float:
-        """An atom's product with the target."""
+        """Return an atom's product with the target."""
         return float(self._direct[slot])
 
     def half(self, products: Float[np.ndarray, "slots ..."]) -> Float[np.ndarray, "t ..."]:
-        """What of some atoms lies in the span of the chosen, in an orthonormal basis of that."""
+        """Return what of some atoms lies in the span of the chosen, in an orthonormal basis of that."""
         half: np.ndarray = self._triangle @ products[self.chosen]
         return half
 
     def residual_products(
         self, products: Float[np.ndarray, "slots c"], direct: Float[np.ndarray, " c"]
     ) -> Float[np.ndarray, " c"]:
-        """The products of atoms with what is not explained yet."""
+        """Return the products of atoms with what is not explained yet."""
         left: np.ndarray = direct - self.weights @ products[self.chosen]
         return left
 
@@ -105,10 +105,13 @@ class Fit:
         rows: Float[np.ndarray, "new slots"],
         weights: Float[np.ndarray, " slots"],
     ) -> None:
-        """Slots for atoms that were chosen elsewhere, one after the other, and none dropped.
+        """Give slots to atoms that were chosen elsewhere, one after the other, and none dropped.
 
-        `products` are those with all that have a slot then, `rows` the inverse factor's new rows,
-        `weights` the solved ones.
+        Args:
+            products: those of each new atom with all that have a slot then.
+            direct: those of each new atom with the target.
+            rows: new rows of the inverse factor.
+            weights: the solved ones, by slot.
         """
         first, self.slots = self.slots, self.slots + len(direct)
         while self.slots > len(self._direct):
@@ -121,7 +124,7 @@ class Fit:
         self.chosen, self.weights = np.arange(self.slots), weights
 
     def solved(self) -> Float[np.ndarray, " t"]:
-        """The weights that minimise the objective, whatever their sign."""
+        """Return the weights that minimise the objective, whatever their sign."""
         triangle, direct = self._triangle, self._direct[self.chosen]
         weights: np.ndarray = (triangle @ direct) @ triangle
         # Once more with what is left: the inverse need then be right to a few digits only.
@@ -130,12 +133,12 @@ class Fit:
         return weights
 
     def grown(self, row: Float[np.ndarray, " t"]) -> tuple[Float[np.ndarray, " t"], float]:
-        """Those weights from solved ones and the row of the one atom inserted since; the step."""
+        """Return those weights from solved ones and the row of the one atom inserted since; the step."""
         step = float(row @ self._direct[self.chosen])
         return self.weights + step * row, step
 
     def own_part(self, place: int) -> Float[np.ndarray, " t"]:
-        """What one chosen atom adds to the others' span, at norm one, as weights of the chosen."""
+        """Return what one chosen atom adds to the others' span, at norm one, as weights of the chosen."""
         triangle = self._triangle
         own: np.ndarray = triangle[:, place] @ triangle
         own /= np.sqrt(own[place])
@@ -153,11 +156,11 @@ class Fit:
         self.chosen, self.weights = self.chosen[:-1], self.weights[:-1]
 
     def snapshot(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """What it takes to `restore` the fit as it was before the last `insert`."""
+        """Return what it takes to `restore` the fit as it was before the last `insert`."""
         return self.chosen[:-1], self.weights[:-1], self._triangle[:-1, :-1].copy()
 
     def restore(self, kept: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
-        """The chosen as they were; slots stay."""
+        """Choose those that were chosen at a `snapshot`; slots stay."""
         self.chosen, self.weights, triangle = kept
         self._triangle[:] = triangle
 

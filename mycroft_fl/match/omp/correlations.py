@@ -1,4 +1,4 @@
-"""How every atom points towards what is still unexplained, kept up to date step by step."""
+"""Cosines of all atoms with what is still unexplained, kept up to date step by step."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from mycroft_fl.match.omp.cholesky import Fit
-from mycroft_fl.match.omp.problem import RULES, Problem
-from mycroft_fl.match.omp.tolerances import TIE
+from mycroft_fl.match.omp.problem import RULES, TIE, Problem
 
 _ROWS = 128  # columns of the Gram matrix allocated at a time
 _BATCH = 256  # candidates looked at once
@@ -55,7 +54,7 @@ class Correlations:
         self._entered = slot + 1
 
     def entries(self, candidates: list[int]) -> Float[np.ndarray, "slots c"]:
-        """What the columns hold of these candidates."""
+        """Return what the columns hold of these candidates."""
         index = torch.tensor(candidates, device=self.now.device)
         rows = torch.cat([rows[:, index] for rows in self._columns] or [self.now[:0, None]])
         return rows[: self._entered].cpu().numpy()
@@ -69,7 +68,7 @@ class Correlations:
             self._entered += 1
 
     def rows(self) -> Float[np.ndarray, "slots n"]:
-        """The columns of all that have a slot; on the CPU."""
+        """Return the columns of all that have a slot; on the CPU."""
         rows = torch.cat(self._columns) if self._columns else self.now.new_empty(0, len(self.now))
         return rows[: self._entered].numpy()
 
@@ -80,7 +79,7 @@ class Correlations:
         self.now = self._combined(self._base, change, -1)
 
     def narrow(self, fit: Fit, row: Float[np.ndarray, " t"], sign: int) -> None:
-        """The pivots once a unit vector, given by its weights, joined (-1) or left (1) the span."""
+        """Bring the pivots up to date once a unit vector, by its weights, joined (-1) or left (1) them."""
         if self._follows_pivots:
             weights = torch.zeros(fit.slots, dtype=torch.float64)
             weights[torch.from_numpy(fit.chosen)] = torch.from_numpy(row)
@@ -95,12 +94,12 @@ class Correlations:
         return start
 
     def best(self, floor: float, count: int) -> Int[np.ndarray, " c"]:
-        """Up to so many candidates, by what they are worth."""
+        """Return up to so many candidates, by what they are worth."""
         best = self._scores(floor)[0].topk(min(count, len(self.now)))
         return best.indices[best.values > -math.inf].cpu().numpy()
 
     def leading(self, floor: float, widely: bool) -> Int[np.ndarray, " c"]:
-        """Candidates that may be the best: all that rounding leaves in doubt, or the best many."""
+        """Return candidates that may be the best: all that rounding leaves in doubt, or the best many."""
         if widely:
             return self.best(floor, _BATCH)
         scores, factor = self._scores(floor)
@@ -113,7 +112,7 @@ class Correlations:
         return found[scores[found] > -math.inf].cpu().numpy()
 
     def _scores(self, floor: float) -> tuple[Float[Tensor, " n"], Tensor | None]:
-        """What each atom is worth, -inf where it is shut or points nowhere; and the rule's factor."""
+        """Return what each atom is worth, -inf where it is shut or points nowhere; and the rule's factor."""
         cosines = self.now if self._signed else self.now.abs()
         factor = self._rule(self._relative, self.pivots)
         if factor is None:

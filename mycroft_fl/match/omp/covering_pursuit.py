@@ -36,13 +36,21 @@ def covering_pursuit(
     spend: int,
     start: Int[np.ndarray, " s"],
 ) -> Composite:
-    """Up to `k` picks: `spend` by match and cover together, the others by the cover alone.
+    """Return up to `k` picks: `spend` by match and cover together, the others by the cover alone.
 
     Together: the greatest gain of match plus `weight` times cover. The match's gain is what the
-    atom alone takes off the squared residual, the cover's what it adds to F (`Cover`, empty at
-    first); each in units of the greatest gain of a first pick, so that `weight` = 1 lets both say
-    as much. All weights are refitted, non-negative, after every such pick. `start` was picked
-    before: it counts for both, and is not picked again.
+    atom alone takes off the squared residual, the cover's what it adds to F; each in units of the
+    greatest gain of a first pick, so that `weight` = 1 lets both say as much. All weights are
+    refitted, non-negative, after every such pick.
+
+    Args:
+        atoms: the candidates' gradients.
+        target: the direction to match.
+        cover: the cover of the hard set, empty at first.
+        k: how many picks at most.
+        weight: of the cover, in units of the greatest gain of a first pick; 0 is the match alone.
+        spend: how many picks match and cover make together.
+        start: picked before; it counts for both, and is not picked again.
     """
     require_budget(k)
     match, everyone = _Match(atoms, target), np.arange(len(atoms))
@@ -83,7 +91,7 @@ class _Match:
         self._scaled = np.empty(0)
 
     def gains(self) -> Float[np.ndarray, " n"]:
-        """What each atom alone would take off the squared residual."""
+        """Return what each atom alone would take off the squared residual."""
         return np.asarray(np.square(np.maximum(0.0, self._cosines(self._residual))))
 
     def hold(self, more: Int[np.ndarray, " j"]) -> None:
@@ -120,7 +128,7 @@ class _Match:
 
 
 def _non_negative(gram: np.ndarray, direct: np.ndarray) -> Float[np.ndarray, " t"]:
-    """The w >= 0 that minimises w'Gw - 2 d'w: least squares with the root of G."""
+    """Return the w >= 0 that minimises w'Gw - 2 d'w: least squares with the root of G."""
     values, vectors = np.linalg.eigh(gram)
     kept = values > _LEAST_PIVOT
     root = np.sqrt(values[kept])

@@ -10,8 +10,7 @@ from jaxtyping import Float
 
 from mycroft_fl.match.omp.cholesky import Fit
 from mycroft_fl.match.omp.correlations import Correlations
-from mycroft_fl.match.omp.problem import Options, Problem
-from mycroft_fl.match.omp.tolerances import LEAST_GAIN, LEAST_PIVOT, TIE
+from mycroft_fl.match.omp.problem import LEAST_GAIN, LEAST_PIVOT, TIE, Options, Problem
 from mycroft_fl.represent.gradients.atoms import DenseAtoms
 from mycroft_fl.represent.gradients.factors import GradientFactors
 
@@ -29,6 +28,14 @@ def fast_path(
     For float64 on the CPU, no penalty, and a fit that never dropped an atom. What
     is not plain is left to the search, in the very state that it would have brought about itself;
     `correlations` only where there is something left to do. The atoms chosen come back, in order.
+
+    Args:
+        problem: atoms and target at norm one.
+        correlations: the atoms' cosines with the residual; changed.
+        fit: the weights so far; changed.
+        room: how many atoms at most.
+        options: how the pursuit goes.
+        floor: the cosine below which all is rounding.
     """
     course = _Course(problem, correlations, fit, room, options)
     while course.taken < room and course.left > options.tolerance**2 and course.step(floor):
@@ -121,7 +128,7 @@ class _Course:
 
 
 def _factors(rule: str, norms: np.ndarray, pivots: np.ndarray) -> Float[np.ndarray, " n"] | None:
-    """What the rule multiplies cosines with."""
+    """Return the factors that the rule multiplies cosines with."""
     if rule == "ols":
         factors: np.ndarray = np.maximum(pivots, LEAST_PIVOT) ** -0.5
         return factors
@@ -129,7 +136,7 @@ def _factors(rule: str, norms: np.ndarray, pivots: np.ndarray) -> Float[np.ndarr
 
 
 def unit_columns(problem: Problem) -> Callable[[int, np.ndarray], None]:
-    """What writes all atoms' products with one of them, all at norm one, into an array."""
+    """Return a function that writes all atoms' products with one of them, at norm one, into an array."""
     atoms, norms = problem.atoms, problem.norms
     if isinstance(atoms, GradientFactors):
         inputs, ones = atoms.inputs.numpy(), atoms.bias

@@ -29,13 +29,13 @@ class DeviceFit:
 
     @classmethod
     def empty(cls, slots: int, device: torch.device) -> DeviceFit:
-        """Nothing chosen yet."""
+        """Return a fit in which nothing is chosen yet."""
         zeros = torch.zeros(slots, dtype=torch.float64, device=device)
         square = zeros.new_zeros(slots, slots)
         return cls(zeros.bool(), zeros, zeros, square, square)
 
     def widened(self, slots: int) -> DeviceFit:
-        """The same with room for more."""
+        """Return the same with room for more."""
         more = slots - len(self.chosen)
 
         def wide(square: Tensor) -> Tensor:
@@ -58,40 +58,42 @@ class DeviceFit:
         return 1 - 2 * (self.weights @ self.direct) + self.weights @ (self.gram @ self.weights)
 
     def free_slot(self) -> Int[Tensor, " 1"]:
-        """The first slot that is free."""
+        """Return the first slot that is free."""
         return (~self.chosen).to(torch.int8).argmax(keepdim=True)
 
     def parts(
         self, products: Float[Tensor, "s c"]
     ) -> tuple[Float[Tensor, "s c"], Float[Tensor, " c"]]:
-        """Atoms as sums of the chosen, and the share of each squared norm outside their span."""
+        """Return atoms as sums of the chosen, and the share of each squared norm outside their span."""
         inside = self.inverse @ products
         return inside, 1 - (products * inside).sum(0)
 
     def joined(
         self, slot: Int[Tensor, " 1"], products: Float[Tensor, " s"], direct: Float[Tensor, " 1"]
     ) -> tuple[DeviceFit, Float[Tensor, " s"]]:
-        """With one more atom, at weight zero; and the unit vector it adds, by its weights."""
+        """Return the fit with one more atom, at weight zero; and the unit vector it adds, by its weights."""
         here = torch.zeros_like(self.chosen).index_fill(0, slot, True)
         products = torch.where(self.chosen, products, 0.0)
+        # The part outside the span at norm one, as weights: 1 / sqrt(pivot) for the atom itself.
         inside, pivot = self.parts(products[:, None])
         unit = torch.where(here, 1.0, -inside[:, 0]) * pivot.clamp_min(1e-300).rsqrt()
+        # Its row and column of the Gram matrix, s x s.
         row = torch.where(here, 1.0, products)
         gram = torch.where(here[:, None], row, torch.where(here, row[:, None], self.gram))
         weights = self.weights.masked_fill(here, 0.0)
         straight = torch.where(here, direct, self.direct)
-        inverse = self.inverse + torch.outer(unit, unit)
+        inverse = self.inverse + torch.outer(unit, unit)  # the inverse grows by rank one
         return DeviceFit(self.chosen | here, weights, straight, gram, inverse), unit
 
     def solved(self) -> Float[Tensor, " s"]:
-        """The weights that minimise the objective, whatever their sign."""
+        """Return the weights that minimise the objective, whatever their sign."""
         weights = self.inverse @ self.direct
         # Once more with what is left: the inverse need then be right to a few digits only.
         left = torch.where(self.chosen, self.direct - self.gram @ weights, 0.0)
         return weights + self.inverse @ left
 
     def refitted(self, nonnegative: bool) -> tuple[DeviceFit, list[Float[Tensor, " s"]]]:
-        """With the best weights; and the unit vectors of those that had to go, or zeros."""
+        """Return the fit with the best weights; and the unit vectors of those that had to go, or zeros."""
         fit, units = self, []
         for _ in range(_DROPS if nonnegative else 0):
             fit, unit = fit._without_the_first_to_turn()
@@ -105,7 +107,7 @@ class DeviceFit:
         ), units
 
     def _way_to(self, goal: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """How much of the way no weight turns negative, who would be first, and if anyone does."""
+        """Return how much of the way no weight turns negative, who would be first, and if anyone does."""
         turns = self.chosen & (goal <= 0)
         shares = torch.where(
             turns, self.weights / (self.weights - goal).clamp_min(1e-300), torch.inf
@@ -114,10 +116,12 @@ class DeviceFit:
         return share.clamp_max(1.0), first, turns.any()
 
     def _without_the_first_to_turn(self) -> tuple[DeviceFit, Float[Tensor, " s"]]:
+        # Go towards the best weights until the first turns to zero, and drop that one.
         goal = self.solved()
         share, first, any_turns = self._way_to(goal)
         out = torch.zeros_like(self.chosen).index_fill(0, first, True) & any_turns
         weights = (self.weights + share * (goal - self.weights)).clamp_min(0).masked_fill(out, 0.0)
+        # Its own direction outside the others' span leaves the inverse, by rank one.
         own = self.inverse.index_select(1, first)[:, 0]
         unit = own * own.index_select(0, first).clamp_min(1e-300).rsqrt() * any_turns
         inverse = (self.inverse - torch.outer(unit, unit)).masked_fill(
@@ -127,7 +131,7 @@ class DeviceFit:
         return replace(self, chosen=self.chosen & ~out, weights=weights, inverse=inverse), unit
 
     def or_else(self, accepted: Bool[Tensor, ""], other: DeviceFit) -> DeviceFit:
-        """This one where accepted, else the other."""
+        """Return this fit where accepted, else the other."""
         pairs = (
             (getattr(self, name), getattr(other, name))
             for name in ("chosen", "weights", "direct", "gram", "inverse")

@@ -1,4 +1,4 @@
-"""A pursuit's search on a card: steps that read nothing back, looked at once in many."""
+"""A pursuit's search on a GPU: steps that read nothing back; the host looks once in many."""
 
 from __future__ import annotations
 
@@ -10,10 +10,17 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from mycroft_fl.match.omp.gpu_fit import DeviceFit
-from mycroft_fl.match.omp.problem import RULES, Options, Problem, Stop
-from mycroft_fl.match.omp.tolerances import LEAST_COSINE, LEAST_GAIN, LEAST_PIVOT, TIE
+from mycroft_fl.match.omp.problem import (
+    LEAST_COSINE,
+    LEAST_GAIN,
+    LEAST_PIVOT,
+    RULES,
+    TIE,
+    Options,
+    Problem,
+    Stop,
+)
 from mycroft_fl.represent.gradients.atoms import Atoms
-from mycroft_fl.represent.gradients.rounded import RoundedAtoms
 
 _LEADING = 64  # candidates looked at closely, in float64
 _STEPS = 32  # between two looks from the host
@@ -40,7 +47,6 @@ class DeviceSearch:
 
     def __init__(self, problem: Problem, options: Options, start: Int[Tensor, " s"]) -> None:
         self._problem, self._options = problem, options
-        self._atoms: Atoms = problem.atoms
         self._norms = problem.norms.to(problem.atoms.dtype)
         self._relative = self._norms / self._norms.max()
         nobody = torch.zeros_like(problem.zero)
@@ -90,10 +96,10 @@ class DeviceSearch:
                 return "tolerance"
             if count >= k:
                 return "k"
-            if stuck and fresh and not self._is_rounded:
+            if stuck and fresh:
                 return "no-candidate-improves"
-            if stuck or self._is_rounded:
-                self._rebase(exactly=bool(stuck and fresh))
+            if stuck:
+                self._rebase()
                 fresh = True
 
     def begin(self, k: int) -> None:
@@ -103,21 +109,15 @@ class DeviceSearch:
         self._columns = torch.cat([self._columns, self._columns.new_zeros(more, len(self._norms))])
 
     def look(self) -> list[int]:
-        """How many are chosen and were taken since the last look; if near, unsettled, stuck."""
+        """Count those chosen and those taken since the last look; tell if near, unsettled, stuck."""
         flags = [self._near(), self._unsettled(), self._stuck]
         state = [self._count(), self._taken, *(flag.long() for flag in flags)]
         self._taken = torch.zeros_like(self._taken)
         counts: list[int] = torch.stack(state).tolist()
         return counts
 
-    @property
-    def _is_rounded(self) -> bool:
-        return isinstance(self._atoms, RoundedAtoms)
-
-    def _rebase(self, exactly: bool) -> None:
+    def _rebase(self) -> None:
         """Look again at all that gained nothing, from the residual itself."""
-        if exactly and isinstance(self._atoms, RoundedAtoms):
-            self._atoms = self._atoms.exact
         index, weights = self.picked
         residual = self._problem.residual(index, weights)
         self._from(residual, float(torch.linalg.vector_norm(residual)))
@@ -127,41 +127,47 @@ class DeviceSearch:
         cosines = self._problem.atoms.correlate(residual.to(self._norms.dtype))
         self._base = self._now = cosines.div_(self._norms)
         self._anchor = self._fit.weights
-        noise = self._atoms.rounding if isinstance(self._atoms, RoundedAtoms) else 0.0
-        self._floor = max(LEAST_COSINE, length * max(8 * torch.finfo(self._norms.dtype).eps, noise))
+        self._floor = max(LEAST_COSINE, length * 8 * torch.finfo(self._norms.dtype).eps)
 
     # From here on, nothing waits for a number.
 
     def step(self) -> None:
         """Take the best atom and refit, or refit alone; the host does not learn which."""
+        # The best candidate; a full, finished or unsettled fit lets nothing in.
         self._make_slots()
         found = self._best()
         open_ = (self._count() < self._limit) & ~self._near() & ~self._unsettled()
         entering = found.any & open_
+        # Its column and its row in the fit, then the best weights with it.
         slot = self._fit.free_slot()
         self._put(slot, found.candidate, entering)
         grown, unit = self._fit.joined(slot, found.products, found.direct)
         refit, units = grown.or_else(entering, self._fit).refitted(self._options.nonnegative)
+        # Taken only where the objective falls; a refit alone is always accepted.
         gains = self._fit.objective - refit.objective >= LEAST_GAIN
         taken = entering & gains
+        # The span grew by one direction and shrank by those dropped.
         self._follow(unit * taken, -1)
         for out in units:
             self._follow(out * (taken | ~entering), 1)
+        # Who depended on a dropped atom may be of use again; who gained nothing waits for a change.
         lost = refit.chosen.sum() < self._fit.chosen.sum() + entering.long()
         self._dependent = self._dependent & ~(lost & (taken | ~entering))
         refused = self._mask(found.candidate, (entering & ~gains)[None])
         self._refused = (self._refused & ~taken) | refused
+        # Note who sits in the slot since which step.
         here = taken & torch.zeros_like(self._fit.chosen).index_fill(0, slot, True)
         self._index = torch.where(here, found.candidate, self._index)
         self._order = self._order.masked_fill(here, self._steps)
         self._fit = refit.or_else(taken | ~entering, self._fit)
         self._taken = self._taken + taken
         self._steps += 1
+        # n cosines with the new residual: those of the last rebase less the change of weights.
         anchor = pad(self._anchor, (0, len(self._index) - len(self._anchor)))
         self._now = self._combined(self._base, self._fit.weights - anchor, -1)
 
     def _make_slots(self) -> None:
-        """Room in the fit for one more atom."""
+        """Make room in the fit for one more atom."""
         room = len(self._columns)
         if self._steps >= len(self._index) and len(self._index) < room:
             more = min(_SLOTS, room - len(self._index))
@@ -169,22 +175,26 @@ class DeviceSearch:
             self._fit = self._fit.widened(len(self._index))
 
     def _best(self) -> Found:
-        """The best candidate, in float64."""
+        """Find the best candidate, in float64."""
+        # The leading c of n by the rounded scores.
         top = self._scores().topk(min(_LEADING, len(self._norms)))
         leading, live = top.indices, top.values > -torch.inf
         self._stuck = ~live.any()
+        # Their products with the s chosen and with the target, exactly.
         few, norms = self._exact(leading)
         held, their_norms = self._exact(self._index)
-        products = held.products(few, 1 / norms).div_(their_norms[:, None])
+        products = held.products(few, 1 / norms).div_(their_norms[:, None])  # s x c
         products = torch.where(self._fit.chosen[:, None], products, 0.0)
-        direct = few.correlate(self._problem.target).div_(norms)
+        direct = few.correlate(self._problem.target).div_(norms)  # c
         cosines = direct - self._fit.weights @ products
         cosines = cosines if self._options.nonnegative else cosines.abs()
+        # Out go sums of those chosen, for as long as these stay, and what points nowhere.
         pivots = self._fit.parts(products)[1]
         dependent, small = pivots <= LEAST_PIVOT, cosines <= self._floor
         self._dependent = self._dependent | self._mask(leading, live & dependent)
         self._refused = self._refused | self._mask(leading, live & small & ~dependent)
         useful = live & ~dependent & ~small
+        # Equals go to the lowest index, on any number of threads.
         worth = self._weighed(cosines, pivots, leading).masked_fill(~useful, -torch.inf)
         tied = useful & (worth + TIE * worth.abs() >= worth.amax())
         lowest = leading.masked_fill(~tied, len(self._norms)).argmin(keepdim=True)
@@ -220,7 +230,7 @@ class DeviceSearch:
         return (counted & ~self._start[self._index] if self._only_new else counted).sum()
 
     def _unsettled(self) -> Bool[Tensor, ""]:
-        """Whether a weight has yet to go."""
+        """Return whether a weight has yet to go."""
         turns = self._fit.chosen & (self._fit.solved() <= 0)
         return turns.any() if self._options.nonnegative else turns.any() & False
 
@@ -229,14 +239,14 @@ class DeviceSearch:
         return self._fit.objective - penalty <= self._options.tolerance**2
 
     def _put(self, slot: Tensor, candidate: Tensor, truly: Tensor) -> None:
-        """The Gram matrix's column of the candidate, all at norm one, in its slot."""
-        column = self._atoms.gram(candidate, 1 / self._problem.norms[candidate])[:, 0]
+        """Put the Gram matrix's column of the candidate, all at norm one, into its slot."""
+        column = self._problem.atoms.gram(candidate, 1 / self._problem.norms[candidate])[:, 0]
         before = self._columns.index_select(0, slot)[0]
         column = torch.where(truly, column.to(self._norms).div_(self._norms), before)
         self._columns.index_copy_(0, slot, column[None])
 
     def _follow(self, unit: Float[Tensor, " s"], sign: int) -> None:
-        """The pivots once a unit vector joined (-1) or left (1) the span of the chosen."""
+        """Bring the pivots up to date once a unit vector joined (-1) or left (1) the span of the chosen."""
         if self._options.rule == "ols":
             part = self._combined(torch.zeros_like(self._now), unit, 1)
             self._pivots = self._pivots.addcmul(part, part, value=sign)

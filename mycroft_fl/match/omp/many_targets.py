@@ -36,16 +36,22 @@ def match_targets(
     penalty: Tensor | None = None,
     **same: Any,
 ) -> list[Pursuit]:
-    """One pursuit per target: all classes, one target per hard example, or many requests.
+    """Return one pursuit per target: all classes, one target per hard example, or many requests.
 
-    `targets` are directions as the atoms have them, `ks` one k for all or one each, `pools` the
-    candidates that each target may choose among (all, where None). `penalty` is one number per
-    atom; `starts` one list of earlier picks per target. Indices are those of `atoms` throughout:
-    in pools, in starts and in what comes back. `same` are `nonnegative`, `rule`, `ridge` and
-    `tolerance`, the same for all. Two targets may pick the same atom. A k of 0 is no pick.
+    Indices are those of `atoms` throughout: in pools, in starts and in what comes back. Two targets
+    may pick the same atom.
 
     Errors as in `orthogonal_matching_pursuit`; DataError where the numbers of targets, ks, pools
     and starts differ.
+
+    Args:
+        atoms: all candidates of all targets.
+        targets: directions as the atoms have them.
+        ks: one k for all, or one each; a k of 0 is no pick.
+        pools: the candidates that each target may choose among; all where None.
+        starts: one list of earlier picks per target.
+        penalty: one number per atom.
+        same: `nonnegative`, `rule`, `ridge` and `tolerance`, the same for all.
     """
     ks = [ks] * len(targets) if isinstance(ks, int) else list(ks)
     _require_equally_many(len(targets), ks=ks, pools=pools, starts=starts)
@@ -75,7 +81,7 @@ def _among(
     penalty: Tensor | None,
     options: Options,
 ) -> list[Pursuit]:
-    """All targets among all atoms, a batch of them side by side."""
+    """Match all targets among all atoms, a batch of them side by side."""
     atoms = few_in_double(atoms)
     squared = atoms.squared_norms()
     batch = max(1, _NUMBERS // max(1, len(atoms)) // 8)

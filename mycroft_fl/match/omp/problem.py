@@ -1,4 +1,4 @@
-"""What a pursuit is asked: atoms and a target at norm one, and how it is to go."""
+"""A pursuit's task: atoms and a target at norm one, and the options of the search."""
 
 from __future__ import annotations
 
@@ -15,6 +15,12 @@ from mycroft_fl.errors import SettingError
 from mycroft_fl.represent.gradients.atoms import Atoms
 
 Stop = Literal["k", "tolerance", "no-candidate-improves"]
+
+# Below these a number is rounding, and nothing to act on.
+LEAST_COSINE = 1e-7  # with the target; its square is the gain that float64 can still tell
+LEAST_GAIN = 1e-14  # of the squared target
+LEAST_PIVOT = 1e-6  # of an atom's squared norm; below, it is all but a sum of those chosen
+TIE = 1e-12  # what is nearer than this is equal: the lowest index wins on any number of threads
 
 _SAFE_PIVOT = 1e-5  # what float32 still tells from zero, for the rule ols
 
@@ -45,7 +51,15 @@ class Problem:
     def scaled(
         cls, atoms: Atoms, target: Tensor, squared: Tensor, ridge: float, extra: Tensor
     ) -> Problem:
-        """For a ridge given as a share of the mean squared norm, and each atom's extra penalty."""
+        """Scale atoms and target to norm one, with the penalty's row.
+
+        Args:
+            atoms: as they came.
+            target: at norm one.
+            squared: the atoms' squared norms.
+            ridge: a share of the mean squared norm.
+            extra: each atom's own penalty, squared.
+        """
         row, zero = ridge * squared.mean() + extra, squared == 0
         whole = (squared + row).masked_fill(zero, 1)
         return cls(atoms, target.to(atoms.device), whole.sqrt(), row / whole, zero)
@@ -53,7 +67,7 @@ class Problem:
     def residual(
         self, index: Int[Tensor, " t"], weights: Float[Tensor, " t"]
     ) -> Float[Tensor, "*direction"]:
-        """What these weights of atoms at norm one leave of the target, in float64."""
+        """Return what these weights of atoms at norm one leave of the target, in float64."""
         index = index.to(self.atoms.device)
         few = self.atoms[index].double()
         every = torch.arange(len(few), device=few.device)

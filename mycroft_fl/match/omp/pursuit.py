@@ -14,7 +14,6 @@ from mycroft_fl.match.omp.problem import RULES, Options, Problem, Stop
 from mycroft_fl.match.omp.search import Search
 from mycroft_fl.match.uniform import require_budget
 from mycroft_fl.represent.gradients.atoms import Atoms, require_shape
-from mycroft_fl.represent.gradients.rounded import RoundedAtoms
 
 __all__ = ["RULES", "Pursuit", "orthogonal_matching_pursuit"]
 
@@ -24,7 +23,7 @@ _FEW_NUMBERS = 2**18  # so few are in float64 altogether: nothing is then in dou
 
 @dataclass(frozen=True, eq=False)
 class Pursuit:
-    """What a pursuit chose, and why it ended."""
+    """The choice of a pursuit, and why it ended."""
 
     indices: Int[Tensor, " t"]
     """Distinct candidates, in the order they were picked, none of those it started from."""
@@ -57,20 +56,27 @@ def orthogonal_matching_pursuit(
     + sum (penalty_i w_i)^2, with w >= 0 where `nonnegative`. Each step takes one atom, then refits
     all weights (Killamsetty et al. 2021, Algorithm 2); a weight that would turn negative drops its
     atom (Lawson and Hanson 1974, chapter 23). No step raises this objective: without penalties,
-    the residual never rises. By `rule`, with c the atoms' inner products with what is still
-    unexplained, the atom with the largest c / norm ("norm"), c ("dot", as in GRAD-MATCH), or
-    decrease of the objective before any weight is held to its sign ("ols").
+    the residual never rises. Fewer than `k` come back only where `stopped` says why.
 
-    At most n atoms come back where `k` is above n. Fewer than `k` come back only where `stopped`
-    says why. DataError for NaN, infinity or shapes that do not fit; SettingError for `k` below 1,
-    an unknown `rule`, a `ridge` below 0 or a `tolerance` outside [0, 1).
+    DataError for NaN, infinity or shapes that do not fit; SettingError for `k` below 1, an unknown
+    `rule`, a `ridge` below 0 or a `tolerance` outside [0, 1).
 
-    `penalty` is one number of 0 or more per atom: the diagonal of Psi in the augmented system
-    [A'; sqrt(ridge) I; Psi] w = [b; 0; 0]. It enters the atoms' norms, and so the rules `norm` and
-    `ols` see it when they choose; `dot` never does, for the rows it adds are orthogonal to the
-    target. `start` are atoms that an earlier pursuit picked: they are in the support from the
-    start (a negative weight drops one, and it may come back), they are not picked again, and
-    `k` counts new ones only.
+    Args:
+        atoms: n candidates, in memory, as factors, or streamed from a file.
+        target: a direction as the atoms have them.
+        k: how many new atoms at most, 1 or more; above n it is n.
+        nonnegative: whether weights must be 0 or more.
+        rule: which atom a step takes, with c the atoms' inner products with what is still
+            unexplained: that of the largest c / norm ("norm"), of the largest c ("dot", as in
+            GRAD-MATCH), or of the largest decrease of the objective before any weight is held to its
+            sign ("ols").
+        ridge: 0 or more, as a share of the atoms' mean squared norm.
+        penalty: 0 or more per atom: the diagonal of Psi in the augmented system
+            [A'; sqrt(ridge) I; Psi] w = [b; 0; 0]. It enters the atoms' norms, and so the rules "norm"
+            and "ols" see it; "dot" never does, for the rows it adds are orthogonal to the target.
+        start: atoms that an earlier pursuit picked. They are in the support from the start and are
+            not picked again; a negative weight drops one, and it may come back.
+        tolerance: the share of the target below which the residual ends the pursuit, in [0, 1).
     """
     require_budget(k)
     options = Options(nonnegative, rule, ridge, tolerance)
@@ -92,7 +98,7 @@ class Pursuing:
     """Of the target."""
 
     def result(self, stopped: Stop) -> Pursuit:
-        """What it has come to."""
+        """Return what the pursuit has come to."""
         index, weights = self.search.picked
         residual = torch.linalg.vector_norm(self.problem.residual(index, weights))
         weights = weights * self.length / self.problem.norms[index].cpu()
@@ -103,7 +109,7 @@ class Pursuing:
 
 
 def pursued(pursuits: list[Pursuing], ks: list[int]) -> list[Pursuit]:
-    """The results of pursuits among the same atoms at the same norms, side by side.
+    """Return the results of pursuits among the same atoms at the same norms, side by side.
 
     The columns that all of them ask for are computed in one product.
     """
@@ -144,7 +150,16 @@ def prepared(
     start: Tensor | None,
     squared: Float[Tensor, " n"] | None = None,
 ) -> Pursuing | Pursuit:
-    """A pursuit ready to run, or its result where there is nothing to run."""
+    """Return a pursuit ready to run, or its result where there is nothing to run.
+
+    Args:
+        atoms: n candidates.
+        target: a direction as the atoms have them.
+        options: how the pursuit goes.
+        penalty: one number per atom; None for zeros.
+        start: earlier picks; None for an empty list.
+        squared: the atoms' squared norms, where somebody has them already.
+    """
     require_shape(target, atoms.shape)
     if squared is None:
         atoms = few_in_double(atoms)
@@ -158,20 +173,19 @@ def prepared(
         return _nothing(1.0, "no-candidate-improves", 0)
     rows = penalty.to(squared).square()
     problem = Problem.scaled(atoms, target.double() / length, squared, options.ridge, rows)
-    if isinstance(atoms, RoundedAtoms) or _is_on_a_card(atoms):
+    if _is_on_gpu(atoms):
         return Pursuing(problem, DeviceSearch(problem, options, start), start, length)
     return Pursuing(problem, Search(problem, options, start.numpy()), start, length)
 
 
-def _is_on_a_card(atoms: Atoms) -> bool:
-    """Whether all of them are; those streamed to it are asked for by the host, 32 a pass."""
+def _is_on_gpu(atoms: Atoms) -> bool:
+    """Return whether all of them lie on a GPU; the host asks for those streamed to it, 32 a pass."""
     return not hasattr(atoms, "ahead") and atoms.device.type == "cuda"
 
 
 def few_in_double(atoms: Atoms) -> Atoms:
-    """The atoms, in float64 where they are few."""
-    few = atoms.numbers <= _FEW_NUMBERS and not isinstance(atoms, RoundedAtoms)
-    return atoms.double() if few else atoms
+    """Return the atoms, in float64 where they are few."""
+    return atoms.double() if atoms.numbers <= _FEW_NUMBERS else atoms
 
 
 def _nothing(unexplained: float, stopped: Stop, started: int) -> Pursuit:
@@ -180,7 +194,7 @@ def _nothing(unexplained: float, stopped: Stop, started: int) -> Pursuit:
 
 
 def require_penalty(penalty: Tensor | None, n: int) -> Float[Tensor, " n"]:
-    """One number of 0 or more per atom; zeros where there is none. DataError otherwise."""
+    """Return one number of 0 or more per atom; zeros for None. `DataError` for anything else."""
     if penalty is None:
         return torch.zeros(n)
     if penalty.shape != (n,):
@@ -194,7 +208,7 @@ def require_penalty(penalty: Tensor | None, n: int) -> Float[Tensor, " n"]:
 
 
 def require_start(start: Tensor | None, n: int) -> Int[Tensor, " s"]:
-    """Distinct atoms to start from; none where there is none. DataError otherwise."""
+    """Return the distinct atoms to start from, empty for None. `DataError` for anything else."""
     if start is None:
         return torch.empty(0, dtype=torch.int64)
     if start.ndim != 1 or start.is_floating_point() or len(torch.unique(start)) < len(start):

@@ -13,10 +13,17 @@ from torch import Tensor
 from mycroft_fl.match.omp.cholesky import Fit
 from mycroft_fl.match.omp.correlations import Correlations
 from mycroft_fl.match.omp.fast_path import fast_path
-from mycroft_fl.match.omp.problem import Options, Problem, Stop
+from mycroft_fl.match.omp.problem import (
+    LEAST_COSINE,
+    LEAST_GAIN,
+    LEAST_PIVOT,
+    TIE,
+    Options,
+    Problem,
+    Stop,
+)
 from mycroft_fl.match.omp.shortlist import Shortlist, WholeShortlist
 from mycroft_fl.match.omp.support import Support
-from mycroft_fl.match.omp.tolerances import LEAST_COSINE, LEAST_GAIN, LEAST_PIVOT, TIE
 
 Requests = Generator[Int[Tensor, " c"], Float[Tensor, "n c"], Stop]
 
@@ -40,7 +47,7 @@ class Search:
         self._norms = (problem.norms / problem.norms.max()).cpu().numpy()
         self._penalty = problem.penalty.cpu().numpy()
         self._ahead = getattr(problem.atoms, "ahead", _AHEAD)
-        self._may_sprint = (
+        self._may_run_fast = (
             exact
             and problem.norms.device.type == "cpu"
             and not self._penalty.any()
@@ -68,7 +75,7 @@ class Search:
         while self._unexplained > self._options.tolerance:
             if self._support.new >= k:
                 return "k"
-            if self._is_plain and self._sprint(k - len(self.fit)):
+            if self._is_plain and self._run_fast(k - len(self.fit)):
                 fresh = False
                 continue
             candidate = self._next()
@@ -84,10 +91,10 @@ class Search:
 
     @property
     def _is_plain(self) -> bool:
-        return self._may_sprint and self.fit.is_as_entered
+        return self._may_run_fast and self.fit.is_as_entered
 
-    def _sprint(self, room: int) -> bool:
-        """Plain steps as far as they go; whether one was taken."""
+    def _run_fast(self, room: int) -> bool:
+        """Take the fast path as far as it goes; return whether it took a step."""
         entered = fast_path(
             self._problem,
             self._correlations,
@@ -112,7 +119,7 @@ class Search:
         return max(LEAST_COSINE, self._correlations.noise)
 
     def _next(self) -> int | None:
-        """The best candidate, judged in float64."""
+        """Find the best candidate, judged in float64."""
         leading = self._correlations.leading(self._floor, widely=False)
         while len(leading):
             positions = self._positions(leading)
@@ -145,7 +152,7 @@ class Search:
         return cosines
 
     def _positions(self, index: Int[np.ndarray, " c"]) -> list[int]:
-        """Their seats on the bench, drawn up anew where one has none."""
+        """Return the candidates' slots on the shortlist, drawn up anew if one has none."""
         positions = self._shortlist.positions(index.tolist())
         if positions is None:
             self._draw_up(index)
@@ -172,7 +179,7 @@ class Search:
         self._support.enter([candidate])
 
     def _fetch(self, candidate: int) -> Generator[Tensor, Tensor, None]:
-        """The columns of this candidate and of those that will probably follow."""
+        """Fetch the columns of this candidate and of those that will probably follow."""
         self._columns = {}
         if self._shortlist.is_stale:
             self._draw_up(np.array([candidate]))
@@ -213,7 +220,7 @@ class Search:
         return True
 
     def _refit(self, goal: Float[np.ndarray, " t"], row: Float[np.ndarray, " t"]) -> bool:
-        """Best non-negative weights: as far as none is negative, drop who is zero, and again."""
+        """Find the best non-negative weights: go until one turns zero, drop it, and again."""
         fit, correlations = self.fit, self._correlations
         kept, pivots = fit.snapshot(), correlations.pivots
         before = fit.objective

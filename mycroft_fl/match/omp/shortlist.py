@@ -9,8 +9,7 @@ from torch import Tensor
 
 from mycroft_fl.match.omp.cholesky import Fit
 from mycroft_fl.match.omp.correlations import Correlations
-from mycroft_fl.match.omp.problem import Problem
-from mycroft_fl.match.omp.tolerances import LEAST_PIVOT
+from mycroft_fl.match.omp.problem import LEAST_PIVOT, Problem
 from mycroft_fl.represent.gradients.atoms import Atoms
 
 _CHUNK = 64  # atoms that are kept in float64 together
@@ -20,7 +19,7 @@ class Shortlist:
     """A few leading candidates with their exact products, all at norm one.
 
     `products_of` gives theirs with every atom that has a slot in the fit. Those that enter the fit
-    from here are added, so that a bench stays true until another is drawn up.
+    from here are added, so that a shortlist stays true until another is drawn up.
     """
 
     def __init__(self, problem: Problem) -> None:
@@ -32,12 +31,12 @@ class Shortlist:
         self.index: Int[np.ndarray, " c"] = np.empty(0, dtype=np.int64)
 
     def positions(self, index: list[int]) -> list[int] | None:
-        """Where these candidates sit; None unless all do."""
+        """Return where on the shortlist these candidates stand; None unless all do."""
         positions = [self._place.get(each, -1) for each in index]
         return None if -1 in positions else positions
 
     def draw_up(self, index: Int[np.ndarray, " c"]) -> None:
-        """A new bench with these candidates."""
+        """Draw up a new shortlist of these candidates."""
         self._drawn = self._slots
         self.index = index
         self._place = {each: place for place, each in enumerate(index.tolist())}
@@ -54,7 +53,7 @@ class Shortlist:
             done += len(held)
 
     def products_of(self, positions: list[int]) -> Float[np.ndarray, "slots c"]:
-        """These seats' products with all that have a slot."""
+        """Return the products of these candidates with all that have a slot of the fit."""
         return self._outer[: self._slots, positions]
 
     @property
@@ -63,7 +62,7 @@ class Shortlist:
         return self._slots > self._drawn
 
     def enter(self, position: int) -> None:
-        """The candidate got the next slot of the fit."""
+        """Note that the candidate got the next slot of the fit."""
         self._entered.append(int(self.index[position]))
         self._outer[self._slots] = self._inner[position]
         self._slots += 1
@@ -71,10 +70,16 @@ class Shortlist:
     def forecast(
         self, first: int, count: int, fit: Fit, signed: bool, factor: Float[np.ndarray, " c"] | None
     ) -> list[int]:
-        """The seats that a pursuit among the bench alone takes next, `first` first.
+        """Forecast which places a pursuit among the shortlist alone takes next, `first` first.
 
         Weights are free in it: a guess, that costs a pass where it is wrong and nothing else.
-        `factor` is what the rule multiplies cosines with; None for the rule ols.
+
+        Args:
+            first: the place that is taken now.
+            count: how many places at most.
+            fit: the pursuit's weights so far.
+            signed: whether weights must be 0 or more.
+            factor: of each cosine by the rule; None for the rule "ols".
         """
         products = self._outer[: self._slots]
         half = fit.half(products)
@@ -104,7 +109,7 @@ class Shortlist:
         return self._problem.atoms[where].double(), self._problem.norms[where]
 
     def _chunks(self) -> list[tuple[Atoms, Tensor]]:
-        """All that have a slot, in the order of their slots."""
+        """Return all that have a slot, in the order of their slots."""
         whole = len(self._entered) // _CHUNK
         while len(self._held) < whole:
             start = _CHUNK * len(self._held)
@@ -124,22 +129,30 @@ class WholeShortlist:
         self.direct = correlations.now.cpu().numpy()
 
     def positions(self, index: list[int]) -> list[int]:
-        """Where these candidates sit: at their own number."""
+        """Return where these candidates stand: at their own number."""
         return index
 
     def products_of(self, positions: list[int]) -> Float[np.ndarray, "slots c"]:
-        """These seats' products with all that have a slot."""
+        """Return the products of these candidates with all that have a slot of the fit."""
         return self._correlations.entries(positions)
 
     def draw_up(self, index: Int[np.ndarray, " c"]) -> None:
-        """Nothing to do."""
+        """Do nothing: all candidates are on it."""
 
     def enter(self, position: int) -> None:
-        """Nothing to do."""
+        """Do nothing: the columns hold the products."""
 
     def forecast(
         self, first: int, count: int, fit: Fit, signed: bool, factor: Float[np.ndarray, " c"] | None
     ) -> list[int]:
-        """The leading ones: on so few numbers a wrong guess costs less than a better one."""
+        """Return the leading ones: on so few numbers a wrong guess costs less than a better one.
+
+        Args:
+            first: the place that is taken now.
+            count: how many places at most.
+            fit: the pursuit's weights so far.
+            signed: whether weights must be 0 or more.
+            factor: of each cosine by the rule; None for the rule "ols".
+        """
         best = self._correlations.best(0.0, 2 * count).tolist()
         return [first, *(each for each in best if each != first)]

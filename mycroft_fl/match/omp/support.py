@@ -1,4 +1,4 @@
-"""Who of the candidates has entered a pursuit's fit, and who is shut out of its search for now."""
+"""The candidates that have entered a pursuit's fit, and those shut out of its search for now."""
 
 from __future__ import annotations
 
@@ -42,33 +42,33 @@ class Support:
         return len(self._fit) - int(np.isin(self.chosen, self.start).sum())
 
     def slot(self, candidate: int) -> int:
-        """The slot of a candidate that has one."""
+        """Return the slot of a candidate that has one."""
         return self._slots[candidate]
 
     def enter(self, candidates: list[int]) -> None:
-        """These got the next slots of the fit."""
+        """Give these the next slots of the fit."""
         for candidate in candidates:
             self._slots[candidate] = len(self._slots)
         self._index = np.append(self._index, np.array(candidates, dtype=np.int64))
 
     def take(self, candidates: Int[np.ndarray, " c"]) -> None:
-        """These are chosen now; what gained nothing may gain something."""
+        """Mark these as chosen; what gained nothing may gain something now."""
         self._close(candidates)
         self._open(self._refused)
         self._refused = []
 
     def refuse(self, candidates: list[int]) -> None:
-        """These gain nothing now."""
+        """Shut these out for now: they gain nothing."""
         self._close(np.array(candidates, dtype=np.int64))
         self._refused += candidates
 
     def depend(self, candidates: list[int]) -> None:
-        """These are sums of the chosen."""
+        """Shut these out as sums of the chosen."""
         self._close(np.array(candidates, dtype=np.int64))
         self._dependent += candidates
 
     def drop(self, candidates: list[int]) -> None:
-        """These are no longer chosen, and what depended on them may no longer do so."""
+        """Mark these as no longer chosen; what depended on them may no longer do so."""
         self._open(candidates + self._dependent)
         self._dependent = []
 

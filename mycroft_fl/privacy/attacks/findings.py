@@ -44,7 +44,7 @@ WIDE = 10_000, 50, 860
 
 @functools.cache
 def _digits() -> tuple[Classifier, Examples, Examples]:
-    """A model fitted to some digits, what it was fitted to, and an owner's others."""
+    """Return a model fitted to some digits, what it was fitted to, and an owner's others."""
     from sklearn.datasets import load_digits
 
     loaded = load_digits()
@@ -57,7 +57,7 @@ def _digits() -> tuple[Classifier, Examples, Examples]:
 
 
 def probe_raw() -> Iterator[Finding]:
-    """Half of a record is known, and what is most like it is handed over."""
+    """Probe `raw`: half of a record is known, and what is most like it is handed over."""
     _, train, held = _digits()
     typical = train.x.mean(axis=0)
     got = sum(
@@ -70,7 +70,7 @@ def probe_raw() -> Iterator[Finding]:
 
 
 def probe_drawn() -> Iterator[Finding]:
-    """The same where records are drawn; and the strongest probe, which one record alone answers to."""
+    """Probe drawn records, in the same way and by the strongest probe, which one record alone answers to."""
     model, train, held = _digits()
     typical, seen, got = train.x.mean(axis=0), RecordView.through(model, held), 0
     claimed = -math.expm1(-choice_price(PICKS, STRENGTH, len(held)))
@@ -97,7 +97,7 @@ def probe_drawn() -> Iterator[Finding]:
 
 
 def reconstruct() -> Iterator[Finding]:
-    """The features of a record from its gradient, without noise and from a noised sum."""
+    """Reconstruct a record's features from its gradient, without noise and from a noised sum."""
     model, _, held = _digits()
     through = RecordView.through(model, held[:20])
     hidden, rows = through.inputs, through.gradients(model.head, np.ones(20), 1.0)[:]
@@ -112,7 +112,7 @@ def reconstruct() -> Iterator[Finding]:
 
 
 def identify() -> Iterator[Finding]:
-    """Which of 32 records is in a noised sum, for somebody who knows all the others."""
+    """Find which of 32 records is in a noised sum, for somebody who knows all the others."""
     model, _, held = _digits()
     seen = RecordView.through(model, held[: CANDIDATES + 20])
     rows = seen.gradients(model.head, np.ones(CANDIDATES + 20), 1.0)[:]
@@ -130,7 +130,7 @@ def identify() -> Iterator[Finding]:
 
 
 def infer_membership() -> Iterator[Finding]:
-    """LiRA against the last layer fine-tuned by plain steps, and by noised gradients."""
+    """Run LiRA against the last layer fine-tuned by plain steps, and by noised gradients."""
     model, _, held = _digits()
     pool = held[: 2 * ACQUIRED]
     settings = FineTuneSettings(150, 32, 3e-3)
@@ -155,7 +155,14 @@ def infer_membership() -> Iterator[Finding]:
 def by_noised_sums(
     model: Classifier, acquired: Examples, multiplier: float, noise: Noise
 ) -> Classifier:
-    """The last layer after `STEPS` steps along noised sums: Gaussian DP of mu = sqrt(STEPS) / multiplier."""
+    """Fine-tune the last layer by `STEPS` noised sums: Gaussian DP of mu = sqrt(STEPS) / multiplier.
+
+    Args:
+        model: left as it is.
+        acquired: the records under attack.
+        multiplier: of the noise.
+        noise: the source of random bytes.
+    """
     model = copy.deepcopy(model)
     seen = RecordView.through(model, acquired)
     for _ in range(STEPS):
@@ -174,11 +181,11 @@ ATTACKS: dict[str, tuple[Callable[[], Iterator[Finding]], ...]] = {
 
 
 def attacked(mode: str | None = None) -> list[Finding]:
-    """What every attack on a mode, or on every mode, found."""
+    """Run every attack on a mode, or on every mode."""
     chosen = ATTACKS.get(mode, ()) if mode else [each for some in ATTACKS.values() for each in some]
     return [finding for each in dict.fromkeys(chosen) for finding in each()]
 
 
 def _at_least(count: int, n: int) -> float:
-    """Clopper-Pearson: with confidence, the probability is at least this."""
+    """Return the Clopper-Pearson bound: with confidence, the probability is at least this."""
     return float(stats.beta.ppf(1 - CONFIDENCE, count, n - count + 1)) if count else 0.0

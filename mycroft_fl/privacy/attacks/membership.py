@@ -26,7 +26,7 @@ FineTune = Callable[[Examples, int], nn.Module]
 
 @dataclass(frozen=True, eq=False)
 class Shadows:
-    """What each of N models thinks of each of m records, and which of them it was trained with.
+    """The view of each of N models on each of m records, and which of them it was trained with.
 
     `confidence` is the logit of the probability that the model gives the record's own label.
     """
@@ -36,9 +36,15 @@ class Shadows:
 
 
 def shadows(fine_tune: FineTune, pool: Examples, count: int, *, seed: int) -> Shadows:
-    """`count` models, each fine-tuned with its own random half of `pool`.
+    """Fine-tune `count` models, each with its own random half of `pool`.
 
     Every record is in half of the models, so that no record is known better than another.
+
+    Args:
+        fine_tune: from a model's examples to the model.
+        pool: the records under attack.
+        count: of models, an even number.
+        seed: of the halves.
     """
     rng = np.random.default_rng(seed)
     order = rng.random((count, len(pool))).argsort(axis=0)
@@ -46,10 +52,16 @@ def shadows(fine_tune: FineTune, pool: Examples, count: int, *, seed: int) -> Sh
 
 
 def paired_shadows(fine_tune: FineTune, pool: Examples, pairs: int, *, seed: int) -> Shadows:
-    """Two models a pair, one trained with what the other is not: a coin for each record.
+    """Fine-tune two models a pair, one with what the other is not: a coin for each record.
 
     Without a pair, as many of the other models had a record as had not: what is made of them
     leans to neither side, and an attack on nothing comes to 0.5.
+
+    Args:
+        fine_tune: from a model's examples to the model.
+        pool: the records under attack.
+        pairs: of models.
+        seed: of the coins.
     """
     first = np.random.default_rng(seed).random((pairs, len(pool))) < 0.5
     both = np.stack([first, ~first], axis=1).reshape(2 * pairs, len(pool))
@@ -67,7 +79,7 @@ def _trained(
 
 
 def confidences(model: nn.Module, examples: Examples) -> Float64[np.ndarray, " m"]:
-    """log(p / (1 - p)) of each record's own label, without loss of digits where p is near 1."""
+    """Return log(p / (1 - p)) of each record's own label, without loss of digits where p is near 1."""
     z = logits(model, examples.x).double()
     own = z.gather(1, torch.from_numpy(examples.y)[:, None])[:, 0]
     others = z.scatter(1, torch.from_numpy(examples.y)[:, None], -torch.inf).logsumexp(1)
@@ -76,7 +88,7 @@ def confidences(model: nn.Module, examples: Examples) -> Float64[np.ndarray, " m
 
 
 def likelihood_ratios(found: Shadows, together: int = 1) -> Float64[np.ndarray, "N m"]:
-    """For each model as the one under attack: how much likelier its view is if it had the record.
+    """Return how much likelier each model's view is if it had the record, each model attacked in turn.
 
     Gaussians are fitted to the other models alone, with a mean for each record and one variance for
     all, as the authors advise where shadow models are few. `together` models are left out at once: 2
@@ -94,7 +106,7 @@ def likelihood_ratios(found: Shadows, together: int = 1) -> Float64[np.ndarray, 
 
 
 def membership_auc(found: Shadows) -> Estimate:
-    """The attack's AUC against each model, its mean and 95 % interval over models."""
+    """Return the attack's AUC against each model, its mean and 95 % interval over models."""
     from sklearn.metrics import roc_auc_score
 
     ratios = likelihood_ratios(found)
@@ -103,7 +115,7 @@ def membership_auc(found: Shadows) -> Estimate:
 
 
 def auc_between_models(found: Shadows) -> float:
-    """The AUC of LiRA against `paired_shadows`, over pairs of views that come from different models.
+    """Return the AUC of LiRA against `paired_shadows`, over pairs of views that come from different models.
 
     A record that one model had, against any that another had not. What bounds the AUC bounds two
     independent releases; within one model two records share their noise, and an attack could do
@@ -126,7 +138,7 @@ def auc_between_models(found: Shadows) -> float:
 
 
 def auc_ceiling(epsilons: Float64[np.ndarray, " e"], deltas: Float64[np.ndarray, " e"]) -> float:
-    """The best AUC of any attack on what is (epsilons[i], deltas[i])-DP for every i.
+    """Return the best AUC of any attack on what is (epsilons[i], deltas[i])-DP for every i.
 
     The area under the largest true positive rate that all pairs allow: at most
     min(e^epsilon * fpr + delta, 1 - e^-epsilon (1 - delta - fpr)). Kairouz, Oh & Viswanath 2015.
@@ -141,7 +153,7 @@ def auc_ceiling(epsilons: Float64[np.ndarray, " e"], deltas: Float64[np.ndarray,
 def _gaussians(
     confidence: Float64[np.ndarray, "N m"], where: Bool[np.ndarray, "N m"]
 ) -> tuple[Float64[np.ndarray, " m"], float]:
-    """Each record's mean over the models in `where`, and one deviation for all records."""
+    """Return each record's mean over the models in `where`, and one deviation for all records."""
     count = np.maximum(where.sum(axis=0), 1)
     mean = (confidence * where).sum(axis=0) / count
     squares = (((confidence - mean) ** 2) * where).sum()

@@ -22,9 +22,16 @@ def half_known(
     copies: int = 8,
     seed: int = 0,
 ) -> Examples:
-    """A hard set made of one image's upper half: below it what is typical, a little different each.
+    """Make a hard set of one image's upper half: below it what is typical, a little different each.
 
     The label is known, which makes the attack stronger than it need be.
+
+    Args:
+        x: the image that is sought.
+        label: its class.
+        typical: the lower half is taken from it.
+        copies: how many hard examples.
+        seed: of the small differences.
     """
     rng = np.random.default_rng(seed)
     probe = np.repeat(x[None], copies, axis=0).astype(np.float32)
@@ -35,7 +42,7 @@ def half_known(
 
 
 def most_similar(pool: Examples, probe: Examples, k: int) -> Int64[np.ndarray, " k"]:
-    """What `raw` hands over: the nearest by pixels, as the owner's own method finds them."""
+    """Return what `raw` hands over: the nearest by pixels, as the owner's own method finds them."""
     query = Query(hard=probe, model=None, feature_space="pixels", seed=0)
     return np.asarray(method_named("features").select(pool, query, k).indices, np.int64)
 
@@ -43,17 +50,32 @@ def most_similar(pool: Examples, probe: Examples, k: int) -> Int64[np.ndarray, "
 def drawn_share(
     useful: Bool[np.ndarray, " n"], x: int, k: int, strength: float, draws: int, noise: Noise
 ) -> float:
-    """How often record `x` is among `k` drawn with the static utility, counted over `draws`."""
+    """Count over `draws` how often record `x` is among `k` drawn with the static utility.
+
+    Args:
+        useful: which records have the highest utility.
+        x: the record that is sought.
+        k: how many are drawn.
+        strength: of the draw.
+        draws: how often.
+        noise: the source of random bytes.
+    """
     levels = np.where(useful, UNITS, 0).astype(np.int64)
     drawn = (drawn_by_utility(levels, k, strength, noise) for _ in range(draws))
     return sum(x in each for each in drawn) / draws
 
 
 def inclusion_of_the_only_useful(n: int, k: int, strength: float, beside: int = 0) -> float:
-    """Exactly: how often a useful record is drawn where `beside` others are useful, n - 1 in all.
+    """Return exactly how often a useful record is drawn where `beside` others of n - 1 are useful.
 
     By the chance of missing it draw after draw; with others, by the sum over how many of them
     went before.
+
+    Args:
+        n: records in all.
+        k: how many are drawn.
+        strength: of the draw.
+        beside: how many others are useful.
     """
     if not 0 <= beside < n or not k < n:
         raise ValueError(f"{beside} others of {n} records, {k} drawn; give fewer than {n} of both")

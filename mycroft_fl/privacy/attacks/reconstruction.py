@@ -10,7 +10,7 @@ from scipy import stats
 
 
 def features_within(gradient: Float64[np.ndarray, "C p_and_bias"]) -> Float64[np.ndarray, " p"]:
-    """The features of the record that a last-layer gradient is of, exactly.
+    """Return the features of the record that a last-layer gradient is of, exactly.
 
     The gradient is of rank one, delta times (features, 1): any row over its last number. With a
     model that is linear in the pixels that is the image (Phong et al. 2017). Of a sum over records
@@ -21,7 +21,7 @@ def features_within(gradient: Float64[np.ndarray, "C p_and_bias"]) -> Float64[np
 
 
 def similarity(one: Float64[np.ndarray, " p"], other: Float64[np.ndarray, " p"]) -> float:
-    """The cosine of two feature vectors; 0 where one of them vanishes."""
+    """Return the cosine of two feature vectors; 0 where one of them vanishes."""
     lengths = float(np.linalg.norm(one) * np.linalg.norm(other))
     return float(one @ other) / lengths if lengths else 0.0
 
@@ -32,10 +32,15 @@ def identified(
     known: Float64[np.ndarray, "n d"],
     truth: Int64[np.ndarray, " runs"],
 ) -> int:
-    """How often somebody who knows all records but one finds which of M candidates that one is.
+    """Return how often somebody who knows all records but one finds which of M candidates that one is.
 
-    `release` gives the noised sum of rows, `truth` is which candidate is there, run by run. The
-    likeliest is the one whose row is nearest to what the known records leave.
+    The likeliest is the one whose row is nearest to what the known records leave.
+
+    Args:
+        release: the noised sum of rows.
+        candidates: M rows, one of which is there.
+        known: all other rows.
+        truth: which candidate is there, run by run.
     """
     rest = known.sum(axis=0)
     right = 0
@@ -46,7 +51,7 @@ def identified(
 
 
 def identification_ceiling(candidates: int, mu: float) -> float:
-    """The most often that anybody can be right: Phi(Phi^-1(1/M) + mu) against mu of Gaussian DP.
+    """Return the most often that anybody can be right: Phi(Phi^-1(1/M) + mu) against mu of Gaussian DP.
 
     Hayes, Mahloujifar & Balle 2023, Theorem 2, for a uniform prior.
     """

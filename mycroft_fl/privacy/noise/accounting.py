@@ -1,4 +1,4 @@
-"""What releases add up to: a filter at one Rényi order, fixed by the budget before anything is asked.
+"""The sum of releases: a filter at one Rényi order, fixed by the budget before anything is asked.
 
 A trainer chooses each query after it has seen the answer to the last, so the order must not be
 chosen afterwards. At a fixed order the sum of what was spent is a valid stopping rule (Feldman &
@@ -35,7 +35,7 @@ class SgdRun:
 
 @dataclass(frozen=True)
 class Spend:
-    """What one answer costs, per unit of privacy.
+    """The price of one answer, per unit of privacy.
 
     `records` are handed over as they are; `rho` is of zCDP; `epsilon_minus` is for the choice of
     `raw-gumbel` alone; `sgd` is a run of DP-SGD. `requests` counts the answers that it stands for.
@@ -53,12 +53,12 @@ class Spend:
             raise ValueError(f"a spend is finite and at least 0, not {self}")
 
     def renyi(self, order: float) -> float:
-        """The Rényi divergence at `order`."""
+        """Return the Rényi divergence at `order`."""
         return order * self.rho + (sgd_renyi(self.sgd, order) if self.sgd else 0.0)
 
 
 def epsilon_at(renyi: float, order: float, delta: float) -> float:
-    """(epsilon, delta) from a Rényi divergence at one order.
+    """Return (epsilon, delta) from a Rényi divergence at one order.
 
     Canonne, Kamath & Steinke 2020, Proposition 12; Balle et al. 2020, Theorem 21.
     """
@@ -69,14 +69,14 @@ def epsilon_at(renyi: float, order: float, delta: float) -> float:
 
 
 def epsilon_of_rho(rho: float, delta: float) -> float:
-    """The least epsilon that rho of zCDP promises at `delta`, over all orders."""
+    """Return the least epsilon that rho of zCDP promises at `delta`, over all orders."""
     if rho == 0:
         return 0.0
     return min(epsilon_at(order * rho, order, delta) for order in (*_near(rho, delta), *ORDERS))
 
 
 def epsilon_of(spends: Iterable[Spend], delta: float) -> float:
-    """The least epsilon of a finished list of spends; the order may be chosen, the list is over."""
+    """Return the least epsilon of a finished list of spends; the order may be chosen, the list is over."""
     spends = list(spends)
     if all(spend.sgd is None for spend in spends):
         return epsilon_of_rho(sum(spend.rho for spend in spends), delta)
@@ -96,7 +96,7 @@ class Filter:
 
     @classmethod
     def of(cls, epsilon: float, delta: float) -> Filter:
-        """The order at which the budget buys the most Gaussian noise; by the budget alone."""
+        """Return the order at which the budget buys the most Gaussian noise; by the budget alone."""
         if not (epsilon > 0 and 0 < delta < 1):
             raise InputError(
                 f"a budget of epsilon {epsilon} at delta {delta}; give epsilon above 0 and delta "
@@ -117,21 +117,21 @@ class Filter:
         return self.limit / self.order
 
     def spent(self, spends: Iterable[Spend]) -> float:
-        """What `spends` add up to, in the unit of `limit`."""
+        """Return what `spends` add up to, in the unit of `limit`."""
         return math.fsum(spend.renyi(self.order) for spend in spends)
 
     def admits(self, earlier: Iterable[Spend], spend: Spend) -> bool:
-        """Whether `spend` still fits; may be asked again and again with what came of it."""
+        """Return whether `spend` still fits; may be asked again and again with what came of it."""
         # So little that no rounding of the sum can refuse the last of an exact division.
         return self.spent([*earlier, spend]) <= self.limit * (1 + 1e-9)
 
     def epsilon_with(self, spends: Iterable[Spend]) -> float:
-        """The epsilon reached at the filter's order: at most `epsilon` while it admits."""
+        """Return the epsilon reached at the filter's order: at most `epsilon` while it admits."""
         return epsilon_at(self.spent(spends), self.order, self.delta)
 
 
 def sgd_renyi(run: SgdRun, order: float) -> float:
-    """The Rényi divergence of a run of DP-SGD whose noise is a discrete Gaussian.
+    """Return the Rényi divergence of a run of DP-SGD whose noise is a discrete Gaussian.
 
     At a whole order the moments of a discrete Gaussian that is moved by a whole vector are those of
     the continuous one, and so is their binomial sum over who was sampled (Mironov et al. 2019). In
@@ -150,7 +150,7 @@ def sgd_renyi(run: SgdRun, order: float) -> float:
 
 @functools.lru_cache(maxsize=8 * len(ORDERS))  # of fewer, a pass over all orders would keep none
 def _sgd_renyi_at_whole(run: SgdRun, order: int) -> float:
-    """As Opacus computes it, with a little more for its rounding."""
+    """Return what Opacus computes, with a little more for its rounding."""
     from opacus.accountants.analysis.rdp import compute_rdp
 
     renyi = compute_rdp(
@@ -164,7 +164,14 @@ def _sgd_renyi_at_whole(run: SgdRun, order: int) -> float:
 
 
 def sgd_run_within(limit: float, order: float, sample_rate: float, steps: int) -> SgdRun:
-    """The run of DP-SGD with the least noise whose Rényi divergence at `order` is within `limit`."""
+    """Return the run of DP-SGD with the least noise whose Rényi divergence at `order` is within `limit`.
+
+    Args:
+        limit: of the divergence.
+        order: Rényi's, above 1.
+        sample_rate: the chance of a record to be in a batch.
+        steps: of the run.
+    """
     quiet, loud = 0.1, 1.0
     while sgd_renyi(SgdRun(sample_rate, loud, steps), order) > limit:
         quiet, loud = loud, 2 * loud
@@ -177,19 +184,14 @@ def sgd_run_within(limit: float, order: float, sample_rate: float, steps: int) -
     return SgdRun(sample_rate, loud, steps)
 
 
-def group_rho(rho: float, size: int) -> float:
-    """zCDP for `size` records that belong together: rho grows with the square."""
-    return rho * size**2
-
-
 def multiplier_for(rho: float) -> float:
-    """The noise multiplier of a noised sum that costs no more than `rho`."""
+    """Return the noise multiplier of a noised sum that costs no more than `rho`."""
     exact = math.sqrt(1 / (2 * rho))
     return math.nextafter(exact * (1 + 1e-12), math.inf)
 
 
 def epsilon_by_pld(spends: Sequence[Spend], delta: float) -> float:
-    """The epsilon of a list that was fixed in advance, by privacy loss distributions.
+    """Return the epsilon of a list that was fixed in advance, by privacy loss distributions.
 
     Never a stopping rule. Needs dp-accounting: `pip install 'mycroft-fl[pld]'`.
     """
@@ -212,6 +214,6 @@ def epsilon_by_pld(spends: Sequence[Spend], delta: float) -> float:
 
 
 def _near(rho: float, delta: float) -> list[float]:
-    """Orders around the best one for zCDP, 1 + sqrt(ln(1/delta) / rho), closer than the grid."""
+    """Return orders around the best one for zCDP, 1 + sqrt(ln(1/delta) / rho), closer than the grid."""
     best = 1 + math.sqrt(math.log(1 / delta) / rho)
     return [1 + (best - 1) * (0.5 + each / 200) for each in range(151)]

@@ -37,7 +37,7 @@ OS_ENTROPY = Noise(secrets.token_bytes, "os-entropy")
 
 
 def simulated(seed: int) -> Noise:
-    """Noise that can be repeated, for simulations alone.
+    """Return noise that can be repeated, for simulations alone.
 
     Never for a real owner: whoever knows the seed can subtract the noise.
     """
@@ -45,7 +45,7 @@ def simulated(seed: int) -> Noise:
 
 
 def discrete_gaussian(size: int, sigma: int, noise: Noise) -> Int64[np.ndarray, " size"]:
-    """`size` independent draws with P(x) ~ exp(-x^2 / (2 sigma^2)) on the integers.
+    """Draw `size` independent whole numbers with P(x) ~ exp(-x^2 / (2 sigma^2)).
 
     Exact rejection from a discrete Laplace (Canonne, Kamath & Steinke 2020, Algorithm 3). Where
     |x| is below 64 sigma the float exponent is right to 2**-39; beyond that the coin's probability
@@ -67,7 +67,7 @@ def discrete_gaussian(size: int, sigma: int, noise: Noise) -> Int64[np.ndarray, 
 
 
 def uniform_below(size: int, n: int, noise: Noise) -> Int64[np.ndarray, " size"]:
-    """`size` independent draws, each of 0..n-1 equally likely; n up to 2**62."""
+    """Draw `size` independent numbers, each of 0..n-1 equally likely; n up to 2**62."""
     shift = np.uint64(64 - max(1, (n - 1).bit_length()))
     drawn = np.empty(0, np.int64)
     while len(drawn) < size:
@@ -77,7 +77,7 @@ def uniform_below(size: int, n: int, noise: Noise) -> Int64[np.ndarray, " size"]
 
 
 def coins(size: int, chance: Fraction, noise: Noise) -> Bool[np.ndarray, " size"]:
-    """`size` independent coins, each true with probability `chance` exactly, from 0 to 1.
+    """Throw `size` independent coins, each true with probability `chance` exactly, from 0 to 1.
 
     A uniform number's binary digits are compared with the chance's, 64 at a time, until they differ.
     """
@@ -102,10 +102,15 @@ def exp_coins(
     *,
     margin: float = MARGIN,
 ) -> Bool[np.ndarray, " n"]:
-    """Independent coins, the i-th true with probability exp(-exact(i)).
+    """Throw independent coins, the i-th true with probability exp(-exact(i)).
 
-    `exponent` is a float near `exact`, wrong by less than half of `margin`. What the outcome is
-    depends on the random bytes alone, never on `margin`.
+    The outcome depends on the random bytes alone, never on `margin`.
+
+    Args:
+        exponent: a float near `exact`, wrong by less than half of `margin`.
+        exact: the i-th exponent itself.
+        noise: the source of random bytes.
+        margin: how near a draw must be for `exact` to be asked.
     """
     words = (_words(len(exponent), noise) >> np.uint64(64 - WORD)).astype(np.float64)
     chance = np.exp(-exponent)
@@ -118,7 +123,7 @@ def exp_coins(
 
 
 def _discrete_laplace(size: int, scale: int, noise: Noise) -> np.ndarray:
-    """P(x) ~ exp(-|x| / scale). Canonne, Kamath & Steinke 2020, Algorithm 2."""
+    """Draw from P(x) ~ exp(-|x| / scale). Canonne, Kamath & Steinke 2020, Algorithm 2."""
     drawn = np.empty(0, np.int64)
     while len(drawn) < size:
         low = uniform_below(2 * (size - len(drawn)) + 16, scale, noise)
@@ -135,7 +140,7 @@ def _discrete_laplace(size: int, scale: int, noise: Noise) -> np.ndarray:
 
 
 def _geometric(size: int, noise: Noise) -> np.ndarray:
-    """How many coins of probability 1/e come up before the first that does not."""
+    """Count the coins of probability 1/e that come up before the first that does not."""
     counts, alive = np.zeros(size, np.int64), np.arange(size)
     while len(alive):
         alive = alive[exp_coins(np.ones(len(alive)), lambda place: Fraction(1), noise)]
@@ -144,7 +149,7 @@ def _geometric(size: int, noise: Noise) -> np.ndarray:
 
 
 def _is_below_exp(prefix: int, exponent: Fraction, noise: Noise) -> bool:
-    """Whether a uniform number whose binary digits begin with `prefix` is below exp(-exponent)."""
+    """Return whether a uniform number whose binary digits begin with `prefix` is below exp(-exponent)."""
     if exponent == 0:
         return True
     bits = WORD

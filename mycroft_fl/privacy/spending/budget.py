@@ -1,4 +1,4 @@
-"""What an owner lets out in all: budgets, over everybody and for one trainer."""
+"""Budgets of an owner: what may leave in all, over everybody and for one trainer."""
 
 from __future__ import annotations
 
@@ -34,12 +34,20 @@ class Budget:
         *,
         requests: int | None = None,
     ) -> Budget:
-        """A budget from the numbers of an owner's file."""
+        """Return a budget from the numbers of an owner's file.
+
+        Args:
+            records: how many may leave as they are; None: any number.
+            epsilon: of all noised answers; None: there are to be none.
+            delta: beside `epsilon`.
+            epsilon_minus: of all drawn answers; None: there are to be none.
+            requests: how many are answered; None: any number.
+        """
         privacy = None if epsilon is None else Filter.of(epsilon, delta)
         return cls(records, privacy, epsilon_minus, requests)
 
     def check(self, earlier: Sequence[Spend], spend: Spend, whose: str) -> None:
-        """`Refused` where `spend` on top of `earlier` would pass a limit; data plays no part."""
+        """Raise `Refused` where `spend` on top of `earlier` would pass a limit; data plays no part."""
         if self.requests is not None:
             answered = sum(each.requests for each in earlier)
             if answered + spend.requests > self.requests:
@@ -87,7 +95,7 @@ class Budget:
             )
 
     def as_json(self) -> dict[str, Any]:
-        """The numbers, as an owner writes them."""
+        """Return the numbers, as an owner writes them."""
         return {
             "records": self.records,
             "epsilon": self.privacy.epsilon if self.privacy else None,
@@ -98,7 +106,7 @@ class Budget:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Budget:
-        """The budget that `as_json` wrote."""
+        """Return the budget that `as_json` wrote."""
         return cls.of(
             content["records"],
             content["epsilon"],

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
-import os
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
 from mycroft_fl.claims import content_of
 from mycroft_fl.errors import InputError
-from mycroft_fl.files import PRIVATE_FILE, write_whole
+from mycroft_fl.files import locked, write_whole
 from mycroft_fl.privacy.noise.accounting import SgdRun, Spend
 
 BEGINNING = "0" * 64
@@ -45,7 +42,7 @@ class Row:
     def after(
         cls, last: tuple[int, str] | None, names: tuple[str, str, str, str, str], spend: Spend
     ) -> Row:
-        """The row that follows `last`; `names` are when, dataset, peer, digest, mode."""
+        """Return the row that follows `last`; `names` are when, dataset, peer, digest, mode."""
         seq, previous = (last[0] + 1, last[1]) if last else (1, BEGINNING)
         sgd = json.dumps(astuple(spend.sgd)) if spend.sgd else ""
         costs = (spend.records, float(spend.rho), float(spend.epsilon_minus), sgd)
@@ -54,37 +51,44 @@ class Row:
 
     @property
     def spend(self) -> Spend:
-        """What this row charged."""
+        """The spend that this row charged."""
         return spend_of(self.records, self.rho, self.epsilon_minus, self.sgd)
 
     def computed_hash(self) -> str:
-        """SHA-256 of all the row says, the hash before it included."""
+        """Return SHA-256 of all the row says, the hash before it included."""
         content = json.dumps([*self.values()[:7], self.rho.hex(), self.epsilon_minus.hex()])
         rest = json.dumps([self.sgd, self.previous])
         return hashlib.sha256(f"{content}{rest}".encode()).hexdigest()
 
     def values(self) -> tuple:
-        """The columns in order."""
+        """Return the columns in order."""
         return tuple(vars(self).values())
 
 
 def spend_of(records: int, rho: float, epsilon_minus: float, sgd: str) -> Spend:
-    """A spend from the columns that hold it."""
+    """Return a spend from the columns that hold it.
+
+    Args:
+        records: handed over as they are.
+        rho: of zCDP.
+        epsilon_minus: of drawn records.
+        sgd: a run of DP-SGD as JSON, or empty.
+    """
     return Spend(records, rho, epsilon_minus, sgd_of(sgd) if sgd else None)
 
 
 def sgd_of(text: str) -> SgdRun:
-    """A run of DP-SGD from its column."""
+    """Return a run of DP-SGD from its column."""
     return SgdRun(*json.loads(text))
 
 
 def answer_hash(previous: str, spend_hash: str, content: bytes) -> str:
-    """Ties an answer to the charge that paid for it and to the answer before it."""
+    """Tie an answer to the charge that paid for it and to the answer before it."""
     return hashlib.sha256(f"{previous}{spend_hash}".encode() + content).hexdigest()
 
 
 def problems_of(connection: sqlite3.Connection) -> list[str]:
-    """What does not add up in a ledger: rows changed, missing or out of order, answers likewise."""
+    """Find what does not add up in a ledger: rows changed, missing or out of order, answers likewise."""
     problems, previous = [], BEGINNING
     rows = [Row(*row) for row in connection.execute("SELECT * FROM spend ORDER BY seq")]
     for place, row in enumerate(rows, start=1):
@@ -100,7 +104,7 @@ def problems_of(connection: sqlite3.Connection) -> list[str]:
 def _problems_of_answers(
     connection: sqlite3.Connection, charged: dict[int, str]
 ) -> tuple[list[str], dict[int, bytes]]:
-    """What is wrong with the chain of answers; and the answers, by the charge that paid for each."""
+    """Find what is wrong with the chain of answers; and the answers, by the charge that paid for each."""
     problems, answers, last = [], {}, BEGINNING
     stored_answers = connection.execute(
         "SELECT seq, spend, content, previous, hash FROM answer ORDER BY seq"
@@ -117,7 +121,7 @@ def _problems_of_answers(
 def _problems_of_disclosures(
     connection: sqlite3.Connection, answers: dict[int, bytes]
 ) -> list[str]:
-    """Where the examples entered as handed over are not those of the answer they went out with."""
+    """Find where the examples entered as handed over are not those of the answer they went out with."""
     entered: dict[int, list[int]] = {}
     for seq, example in connection.execute(
         "SELECT spend, example FROM disclosure ORDER BY spend, position"
@@ -144,7 +148,7 @@ class Links:
 
     @classmethod
     def of(cls, connection: sqlite3.Connection) -> Links:
-        """Those of a ledger."""
+        """Read the links of a ledger."""
         charges, charge_hash = connection.execute("SELECT max(seq), hash FROM spend").fetchone()
         answers, hash_ = connection.execute("SELECT max(seq), hash FROM answer").fetchone()
         known, last = connection.execute("SELECT max(seq), hash FROM identity").fetchone()
@@ -165,16 +169,12 @@ class Head:
         """The file."""
         return self._path
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """One process at a time."""
-        place = os.open(self._path.with_suffix(".lock"), os.O_WRONLY | os.O_CREAT, PRIVATE_FILE)
-        with os.fdopen(place, "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+    def locked(self) -> IO[str]:
+        """Lock the file for one process at a time, until what this returns is closed."""
+        return locked(self._path.with_suffix(".lock"))
 
     def check_never_begun(self, ledger: Path) -> None:
-        """`InputError` where entries are written down of a ledger that is not there."""
+        """Raise `InputError` where entries are written down of a ledger that is not there."""
         if not self._path.exists():
             return
         links = self._read(ledger)
@@ -195,7 +195,7 @@ class Head:
             self._write(Links())
 
     def check(self, connection: sqlite3.Connection, ledger: Path) -> None:
-        """`InputError` where the ledger does not hold the links that were written down last."""
+        """Raise `InputError` where the ledger does not hold the links that were written down last."""
         links = self._read(ledger)
         for table, seq, hash_ in (
             ("spend", links.charges, links.charge_hash),

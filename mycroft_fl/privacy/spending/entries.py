@@ -1,4 +1,4 @@
-"""What is done inside one transaction of a ledger: looked up, checked, entered, handed over."""
+"""Steps inside one transaction of a ledger: look up, check, enter, hand over."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Key:
 
 
 def seq_of(connection: sqlite3.Connection, key: Key) -> int | None:
-    """The number of the charge for this answer; None where there is none."""
+    """Return the number of the charge for this answer; None if nothing was charged."""
     found = connection.execute(
         "SELECT seq FROM spend WHERE dataset = ? AND peer = ? AND digest = ?",
         (key.dataset, key.peer, key.digest),
@@ -37,12 +37,12 @@ def seq_of(connection: sqlite3.Connection, key: Key) -> int | None:
 
 
 def row_of(connection: sqlite3.Connection, seq: int) -> Row:
-    """A charge by its number."""
+    """Return a charge by its number."""
     return Row(*connection.execute("SELECT * FROM spend WHERE seq = ?", (seq,)).fetchone())
 
 
 def charged(connection: sqlite3.Connection, key: Key) -> int:
-    """The number of the charge; `Refused` where there is none."""
+    """Return the number of the charge; `Refused` if nothing was charged."""
     seq = seq_of(connection, key)
     if seq is None:
         raise Refused("this request was never charged, so nothing may leave for it")
@@ -50,7 +50,7 @@ def charged(connection: sqlite3.Connection, key: Key) -> int:
 
 
 def answer_of(connection: sqlite3.Connection, key: Key) -> bytes | None:
-    """What answered; None where it is new, or was charged and never answered."""
+    """Return what answered; None where it is new, or was charged and never answered."""
     seq = seq_of(connection, key)
     found = connection.execute("SELECT content FROM answer WHERE spend = ?", (seq,)).fetchone()
     return None if found is None else bytes(found[0])
@@ -59,7 +59,15 @@ def answer_of(connection: sqlite3.Connection, key: Key) -> bytes | None:
 def enter(
     connection: sqlite3.Connection, key: Key, mode: str, spend: Spend, limits: Limits
 ) -> None:
-    """Check every budget and enter the spend; `Refused` where one would be passed."""
+    """Check every budget and enter the spend; `Refused` where one would be passed.
+
+    Args:
+        connection: inside a transaction.
+        key: which answer is paid for.
+        mode: of the answer.
+        spend: its price.
+        limits: the budgets in force.
+    """
     limits.check(earlier_spends(connection), spends_of(connection, key.peer), spend)
     last = connection.execute("SELECT seq, hash FROM spend ORDER BY seq DESC LIMIT 1").fetchone()
     at = connection.execute("SELECT strftime('%Y-%m-%dT%H:%M:%fZ')").fetchone()[0]
@@ -69,14 +77,14 @@ def enter(
 
 
 def spends_of(connection: sqlite3.Connection, peer: str) -> Sequence[Spend]:
-    """What a trainer has spent so far, by all the keys that it ever had."""
+    """Return what a trainer has spent so far, by all the keys that it ever had."""
     return earlier_spends(connection, peers_of(connection, peer))
 
 
 def earlier_spends(
     connection: sqlite3.Connection, peers: Sequence[str] | None = None
 ) -> Sequence[Spend]:
-    """What was spent so far, by some keys or by all: a total, and each run of DP-SGD."""
+    """Return what was spent so far, by some keys or by all: a total, and each run of DP-SGD."""
     values = tuple(peers or ())
     where = "TRUE" if peers is None else f"peer IN ({', '.join('?' * len(values))})"
     requests, records, rho, epsilon_minus = connection.execute(
@@ -113,7 +121,7 @@ def keep(connection: sqlite3.Connection, key: Key, content: bytes) -> bytes:
 
 
 def handed_over_to(connection: sqlite3.Connection, peer: str) -> int:
-    """How many examples were handed over to one trainer, by all the keys that it ever had."""
+    """Return how many examples were handed over to one trainer, by all the keys that it ever had."""
     peers = peers_of(connection, peer)
     counted = connection.execute(
         "SELECT count(*) FROM disclosure JOIN spend ON spend.seq = disclosure.spend "
@@ -124,11 +132,11 @@ def handed_over_to(connection: sqlite3.Connection, peer: str) -> int:
 
 
 def disclosed_ids(connection: sqlite3.Connection) -> Ids:
-    """The ids of all examples that were ever handed over."""
+    """Return the ids of all examples that were ever handed over."""
     rows = connection.execute("SELECT example FROM disclosure").fetchall()
     return np.array([row[0] for row in rows], dtype=np.int64)
 
 
 def ids_of(content: bytes) -> Ids:
-    """The ids that an answer of examples holds."""
+    """Return the ids that an answer of examples holds."""
     return np.frombuffer(content, "<i8").astype(np.int64)

@@ -1,4 +1,4 @@
-"""Who a trainer is to a ledger: every name that it had with every key, for ever.
+"""A trainer's identity to a ledger: every name that it had with every key, for ever.
 
 A trainer gets a new key, or is called otherwise; what it was given stays given. Names and keys that
 ever stood together are one identity, and so is whatever hangs together by them. Rows are
@@ -39,7 +39,7 @@ def enter_identity(connection: sqlite3.Connection, name: str, peer: str) -> None
 
 
 def peers_of(connection: sqlite3.Connection, peer: str) -> list[str]:
-    """All keys of whoever has this one: those that hang together with it by names; itself too."""
+    """Return all keys of whoever has this one: those that hang together with it by names; itself too."""
     found = connection.execute(
         """WITH RECURSIVE own (name) AS (
             SELECT name FROM identity WHERE peer = ?
@@ -54,7 +54,7 @@ def peers_of(connection: sqlite3.Connection, peer: str) -> list[str]:
 
 
 def problems_of_identities(connection: sqlite3.Connection) -> list[str]:
-    """What was changed or is missing among them."""
+    """Find what was changed or is missing among them."""
     problems, last = [], BEGINNING
     rows = connection.execute("SELECT * FROM identity ORDER BY seq").fetchall()
     for place, (*row, hash_) in enumerate(rows, start=1):

@@ -79,12 +79,12 @@ class PrivacyLedger:
             self._head.advance(links, self._path)
 
     def disclosed(self) -> Ids:
-        """The ids of all examples that were ever handed over."""
+        """Return the ids of all examples that were ever handed over."""
         with self._reading() as connection:
             return disclosed_ids(connection)
 
     def recall(self, key: Key) -> bytes | None:
-        """What answered this request; None if it is new, or was charged and never answered."""
+        """Return what answered this request; None if it is new, or was charged and never answered."""
         with self._reading() as connection:
             self._head.check(connection, self._path)
             content, links = answer_of(connection, key), Links.of(connection)
@@ -93,7 +93,7 @@ class PrivacyLedger:
         return content
 
     def recall_ids(self, key: Key) -> Ids | None:
-        """The ids of the examples that answered this request, in order; None as in `recall`."""
+        """Return the ids of the examples that answered this request, in order; None as in `recall`."""
         content = self.recall(key)
         return None if content is None else ids_of(content)
 
@@ -108,12 +108,12 @@ class PrivacyLedger:
                 limits.check(earlier_spends(connection), by_peer, spend)
 
     def records_left(self, peer: str, limits: Limits) -> int | None:
-        """How many more records this trainer may be given; None: any number. `Refused` at none."""
+        """Return how many more records this trainer may be given; None: any number. `Refused` at none."""
         with self._reading() as connection:
             return limits.records_left(earlier_spends(connection), spends_of(connection, peer))
 
     def handed_over(self, peer: str) -> int:
-        """How many examples this trainer was given in all."""
+        """Return how many examples this trainer was given in all."""
         with self._reading() as connection:
             return handed_over_to(connection, peer)
 
@@ -123,6 +123,12 @@ class PrivacyLedger:
         `Refused` where it would pass a limit: nothing is charged then. `Refused` as well where the
         request was charged before at another price and never answered: the owner's file has changed
         since, and the new noise is not what was paid for.
+
+        Args:
+            key: which answer is paid for.
+            mode: of the answer.
+            spend: its price.
+            limits: the budgets in force.
         """
         with self._writing() as connection:
             seq = seq_of(connection, key)
@@ -146,6 +152,12 @@ class PrivacyLedger:
         If another process answered the same request first, its answer is returned and nothing is
         charged. `Refused` above a limit, or for an example that was handed over before. An answer
         without examples costs `NOTHING_FOUND`.
+
+        Args:
+            key: which answer is paid for.
+            ids: of the examples, in order.
+            limits: the budgets in force.
+            mode: of the answer.
         """
         with self._writing() as connection:
             earlier = answer_of(connection, key)
@@ -189,12 +201,12 @@ class PrivacyLedger:
                 enter_identity(connection, name, peer)
 
     def peers_of(self, peer: str) -> frozenset[str]:
-        """All keys that the trainer with this one ever had, by their fingerprints."""
+        """Return all keys that the trainer with this one ever had, by their fingerprints."""
         with self._reading() as connection:
             return frozenset(peers_of(connection, peer))
 
     def asked_since(self, peer: str, modes: Collection[str], day: str) -> int:
-        """How many requests of these modes a trainer was charged for since `day` (UTC, ISO 8601)."""
+        """Return how many requests of these modes a trainer was charged for since `day` (UTC, ISO 8601)."""
         with self._reading() as connection:
             peers, named = peers_of(connection, peer), list(modes)
             found = connection.execute(
@@ -205,24 +217,24 @@ class PrivacyLedger:
         return int(found[0])
 
     def rows(self) -> list[Row]:
-        """All that was ever charged, in order."""
+        """Return all that was ever charged, in order."""
         with self._reading() as connection:
             return [Row(*row) for row in connection.execute("SELECT * FROM spend ORDER BY seq")]
 
     def row(self, key: Key) -> Row | None:
-        """The charge for one answer; None where there was none."""
+        """Return the charge for one answer; None where there was none."""
         with self._reading() as connection:
             seq = seq_of(connection, key)
             return None if seq is None else row_of(connection, seq)
 
     def limits(self) -> str | None:
-        """The limits noted last."""
+        """Return the limits noted last."""
         with self._reading() as connection:
             last = connection.execute("SELECT content FROM limits ORDER BY seq DESC").fetchone()
         return None if last is None else str(last[0])
 
     def problems(self) -> list[str]:
-        """What is wrong with the chain and with what hangs on it; nothing where all is well."""
+        """Return what is wrong with the chain and with what hangs on it; nothing where all is well."""
         with self._reading() as connection:
             return problems_of(connection) + problems_of_identities(connection)
 
@@ -261,7 +273,7 @@ class PrivacyLedger:
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        """One connection for one transaction: committed and durable, or rolled back."""
+        """Yield a connection for one transaction: committed and durable, or rolled back."""
         with closing(self._connect()) as connection:
             connection.execute("BEGIN IMMEDIATE")
             try:

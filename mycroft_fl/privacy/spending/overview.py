@@ -15,14 +15,14 @@ Table = tuple[list[str], list[list[str]]]
 
 
 def open_ledger(path: Path, head: Path | None = None) -> PrivacyLedger:
-    """The ledger in an existing file. `InputError` where there is none."""
+    """Open the ledger in an existing file. `InputError` if there is no such file."""
     if not path.is_file():
         raise InputError(f"there is no ledger at {path}; give the file, such as ledger.sqlite")
     return PrivacyLedger(path, head, examined=False)
 
 
 def releases(rows: list[Row]) -> Table:
-    """Every charge: when, to whom, what and at which price."""
+    """Return every charge: when, to whom, what and at which price."""
     head = ["entry", "at (UTC)", "trainer", "mode", "records", "rho", "epsilon-minus", "request"]
     return head, [
         [
@@ -40,7 +40,7 @@ def releases(rows: list[Row]) -> Table:
 
 
 def left(ledger: PrivacyLedger) -> list[str]:
-    """What was spent and what is left of the limits that were last in force."""
+    """Return what was spent and what is left of the limits that were last in force."""
     spends = [row.spend for row in ledger.rows()]
     noted = ledger.limits()
     limits = Budget() if noted is None else Budget.from_json(json.loads(noted))

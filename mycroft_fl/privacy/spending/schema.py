@@ -18,7 +18,7 @@ def _append_only(table: str) -> tuple[str, ...]:
 
 
 IDENTITIES = (*IDENTITY, *_append_only("identity"))
-"""What a ledger of version 3 lacks."""
+"""The tables that a ledger of version 3 lacks."""
 
 SCHEMA = (
     """CREATE TABLE spend (

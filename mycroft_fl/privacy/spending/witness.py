@@ -27,7 +27,7 @@ class Heads:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """One process at a time."""
+        """Let one process at a time in."""
         with self._head.locked():
             yield
 
@@ -41,7 +41,7 @@ class Heads:
         self._head.begin()
 
     def check(self, connection: sqlite3.Connection, ledger: Path) -> None:
-        """`InputError` where the ledger lacks a link that its head or a witness knows."""
+        """Raise `InputError` where the ledger lacks a link that its head or a witness knows."""
         self._head.check(connection, ledger)
         for each in self._witnesses:
             if each.path.exists():
@@ -56,7 +56,7 @@ class Heads:
 
 
 def check_never_begun(ledger: Path, witnesses: Sequence[Path]) -> None:
-    """`InputError` where there is no ledger, and a witness knows of entries in it."""
+    """Raise `InputError` where there is no ledger, and a witness knows of entries in it."""
     if not ledger.exists():
         for each in witnesses:
             Head(each).check_never_begun(ledger)

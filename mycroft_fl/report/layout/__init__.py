@@ -1,1 +1,1 @@
-"""How pages and plots look."""
+"""The looks of pages and plots."""

@@ -1,4 +1,4 @@
-"""How a plot looks, and a plot as SVG and PNG: the same in print, on a phone and in the dark.
+"""A plot's looks, and a plot as SVG and PNG: the same in print, on a phone and in the dark.
 
 Colours are those of Okabe & Ito (2008), which people with any common colour blindness tell apart;
 each goes with a marker and a dash of its own, for those who print in grey.
@@ -25,7 +25,7 @@ BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, GREY = (
 SERIES = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, GREY)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*", "p")
 DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)))
-# What a page may colour anew, by the name that its style sheet gives it.
+# The colours that a page may change, by the names that its style sheet gives them.
 IN_PAGE = {
     INK: "ink", MUTED: "muted", LINE: "line", PAPER: "paper",
     **{colour: f"series-{place}" for place, colour in enumerate(SERIES, start=1)},
@@ -76,7 +76,7 @@ class Plot:
     png: bytes
 
     def inline(self) -> str:
-        """The SVG for a page: ids of its own, and colours that the page's style sheet may change."""
+        """Return the SVG for a page: ids of its own, and colours that the page's style sheet may change."""
         svg = self.svg[self.svg.index("<svg") :]
         svg = re.sub(r"<(metadata|style).*?</\1>\s*", "", svg, flags=re.DOTALL)
         svg = re.sub(r'(\sid="|href="#|url\(#)', rf"\g<1>{self.name}-", svg)
@@ -87,7 +87,7 @@ class Plot:
 
 @contextmanager
 def look() -> Iterator[None]:
-    """Everything drawn inside `with` looks like this project's plots; nothing else changes."""
+    """Make everything drawn inside `with` look like this project's plots; nothing else changes."""
     with matplotlib.rc_context(LOOK), warnings.catch_warnings():
         # A name in a script that the font lacks is drawn as boxes; the tables hold it in full.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
@@ -95,13 +95,20 @@ def look() -> Iterator[None]:
 
 
 def canvas(height: float, width: float = WIDTH) -> tuple[Figure, Axes]:
-    """An empty plot, inches. Call inside `look`."""
+    """Return an empty plot, inches. Call inside `look`."""
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.add_subplot()
 
 
 def finished(figure: Figure, name: str, caption: str, alt: str) -> Plot:
-    """The plot's pictures. The same figures give the same bytes. Call inside `look`."""
+    """Return the plot's pictures. The same figures give the same bytes. Call inside `look`.
+
+    Args:
+        figure: the drawn plot.
+        name: of its files.
+        caption: below it.
+        alt: for who does not see it.
+    """
     svg, png = io.StringIO(), io.BytesIO()
     figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": "mycroft-fl"})
     figure.savefig(png, format="png", dpi=200, metadata={"Software": "mycroft-fl"})
@@ -111,7 +118,7 @@ def finished(figure: Figure, name: str, caption: str, alt: str) -> Plot:
 
 
 def style(place: int) -> dict[str, Any]:
-    """Colour, marker and dash of the series at `place`: never the same three twice."""
+    """Return colour, marker and dash of the series at `place`: never the same three twice."""
     return {
         "color": SERIES[place % len(SERIES)],
         "marker": MARKERS[place % len(MARKERS)],
@@ -120,7 +127,7 @@ def style(place: int) -> dict[str, Any]:
 
 
 def legend_below(figure: Figure, columns: int = 2) -> None:
-    """All series named once, under the plot, where they hide nothing, in as many columns as fit."""
+    """Name all series once, under the plot, where they hide nothing, in as many columns as fit."""
     named: dict[str, Any] = {}
     for axes in figure.axes:
         named |= {label: h for h, label in zip(*axes.get_legend_handles_labels(), strict=True)}
@@ -134,13 +141,13 @@ def legend_below(figure: Figure, columns: int = 2) -> None:
 
 
 def _width(labels: Sequence[str], columns: int) -> float:
-    """About how wide a legend is, in inches; matplotlib fills its columns one after the other."""
+    """Estimate how wide a legend is, in inches; matplotlib fills its columns one after the other."""
     rows = -(-len(labels) // columns)
     longest = [max(map(len, labels[at : at + rows])) for at in range(0, len(labels), rows)]
     return sum(HANDLE + LETTER * each for each in longest)
 
 
 def shortened(text: str, most: int = 22) -> str:
-    """A name that fits beside a plot."""
+    """Return a name that fits beside a plot."""
     text = "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
     return text if len(text) <= most else text[: most - 1] + "…"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import math
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,6 @@ from mycroft_fl.claims import MOST_JSON, content_of, read_npz
 from mycroft_fl.data.formats.files import UNREADABLE
 from mycroft_fl.data.tables.schema import TableSchema
 from mycroft_fl.errors import DataError, InputError
-from mycroft_fl.report.run.schema import check_result
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +43,25 @@ class RunFiles:
     classes: tuple[str, ...] | None
     table: TableSchema | None
     acquired: Acquired | None
+
+
+@functools.cache
+def result_schema() -> dict[str, Any]:
+    """The JSON schema of result.json, with a description of every key."""
+    text = (resources.files("mycroft_fl.report") / "result.schema.json").read_text()
+    schema: dict[str, Any] = json.loads(text)
+    return schema
+
+
+def check_result(result: Any) -> None:
+    """`DataError` naming the first place at which `result` is not what result.json must be."""
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import best_match
+
+    error = best_match(Draft202012Validator(result_schema()).iter_errors(result))
+    if error is not None:
+        place = ".".join(str(part) for part in error.absolute_path) or "the whole"
+        raise DataError(f"not a result file of this version: {place}: {error.message}")
 
 
 def read_run(folder: Path) -> RunFiles:

@@ -26,7 +26,7 @@ Value = Callable[[Row], float | None]
 
 @dataclass(frozen=True)
 class Panel:
-    """One plot's worth of cells: what runs along, what is told apart, and what stays fixed.
+    """One plot's worth of cells: what runs along, what separates the kinds, and what stays fixed.
 
     `along` and `apart` are None where nothing does. `rows` are the finished ones.
     """
@@ -39,7 +39,7 @@ class Panel:
 
     @property
     def fixed_in_words(self) -> str:
-        """What stays fixed; empty where nothing does."""
+        """The keys that stay fixed; empty where nothing does."""
         return ", ".join(
             as_field(value) if key == "scenario" else said_of(key, value)
             for key, value in self.fixed.items()
@@ -47,40 +47,40 @@ class Panel:
 
     @property
     def title(self) -> str:
-        """What stays fixed, in words; the part's title where nothing does."""
+        """The fixed keys, in words; the part's title where nothing stays fixed."""
         return self.fixed_in_words or self.part.title
 
     def where(self, place: Any) -> str:
-        """One place of the panel, in words that no other panel of the study has."""
+        """Return one place of the panel, in words that no other panel of the study has."""
         along = "" if self.along is None else said_of(self.along.key, place)
         said = ", ".join(filter(None, (self.fixed_in_words, along)))
         return ": ".join(filter(None, (self.part.name, said))) or self.part.title
 
     def kinds(self) -> list[Any]:
-        """The values told apart that have any rows, in the study's order; [None] where none are."""
+        """Return the kinds that have any rows, in the study's order; [None] if there are none such."""
         if self.apart is None:
             return [None]
         there = [row[self.apart.key] for row in self.rows]
         return [value for value in self.apart.values if value in there]
 
     def places(self) -> list[Any]:
-        """The values along which there are any rows, from least to most; [None] where none are."""
+        """Return the values along which there are any rows, from least to most; [None] where none are."""
         if self.along is None:
             return [None]
         there = {row[self.along.key] for row in self.rows}
         return sorted(value for value in self.along.values if value in there)
 
     def everywhere(self) -> list[Any]:
-        """The places, and None where rows lie at none of them: plain answers beside noised ones."""
+        """Return the places, and None where rows lie at none of them: plain answers beside noised ones."""
         aside = self.along is not None and any(self.is_aside(kind) for kind in self.kinds())
         return [*self.places(), *([None] if aside else [])]
 
     def is_aside(self, kind: Any) -> bool:
-        """Whether a kind lies at no place along, since what runs along is nothing to it."""
+        """Return whether a kind lies at no place along, since what runs along is nothing to it."""
         return self.along is not None and bool(self.at(kind, None))
 
     def at(self, kind: Any, place: Any) -> list[Row]:
-        """The rows of one kind at one place, a row a seed; with None those at no place along."""
+        """Return the rows of one kind at one place, a row a seed; with None those at no place along."""
         return [
             row
             for row in self.rows
@@ -90,7 +90,7 @@ class Panel:
 
 
 def panels(study: Study) -> list[Panel]:
-    """The study's comparisons, part by part. An axis of numbers runs along, one of names is told apart."""
+    """Return the study's comparisons, part by part."""
     return [panel for part in study.parts for panel in _panels_of(study, part)]
 
 
@@ -111,7 +111,7 @@ def _panels_of(study: Study, part: Part) -> Iterator[Panel]:
 
 
 def _with_kinds(study: Study, rows: list[Row], varying: list[Axis]) -> tuple[list[Row], list[Axis]]:
-    """Mode and method as one axis, where both vary: a method is one of a mode, and not of all."""
+    """Join mode and method into one axis, where both vary: a method is one of a mode, and not of all."""
     kinds = kinds_of(study, rows)
     if not {MODE, METHOD} <= {axis.key for axis in varying} or len(kinds) > MOST_KINDS:
         return rows, varying
@@ -121,17 +121,17 @@ def _with_kinds(study: Study, rows: list[Row], varying: list[Axis]) -> tuple[lis
 
 
 def _value(axis: Axis, row: Row) -> Any:
-    """A row's value on an axis; None where it has none, or one that is not on it."""
+    """Return a row's value on an axis; None where it has none, or one that is not on it."""
     return row[axis.key] if row[axis.key] in axis.values else None
 
 
 def said_of(key: str, value: Any) -> str:
-    """A key with its value, in words."""
+    """Return a key with its value, in words."""
     return f"no {key}" if value is None else f"{key} {as_field(value)}"
 
 
 def is_numeric(axis: Axis) -> bool:
-    """Whether an axis holds numbers alone; yes and no are none."""
+    """Return whether an axis holds numbers alone; yes and no are none."""
     return all(type(value) in (int, float) for value in axis.values)
 
 
@@ -144,18 +144,18 @@ def _first(axes: Sequence[Axis], preferred: Sequence[str]) -> Axis | None:
 
 
 def estimate(rows: Sequence[Row], value: Value) -> Estimate | None:
-    """The mean over seeds with its 95 % interval; None where no row has the value."""
+    """Return the mean over seeds with its 95 % interval; None where no row has the value."""
     values = [found for row in rows if (found := value(row)) is not None]
     return over_seeds(values) if values else None
 
 
 def measure(name: str) -> Value:
-    """A row's measure of that name."""
+    """Return a row's measure of that name."""
     return lambda row: row.get(name)
 
 
 def over(name: str, rival: str) -> Value:
-    """The difference of two measures of one row, which is paired by seed and by run."""
+    """Return the difference of two measures of one row, which is paired by seed and by run."""
 
     def difference(row: Row) -> float | None:
         one, other = row.get(name), row.get(rival)
@@ -167,7 +167,14 @@ def over(name: str, rival: str) -> Value:
 def written(
     found: Estimate | None, *, factor: float = 100, sign: bool = False, digits: int = 1
 ) -> str:
-    """`mean ± half-width`; the mean alone where there is but one seed; `-` where there is nothing."""
+    """Write `mean ± half-width`; the mean alone where there is but one seed; `-` where there is nothing.
+
+    Args:
+        found: the estimate; None where nothing was measured.
+        factor: multiplies both numbers, 100 for per cent.
+        sign: whether a plus is shown.
+        digits: behind the point.
+    """
     if found is None:
         return "-"
     mean = f"{factor * found.mean:{'+' if sign else ''}.{digits}f}"
@@ -177,13 +184,13 @@ def written(
 
 
 def epsilon_of(row: Row) -> float:
-    """What the policy allowed, where the study varies it; else what was spent, to three digits."""
+    """Return what the policy allowed, where the study varies it; else what was spent, to three digits."""
     allowed = row.get(POLICY_EPSILON)
     return float(allowed) if isinstance(allowed, int | float) else float(f"{row['epsilon']:.3g}")
 
 
 def kind_of(study: Study, row: Row) -> str:
-    """Mode and method of a row, as far as the study varies them and the mode has one."""
+    """Return mode and method of a row, as far as the study varies them and the mode has one."""
     keys = {axis.key for axis in study.axes if len(axis.values) > 1}
     said = [as_field(row[key]) for key in (MODE, METHOD) if key in keys]
     if MODE in keys and row[MODE] not in BY_METHOD:
@@ -192,7 +199,7 @@ def kind_of(study: Study, row: Row) -> str:
 
 
 def kinds_of(study: Study, rows: Sequence[Row]) -> list[str]:
-    """The kinds there are, in the order in which the study names their modes and methods."""
+    """Return the kinds there are, in the order in which the study names their modes and methods."""
     order = {axis.key: [as_field(value) for value in axis.values] for axis in study.axes}
     there = {kind_of(study, row): row for row in rows}
 
@@ -207,7 +214,7 @@ def kinds_of(study: Study, rows: Sequence[Row]) -> list[str]:
 
 
 def place_of(study: Study, row: Row) -> str:
-    """The scenario of a row, where the study varies it."""
+    """Return the scenario of a row, where the study varies it."""
     said = [
         as_field(row[axis.key])
         for axis in study.axes
@@ -217,10 +224,10 @@ def place_of(study: Study, row: Row) -> str:
 
 
 def places_of(study: Study, rows: Sequence[Row]) -> list[str]:
-    """The scenarios there are, in the order of their names."""
+    """Return the scenarios there are, in the order of their names."""
     return sorted({place_of(study, row) for row in rows})
 
 
 def a_seed_each(rows: Sequence[Row]) -> list[Row]:
-    """Without noise, epsilon changes nothing: a grid over it repeats one run for each seed."""
+    """Keep one row a seed: without noise epsilon changes nothing, and a grid over it repeats one run."""
     return list({row["seed"]: row for row in reversed(rows)}.values())

@@ -1,4 +1,4 @@
-"""Which differences between methods are more than luck: paired by seed, corrected for their number."""
+"""Differences between methods that are more than luck: paired by seed, corrected for their number."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ class PairedComparison:
         return self.corrected < LEVEL
 
     def reversed(self) -> PairedComparison:
-        """The same, seen from the other side."""
+        """Return the same, seen from the other side."""
         turned = Estimate(-self.difference.mean, self.difference.half_width)
         return replace(self, first=self.second, second=self.first, difference=turned)
 
 
 def compared(panels: Sequence[Panel]) -> list[PairedComparison]:
-    """Every pair of kinds, and each with the own hard set, at every place of every panel.
+    """Return every pair of kinds, and each with the own hard set, at every place of every panel.
 
     All of them are one family: the more there are, the more each must show (Holm 1979).
     """
@@ -93,7 +93,7 @@ def _one(
 
 
 def paired_tests(differences: np.ndarray) -> tuple[float, float]:
-    """p of the paired t test and of Wilcoxon's signed-rank test, both two-sided.
+    """Return p of the paired t test and of Wilcoxon's signed-rank test, both two-sided.
 
     Where all differences are zero, both are 1. Where all are equal and not zero the t test has no
     spread to go by, and its place is taken by the other's.

@@ -26,7 +26,6 @@ STUDY, CSV, JSON, PARQUET, CELLS = (
 )  # fmt: skip
 DONE, FAILED = "done", "failed"
 PART = "part"
-TEXTS = ("status", "reason", "digest")
 MEASURES = (
     "test", "hard", "disclosed", "seconds", "baseline_test", "control_hard", "control_test",
     "own_hard_set_hard", "own_hard_set_test", "random_hard", "random_test", "useful", "epsilon",
@@ -34,7 +33,7 @@ MEASURES = (
 )  # fmt: skip
 """Numbers of a cell, each of which may be missing."""
 COLUMNS = ("seed", "status", "reason", *MEASURES, "digest")
-"""What follows part and the grid's keys in cells.csv."""
+"""The columns that follow part and the grid's keys in cells.csv."""
 Row = dict[str, Any]
 
 
@@ -79,17 +78,17 @@ class Study:
         return sum(part.cells for part in self.parts)
 
     def axis(self, key: str) -> Axis:
-        """The axis of that key. Raises `KeyError`."""
+        """Return the axis of that key. Raises `KeyError`."""
         return next(axis for axis in self.axes if axis.key == key)
 
 
 def is_study(folder: Path) -> bool:
-    """Whether a study lies there."""
+    """Return whether a study lies there."""
     return (folder / STUDY).is_file()
 
 
 def read_study(folder: Path) -> Study:
-    """The study in `folder`, with the rows of cells.csv. Raises `DataError`."""
+    """Return the study in `folder`, with the rows of cells.csv. Raises `DataError`."""
     described = _described(folder / STUDY)
     try:
         axes = _axes(described["axes"])
@@ -109,7 +108,7 @@ def read_study(folder: Path) -> Study:
 
 
 def csv_text(rows: Sequence[Mapping[str, Any]], axes: Sequence[Axis]) -> str:
-    """The rows as cells.csv holds them; what is missing is an empty field."""
+    """Return the rows as cells.csv holds them; what is missing is an empty field."""
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
     head = [PART, *(axis.key for axis in axes), *COLUMNS]
@@ -120,7 +119,7 @@ def csv_text(rows: Sequence[Mapping[str, Any]], axes: Sequence[Axis]) -> str:
 
 
 def as_field(value: Any) -> str:
-    """A value in a field: texts as they are, all else as JSON, what is missing empty."""
+    """Return a value in a field: texts as they are, all else as JSON, what is missing empty."""
     if value is None:
         return ""
     return value if isinstance(value, str) else json.dumps(value)
@@ -170,7 +169,7 @@ def _rows(path: Path, axes: Sequence[Axis]) -> tuple[Row, ...]:
 
 
 def _typed(row: Mapping[str, Any], known: Mapping[str, Mapping[str, Any]]) -> Row:
-    """A row of text as values: of an axis those that the study names, of a measure a number."""
+    """Return a row of text as values: of an axis those that the study names, of a measure a number."""
     typed: Row = {}
     for column, field in row.items():
         if column is None or field is None:

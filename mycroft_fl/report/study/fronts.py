@@ -1,4 +1,4 @@
-"""What nobody does better: utility for records disclosed, and for epsilon.
+"""Fronts that nobody beats: utility for records disclosed, and for epsilon.
 
 An answer without noise has no epsilon and stands in a strip of its own, never at the far end.
 """
@@ -52,7 +52,7 @@ class Point:
 
 
 def fronts(study: Study) -> list[Plot]:
-    """The fronts of each scenario, where there is something to choose between."""
+    """Return the fronts of each scenario, where there is something to choose between."""
     rows = [row for row in study.rows if row["status"] == DONE]
     with look():
         return _fronts(study, rows)
@@ -71,7 +71,7 @@ def _fronts(study: Study, rows: Sequence[Row]) -> list[Plot]:
 
 
 def front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Of (cost, utility), those that no other beats in one and equals in the other, by cost."""
+    """Return those (cost, utility) that no other beats in one and equals in the other, by cost."""
     best, found = -math.inf, []
     for cost, utility in sorted(points, key=lambda each: (each[0], -each[1])):
         if utility > best:
@@ -174,7 +174,7 @@ def _points(study: Study, rows: Sequence[Row]) -> list[Point]:
                     max(epsilons, default=None),
                 )
             )
-    # Of each part by itself: another hard set is another rival.
+    # Each part has its own: another hard set is another rival.
     parts = dict.fromkeys(row.get("part", "") for row in rows)
     own = [
         reference([row for row in rows if row.get("part", "") == part], "own_hard_set_hard")

@@ -8,9 +8,8 @@ from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
-from mycroft_fl.report.layout.copying import as_latex, as_markdown
 from mycroft_fl.report.layout.drawing import Plot
-from mycroft_fl.report.layout.page import numeric_columns, rendered
+from mycroft_fl.report.layout.page import as_latex, as_markdown, numeric_columns, rendered
 from mycroft_fl.report.study.cells import Panel, estimate, measure, over, panels, written
 from mycroft_fl.report.study.comparisons import OWN, PairedComparison, compared
 from mycroft_fl.report.study.folder import DONE, FAILED, Row, Study, as_field
@@ -34,7 +33,7 @@ Table = dict[str, Any]
 
 
 def study_page(study: Study, digest: str) -> tuple[str, list[Plot]]:
-    """The page of a study as far as it has come, and its plots. `digest` is of cells.csv."""
+    """Return the page of a study as far as it has come, and its plots. `digest` is of cells.csv."""
     titled = tuple(replace(part, title=part.title or study.title) for part in study.parts)
     study = replace(study, parts=titled)
     found = panels(study)
@@ -72,7 +71,7 @@ def study_page(study: Study, digest: str) -> tuple[str, list[Plot]]:
 
 
 def _findings(found: Sequence[Panel], comparisons: Sequence[PairedComparison]) -> list[str]:
-    """For each panel the best kind at the last place, against what is free and against random."""
+    """Return each panel's best kind at the last place, against what is free and against random."""
     return [text for panel in found if (text := _finding(panel, comparisons)) is not None]
 
 
@@ -95,7 +94,7 @@ def _finding(panel: Panel, comparisons: Sequence[PairedComparison]) -> str | Non
 
 
 def _turned(each: PairedComparison, first: str) -> PairedComparison | None:
-    """The comparison with `first` in front; None where it is not part of it."""
+    """Return the comparison with `first` in front; None where it is not part of it."""
     if each.first == first or (each.first == "the run" and first == "what was acquired"):
         return each
     return each.reversed() if each.second == first else None
@@ -107,7 +106,7 @@ def _verdict(each: PairedComparison) -> str:
 
 
 def _part_table(found: Sequence[Panel]) -> Table:
-    """A row for each combination of a part; columns that hold nothing are left out."""
+    """Return a row for each combination of a part; columns that hold nothing are left out."""
     along = {panel.along.key for panel in found if panel.along is not None}
     apart = {panel.apart.key for panel in found if panel.apart is not None}
     fixed = list(dict.fromkeys(key for panel in found for key in panel.fixed))
@@ -148,7 +147,7 @@ def _measured(rows: Sequence[Row]) -> list[str]:
 
 
 def _comparison_table(comparisons: Sequence[PairedComparison]) -> Table | None:
-    """The surest first, of the same sureness the largest."""
+    """Sort the surest first, of the same sureness the largest."""
     if not comparisons:
         return None
     ordered = sorted(

@@ -52,7 +52,7 @@ class Ours:
 
 @functools.cache
 def claims() -> tuple[PaperClaim, ...]:
-    """What the paper claims, in its order."""
+    """Return what the paper claims, in its order."""
     text = (resources.files("mycroft_fl.report") / "paper.toml").read_text(encoding="utf-8")
     return tuple(
         PaperClaim(**{**each, "paper": tuple(tuple(row) for row in each.get("paper", ()))})
@@ -61,12 +61,12 @@ def claims() -> tuple[PaperClaim, ...]:
 
 
 def paper_rows(study: Study) -> list[dict[str, Any]]:
-    """A table for each claim: the paper's rows, ours, and whether they point the same way."""
+    """Return a table for each claim: the paper's rows, ours, and whether they point the same way."""
     return [_table(claim, ours_of(claim, study)) for claim in claims()]
 
 
 def ours_of(claim: PaperClaim, study: Study) -> list[Ours]:
-    """Our pairs for a claim, one for each combination of all else that has two seeds or more."""
+    """Return our pairs for a claim, one for each combination of all else that has two seeds or more."""
     rows = [r for r in study.rows if r["status"] == DONE and r.get("part", "") == claim.part]
     if not any(axis.key == claim.axis for axis in study.axes):
         return []
@@ -109,7 +109,7 @@ def _pair(claim: PaperClaim, on: str, rows: Sequence[Row]) -> list[Ours]:
 
 
 def verdict(claim: PaperClaim, ours: Sequence[Ours]) -> str:
-    """Whether ours point the way the paper's do."""
+    """Return whether ours point the way the paper's do."""
     if not ours:
         return NEITHER
     if claim.expected == "open":

@@ -36,7 +36,7 @@ REFERENCES: tuple[tuple[str, str, str, Any], ...] = (
 
 
 def utility_plots(panels: Sequence[Panel]) -> list[Plot]:
-    """A plot a panel: lines where something runs along, else a row for each kind."""
+    """Return a plot a panel: lines where something runs along, else a row for each kind."""
     with look():
         return [
             _lines(panel, number) if panel.along is not None else _dots(panel, number)
@@ -100,7 +100,7 @@ def _dots(panel: Panel, number: int) -> Plot:
 
 
 def _look_of(panel: Panel, kind: Any) -> tuple[dict[str, Any], str]:
-    """How a line looks and what it is called; one without noise does not move along epsilon."""
+    """Return how a line looks and what it is called; one without noise does not move along epsilon."""
     look_of, name = style(_place_of(panel, kind)), shortened(_name(panel, kind))
     if panel.is_aside(kind):
         plain = panel.along is not None and panel.along.key == POLICY_EPSILON
@@ -121,9 +121,17 @@ def draw_band(
     factor: float = 100,
     within: tuple[float, float] = (0, 1),
 ) -> None:
-    """A line through means, with its band where there are several seeds; nothing without values.
+    """Draw a line through means, with its band where there are several seeds; nothing without values.
 
     A band ends where the quantity does, at `within`: of few seeds an interval is wider.
+
+    Args:
+        axes: where to draw.
+        points: the place along, and the estimate there.
+        look_of: matplotlib's keywords for the line.
+        label: for the legend.
+        factor: multiplies every number, 100 for per cent.
+        within: the range of the quantity.
     """
     known = [(place, found) for place, found in points if found is not None]
     if not known:
@@ -140,7 +148,7 @@ def draw_band(
 
 
 def scale_along(axes: Axes, places: Sequence[float]) -> None:
-    """The axis along which the places lie: each has its tick, logarithmic where they lie far apart."""
+    """Scale the axis along which the places lie: each has its tick, logarithmic where they lie far apart."""
     if min(places) > 0 and max(places) >= WIDE * min(places):
         axes.set_xscale("log")
     axes.xaxis.set_minor_locator(NullLocator())
@@ -152,7 +160,7 @@ def _half(found: Estimate) -> float:
 
 
 def reference(rows: Sequence[Row], name: str) -> Estimate | None:
-    """What no method changes, over seeds; None where it differs between rows of one seed."""
+    """Return what no method changes, over seeds; None where it differs between rows of one seed."""
     by_seed: dict[int, set[float]] = {}
     for row in rows:
         if row.get(name) is not None:
@@ -163,7 +171,7 @@ def reference(rows: Sequence[Row], name: str) -> Estimate | None:
 
 
 def _place_of(panel: Panel, kind: Any) -> int:
-    """By the study's order, so that a method looks the same in every plot."""
+    """Place by the study's order, so that a method looks the same in every plot."""
     return 0 if panel.apart is None else panel.apart.values.index(kind)
 
 

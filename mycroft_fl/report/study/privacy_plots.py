@@ -1,4 +1,4 @@
-"""What privacy costs: utility, ranking and attacks along epsilon.
+"""The price of privacy: utility, ranking and attacks along epsilon.
 
 An answer without noise has no epsilon. It is drawn as a line of its own, or in a strip of its own,
 and never as an epsilon without bounds.
@@ -64,7 +64,7 @@ ALONG_EPSILON = (
 
 
 def privacy_plots(study: Study) -> list[Plot]:
-    """Utility, tau and AUC along epsilon, where several were tried."""
+    """Plot utility, tau and AUC along epsilon, where several were tried."""
     rows = [row for row in study.rows if row["status"] == DONE]
     noised = {epsilon_of(row) for row in rows if row.get("epsilon") is not None}
     plots: list[Plot] = []
@@ -106,7 +106,7 @@ def _along_epsilon(study: Study, rows: Sequence[Row], measured: Measured) -> lis
 def _figure(
     study: Study, rows: Sequence[Row], epsilons: list[float], measured: Measured, place: str
 ) -> Figure:
-    """One quantity along epsilon, at one place of the study's other axes."""
+    """Return one quantity along epsilon, at one place of the study's other axes."""
     figure, axes = canvas(3.6)
     _curves(study, axes, rows, epsilons, measured)
     if measured.name == "auc":
@@ -159,7 +159,7 @@ def _at(rows: Sequence[Row], epsilon: float, measured: Measured) -> Estimate | N
 def _draw_ceilings(
     study: Study, axes: Axes, rows: Sequence[Row], epsilons: Sequence[float]
 ) -> None:
-    """The best AUC of any attack, of each kind by itself: at one epsilon mechanisms allow different ones."""
+    """Draw the best AUC of any attack, by kind: at one epsilon mechanisms allow different ones."""
     kinds = kinds_of(study, study.rows)
     there = [kind for kind in kinds if any(kind_of(study, row) == kind for row in rows)]
     for kind in there:
@@ -175,7 +175,7 @@ def _draw_ceilings(
 
 
 def _highest(rows: Sequence[Row], epsilon: float) -> float | None:
-    """Over seeds the highest: what was spent, and so what is allowed, differs a little."""
+    """Return the highest over seeds: what was spent, and so what is allowed, differs a little."""
     tops = [
         row["auc_ceiling"]
         for row in rows

@@ -26,10 +26,10 @@ class Atoms(Protocol):
     """
 
     def __len__(self) -> int:
-        """How many atoms there are."""
+        """Return how many atoms there are."""
 
     def __getitem__(self, index: Int[Tensor, " t"]) -> Atoms:
-        """The atoms at `index`, in that order."""
+        """Return the atoms at `index`, in that order."""
 
     @property
     def shape(self) -> torch.Size:
@@ -48,29 +48,29 @@ class Atoms(Protocol):
         """How many numbers are held."""
 
     def double(self) -> Atoms:
-        """The same atoms in float64."""
+        """Return the same atoms in float64."""
 
     def squared_norms(self) -> Float[Tensor, " n"]:
-        """Each atom's squared norm, in float64; not finite where the atom is not."""
+        """Return each atom's squared norm, in float64; not finite where the atom is not."""
 
     def correlate(self, direction: Float[Tensor, "*direction"]) -> Float[Tensor, " n"]:
-        """Each atom's inner product with `direction`. DataError where its shape is another."""
+        """Return each atom's inner product with `direction`. DataError where its shape is another."""
 
     def gram(
         self, index: Int[Tensor, " t"], scale: Float[Tensor, " t"] | None = None
     ) -> Float[Tensor, "n t"]:
-        """Inner products of all atoms with those at `index`, each first multiplied by `scale`."""
+        """Return inner products of all atoms with those at `index`, each first multiplied by `scale`."""
 
     def products(self, few: Self, scale: Float[Tensor, " t"] | None = None) -> Float[Tensor, "n t"]:
-        """The same with a few others of the same kind."""
+        """Return inner products with a few others of the same kind."""
 
     def combine(
         self, index: Int[Tensor, " t"], weights: Float[Tensor, " t"]
     ) -> Float[Tensor, "*direction"]:
-        """The weighted sum of the atoms at `index`."""
+        """Return the weighted sum of the atoms at `index`."""
 
     def mean(self) -> Float[Tensor, "*direction"]:
-        """The mean atom, a target to match. DataError where there is none."""
+        """Return the mean atom, a target to match. `DataError` for no atoms."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +130,7 @@ class DenseAtoms:
         return weights.to(self.rows) @ self.rows[index]
 
     def mean(self) -> Float[Tensor, " d"]:
-        """The mean row, a target to match. DataError where there is none."""
+        """Return the mean row, a target to match. `DataError` for no atoms."""
         require_some(self.rows)
         return self.rows.mean(0)
 
@@ -161,7 +161,7 @@ def require_some(rows: Tensor) -> None:
 
 
 def blocks(rows: int, width: int, numbers: int | None = None) -> Iterator[slice]:
-    """Slices of rows that hold about so many numbers each, `_BLOCK_NUMBERS` if not given."""
+    """Return slices of rows that hold about so many numbers each, `_BLOCK_NUMBERS` if not given."""
     step = max(1, (numbers or _BLOCK_NUMBERS) // max(1, width))
     return (slice(start, start + step) for start in range(0, rows, step))
 
@@ -171,7 +171,7 @@ def scaled(rows: Float[Tensor, "t d"], scale: Float[Tensor, " t"] | None) -> Flo
 
 
 def squared_row_norms(rows: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
-    """In float64, where the square of a vanishing gradient is still above zero."""
+    """Return squared norms in float64, where that of a vanishing gradient is still above zero."""
     norms = torch.empty(len(rows), dtype=torch.float64, device=rows.device)
     # Blocks that stay in a processor's cache: a copy in float64 of all would take twice the atoms.
     for block in blocks(len(rows), rows.shape[1], _CACHED if rows.device.type == "cpu" else None):

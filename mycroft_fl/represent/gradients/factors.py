@@ -104,7 +104,7 @@ class GradientFactors:
         return self._product(scaled(self.delta[index], weights), self.inputs[index])
 
     def mean(self) -> Float[Tensor, "C p_and_bias"]:
-        """The mean gradient, a target to match. DataError where there is no example."""
+        """Return the mean gradient, a target to match. DataError where there is no example."""
         require_some(self.delta)
         return self._product(self.delta, self.inputs) / len(self)
 
@@ -204,12 +204,12 @@ class PositionFactors:
         return self._product(delta, self.inputs[index])
 
     def mean(self) -> Float[Tensor, "C p_and_bias"]:
-        """The mean gradient, a target to match. DataError where there is no example."""
+        """Return the mean gradient, a target to match. DataError where there is no example."""
         require_some(self.delta)
         return self._product(self.delta, self.inputs) / len(self)
 
     def explicit(self) -> Float[Tensor, "n d"]:
-        """One row an example, for layers where that is the smaller form."""
+        """Return one row an example, for layers where that is the smaller form."""
         weight = self.delta.mT @ self.inputs
         if self.bias:
             weight = torch.cat([weight, self.delta.sum(1)[:, :, None]], dim=2)

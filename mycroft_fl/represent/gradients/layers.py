@@ -29,10 +29,18 @@ def all_layer_gradients(
     projection: int,
     seed: int,
 ) -> SummedAtoms:
-    """One part per linear layer and convolution, one for all other parameters, if there are any.
+    """Return one part per linear layer and convolution, one for all other parameters, if there are any.
 
-    Of a layer with positions the smaller of rows and factors is kept, by what a product costs.
+    A layer with positions keeps the smaller of rows and factors, by what a product costs.
     For a model in evaluation mode, whose examples do not see each other.
+
+    Args:
+        model: any whose model(x) are logits.
+        x: n inputs as the model takes them.
+        y: n labels.
+        batch_size: examples a backward pass.
+        projection: numbers a row at most.
+        seed: of the random projection.
     """
     where = next(model.parameters())
     if not len(x):
@@ -52,7 +60,7 @@ def all_layer_gradients(
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode for a while; every module then gets its own mode back."""
+    """Put a model into evaluation mode for a while; every module then gets its own mode back."""
     training = [module for module in model.modules() if module.training]
     model.eval()
     try:
@@ -64,7 +72,7 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 @dataclass(eq=False)
 class _Tap:
-    """What one layer's inputs and its outputs' derivatives are, in the pass under way."""
+    """One layer's inputs and its outputs' derivatives, in the pass under way."""
 
     layer: nn.Linear | nn.Conv2d
     inputs: Tensor = field(default_factory=lambda: torch.empty(0))
@@ -80,7 +88,7 @@ class _Tap:
         return whole
 
     def atoms(self, delta: Tensor) -> Atoms:
-        """The layer's gradients from the derivatives by its outputs."""
+        """Return the layer's gradients from the derivatives by its outputs."""
         bias, inputs = self.layer.bias is not None, self.inputs
         if isinstance(self.layer, nn.Conv2d):
             inputs = _patches(self.layer, inputs)
@@ -102,7 +110,7 @@ def _patches(layer: nn.Conv2d, inputs: Tensor) -> Float[Tensor, "b P p"]:
 
 
 def _factored(model: nn.Module) -> list[nn.Linear | nn.Conv2d]:
-    """The layers whose gradients are sums of outer products if they are used once: trained, whole."""
+    """Return the layers whose gradients are sums of outer products if they are used once: trained, whole."""
     owners = Counter(
         id(parameter)
         for module in model.modules()
@@ -129,7 +137,7 @@ def _is_outer(module: nn.Module) -> bool:
 
 
 def _remaining(model: nn.Module, taps: list[_Tap]) -> list[str]:
-    """The names of all trained parameters but those of tapped layers that were used once."""
+    """Return the names of all trained parameters but those of tapped layers that were used once."""
     used = [tap for tap in taps if tap.calls == 1]
     owned = {id(parameter) for tap in used for parameter in tap.layer.parameters()}
     return [
@@ -165,7 +173,7 @@ def _layer_parts(
 
 
 def cross_entropy_delta(logits: Float[Tensor, "b C"], y: Int[Tensor, " b"]) -> Float[Tensor, "b C"]:
-    """softmax(logits) - onehot(y), its rows summing to zero."""
+    """Return softmax(logits) - onehot(y), its rows summing to zero."""
     # Across the rows of a transpose: six times as fast as along a few classes.
     delta = logits.T.contiguous().softmax(0).T.contiguous().scatter_(1, y[:, None].long(), 0)
     # 1 - p_y as the sum of the others: exact where p_y rounds to 1 and the gradient vanishes.
@@ -173,7 +181,7 @@ def cross_entropy_delta(logits: Float[Tensor, "b C"], y: Int[Tensor, " b"]) -> F
 
 
 def _joined(parts: list[Atoms]) -> Atoms:
-    """Batches of one layer, which all have the same form."""
+    """Return batches of one layer, which all have the same form."""
     first = parts[0]
     if len(parts) == 1:
         return first
@@ -186,7 +194,7 @@ def _joined(parts: list[Atoms]) -> Atoms:
 
 
 def _one_after_the_other(parts: list[Tensor]) -> Tensor:
-    """The batches as one; not copied where they lie so in memory, as a first layer's inputs do."""
+    """Return the batches as one; not copied where they lie so in memory, as a first layer's inputs do."""
     first, total = parts[0], sum(len(part) for part in parts)
     places = [part.data_ptr() for part in parts]
     starts = accumulate((part.nbytes for part in parts[:-1]), initial=first.data_ptr())
@@ -201,7 +209,7 @@ def _one_after_the_other(parts: list[Tensor]) -> Tensor:
 
 
 def _width(model: nn.Module, projection: int) -> int:
-    """How long a direction is, told without an example (up to layers used more than once)."""
+    """Estimate a direction's length without an example (up to layers used more than once)."""
     taken = [
         module
         for module in model.modules()

@@ -23,14 +23,14 @@ _remembered: deque[tuple[Tensor, int, Thin | None]] = deque(maxlen=8)
 
 
 def low_rank(direction: Float[Tensor, "C p"], rows: int) -> Thin | None:
-    """`left` and `right` with `left @ right = direction`, where `rows` products gain by them.
+    """Return `left` and `right` with `left @ right = direction`, if `rows` products gain by them.
 
     A product with a mean over m examples then costs m (C + p) and not C p. The two are equal up to
     8 units of rounding of the direction's norm, about as much as a mean computed in float32 is
     off: the norm that `left`, which is orthonormal, leaves out tells it (Halko, Martinsson and
     Tropp 2011, algorithm 4.1: what is drawn at random decides whether a low rank is found, never
     whether the two are right). None where no rank is found that would gain, and for all but
-    float32 on the CPU: a card would have to wait until the host knows the rank.
+    float32 on the CPU: a GPU would have to wait until the host knows the rank.
     """
     if direction.dtype != torch.float32 or direction.device.type != "cpu":
         return None
@@ -48,7 +48,7 @@ def low_rank(direction: Float[Tensor, "C p"], rows: int) -> Thin | None:
 
 
 def _highest_rank(direction: Tensor, rows: int) -> int:
-    """The highest rank at which finding the two and multiplying by them costs less than `_GAIN`."""
+    """Return the highest rank at which finding the two and multiplying by them costs less than `_GAIN`."""
     outputs, inputs = direction.shape
     once = 2 / max(1, rows)  # a column of the search, over the work with the whole direction
     most = (_GAIN - _BEYOND * once) / ((outputs + inputs) / max(1, outputs * inputs) + once)

@@ -41,19 +41,27 @@ def gradients(
     projection: int = 2048,
     seed: int = 0,
 ) -> Atoms:
-    """Each example's gradient of the cross-entropy, as atoms for matching pursuit.
+    """Return each example's gradient of the cross-entropy, as atoms for matching pursuit.
 
-    `layers="last"`: by the last layer, for a model with logits = head(features(x)); a direction
-    is C x (p+1). `layers="all"`: by every parameter that is trained, for any model whose
-    model(x) are logits; a direction is flat. Linear layers and convolutions are held as factors,
-    one part a layer; all other parameters' gradients together as rows, of `projection` numbers
-    where there are more than that: a random projection drawn from `seed`, which preserves their
-    products up to a relative error of about 1 / sqrt(projection) (TRAK, Park et al. 2023).
+    Linear layers and convolutions are held as factors, one part a layer; all other parameters'
+    gradients together as rows, of `projection` numbers where there are more than that: a random
+    projection, which preserves their products up to a relative error of about 1 / sqrt(projection)
+    (TRAK, Park et al. 2023). Evaluation mode: dropout off, batch statistics fixed.
 
-    The atoms lie on `device` (the model's own, where None); what the first layer sees of `x` is
-    not copied, so leave `x` as it is while they are in use. Evaluation mode: dropout off, batch
-    statistics fixed. SettingError for an unknown `layers` or a model that does not fit; DataError
-    for labels that do not.
+    SettingError for an unknown `layers` or a model that does not fit; DataError for labels that do
+    not.
+
+    Args:
+        model: with logits = head(features(x)) for "last", any whose model(x) are logits for "all".
+        x: n inputs as the model takes them. Leave `x` as it is while the atoms are in use: the first
+            layer's view of it is not copied.
+        y: n labels.
+        layers: "last": by the last layer; a direction is C x (p+1). "all": by every parameter that is
+            trained; a direction is flat.
+        batch_size: examples a pass.
+        device: where the atoms lie; None for the model's own.
+        projection: numbers a row at most, of the gradients that are held as rows.
+        seed: of the random projection.
     """
     if layers not in ("last", "all"):
         raise SettingError(f"layers is {layers!r}; choose from ['all', 'last']")
@@ -71,11 +79,17 @@ def gradients(
 def last_layer_gradients(
     model: nn.Module, x: Shaped[Tensor, "n ..."], y: Int[Tensor, " n"], batch_size: int = 512
 ) -> GradientFactors:
-    """Each example's gradient of the cross-entropy by the model's last layer, as factors.
+    """Return each example's gradient of the cross-entropy by the model's last layer, as factors.
 
     For any model with logits = head(features(x)): delta = softmax(logits) - onehot(y) in closed
     form, for one forward pass without autograd, dropout off and batch statistics fixed.
     SettingError where the model has no such last layer, DataError where labels do not fit.
+
+    Args:
+        model: with logits = head(features(x)).
+        x: n inputs as the model takes them.
+        y: n labels.
+        batch_size: examples a pass.
     """
     head = _head(model)
     _require_labels(x, y, head.out_features, batch_size)

@@ -15,7 +15,16 @@ _SLICE = 4096  # numbers of a gradient that are projected at once
 def projected_rows(
     model: nn.Module, names: list[str], x: Tensor, y: Tensor, projection: int, seed: int
 ) -> Float[Tensor, "b d"]:
-    """The gradients by the named parameters, one row an example, projected where they are long."""
+    """Return the gradients by the named parameters, one row an example, projected where they are long.
+
+    Args:
+        model: any whose model(x) are logits, in evaluation mode.
+        names: of the parameters.
+        x: n inputs as the model takes them.
+        y: n labels.
+        projection: numbers a row at most.
+        seed: of the random signs.
+    """
     every = dict(model.named_parameters())
     some = {name: every[name].detach() for name in names}
 
@@ -35,7 +44,7 @@ def projected_rows(
 
 
 def _projected(rows: Float[Tensor, "b d"], width: int, seed: int) -> Float[Tensor, "b width"]:
-    """Rows times a matrix of random signs, drawn anew from the seed slice by slice."""
+    """Multiply rows with a matrix of random signs, drawn anew from the seed slice by slice."""
     if rows.shape[1] <= width:
         return rows
     generator = torch.Generator().manual_seed(seed)

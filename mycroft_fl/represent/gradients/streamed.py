@@ -43,7 +43,7 @@ class StreamedAtoms:
         return len(self.arrays[0])
 
     def __getitem__(self, index: Int[Tensor, " t"]) -> Atoms:
-        """The atoms at `index`, in memory."""
+        """Return the atoms at `index`, in memory."""
         rows = index.cpu().numpy()
         # Sorted and once each: what arrays on disk can do, and a read that goes forward only.
         places, back = np.unique(rows, return_inverse=True)
@@ -62,7 +62,7 @@ class StreamedAtoms:
         return sum(int(np.prod(array.shape)) for array in self.arrays)
 
     def double(self) -> Atoms:
-        """The same atoms in float64, in memory."""
+        """Return the same atoms in float64, in memory."""
         return self._first(len(self)).double()
 
     def squared_norms(self) -> Float[Tensor, " n"]:
@@ -88,7 +88,7 @@ class StreamedAtoms:
         return few.combine(torch.arange(len(few), device=self.device), weights)
 
     def mean(self) -> Float[Tensor, "*direction"]:
-        """The mean atom, a target to match. DataError where there is none."""
+        """Return the mean atom, a target to match. `DataError` for no atoms."""
         require_some(torch.empty(len(self), 0))
         total = torch.zeros(self.shape, dtype=torch.float64, device=self.device)
         for _, block in self._blocks():
@@ -118,7 +118,7 @@ class StreamedAtoms:
 
 
 def _read(array: Any, rows: slice) -> np.ndarray:
-    """Some rows, as an array of their own."""
+    """Return some rows, as an array of their own."""
     if not _is_whole_file(array):
         return np.array(array[rows])
     width = int(np.prod(array.shape[1:]))
@@ -131,7 +131,7 @@ def _read(array: Any, rows: slice) -> np.ndarray:
 
 
 def _gathered(array: Any, rows: np.ndarray) -> np.ndarray:
-    """Rows here and there. Read one by one: a map would bring their neighbours in, for good."""
+    """Read rows here and there, one by one: a map would bring their neighbours in, for good."""
     if not _is_whole_file(array):
         return np.asarray(array[rows])
     found = [_read(array, slice(row, row + 1)) for row in rows.tolist()]
@@ -139,7 +139,7 @@ def _gathered(array: Any, rows: np.ndarray) -> np.ndarray:
 
 
 def _is_whole_file(array: Any) -> bool:
-    """Whether rows lie in a file one after the other, from an offset that is known."""
+    """Return whether rows lie in a file one after the other, from an offset that is known."""
     if type(array) is not np.memmap or array.filename is None or not array.flags.c_contiguous:
         return False
     return type(array.base) is not np.memmap  # a part of a map does not tell where it starts

@@ -78,7 +78,7 @@ class SummedAtoms:
         return torch.cat([part.combine(index, weights).flatten() for part in self.parts])
 
     def mean(self) -> Float[Tensor, " d"]:
-        """The mean atom, a target to match. DataError where there is none."""
+        """Return the mean atom, a target to match. `DataError` for no atoms."""
         return torch.cat([part.mean().flatten() for part in self.parts])
 
     @property

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mycroft_fl.errors import DataError, SettingError
 from mycroft_fl.match import nearest as module
-from mycroft_fl.match.nearest import nearest, nearest_each, normalised
+from mycroft_fl.match.nearest import nearest, nearest_each
 
 
 def gaussian(n: int, d: int, seed: int = 0) -> Tensor:
@@ -147,17 +147,10 @@ def test_no_candidates_is_an_answer_of_none() -> None:
     assert nearest(torch.empty(0, 3), gaussian(2, 3), 4).tolist() == []
 
 
-def test_normalised_has_norm_one_and_keeps_zero_rows_and_type() -> None:
-    rows = torch.tensor([[3.0, 4.0], [0.0, 0.0], [1e-30, 0.0], [0.0, 3e38]])
-    expected = torch.tensor([[0.6, 0.8], [0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
-    torch.testing.assert_close(normalised(rows), expected)
-    assert normalised(rows.double()).dtype == torch.float64
-
-
-def test_normalised_vectors_are_near_by_cosine() -> None:
+def test_vectors_at_norm_one_are_near_by_cosine() -> None:
     candidates, hard = gaussian(50, 4), gaussian(1, 4, seed=1)
     cosine = torch.nn.functional.cosine_similarity(candidates.double(), hard.double())
-    chosen = nearest(normalised(candidates), normalised(hard), 10)
+    chosen = nearest(*map(torch.nn.functional.normalize, (candidates, hard)), 10)
     assert chosen.tolist() == cosine.argsort(descending=True)[:10].tolist()
 
 
@@ -213,10 +206,3 @@ def test_bad_input_is_one_clear_line(
     with pytest.raises(error, match=message) as raised:
         nearest(candidates, hard, **{"k": 2, **options})
     assert "\n" not in str(raised.value)
-
-
-def test_each_ones_nearest_refuses_the_same() -> None:
-    with pytest.raises(SettingError, match="k is -1"):
-        nearest_each(gaussian(4, 3), gaussian(2, 3), -1)
-    with pytest.raises(DataError, match="row 2 of the candidates"):
-        nearest_each(NAN, gaussian(2, 3), 1)

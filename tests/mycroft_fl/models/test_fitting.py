@@ -23,7 +23,6 @@ from mycroft_fl.models.fitting import (
     fit,
     logits,
     losses,
-    mean_loss,
     predict,
 )
 from mycroft_fl.models.networks import Classifier, build
@@ -199,7 +198,7 @@ def test_evaluation_agrees_with_scikit_learn(digits, fitted: Classifier) -> None
     share = torch.softmax(logits(fitted, test.x).double(), dim=1).numpy()
     assert accuracy(fitted, test) == pytest.approx(accuracy_score(test.y, output))
     assert np.array_equal(correct(fitted, test), output == test.y)
-    assert mean_loss(fitted, test) == pytest.approx(
+    assert losses(fitted, test).mean() == pytest.approx(
         log_loss(test.y, share, labels=range(10)), rel=1e-5
     )
     one_by_one = [-np.log(share[i, label]) for i, label in enumerate(test.y)]

@@ -163,16 +163,16 @@ def test_no_more_workers_than_owners_or_cpus(
 
 
 @pytest.mark.parametrize(
-    ("owners", "cards", "share"), [(8, 1, 0.25), (3, 1, 0.333), (8, 2, 0.5), (2, 4, 2), (8, 4, 1)]
+    ("owners", "gpus", "share"), [(8, 1, 0.25), (3, 1, 0.333), (8, 2, 0.5), (2, 4, 2), (8, 4, 1)]
 )
 def test_workers_share_the_cards_and_all_of_them_fit(
-    owners: int, cards: int, share: float, monkeypatch: pytest.MonkeyPatch
+    owners: int, gpus: int, share: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("joblib.cpu_count", lambda: 4)
-    given = dict(pair.split("=") for pair in engine.federation_config(owners, 1, cards).split())
+    given = dict(pair.split("=") for pair in engine.federation_config(owners, 1, gpus).split())
     assert float(given["client-resources-num-gpus"]) == share
-    assert int(given["init-args-num-gpus"]) == cards
-    assert share * int(given["init-args-num-cpus"]) <= cards
+    assert int(given["init-args-num-gpus"]) == gpus
+    assert share * int(given["init-args-num-cpus"]) <= gpus
     assert "gpus" not in engine.federation_config(owners, 1)
 
 

@@ -23,7 +23,7 @@ from simulations.study.cells import planned
 from simulations.study.file import load_study
 from simulations.study.run import run_study
 from simulations.study.store import StudyStore
-from simulations.study.summary import summary_rows
+from simulations.study.tables import summary_rows
 from simulations.study.workers import WorkerSettings
 from strategies.runs.folder import RunFolder
 

@@ -12,7 +12,7 @@ from sklearn.linear_model import Ridge, orthogonal_mp
 from torch import Tensor
 
 from mycroft_fl.errors import DataError, SettingError
-from mycroft_fl.match.omp import fast_path as sprint_module
+from mycroft_fl.match.omp import fast_path
 from mycroft_fl.match.omp import search as search_module
 from mycroft_fl.match.omp.pursuit import RULES, Pursuit, orthogonal_matching_pursuit
 from mycroft_fl.represent.gradients.per_example import DenseAtoms, GradientFactors
@@ -407,7 +407,7 @@ def test_a_part_below_the_rows_precision_is_found_before_none_is_said_to_help() 
 
 def test_a_step_that_gains_nothing_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(search_module, "LEAST_GAIN", 2.0)
-    monkeypatch.setattr(sprint_module, "LEAST_GAIN", 2.0)
+    monkeypatch.setattr(fast_path, "LEAST_GAIN", 2.0)
     found = orthogonal_matching_pursuit(DenseAtoms(gaussian(9, 4)), gaussian(4, seed=1), 3)
     assert (found.indices.tolist(), found.stopped) == ([], "no-candidate-improves")
 

@@ -21,7 +21,6 @@ from mycroft_fl.privacy.noise.accounting import (
     epsilon_by_pld,
     epsilon_of,
     epsilon_of_rho,
-    group_rho,
     multiplier_for,
     sgd_renyi,
 )
@@ -148,11 +147,6 @@ def test_a_budget_that_is_none_is_an_error_that_shows_one(budget: tuple[float, f
 def test_a_budget_too_small_for_any_order_says_so() -> None:
     with pytest.raises(InputError, match="pays for no release"):
         Filter.of(1e-4, 1e-9)
-
-
-def test_a_group_of_ten_costs_a_hundred_times_one() -> None:
-    # Ten records move a sum of bound 1 by 10: mu is ten times as large, and rho goes with mu^2.
-    assert group_rho(0.01, 10) == pytest.approx((10 * math.sqrt(2 * 0.01)) ** 2 / 2)
 
 
 @given(st.floats(1e-6, 10))

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from scipy import stats
 
-from mycroft_fl.report.layout import copying
 from mycroft_fl.report.layout.drawing import canvas, legend_below, look
+from mycroft_fl.report.layout.page import as_latex, as_markdown
 from mycroft_fl.report.study.cells import Panel, is_numeric, panels
 from mycroft_fl.report.study.comparisons import compared
 from mycroft_fl.report.study.folder import Axis, Part, Study, csv_text
@@ -326,7 +326,7 @@ def test_the_front_is_what_brute_force_finds_undominated(drawn):
 
 def test_markdown_and_latex_hold_every_cell_and_nothing_in_them_acts():
     head, rows = ["name", "points"], [[word, "1.0 ± 0.5"] for word in HOSTILE]
-    markdown, latex = copying.as_markdown(head, rows), copying.as_latex(head, rows)
+    markdown, latex = as_markdown(head, rows), as_latex(head, rows)
     lines = markdown.splitlines()
     assert len(lines) == 2 + len(rows)
     for line in lines:
@@ -337,7 +337,7 @@ def test_markdown_and_latex_hold_every_cell_and_nothing_in_them_acts():
     assert r"50 \% \& \#1\_\{\textasciitilde \}\textasciicircum" in body
     assert r"\$\textbackslash frac" in body
     assert body.count(r"$\pm$") == len(rows)
-    assert copying.as_latex(head, []) == ""
+    assert as_latex(head, []) == ""
 
 
 @pytest.mark.parametrize("word", HOSTILE, ids=range(len(HOSTILE)))
