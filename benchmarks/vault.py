@@ -125,7 +125,14 @@ def asking(trainer: KeyPair) -> Callable[[], bytes]:
 
     def envelope() -> bytes:
         request = Request(
-            1, "omp", 10, hard, 10, TASK.model, weights, "pixels", 1, seed=next(numbers)
+            server_round=1,
+            method="omp",
+            k=10,
+            hard=hard,
+            num_classes=10,
+            model=TASK.model,
+            weights=weights,
+            seed=next(numbers),
         )
         terms = SignedTerms.fresh("benchmark", "owner", 1, within=600)
         return sign_request(as_bytes(pack_request(request)), terms, trainer)

@@ -28,14 +28,14 @@ class Answering(Protocol):
         ...
 
     def answer(self, request: Request) -> OwnerReport:
-        """The owner's answer, or an exception."""
+        """Answer a request, or raise."""
         ...
 
 
 def owner_app(
     vault_for: Callable[[Context], Answering], name_for: Callable[[Context], str]
 ) -> ClientApp:
-    """A ClientApp that hands each request to the vault of the owner it runs for.
+    """Make a ClientApp that hands each request to the vault of the owner it runs for.
 
     `name_for` must be quick: a trainer calls the roll of all owners before it asks anything.
     """
@@ -55,7 +55,7 @@ def owner_app(
 def _reply(
     vault_for: Callable[[Context], Answering], context: Context, content: RecordDict
 ) -> RecordDict:
-    """The vault's answer; of a failure only its kind, since Flower would send the text verbatim."""
+    """Reply with the vault's answer; of a failure its kind alone, since Flower would send its text."""
     log = logging.getLogger(__name__)
     try:
         vault = vault_for(context)
@@ -70,7 +70,7 @@ def _reply(
 
 
 def _introduction(name_for: Callable[[Context], str], context: Context) -> RecordDict:
-    """The owner's name, or the fixed text of a failure."""
+    """Reply with the owner's name, or the fixed text of a failure."""
     try:
         return pack_introduction(name_for(context))
     except (Exception, SystemExit) as error:

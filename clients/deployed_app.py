@@ -26,13 +26,13 @@ app = ClientApp()
 
 @app.query("select")
 def select(message: Message, context: Context) -> Message:
-    """The vault's sealed answer, or which kind of failure there was."""
+    """Fetch the vault's sealed answer, or which kind of failure there was."""
     return Message(_selected(message.content, context), reply_to=message)
 
 
 @app.query("introduce")
 def introduce(message: Message, context: Context) -> Message:
-    """The name of the owner whose vault this is."""
+    """Give the name of the owner whose vault this is."""
     return Message(_introduction(context), reply_to=message)
 
 

@@ -20,7 +20,7 @@ from strategies.rounds.answer_checks import AnswerChecks
 from strategies.rounds.compatibility import check_requirements
 from strategies.rounds.discovery import discover_owners
 from strategies.rounds.owner_record import RoundRecord
-from strategies.rounds.plans import PLANS, Plan
+from strategies.rounds.plans import Plan, plans_of
 from strategies.rounds.round import Round
 from strategies.rounds.run_state import Answers, Progress
 from strategies.rounds.scoreboard import Scoreboard
@@ -66,7 +66,7 @@ class MycroftStrategy(Strategy):
         self.config: RunConfig = trainer.config
         self.method = method_named(self.config.method)
         check_requirements(trainer, target)
-        self._plans = PLANS[self.config.mode]
+        self._plans = plans_of(self.config.mode)
         self._checks = AnswerChecks(trainer)
         self.expected_owners = expected_owners
         self.patience = patience

@@ -51,7 +51,7 @@ def trainer_app(
     setup_for: Callable[[Context], TrainerSetup],
     after: Callable[[Context, MycroftStrategy], None] = lambda context, strategy: None,
 ) -> ServerApp:
-    """A ServerApp that runs the strategy on what `setup_for` gives; `after` sees how it ended.
+    """Make a ServerApp that runs the strategy on what `setup_for` gives; `after` sees how it ended.
 
     An error is also written to the run's folder: Flower keeps nothing of it but text.
     """
@@ -103,7 +103,7 @@ def run_trainer(grid: Grid, setup: TrainerSetup) -> MycroftStrategy:
 
 
 def _prepared(setup: TrainerSetup, trainer: Trainer) -> tuple[MycroftStrategy, Publisher]:
-    """The strategy, which saves every round, and the publisher, which has published its target."""
+    """Prepare the strategy, which saves every round, and the publisher, which has published its target."""
     folder = setup.folder
     checkpoints = Checkpoints(folder.path / CHECKPOINTS, trainer)
     resume = Resume.on_disk(checkpoints, waits=setup.waits)
@@ -131,7 +131,7 @@ def _prepared(setup: TrainerSetup, trainer: Trainer) -> tuple[MycroftStrategy, P
 
 
 def _data(setup: TrainerSetup) -> TrainerData:
-    """The trainer's data, with the baseline of the run that is resumed, if it had got that far."""
+    """Return the trainer's data, with the baseline of the run that is resumed, if it had got that far."""
     before = setup.folder.saved("baseline")
     if before is not None:
         log.info("going on with the baseline in %s", before)

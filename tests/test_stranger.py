@@ -28,11 +28,11 @@ import psutil
 import pytest
 
 from clients.owner.setup import SUPERNODE_KEY
+from mycroft_fl.report.run.files import OUTCOME
 from simulations.engines.processes import MARKER, clear_up, stop_processes, watched
 from simulations.federation.processes import Federation, free_port, laid_out
 from simulations.setup.simulation import Simulation
 from strategies.deployment.flower_commands import ENVIRONMENT, write_app
-from strategies.deployment.outcome import OUTCOME
 from strategies.link.front import ENTRY, FLEET, HEALTH, PIECES
 from strategies.link.private import SOCKET
 

@@ -134,5 +134,10 @@ class Shortlist:
         gradient_model = (
             self.trainer.gradient_model if method_named(method).looks_through != "nothing" else None
         )
-        query = Query(self.trainer.hard_set.sent, gradient_model, "binning", seed)
+        query = Query(
+            hard=self.trainer.hard_set.sent,
+            model=gradient_model,
+            feature_space="binning",
+            seed=seed,
+        )
         return method_named(method).select(held, query, min(k, len(held))).indices

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from clients.answering.policy import Policy
+from clients.answering.private_records import PrivateRecords
 from clients.answering.vault import Vault, VaultStorage
 from mycroft_fl.examples import Examples
 from mycroft_fl.models.weights import flat_weights
@@ -116,13 +117,13 @@ def vault_of(
 ) -> Vault:
     """A vault with noise that can be repeated."""
     noise = lambda digest: simulated(derived_seed(seed, name, digest, str(salt)))  # noqa: E731
-    return Vault(name, held, policy, VaultStorage(Path(folder), noise_for=noise))
+    return Vault(name, PrivateRecords(held), policy, VaultStorage(Path(folder), noise_for=noise))
 
 
 def alike(vaults: list[Vault]) -> None:
     """Let vaults of the same records look at them once for all of them, which is what takes long."""
     for vault in vaults[1:]:
-        vault._looks = vaults[0]._looks
+        vault._views = vaults[0]._views
 
 
 def noised_policy(epsilon: float, answers: int) -> Policy:

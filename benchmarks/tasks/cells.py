@@ -121,10 +121,10 @@ class Shortlist:
             k = cell.budget // len(self.owners) + (place < cell.budget % len(self.owners))
             seed = derived_seed(cell.seed, "select", name, 1)
             query = Query(
-                self.trainer.hard_set.sent,
-                self.trainer.gradient_model,
-                self.trainer.config.feature_space,
-                seed,
+                hard=self.trainer.hard_set.sent,
+                model=self.trainer.gradient_model,
+                feature_space=self.trainer.config.feature_space,
+                seed=seed,
             )
             picked = method_named(cell.method).select(held, query, min(k, len(held))).indices
             parts.append(held[picked])

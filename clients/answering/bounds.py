@@ -17,6 +17,7 @@ from mycroft_fl.errors import BadMessage, Refused
 from mycroft_fl.examples import Examples
 from mycroft_fl.models.networks import ON_ENCODER, build, is_network
 from mycroft_fl.models.weights import size_of
+from mycroft_fl.modes import MODES
 from mycroft_fl.protocol.messages import Request
 from mycroft_fl.selection.methods import method_named
 
@@ -67,14 +68,14 @@ class Bounds:
 
 
 def needs_model(request: Request) -> bool:
-    """Whether a request is answered through a model, the trainer's or the owner's own."""
+    """Say whether a request is answered through a model, the trainer's or the owner's own."""
     through = method_named(request.method).looks_through != "nothing"
-    return through or request.feature_space == "model" or request.mode != "raw"
+    return through or request.feature_space == "model" or not MODES[request.mode].by_method
 
 
 @functools.lru_cache(maxsize=64)
 def _model_size(model: str, shape: tuple[int, ...], classes: int) -> int:
-    """How many numbers a network would have. Allocates nothing: its tensors have shapes alone."""
+    """Count the numbers that a network would have. Allocates nothing: its tensors have shapes alone."""
     if model.startswith(ON_ENCODER):
         # The encoder is one that this owner opens; only its head is made for the request.
         return classes * (WIDEST_ENCODER + 1)

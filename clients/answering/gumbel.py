@@ -1,4 +1,4 @@
-"""Drawing examples (`raw-gumbel`): what a draw is charged, and how it goes once it is paid for."""
+"""The draw of examples (`raw-gumbel`): its price, and how it goes once that is paid."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Ids = Int64[np.ndarray, " n"]
 
 @dataclass(frozen=True)
 class GumbelPlan:
-    """What one draw is charged for, by public numbers alone: `k` of `least` records or more.
+    """The plan of one draw, which it is charged for by public numbers alone: `k` of `least` records or more.
 
     A policy without a strength divides epsilon-minus among its answers, as it does epsilon. With a
     `crowd`, utilities count only where a noised count finds so many useful records.
@@ -41,7 +41,7 @@ class GumbelPlan:
 
     @classmethod
     def of(cls, policy: Policy, k: int, gone: int) -> GumbelPlan:
-        """Those for `k` examples after `gone` were handed over.
+        """Make the plan for `k` examples after `gone` were handed over.
 
         `Refused` where there are too few to hide among; a refusal must not tell how many records
         there are, so the number that the owner makes public is what counts.
@@ -71,7 +71,7 @@ class GumbelPlan:
 
 
 def _crowd(policy: Policy) -> Crowd:
-    """A crowd to be counted, so that of all counts that epsilon pays for none errs but with delta.
+    """Make a crowd to be counted, so that of all counts that epsilon pays for none errs but with delta.
 
     Each may err with an equal part of it: that any of them does is then no likelier than delta.
     """
@@ -95,7 +95,7 @@ def _paid_for(policy: Policy, k: int, least: int) -> float:
 def drawer(
     terms: GumbelPlan, policy: Policy, ids: Ids, levels: Int64[np.ndarray, " n"], noise: Noise
 ) -> Callable[[Ids], Ids]:
-    """The choice among `ids`, which have these levels, for a ledger that knows what was disclosed."""
+    """Make the choice among `ids`, which have these levels, for a ledger that knows what was disclosed."""
 
     def choose(disclosed: Ids) -> Ids:
         if policy.records_at_least - len(disclosed) < terms.least:

@@ -31,7 +31,7 @@ class _Bounded(logging.Handler):
         self._path = path
 
     def emit(self, record: logging.LogRecord) -> None:
-        # A full disk changes no answer, and a line that fails has nowhere to be told.
+        # A full disk changes no answer, and a line that fails has no other place.
         with suppress(OSError):
             line = (self.format(record) + "\n").encode("utf-8", "replace")
             file = self._opened()
@@ -68,7 +68,7 @@ class _Bounded(logging.Handler):
 
 
 def owner_log(name: str, path: Path) -> logging.Logger:
-    """A log of the owner's own, which goes to its file and nowhere else."""
+    """Open a log of the owner's own, which goes to its file and nowhere else."""
     log = logging.Logger(f"owner.{name}", level=logging.INFO)
     handler = _Bounded(path)
     handler.setFormatter(CleanFormatter("%(asctime)s %(levelname)s %(message)s"))
@@ -77,7 +77,7 @@ def owner_log(name: str, path: Path) -> logging.Logger:
 
 
 def note(log: logging.Logger, text: str) -> None:
-    """A line of the log, whatever a request had written into it."""
+    """Write a line of the log, whatever a request had written into it."""
     log.info("%s", cleaned(text, LONGEST))
 
 
@@ -101,7 +101,7 @@ class Rationed:
         self._unwritten: dict[str, int] = {}
 
     def add(self, kind: str, text: str) -> None:
-        """A line of that kind, or its count."""
+        """Write a line of that kind, or count it."""
         now = self._clock()
         left, since = self._left.get(kind, (float(self._burst), now))
         left = min(self._burst, left + (now - since) / self._seconds)
@@ -114,7 +114,7 @@ class Rationed:
         note(self._log, text + (f" ({missed} more of this kind are not written)" if missed else ""))
 
     def close(self) -> None:
-        """Write down the counts that no line has told yet."""
+        """Write down the counts that no line has named yet."""
         for kind, missed in self._unwritten.items():
             note(self._log, f"{kind}: {missed} more are not written")
         self._unwritten.clear()

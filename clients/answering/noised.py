@@ -1,39 +1,30 @@
-"""Noised answers, mode by mode: what they cost, what each record adds, how they are drawn.
+"""Noised answers: what they cost, what each record adds, how they are drawn.
 
-What a record adds is bounded, and a function of that record alone.
+What a record adds is bounded, and a function of that record alone. The table of modes names the
+functions here that a mode is made of.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
-from jaxtyping import Float64, Int64, Shaped
-from torch import nn
+from jaxtyping import Int64, Shaped
 
 from clients.answering.policy import Policy
+from clients.answering.trainer_view import SeenRecords, TrainerView, ViewCache, in_range
 from mycroft_fl.errors import BadMessage
 from mycroft_fl.examples import Examples
-from mycroft_fl.models.networks import Classifier, build
-from mycroft_fl.models.weights import load_flat_weights, load_head
+from mycroft_fl.modes import MODES, resolved
 from mycroft_fl.privacy.noise.accounting import Spend
 from mycroft_fl.privacy.noise.mechanisms import UNITS, RowBlocks, noised_sum, price, sigma_units
 from mycroft_fl.privacy.noise.samplers import Noise
-from mycroft_fl.privacy.relevance.by_class import ClassTargets
 from mycroft_fl.privacy.relevance.gradient_rows import step_weights
-from mycroft_fl.privacy.relevance.hard_set_target import (
-    SCORE_BOUND,
-    RecordView,
-    Target,
-    relevances,
-    score_rows,
-    utility_levels,
-)
+from mycroft_fl.privacy.relevance.hard_set_target import SCORE_BOUND, score_rows, utility_levels
 from mycroft_fl.privacy.sgd import FARTHEST, HeadRun, Weighted, head_delta
-from mycroft_fl.protocol.messages import Request, Statistic
+from mycroft_fl.protocol.messages import Statistic
 
 Persons = Shaped[np.ndarray, " n"]
 
@@ -46,60 +37,50 @@ class Release:
     draw: Callable[[Noise], Statistic]
 
 
-class ViewCache:
-    """How records look through the model that was asked with last: steps come with one model."""
+@dataclass(frozen=True, eq=False)
+class Contributions:
+    """The rows that records add to a sum: one for each, whose squared length is bounded."""
 
-    def __init__(self) -> None:
-        self._seen: dict[str, RecordView] = {}
-        self._relevances: dict[str, Float64[np.ndarray, " n"]] = {}
-        self._whitened: dict[str, Float64[np.ndarray, "n q"]] = {}
-
-    def through(
-        self, model: Classifier, request: Request, examples: Examples, target: Target
-    ) -> tuple[RecordView, Float64[np.ndarray, " n"]]:
-        """The records whose labels the request knows, through the model it brought, and their relevance."""
-        name = _looked_through(request)
-        if name not in self._seen:
-            self._seen = {name: RecordView.through(model, examples)}
-        seen, towards = self._seen[name], f"{name} {target.digest}"
-        if towards not in self._relevances:
-            self._relevances = {towards: seen.relevances(model.head, target)}
-        return seen, self._relevances[towards]
-
-    def whitened(self, seen: RecordView, request: Request) -> Float64[np.ndarray, "n q"]:
-        """What the records' inputs are by which gradients are clipped and summed."""
-        if request.whitening is None:
-            return seen.with_bias()
-        content = hashlib.sha256(request.whitening.tobytes()).hexdigest()
-        name = f"{_looked_through(request)} {request.whitening.shape} {content}"
-        if name not in self._whitened:
-            self._whitened = {name: seen.whitened(request.whitening)}
-        return self._whitened[name]
+    bound_squared: Fraction
+    rows: RowBlocks
 
 
-def _looked_through(request: Request) -> str:
-    """Names the model that a request brought, by its content."""
-    assert request.weights is not None
-    content = hashlib.sha256(request.weights.tobytes()).hexdigest()
-    return f"{content} {request.model} {request.num_classes}"
+MakeRelease = Callable[[SeenRecords, Policy, Persons | None], Release]
+"""A mode's answer, from records, a policy, and whose each record is."""
+Add = Callable[[SeenRecords, float], Contributions]
+"""The rows of a mode that is a noised sum, from records and the length that a gradient is clipped to."""
 
 
 def release_of(
-    request: Request,
+    view: TrainerView,
     examples: Examples,
     policy: Policy,
     persons: Persons | None = None,
-    looks: ViewCache | None = None,
+    kept: ViewCache | None = None,
 ) -> Release:
-    """The answer to a request in a noised mode. All that may fail has failed here, on any data alike.
+    """Make the answer in a noised mode. All that may fail has failed here, on any data alike.
 
-    `examples` have labels that the request knows, see `in_range`; `persons` says whose each is.
+    Args:
+        view: the request, and what follows from it alone.
+        examples: records with labels that the request knows, see `in_range`.
+        policy: the owner's, which says how much noise there is.
+        persons: whose each record is; None where privacy is by record.
+        kept: what was computed of these very records before.
     """
-    looks = looks or ViewCache()
-    if request.mode == "dp-sgd":
-        return _trained_head(request, examples, policy, looks, persons)
-    added = contributions(request, examples, policy.clip, looks)
-    multiplier = policy.multiplier()
+    make: MakeRelease = resolved(MODES[view.request.mode].release)
+    return make(view.through(examples, kept), policy, persons)
+
+
+def contributions(
+    view: TrainerView, examples: Examples, clip: float, kept: ViewCache | None = None
+) -> Contributions:
+    """Give what each record adds to the sum of the request's mode; arguments as in `release_of`."""
+    return _added(view.through(examples, kept), clip)
+
+
+def noised_sum_of(seen: SeenRecords, policy: Policy, persons: Persons | None) -> Release:
+    """Release the noised sum of what records add, in a mode that says what that is."""
+    added, multiplier = _added(seen, policy.clip), policy.multiplier()
     sigma_units(added.bound_squared, multiplier)  # what cannot be drawn is not charged either
 
     def draw(noise: Noise) -> Statistic:
@@ -109,41 +90,33 @@ def release_of(
     return Release(Spend(rho=price(multiplier)), draw)
 
 
-@dataclass(frozen=True, eq=False)
-class Contributions:
-    """What records add to a sum: a row for each, whose squared length is bounded."""
+def added_to_score(seen: SeenRecords, clip: float) -> Contributions:
+    """Give what each record adds to a score: its relevance in a ranking, and a count."""
+    view, values = seen.view, seen.relevances
+    if view.request.score_by == "class":
+        ranked = view.class_targets.relevances(view.model.head, seen.records)
+    else:
+        ranked = seen.records.relevances(view.model.head, view.ranking)
+    return Contributions(SCORE_BOUND, score_rows(ranked, values))
 
-    bound_squared: Fraction
-    rows: RowBlocks
 
-
-def contributions(
-    request: Request, examples: Examples, clip: float, looks: ViewCache | None = None
-) -> Contributions:
-    """What each record adds to a score or a gradient."""
-    looks = looks or ViewCache()
-    if request.mode == "score":
-        scored = _scored(request, examples, looks)
-        return Contributions(SCORE_BOUND, scored)
-    model, seen, values = _looked_at(request, examples, looks)
-    weights = step_weights(values, seen.failed(model.head))
-    head, inputs = _head_asked_at(model, request), looks.whitened(seen, request)
-    rows = seen.gradients(head, weights, clip, inputs)
+def added_to_gradient(seen: SeenRecords, clip: float) -> Contributions:
+    """Give what each record adds to a gradient: its own, clipped, weighted by relevance."""
+    view, records = seen.view, seen.records
+    weights = step_weights(seen.relevances, records.failed(view.model.head))
+    rows = records.gradients(view.head, weights, clip, seen.inputs)
     return Contributions(Fraction(clip) ** 2, rows)
 
 
-def _trained_head(
-    request: Request, examples: Examples, policy: Policy, looks: ViewCache, persons: Persons | None
-) -> Release:
-    """The last layer's way by DP-SGD, records weighted by their relevance."""
+def trained_head(seen: SeenRecords, policy: Policy, persons: Persons | None) -> Release:
+    """Release the last layer's way by DP-SGD, records weighted by their relevance."""
+    request, head = seen.view.request, seen.view.head
     run = HeadRun(policy.sgd_run(), policy.clip, request.rate)
     if not (request.rate > 0 and run.sigma < FARTHEST):
         raise BadMessage(
-            "mode 'dp-sgd' needs a rate above 0, and none that leads beyond all numbers"
+            f"mode '{request.mode}' needs a rate above 0, and none that leads beyond all numbers"
         )
-    model, seen, values = _looked_at(request, examples, looks)
-    head = _head_asked_at(model, request)
-    records = Weighted(seen, np.clip(values, 0, 1), persons)
+    records = Weighted(seen.records, np.clip(seen.relevances, 0, 1), persons)
 
     def draw(noise: Noise) -> Statistic:
         return Statistic(head_delta(head, records, run, noise), run.sigma)
@@ -151,51 +124,14 @@ def _trained_head(
     return Release(Spend(sgd=run.sgd), draw)
 
 
-def _scored(request: Request, examples: Examples, looks: ViewCache) -> Float64[np.ndarray, "n d"]:
-    model, seen, values = _looked_at(request, examples, looks)
-    if request.score_by == "class":
-        return score_rows(ClassTargets.asked(model, request).relevances(model.head, seen), values)
-    target = Target.asked(model, request)
-    ranking = target.for_ranking(model, request.hard)
-    return score_rows(seen.relevances(model.head, ranking), values)
-
-
-def _looked_at(
-    request: Request, examples: Examples, looks: ViewCache
-) -> tuple[Classifier, RecordView, Float64[np.ndarray, " n"]]:
-    """The model of the weights sent, the records before its last layer, and each one's relevance by it."""
-    model = trainers_model(request, examples)
-    target = Target.asked(model, request)
-    return model, *looks.through(model, request, examples, target)
-
-
-def _head_asked_at(model: Classifier, request: Request) -> nn.Linear:
-    """The last layer that was sent beside the weights, or else that of the weights."""
-    if request.head is not None:
-        load_head(model, request.head)
-    return model.head
-
-
-def levels_of(request: Request, pool: Examples) -> Int64[np.ndarray, " n"]:
-    """Each record's level for `raw-gumbel`; none is left out, or there were fewer to hide among."""
-    model = trainers_model(request, pool)
-    known = in_range(request, pool)
+def levels_of(view: TrainerView, pool: Examples) -> Int64[np.ndarray, " n"]:
+    """Give each record's level for a draw; none is left out, or there were fewer to hide among."""
+    known = in_range(view.request, pool)
     levels = np.zeros(len(pool), np.int64)
-    values = relevances(model, pool[known], Target.asked(model, request))
-    levels[known] = utility_levels(values, UNITS)
+    levels[known] = utility_levels(view.through(pool[known]).relevances, UNITS)
     return levels
 
 
-def in_range(request: Request, examples: Examples) -> Int64[np.ndarray, " m"]:
-    """Records whose label the trainer knows: any other is left out, never an error to be seen."""
-    known: np.ndarray = np.flatnonzero((examples.y >= 0) & (examples.y < request.num_classes))
-    return known
-
-
-def trainers_model(request: Request, examples: Examples) -> Classifier:
-    """The trainer's model. Never one fitted to the owner's data, which would tell of it unpaid."""
-    if request.weights is None:
-        raise BadMessage(f"mode '{request.mode}' needs the trainer's weights")
-    model = build(request.model, tuple(examples.x.shape[1:]), request.num_classes, seed=0)
-    load_flat_weights(model, request.weights)
-    return model
+def _added(seen: SeenRecords, clip: float) -> Contributions:
+    add: Add = resolved(MODES[seen.view.request.mode].adds)
+    return add(seen, clip)

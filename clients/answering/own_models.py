@@ -20,7 +20,7 @@ class OwnModels:
         self._fitted: Classifier | None = None
 
     def fitted(self, architecture: str, num_classes: int, epochs: int, seed: int) -> Classifier:
-        """A model fitted for so many epochs, from a start that `seed` draws; a copy each time."""
+        """Fit a model for so many epochs, from a start that `seed` draws; a copy each time."""
         asked = (architecture, num_classes, epochs, seed)
         if self._fitted is None or asked != self._asked:
             shape = tuple(self._examples.x.shape[1:])

@@ -1,4 +1,4 @@
-"""What an owner allows. Read from the owner's own file; a request has no field for any of it."""
+"""The policy of an owner, from the owner's own file. A request has no field for any of it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mycroft_fl.errors import InputError, Refused, suggestion
+from mycroft_fl.modes import MODES, answer_names, resolved
 from mycroft_fl.privacy.noise.accounting import (
     Filter,
     SgdRun,
@@ -20,7 +21,7 @@ from mycroft_fl.privacy.noise.accounting import (
 from mycroft_fl.privacy.noise.mechanisms import price
 from mycroft_fl.privacy.spending.budget import Budget, Limits
 from mycroft_fl.protocol.keys import PublicKey
-from mycroft_fl.protocol.messages import MODES, NOISED, Request
+from mycroft_fl.protocol.messages import Request
 from mycroft_fl.settings.space_names import encoder_within
 
 
@@ -98,8 +99,9 @@ class Policy:
     max_model: int = 100_000_000
 
     def __post_init__(self) -> None:
-        if not set(self.modes) <= set(MODES):
-            raise InputError(f"policy.modes is {list(self.modes)}; choose from {list(MODES)}")
+        known = answer_names()
+        if not set(self.modes) <= set(known):
+            raise InputError(f"policy.modes is {list(self.modes)}; choose from {list(known)}")
         _at_least(self, "max_records", 0)
         _at_least(self, "max_requests", 0)
         for name in ("max_per_request", "max_epochs", "max_model"):
@@ -115,21 +117,23 @@ class Policy:
         for name in ("noise_multiplier", "strength"):
             if getattr(self, name) != 0:  # left to the budget
                 _positive(self, name)
-        if self.epsilon is None and (NOISED & set(self.modes) or self.useful_at_least):
+        modes = [MODES[name] for name in self.modes]
+        if self.epsilon is None and (any(each.noised for each in modes) or self.useful_at_least):
             raise InputError(
                 "policy.epsilon is missing; what is noised is paid from it, such as 1.0"
             )
         if self.epsilon is not None:
             Filter.of(self.epsilon, self.delta)
-        if "raw-gumbel" in self.modes and not (self.epsilon_minus and self.records_at_least):
+        drawn = [each.name for each in modes if each.drawn]
+        if drawn and not (self.epsilon_minus and self.records_at_least):
             raise InputError(
-                "policy.modes has 'raw-gumbel', which needs policy.epsilon-minus, such as 0.05, and "
+                f"policy.modes has '{drawn[0]}', which needs policy.epsilon-minus, such as 0.05, and "
                 "policy.records-at-least, how many records the data surely holds; both are public"
             )
 
     @classmethod
     def from_table(cls, table: Mapping[str, Any], trainers: Sequence[TrainerLimits] = ()) -> Policy:
-        """A policy from a `[policy]` table's keys. `InputError` on an unknown key or a wrong type."""
+        """Read a policy from a `[policy]` table's keys. `InputError` on an unknown key or a wrong type."""
         fields = {each.name.replace("_", "-"): each for each in dataclasses.fields(cls)}
         kinds = {key: _KINDS[each.name] for key, each in fields.items() if each.name in _KINDS}
         values: dict[str, Any] = {"trainers": tuple(trainers)}
@@ -140,7 +144,7 @@ class Policy:
         return cls(**values)
 
     def as_table(self) -> dict[str, Any]:
-        """The `[policy]` table that gives this policy, but for its trainers."""
+        """Give the `[policy]` table that gives this policy, but for its trainers."""
         return {
             each.name.replace("_", "-"): list(value) if isinstance(value, tuple) else value
             for each in dataclasses.fields(self)
@@ -174,7 +178,7 @@ class Policy:
             )
 
     def limits(self, peer: str) -> Limits:
-        """The budgets over all trainers and for `peer`."""
+        """Give the budgets over all trainers and for `peer`."""
         overall = Budget.of(
             self.max_records, self.epsilon, self.delta, self.epsilon_minus,
             requests=self.max_requests,
@@ -194,27 +198,36 @@ class Policy:
         )
 
     def price(self, mode: str) -> Spend:
-        """What an answer in a noised mode costs: public, so it is paid before any record is read."""
-        if mode == "dp-sgd":
-            return Spend(sgd=self.sgd_run())
-        return Spend(rho=price(self.multiplier()))
+        """Say what an answer in a noised mode costs: public, so it is paid before any record is read."""
+        spend: Spend = resolved(MODES[mode].price)(self)
+        return spend
 
     def multiplier(self) -> float:
-        """The noise multiplier of a noised sum: as set, or what epsilon pays for `answers` times."""
+        """Work out the noise multiplier of a noised sum: as set, or what epsilon pays for `answers` times."""
         if self.noise_multiplier:
             return self.noise_multiplier
         if self.epsilon is None:
             raise Refused("there is no epsilon to pay a noised answer from")
-        share = 1 - self.sgd_share if "dp-sgd" in self.modes else 1.0
+        share = 1 - self.sgd_share if any(MODES[name].trains for name in self.modes) else 1.0
         return multiplier_for(share * Filter.of(self.epsilon, self.delta).rho / self.answers)
 
     def sgd_run(self) -> SgdRun:
-        """A run of DP-SGD with the noise that its share of epsilon's budget pays for."""
+        """Plan a run of DP-SGD with the noise that its share of epsilon's budget pays for."""
         if self.epsilon is None:
             raise Refused("there is no epsilon to pay a run of DP-SGD from")
         budget = Filter.of(self.epsilon, self.delta)
         limit = self.sgd_share * budget.limit
         return sgd_run_within(limit, budget.order, self.sample_rate, self.sgd_steps)
+
+
+def price_of_sum(policy: Policy) -> Spend:
+    """Price a noised sum."""
+    return Spend(rho=price(policy.multiplier()))
+
+
+def price_of_sgd(policy: Policy) -> Spend:
+    """Price a run of DP-SGD."""
+    return Spend(sgd=policy.sgd_run())
 
 
 _KINDS: dict[str, type] = {

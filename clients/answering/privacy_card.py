@@ -1,19 +1,19 @@
-"""What an owner states about an answer: its card, from its ledger and its policy."""
+"""The card of an answer, from an owner's ledger and its policy."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from clients.answering.policy import Policy
+from mycroft_fl.modes import MODES
 from mycroft_fl.privacy.noise.accounting import epsilon_of
 from mycroft_fl.privacy.spending.ledger import Key, PrivacyLedger
 from mycroft_fl.protocol.card import Card
-from mycroft_fl.protocol.messages import HANDING_OVER
 
 
 @dataclass(frozen=True)
 class Given:
-    """What an answer hands over: how many records, per which unit, with noise from where."""
+    """The content of an answer: how many records, per which unit, with noise from where."""
 
     records: int
     unit: str
@@ -30,10 +30,10 @@ def card_for(ledger: PrivacyLedger, policy: Policy, key: Key, given: Given) -> C
     own = ledger.peers_of(key.peer)
     rows = [each for each in ledger.rows() if each.peer in own]
     spends = [each.spend for each in rows]
-    hands_over, delta = row.mode in HANDING_OVER, policy.delta
+    mode, delta = MODES[row.mode], policy.delta
     return Card(
         mode=row.mode,
-        unit="record" if hands_over else given.unit,
+        unit="record" if mode.hands_over else given.unit,
         records=given.records,
         records_total=ledger.handed_over(key.peer),
         delta=delta,
@@ -43,7 +43,7 @@ def card_for(ledger: PrivacyLedger, policy: Policy, key: Key, given: Given) -> C
         rho=row.rho,
         rho_total=sum(each.rho for each in spends),
         epsilon_minus_total=sum(each.epsilon_minus for each in spends),
-        noise="none" if row.mode == "raw" else given.noise,
+        noise="none" if mode.by_method else given.noise,
         # An empty answer too: that nothing was chosen is known of every record.
-        raw=any(each.mode == "raw" for each in rows),
+        raw=any(MODES[each.mode].by_method for each in rows),
     )

@@ -1,4 +1,4 @@
-"""Choosing the examples to hand over by the method that was asked for."""
+"""The choice of examples to hand over, by the method that was asked for."""
 
 from __future__ import annotations
 
@@ -6,78 +6,74 @@ import numpy as np
 from jaxtyping import Int64
 
 from clients.answering.bounds import needs_model
-from clients.answering.dataset import Holdings
 from clients.answering.own_models import OwnModels
-from clients.answering.picks import checked_picks
+from clients.answering.private_records import PrivateRecords
+from clients.answering.trainer_view import TrainerView
 from mycroft_fl.errors import BadMessage, Refused
-from mycroft_fl.models.networks import Classifier, build
-from mycroft_fl.models.weights import load_flat_weights
+from mycroft_fl.models.networks import Classifier
+from mycroft_fl.modes import MODES
 from mycroft_fl.privacy.relevance.hard_set_target import Target
 from mycroft_fl.protocol.messages import Request
 from mycroft_fl.seeds import derived_seed
-from mycroft_fl.selection.methods import Query, method_named
+from mycroft_fl.selection.methods import Query, Selection, method_named
 
 Ids = Int64[np.ndarray, " n"]
 
 
 class Selector:
-    """Chooses among one owner's holdings. `owner` is its name: each draws with seeds of its own."""
+    """Chooses among one owner's records. `owner` is its name: each draws with seeds of its own."""
 
-    def __init__(self, owner: str, holdings: Holdings, device: str) -> None:
-        self._owner, self._holdings, self._device = owner, holdings, device
-        self._models = OwnModels(holdings.examples)
+    def __init__(self, owner: str, records: PrivateRecords, device: str) -> None:
+        self._owner, self._records, self._device = owner, records, device
+        self._models = OwnModels(records.examples)
 
     def check(self, request: Request) -> None:
         """Raise `BadMessage` where a request contradicts itself, `Refused` where its method has no use."""
         if request.weights is None and _looks_through(request) == "trainer-model":
             raise BadMessage(f"method '{request.method}' needs the trainer's weights")
-        if request.target is not None and request.mode == "raw":
+        if request.target is not None and MODES[request.mode].by_method:
             _check_target(request)
 
-    def model_sent(self, request: Request) -> Classifier | None:
-        """Build the model that came with a request; None where none did. Reads no record.
+    def view_of(self, request: Request) -> TrainerView | None:
+        """Give the trainer's view that came with a request; None where none did. Reads no record.
 
         Raises `BadMessage` where its weights, or a target beside them, do not fit.
         """
         if request.weights is None or not needs_model(request):
             return None
-        shape = tuple(self._holdings.examples.x.shape[1:])
-        model = build(request.model, shape, request.num_classes, seed=0)
-        load_flat_weights(model, request.weights)
+        view = TrainerView.of(request, self._records.examples)
         if request.target is not None:
-            Target.of_noised(model, request.target)
-        return model
+            Target.of_noised(view.model, request.target)
+        return view
 
     def choose(
-        self, request: Request, model: Classifier | None, disclosed: Ids, at_most: int
+        self, request: Request, view: TrainerView | None, disclosed: Ids, at_most: int
     ) -> Ids:
-        """The ids of up to `at_most` examples not disclosed before, most useful first.
+        """Choose the ids of up to `at_most` examples not disclosed before, most useful first.
 
-        `model` is the one that was sent; the method looks through the owner's own where none was.
+        The method looks through the `view` that was sent, or the owner's own model where none was.
         """
-        held = self._holdings.shareable()
+        held = self._records.shareable()
         gone = np.isin(held.ids, disclosed)
         fresh = held[~gone]
         if len(fresh) == 0:
             return fresh.ids
+        model, target = view.model if view else None, request.target
         if model is None and needs_model(request):
             model = self._own_model(request)
-        target = request.target
         query = Query(
             hard=request.hard,
             model=model,
-            feature_space=request.feature_space,
             seed=derived_seed(request.seed, "select", self._owner, request.server_round),
             disclosed=held[gone] if gone.any() else None,
-            gradient_layers=request.gradient_layers,
-            feature_weight=request.feature_weight,
             device=self._device,
-            target=Target.of_noised(model, target).direction if model and target else None,
+            target=view.target.direction if view and target else None,
             stands_for=target.stands_for if target else 0,
+            **request.selection(),
         )
         k = min(request.k, at_most, len(fresh))
         picked = method_named(request.method).select(fresh, query, k)
-        chosen: Ids = fresh.ids[checked_picks(picked, k, len(fresh))]
+        chosen: Ids = fresh.ids[_checked_picks(picked, k, len(fresh))]
         return chosen
 
     def _own_model(self, request: Request) -> Classifier:
@@ -96,3 +92,22 @@ def _check_target(request: Request) -> None:
 
 def _looks_through(request: Request) -> str:
     return method_named(request.method).looks_through
+
+
+def _checked_picks(selection: Selection, k: int, n: int) -> np.ndarray:
+    """Check a method's picks, since a method may be anybody's code."""
+    indices = np.asarray(selection.indices)
+    if indices.size == 0:
+        return np.empty(0, dtype=np.int64)
+    if (
+        # Not cast: a mask, or fractions, would become other examples' indices.
+        not np.issubdtype(indices.dtype, np.integer)
+        or indices.ndim != 1
+        or len(indices) > k
+        or len(np.unique(indices)) < len(indices)
+        or not 0 <= indices.min() <= indices.max() < n
+    ):
+        raise BadMessage(
+            f"the method returned picks that are not up to {k} distinct indices below {n}"
+        )
+    return indices

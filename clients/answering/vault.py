@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,22 +10,25 @@ from pathlib import Path
 import numpy as np
 
 from clients.answering.bounds import Bounds
-from clients.answering.dataset import Holdings, Marks
 from clients.answering.gumbel import GumbelPlan, drawer
 from clients.answering.log import owner_log
-from clients.answering.noised import ViewCache, in_range, levels_of, release_of
+from clients.answering.noised import levels_of, release_of
+from clients.answering.noted import note
 from clients.answering.policy import Policy
 from clients.answering.privacy_card import Given, card_for
+from clients.answering.private_records import PrivateRecords
 from clients.answering.selecting import Selector
+from clients.answering.trainer_view import TrainerView, ViewCache, in_range
 from mycroft_fl.data.task import Task
-from mycroft_fl.errors import InputError, Refused
+from mycroft_fl.errors import Refused
 from mycroft_fl.examples import Examples
 from mycroft_fl.files import private_folder
+from mycroft_fl.modes import MODES
 from mycroft_fl.privacy.noise.accounting import Spend
 from mycroft_fl.privacy.noise.samplers import OS_ENTROPY, Noise
 from mycroft_fl.privacy.spending.ledger import NOTHING_FOUND, Key, PrivacyLedger
 from mycroft_fl.protocol.card import Card
-from mycroft_fl.protocol.messages import HANDING_OVER, OwnerReport, Request, Statistic
+from mycroft_fl.protocol.messages import OwnerReport, Request, Statistic
 from mycroft_fl.settings.run_config import MAX_EXAMPLES
 
 NOBODY = np.empty(0, np.int64)
@@ -36,7 +38,7 @@ ANYBODY = "anybody"
 
 @dataclass(frozen=True)
 class VaultStorage:
-    """Where a vault keeps its books, and where its noise comes from, request by request."""
+    """Where a vault keeps its ledger and its log, and where its noise comes from, request by request."""
 
     folder: Path
     head: Path | None = None
@@ -55,37 +57,36 @@ class Vault:
     def __init__(
         self,
         name: str,
-        examples: Examples,
+        records: PrivateRecords,
         policy: Policy,
         storage: Path | VaultStorage,
         device: str = "cpu",
-        marks: Marks | None = None,
         task: Task | None = None,
     ) -> None:
         storage = storage if isinstance(storage, VaultStorage) else VaultStorage(storage)
         private_folder(storage.folder)
         self.name = name
         self.log = owner_log(name, storage.folder / "owner.log")
-        self._holdings = Holdings(examples, marks or Marks())
-        self._bounds = Bounds.of(examples, task)
-        self._selector = Selector(name, self._holdings, device)
+        self._records = records
+        self._bounds = Bounds.of(records.examples, task)
+        self._selector = Selector(name, records, device)
         self._policy = policy
         self._noise_for = storage.noise_for
-        self._looks = ViewCache()
+        self._views = ViewCache()
         self._ledger = PrivacyLedger(
             storage.folder / storage.ledger, storage.head, witnesses=storage.witnesses
         )
-        self._holdings.check(policy)
-        self._note(policy)
+        self._records.check(policy)
+        note(self._ledger, policy, self._noise_origin)
 
     def adopt(self, policy: Policy) -> None:
         """Go by another policy from the next request on. `InputError` where it cannot be kept here."""
-        self._holdings.check(policy)
-        self._note(policy)
+        self._records.check(policy)
+        note(self._ledger, policy, self._noise_origin)
         self._policy = policy
 
     def answer(self, request: Request, peer: str = ANYBODY) -> OwnerReport:
-        """What the policy allows of what was asked, charged before it leaves, with its card.
+        """Answer with what the policy allows of what was asked, charged before it leaves, with its card.
 
         Up to k examples, never one twice, or a noised statistic. `peer` is the trainer, as whoever
         runs the vault knows it. `Refused` where the policy says no, `BadMessage` where the request
@@ -95,30 +96,30 @@ class Vault:
         self._bounds.check(request, self._policy.max_model)
         self._selector.check(request)
         key = Key(self.name, peer, request_digest(request))
-        if request.mode in HANDING_OVER:
+        if MODES[request.mode].hands_over:
             return self._hand_over(request, key)
         return self._noised(request, key)
 
     def _hand_over(self, request: Request, key: Key) -> OwnerReport:
         ids = self._ledger.recall_ids(key)
         if ids is None:
-            drawn = request.mode == "raw-gumbel"
+            drawn = MODES[request.mode].drawn
             ids = self._draw(request, key) if drawn else self._pick(request, key)
             self.log.info("round %d: disclosed %d examples", request.server_round, len(ids))
-        # Of an earlier answer, what has left the data since cannot be handed over again, nor what
-        # may no longer be.
-        disclosed = self._holdings.found(ids)
+        # Records of an earlier answer that have left the data since, or may no longer be handed
+        # over, stay out.
+        disclosed = self._records.found(ids)
         return OwnerReport(disclosed, self._card(key, len(disclosed)))
 
     def _pick(self, request: Request, key: Key) -> np.ndarray:
-        """Examples chosen by the method. A choice that fails once it has looked costs as none found."""
+        """Choose examples by the method. A choice that fails once it has looked costs as none found."""
         limits = self._policy.limits(key.peer)
         left = self._ledger.records_left(key.peer, limits)
         self._ledger.require(key, Spend(records=NOTHING_FOUND), limits)
-        model = self._selector.model_sent(request)
+        view = self._selector.view_of(request)
         at_most = MAX_EXAMPLES if left is None else left
         try:
-            chosen = self._selector.choose(request, model, self._ledger.disclosed(), at_most)
+            chosen = self._selector.choose(request, view, self._ledger.disclosed(), at_most)
         except Exception:
             # Records were looked at, so that it fails says something of them: never for nothing.
             self._ledger.disclose(key, NOBODY, limits)
@@ -126,21 +127,22 @@ class Vault:
         return self._ledger.disclose(key, chosen, limits)
 
     def _draw(self, request: Request, key: Key) -> np.ndarray:
-        """Examples drawn at random, the relevant ones more often; paid for before they are looked at."""
+        """Draw examples at random, the relevant ones more often; paid for before they are looked at."""
         limits = self._policy.limits(key.peer)
         left = self._ledger.records_left(key.peer, limits)
         k = request.k if left is None else min(request.k, left)
         terms = GumbelPlan.of(self._policy, k, len(self._ledger.disclosed()))
         self._ledger.require(key, terms.spend, limits)
-        levels_of(request, self._nothing)
+        view = TrainerView.of(request, self._nothing)
+        levels_of(view, self._nothing)
         self._ledger.charge(key, request.mode, terms.spend, limits)
-        pool = self._holdings.drawable()
-        levels = levels_of(request, pool)
+        pool = self._records.drawable()
+        levels = levels_of(view, pool)
         noise = self._noise_for(key.digest)
         return self._ledger.draw(key, drawer(terms, self._policy, pool.ids, levels, noise))
 
     def _noised(self, request: Request, key: Key) -> OwnerReport:
-        """A statistic with noise: charged, then computed, then kept; asked again, the same bytes."""
+        """Answer with a noised statistic: charged, then computed, then kept; asked again, the same bytes."""
         content = self._ledger.recall(key)
         if content is None:
             content = self._computed(request, key)
@@ -153,51 +155,42 @@ class Vault:
         spend, limits = self._policy.price(request.mode), self._policy.limits(key.peer)
         self._ledger.require(key, spend, limits)
         # All that a request can be wrong in fails here, on no record at all, and costs nothing.
-        release_of(request, self._nothing, self._policy)
+        view = TrainerView.of(request, self._nothing)
+        release_of(view, self._nothing, self._policy)
         # Paid before a record is read: the time that reading takes says something of them.
         self._ledger.charge(key, request.mode, spend, limits)
-        examples = self._holdings.examples
+        examples = self._records.examples
         known = in_range(request, examples)
-        persons = self._holdings.persons(known)
-        release = release_of(request, examples[known], self._policy, persons, self._looks)
+        persons = self._records.persons_of(known)
+        release = release_of(view, examples[known], self._policy, persons, self._views)
         if release.spend != spend:
             raise Refused("the answer would cost something else than was paid")
         statistic = release.draw(self._noise_for(key.digest))
         return self._ledger.store(key, np.append(statistic.values, statistic.sigma).tobytes())
 
     @property
+    def _noise_origin(self) -> str:
+        return self._noise_for("0" * 64).origin
+
+    @property
     def _nothing(self) -> Examples:
         """No record, of the form that records have."""
-        return self._holdings.examples[:0]
-
-    def _note(self, policy: Policy) -> None:
-        """Leave the limits in the ledger, and what its noise is worth, which must not change.
-
-        Else answers kept from a simulation would leave under a real owner's card.
-        """
-        noise, noted = self._noise_for("0" * 64).origin, json.loads(self._ledger.limits() or "{}")
-        if noted.get("noise", noise) != noise:
-            raise InputError(
-                f"the ledger's answers have noise of '{noted['noise']}', and this vault's is '{noise}'; "
-                "begin with an empty folder"
-            )
-        limits = policy.limits("").overall.as_json()
-        self._ledger.note_limits(json.dumps({**limits, "noise": noise}))
+        return self._records.examples[:0]
 
     def _card(self, key: Key, records: int = 0) -> Card:
-        unit = "person" if self._holdings.by_person else "record"
+        unit = "person" if self._records.by_person else "record"
         given = Given(records, unit, self._noise_for(key.digest).origin)
         return card_for(self._ledger, self._policy, key, given)
 
 
 def request_digest(request: Request) -> str:
-    """Names a request by its whole content: the same bytes asked again are the same request."""
+    """Name a request by its whole content: the same bytes asked again are the same request."""
     hasher = hashlib.sha256()
     target = request.target
     direction = None if target is None else target.direction
     sent = [request.weights, request.head, direction]
-    # What stands aside here where it says nothing new was not there at first: what was paid for
-    # then is not to be paid again.
+    # Fields added after the first release are hashed only when set, so a request that was already
+    # paid for keeps its digest.
     if request.whitening is not None:
         sent.append(request.whitening)
     for array in (request.hard.x, request.hard.y, *sent):

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int64
 
-from clients.answering.dataset import Holdings, Marks
-from clients.answering.noised import contributions, in_range
+from clients.answering.noised import contributions
+from clients.answering.trainer_view import TrainerView, in_range
 from clients.owner.file import load_owner_file
 from clients.owner.load import records_of, task_of
 from mycroft_fl.data.formats.spec import DatasetSpec
@@ -42,7 +42,7 @@ epsilon = 1.0
 
 
 def audit_score_through_a_file() -> Iterator[Finding]:
-    """How far one row moves the exact sum, rows with one content and two labels among them."""
+    """Measure how far one row moves the exact sum, rows with one content and two labels among them."""
     rows = (*CONFLICTING, *OTHERS, CONFLICTING[0])
     with tempfile.TemporaryDirectory() as folder:
         whole = _summed(Path(folder) / "whole", rows)
@@ -63,22 +63,22 @@ def _length(moved: Int64[np.ndarray, " d"]) -> float:
 
 
 def _summed(folder: Path, rows: Sequence[str]) -> Int64[np.ndarray, " d"]:
-    """The sum behind a score of an owner whose table has these rows."""
+    """Work out the sum behind a score of an owner whose table has these rows."""
     folder.mkdir()
     task = _task(folder)
     (folder / "patients.csv").write_text("\n".join([COLUMNS, *rows]) + "\n")
     (folder / "owner.toml").write_text(OWNER)
     file = load_owner_file(folder / "owner.toml")
     records = records_of(file, task_of(file))
-    holdings = Holdings(records.examples, Marks(records.units, records.shareable))
     asked = _request(task)
-    known = in_range(asked, holdings.examples)
-    added = contributions(asked, holdings.examples[known], file.policy.clip)
-    return exact_sum(added.rows, added.bound_squared, persons=holdings.persons(known))
+    known = in_range(asked, records.examples)
+    view = TrainerView.of(asked, records.examples)
+    added = contributions(view, records.examples[known], file.policy.clip)
+    return exact_sum(added.rows, added.bound_squared, persons=records.persons_of(known))
 
 
 def _task(folder: Path) -> Task:
-    """A task that knows nothing of the owner's rows."""
+    """Write a task that knows nothing of the owner's rows."""
     spec = DatasetSpec("trainer.csv", label="outcome")
     (folder / "trainer.csv").write_text("\n".join([COLUMNS, *OTHERS, *CONFLICTING[:1]]) + "\n")
     own = load_dataset(spec, folder)
@@ -90,7 +90,7 @@ def _task(folder: Path) -> Task:
 
 
 def _request(task: Task) -> Request:
-    """Hard examples that are ill, near the conflicting rows, through a model that knows nothing."""
+    """Ask with hard examples that are ill, near the conflicting rows, through a model that knows nothing."""
     model = build("linear", task.shape, task.num_classes, seed=0)
     hard = np.tile(np.array([2.0, 2.0], np.float32), (4, 1))
     return Request(

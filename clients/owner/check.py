@@ -1,4 +1,4 @@
-"""What an owner's file comes to, in lines a person reads: what it would share, and what is amiss."""
+"""The check of an owner's file, in lines for a person: what it would share, and what is amiss."""
 
 from __future__ import annotations
 
@@ -9,29 +9,23 @@ from pathlib import Path
 
 import numpy as np
 
+from clients.answering.noted import check_noise
 from clients.answering.policy import Policy
+from clients.answering.private_records import PrivateRecords
 from clients.owner.file import OwnerFile
 from clients.owner.load import check_trainers, records_of, task_of
-from mycroft_fl.data.fitted import Records
 from mycroft_fl.data.task import Task
-from mycroft_fl.errors import InputError
+from mycroft_fl.modes import MODES, handing_over
+from mycroft_fl.privacy.noise.samplers import OS_ENTROPY
 from mycroft_fl.privacy.spending.ledger import PrivacyLedger
 from mycroft_fl.privacy.spending.overview import left
 from mycroft_fl.privacy.spending.witness import check_never_begun
 from mycroft_fl.protocol.keys import KeyPair
 
-LEAVES = {
-    "raw": "examples as they are, chosen for a trainer's hard set",
-    "raw-gumbel": "examples as they are, drawn at random, the useful ones more often",
-    "score": "a noised score of how much the data would help",
-    "gradient": "noised sums of gradients",
-    "dp-sgd": "a last layer trained on the data with noise",
-}
-
 
 @dataclass(frozen=True)
 class Findings:
-    """What holds, line by line, and what a person should look at."""
+    """The lines that hold, and those that a person should look at."""
 
     holds: list[str]
     doubts: list[str]
@@ -43,29 +37,29 @@ def check(file: OwnerFile) -> Findings:
     KeyPair.load(file.vault.key)
     task = task_of(file)
     records = records_of(file, task)
-    _check_policy(file.policy, records)
+    records.check(file.policy)
     return Findings(
         [*_of_data(records, task), *_of_policy(file), *_of_budget(file)],
         [*_doubts_of_policy(file.policy), *_doubts_of_files(file)],
     )
 
 
-def _of_data(records: Records, task: Task) -> list[str]:
+def _of_data(records: PrivateRecords, task: Task) -> list[str]:
     examples = records.examples
     counts = np.bincount(examples.y, minlength=task.num_classes)
     classes = ", ".join(f"{name} {n}" for name, n in zip(task.classes, counts, strict=True))
     lines = [f"data: {len(examples)} records fit the task; {classes}"]
-    if records.units is not None:
-        lines.append(f"privacy is by person: {len(np.unique(records.units))} of them")
-    if records.shareable is not None:
-        lines.append(f"{int(records.shareable.sum())} records may be handed over as they are")
+    if records.persons is not None:
+        lines.append(f"privacy is by person: {len(np.unique(records.persons))} of them")
+    if records.may_leave is not None:
+        lines.append(f"{int(records.may_leave.sum())} records may be handed over as they are")
     return lines
 
 
 def _of_policy(file: OwnerFile) -> list[str]:
     policy = file.policy
-    lines = [f"may leave: {LEAVES.get(mode, mode)} ({mode})" for mode in policy.modes]
-    if {"raw", "raw-gumbel"} & set(policy.modes):
+    lines = [f"may leave: {MODES[mode].leaves} ({mode})" for mode in policy.modes]
+    if handing_over() & set(policy.modes):
         agreed = "only once a person has agreed" if policy.approval else "without asking a person"
         lines.append(f"examples leave {agreed}")
     lines += [
@@ -79,36 +73,22 @@ def _of_policy(file: OwnerFile) -> list[str]:
 
 
 def _of_budget(file: OwnerFile) -> list[str]:
-    """What was spent, where there is a ledger; looking must not begin one."""
+    """Say what was spent, where there is a ledger; looking must not begin one."""
     check_never_begun(file.ledger, file.witnesses)
     if file.ledger.is_file():
-        return left(PrivacyLedger(file.ledger, file.ledger_head, witnesses=file.witnesses))
+        ledger = PrivacyLedger(file.ledger, file.ledger_head, witnesses=file.witnesses)
+        check_noise(ledger, OS_ENTROPY.origin)
+        return left(ledger)
     overall = file.policy.limits("").overall.as_json()
     limits = ", ".join(f"{name} {value}" for name, value in overall.items() if value is not None)
     return [f"nothing was released yet; limits over all trainers, for ever: {limits or 'none'}"]
-
-
-def _check_policy(policy: Policy, records: Records) -> None:
-    if "raw-gumbel" not in policy.modes:
-        return
-    shareable = records.shareable
-    count = len(
-        np.unique(records.examples.ids if shareable is None else records.examples.ids[shareable])
-    )
-    if records.units is not None:
-        raise InputError("raw-gumbel hides records, not persons; leave it out, or unit-id")
-    if count < policy.records_at_least:
-        raise InputError(
-            f"policy.records-at-least is {policy.records_at_least}, but {count} records may be handed "
-            "over; lower it"
-        )
 
 
 def _doubts_of_policy(policy: Policy) -> list[str]:
     doubts = []
     if policy.expires is not None and policy.expires < datetime.date.today():
         doubts.append(f"the policy ended on {policy.expires}: every request is refused")
-    if "raw" in policy.modes and policy.max_records is None:
+    if any(MODES[name].by_method for name in policy.modes) and policy.max_records is None:
         doubts.append("max-records is not set: in time, every record may be handed over")
     if policy.epsilon is not None and policy.epsilon > 10:
         doubts.append(
@@ -116,7 +96,7 @@ def _doubts_of_policy(policy: Policy) -> list[str]:
         )
     if policy.delta > 1e-4:
         doubts.append(f"delta {policy.delta:g} is large: it should be far below 1 / records")
-    if policy.approval and not {"raw", "raw-gumbel"} & set(policy.modes):
+    if policy.approval and not handing_over() & set(policy.modes):
         doubts.append("approval is set, but no mode hands over examples: nobody will be asked")
     return doubts
 
@@ -138,6 +118,6 @@ def _doubts_of_files(file: OwnerFile) -> list[str]:
 
 
 def _others_reach(place: Path) -> bool:
-    """Whether others may read it and pass through all folders above it."""
+    """Say whether others may read it and pass through all folders above it."""
     passable = all(each.stat().st_mode & (stat.S_IXGRP | stat.S_IXOTH) for each in place.parents)
     return passable and bool(place.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))

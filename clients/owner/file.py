@@ -88,7 +88,7 @@ class OwnerFile:
 
 
 def load_owner_file(path: Path) -> OwnerFile:
-    """The owner's file at `path`. `InputError` on whatever is wrong with it."""
+    """Read the owner's file at `path`. `InputError` on whatever is wrong with it."""
     path = path.absolute()
     table, base = TomlTable.read(path, InputError), path.parent
     table.check_keys(KEYS)
@@ -112,7 +112,7 @@ def load_owner_file(path: Path) -> OwnerFile:
 
 
 def owner_file_text(name: str, policy: Policy) -> str:
-    """An owner's file for a simulated owner, which has its data from the scenario."""
+    """Write an owner's file for a simulated owner, which has its data from the scenario."""
     import tomli_w
 
     return tomli_w.dumps({"name": name, "policy": policy.as_table()})
@@ -156,7 +156,7 @@ def _quotas(table: TomlTable) -> Quotas:
 
 
 def _check_told_apart(trainers: tuple[TrainerLimits, ...]) -> None:
-    """`InputError` where two entries are of one trainer: they would have a budget each."""
+    """Raise `InputError` where two entries are of one trainer: they would have a budget each."""
     for place, each in enumerate(trainers):
         for other in trainers[:place]:
             if each.key is not None and each.key == other.key:

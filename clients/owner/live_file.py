@@ -13,7 +13,7 @@ FIXED = {
     "name": "name", "data": "dataset", "task": "task", "ledger": "ledger",
     "ledger_head": "ledger-head", "vault": "[vault]",
 }  # fmt: skip
-"""What a vault that runs has opened already, by its key in owner.toml."""
+"""The parts that a running vault has opened already, by their keys in owner.toml."""
 MOST_READINGS = 10
 
 
@@ -31,7 +31,7 @@ class LiveFile:
         self._wrong: InputError | None = None
 
     def current(self) -> OwnerFile:
-        """The file as it is now: the same object as long as nothing changed.
+        """Give the file as it is now: the same object as long as nothing changed.
 
         `InputError` where it cannot be read, or says something that takes a restart.
         """
@@ -62,7 +62,7 @@ class LiveFile:
 
 
 def _digest_of(sources: tuple[Path, ...]) -> bytes:
-    """The content of all these files, read anew: a time stamp may stay the same."""
+    """Digest all these files, read anew: a time stamp may stay the same."""
     hasher = hashlib.sha256()
     for each in sources:
         content = b"-"

@@ -1,4 +1,4 @@
-"""From an owner's file to what it names: its task, its records, its vault."""
+"""The task, the records and the vault that an owner's file names."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from mycroft_fl.errors import InputError
 from mycroft_fl.tasks.description import read_task
 
 if TYPE_CHECKING:
+    from clients.answering.private_records import PrivateRecords
     from clients.answering.vault import Vault
-    from mycroft_fl.data.fitted import Records
     from mycroft_fl.data.task import Task
 
 
 def task_of(file: OwnerFile) -> Task:
-    """The task that the owner's file names. `InputError` where it names none."""
+    """Read the task that the owner's file names. `InputError` where it names none."""
     if file.task is None:
         raise InputError(
             'the owner\'s file names no task; add task = "task.json", from the trainer'
@@ -23,19 +23,20 @@ def task_of(file: OwnerFile) -> Task:
     return read_task(file.task)
 
 
-def records_of(file: OwnerFile, task: Task) -> Records:
-    """The owner's records, as the task's models take them. `InputError` on whatever does not fit."""
+def records_of(file: OwnerFile, task: Task) -> PrivateRecords:
+    """Read the owner's records, as the task's models take them. `InputError` on whatever does not fit."""
+    from clients.answering.private_records import PrivateRecords
     from mycroft_fl.data.fitted import task_records
 
     if file.data is None:
         raise InputError(
             'the owner\'s file names no data; add dataset = { path = "...", label = "..." }'
         )
-    return task_records(file.data, file.folder, task)
+    return PrivateRecords.of(task_records(file.data, file.folder, task))
 
 
 def check_trainers(file: OwnerFile) -> None:
-    """`InputError` unless somebody may ask, everybody who may has a key, and nobody is revoked."""
+    """Raise `InputError` unless somebody may ask, everybody who may has a key, and nobody is revoked."""
     if not file.policy.trainers:
         raise InputError(
             'nobody may ask; add [[trainers]] with name = "lab" and key = "trainer-lab.pub"'
@@ -56,8 +57,7 @@ def check_trainers(file: OwnerFile) -> None:
 
 
 def open_vault(file: OwnerFile) -> Vault:
-    """The owner's vault, with its records in memory. `InputError` on what is wrong with the file."""
-    from clients.answering.dataset import Marks
+    """Open the owner's vault, with its records in memory. `InputError` on what is wrong with the file."""
     from clients.answering.vault import Vault, VaultStorage
 
     task = task_of(file)
@@ -65,5 +65,4 @@ def open_vault(file: OwnerFile) -> Vault:
     storage = VaultStorage(
         file.folder, file.ledger_head, str(file.ledger), witnesses=file.witnesses
     )
-    marks = Marks(persons=records.units, shareable=records.shareable)
-    return Vault(file.name, records.examples, file.policy, storage, file.vault.device, marks, task)
+    return Vault(file.name, records, file.policy, storage, file.vault.device, task)

@@ -1,4 +1,4 @@
-"""Who serves an owner's vault, and how it is stopped at once and stays so.
+"""The lock of an owner's vault: who serves it, and how it is stopped at once and stays so.
 
 Two files say it. `vault.lock` is locked by whoever serves, for as long as it lives. `stopped` keeps
 a vault closed: it is looked at and taken away by whoever holds the lock, and `stop` ends only once
@@ -25,7 +25,7 @@ PAUSE = 0.02
 
 
 def stop(file: OwnerFile, patience: float = 5.0) -> bool:
-    """No further answer, at once: whether a vault was being served.
+    """Let no further answer out, at once; say whether a vault was being served.
 
     The mark comes first: from then on no answer is written, and no vault opened by accident. When
     this returns, nobody serves, and the mark is there whatever was done meanwhile.
@@ -53,7 +53,7 @@ def stop(file: OwnerFile, patience: float = 5.0) -> bool:
 
 
 def served_by(file: OwnerFile) -> int | None:
-    """The process that serves this vault; None where there is none, or it has just begun to."""
+    """Find the process that serves this vault; None where there is none, or it has just begun to."""
     lock = _taken(file)
     if lock is not None:
         lock.close()
@@ -91,7 +91,7 @@ def alone(file: OwnerFile, *, after_stop: bool = False) -> Iterator[None]:
 
 
 def is_stopped(folder: Path) -> bool:
-    """Whether nothing may leave any more."""
+    """Say whether nothing may leave any more."""
     return (folder / STOPPED).exists()
 
 
@@ -104,7 +104,7 @@ def leaving(folder: Path, *, shut: bool = False) -> IO[str]:
 
 
 def _taken(file: OwnerFile) -> IO[str] | None:
-    """The lock, held until it is closed; None where somebody else holds it."""
+    """Take the lock, held until it is closed; None where somebody else holds it."""
     try:
         return locked(file.folder / LOCK, wait=False)
     except BlockingIOError:

@@ -1,4 +1,4 @@
-"""What one trainer may take of a vault's server, so that no trainer shuts out another.
+"""The quotas of a trainer at a vault's server, so that no trainer shuts out another.
 
 Time, memory and places of a server are taken by requests, and a listed trainer may send any number.
 Each trainer has an account of its own, known by the name that the owner gave it: another key of the
@@ -17,7 +17,7 @@ from mycroft_fl.errors import Refused
 from mycroft_fl.protocol.envelope import SeenRequests
 
 LEAST_SECONDS = 0.25
-"""What a request costs of its trainer's seconds at the least; else junk would come for nothing."""
+"""The least that a request costs of its trainer's seconds; else junk would come for nothing."""
 HOUR = 3600.0
 
 
@@ -37,7 +37,7 @@ class Quotas:
 
 
 class Account:
-    """What one trainer has taken: requests that are in force, places, memory, seconds."""
+    """The account of one trainer: requests that are in force, places, memory, seconds."""
 
     def __init__(
         self, quotas: Quotas, most_bytes: int, clock: Callable[[], float] = time.monotonic
@@ -50,7 +50,7 @@ class Account:
 
     @contextmanager
     def place(self) -> Iterator[None]:
-        """One of its connections. `Refused` where it has as many as it may."""
+        """Take one of its connections. `Refused` where it has as many as it may."""
         if self._open >= self._quotas.connections:
             raise Refused(f"all {self._quotas.connections} connections of this trainer are in use")
         self._open += 1
@@ -73,14 +73,14 @@ class Account:
                 self._room.notify_all()
 
     def seconds_left(self) -> float:
-        """The seconds that may be computed for it now. They come back evenly, over an hour."""
+        """Give the seconds that may be computed for it now. They come back evenly, over an hour."""
         now, most = self._clock(), self._quotas.seconds_per_hour
         self._left = min(most, self._left + (now - self._since) * most / HOUR)
         self._since = now
         return self._left
 
     def check_seconds(self) -> None:
-        """`Refused` where none are left."""
+        """Raise `Refused` where none are left."""
         if self.seconds_left() <= 0:
             raise Refused(
                 f"the {self._quotas.seconds_per_hour:g} seconds an hour of this trainer are used up"

@@ -1,4 +1,4 @@
-"""Whom an owner answers no more: revoked.json in its folder, which only its own commands write.
+"""The list of revoked trainers: revoked.json in an owner's folder, which only its own commands write.
 
 A revoked name and key stay revoked though they be listed again, until `owner readmit`. A key that
 was replaced stays out as well: it may be in the wrong hands.
@@ -31,12 +31,12 @@ class Revocation:
     at: str
 
     def concerns(self, name: str, key: str) -> bool:
-        """Whether it shuts out whoever has that name and key."""
+        """Say whether it shuts out whoever has that name and key."""
         return self.key == key or (self.why == REVOKED and self.trainer == name)
 
 
 def read_revocations(folder: Path) -> tuple[Revocation, ...]:
-    """All that are in force. `InputError` where the file is not one that `write` made."""
+    """Read all that are in force. `InputError` where the file is not one that `write` made."""
     try:
         listed = json.loads((folder / FILE).read_text(encoding="utf-8"))
         found = tuple(Revocation(**each) for each in listed)

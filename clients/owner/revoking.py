@@ -107,7 +107,7 @@ def _taken_out(path: Path, name: str) -> bool:
 
 
 def _tables(text: str) -> Iterator[tuple[int, int]]:
-    """From where to where each [[trainers]] stands, with what follows up to the next table."""
+    """Find from where to where each [[trainers]] stands, with what follows up to the next table."""
     place, begins = 0, None
     for line in text.splitlines(keepends=True):
         if line.lstrip().startswith("["):
@@ -120,7 +120,7 @@ def _tables(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _lines(text: str) -> Iterator[tuple[int, int]]:
-    """From where to where each line stands: of `trainers = [...]`, one trainer to a line."""
+    """Find from where to where each line stands: of `trainers = [...]`, one trainer to a line."""
     place = 0
     for line in text.splitlines(keepends=True):
         yield place, place + len(line)
@@ -128,7 +128,7 @@ def _lines(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    """Another content in the file's place, whole or not at all, with the mode that it had."""
+    """Put another content in the file's place, whole or not at all, with the mode that it had."""
     mode = path.stat().st_mode & 0o777
     write_whole(path, content)
     path.chmod(mode)

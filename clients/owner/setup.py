@@ -33,7 +33,7 @@ HEAD = """# Read by this owner's vault alone. `mycroft-fl owner check {folder}` 
 
 @dataclass(frozen=True)
 class NewOwner:
-    """What an owner says of itself: `trainers` by name with the files of their keys."""
+    """The answers of a new owner about itself: `trainers` by name with the files of their keys."""
 
     name: str
     dataset: Mapping[str, Any]
@@ -89,7 +89,7 @@ def _fill(part: Path, folder: Path, owner: NewOwner) -> None:
 
 
 def write_supernode_key(path: Path, comment: str) -> None:
-    """A new ECDSA key pair as OpenSSH writes them, in `path` and `path`.pub.
+    """Write a new ECDSA key pair as OpenSSH writes them, in `path` and `path`.pub.
 
     What `flower-supernode --auth-supernode-private-key` and `flwr supernode register` take.
     """

@@ -1,4 +1,4 @@
-"""Who may come in: a request's head against the owner's file as it is now, and each trainer's account."""
+"""The door of a vault: a request's head against the owner's file as it is now, and each trainer's account."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Door:
         return self._file.vault.max_megabytes << 20
 
     def proven(self, head: bytes, length: int) -> tuple[Claim, Account]:
-        """Whose request of `length` bytes this is, and its account, by its head alone.
+        """Say whose request of `length` bytes this is, and its account, by its head alone.
 
         `Refused` for a stranger, and where more is asked than a trainer may; `BadMessage` for what
         is no head.
@@ -50,7 +50,7 @@ class Door:
         return claim, account
 
     def still_admits(self, claim: Claim) -> bool:
-        """Whether whoever asked is one of those who may, by now."""
+        """Say whether whoever asked is one of those who may, by now."""
         try:
             return claim.signer in self._names()
         except BadMessage:
@@ -64,7 +64,7 @@ class Door:
         self._log.add(kind, f"refused at the door: {f'{who}: ' if who else ''}{refusal}")
 
     def _names(self) -> Mapping[PublicKey, str]:
-        """Who may ask, by key. `BadMessage` where the owner's file is broken: then nobody may."""
+        """Say who may ask, by key. `BadMessage` where the owner's file is broken: then nobody may."""
         try:
             admitted = self._live.current().admitted
         except InputError as error:
@@ -74,7 +74,7 @@ class Door:
         return self._names_known
 
     def _account(self, key: PublicKey, name: str) -> Account:
-        """One for a name and for a key: neither another key nor another name begins a new one."""
+        """Find the account of a name and of a key: another key, or another name, begins no new one."""
         known = self._by_key.get(key) or self._by_name.get(name)
         if known is None:
             known = Account(self._file.vault.quotas, self.most_bytes)

@@ -25,7 +25,7 @@ STYLE = (
 
 
 def release_page(examples: Examples, task: Task, title: str, facts: Iterable[str]) -> str:
-    """A page of its own, nothing loaded from elsewhere: `facts` line by line, then all examples."""
+    """Make a page of its own, nothing loaded from elsewhere: `facts` line by line, then all examples."""
     shown = _pictures(examples, task) if examples.x.ndim == 4 else _rows(examples, task)
     lines = "".join(f"<p>{_text(each)}</p>" for each in facts)
     return (
@@ -52,7 +52,7 @@ def _pictures(examples: Examples, task: Task) -> str:
 
 
 def _png(x: np.ndarray) -> str:
-    """One image (uint8, c h w; c 1 or 3), losslessly."""
+    """Encode one image (uint8, c h w; c 1 or 3), losslessly."""
     pixels = x[0] if len(x) == 1 else x.transpose(1, 2, 0)
     stream = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels)).save(stream, "PNG")
@@ -60,7 +60,7 @@ def _png(x: np.ndarray) -> str:
 
 
 def _rows(examples: Examples, task: Task) -> str:
-    """A table's rows in the table's own terms; of other vectors their numbers."""
+    """Show a table's rows in the table's own terms; of other vectors their numbers."""
     if task.table is None:
         head = [f"x{place}" for place in range(examples.x.shape[1])]
         cells = [[f"{value:.6g}" for value in row] for row in examples.x]
@@ -75,7 +75,7 @@ def _rows(examples: Examples, task: Task) -> str:
 
 
 def decoded(x: np.ndarray, schema: TableSchema) -> list[list[str]]:
-    """Encoded rows (n, width) as they stand in a table; what was filled, cut or unknown stays so."""
+    """Decode rows (n, width) as they stand in a table; what was filled, cut or unknown stays so."""
     columns, place = [], 0
     for column in schema.columns:
         width = 1 if isinstance(column, Numbers) else len(column.known)
@@ -103,5 +103,5 @@ def _label(label: int, task: Task) -> str:
 
 
 def _text(shown: str) -> str:
-    """Escaped, and cleaned: a name that turns the direction of writing would show other names."""
+    """Escape and clean a text: a name that turns the direction of writing would show other names."""
     return html.escape(cleaned(shown))

@@ -1,4 +1,4 @@
-"""What waits for a person's consent, and what was decided. Files of the owner's own.
+"""The answers that wait for a person's consent, and what was decided, in files of the owner's own.
 
     approvals/ID/entry.json   who asked for what, when, and a digest of what would leave
     approvals/ID/page.html    exactly what would leave, to look at
@@ -73,7 +73,7 @@ class Approvals:
             raise Withheld(f"the data has changed since a person agreed to {at.name}")
 
     def pending(self) -> list[Entry]:
-        """What waits for a decision, oldest first."""
+        """List what waits for a decision, oldest first."""
         return [
             each
             for each in self.entries()
@@ -81,13 +81,13 @@ class Approvals:
         ]
 
     def entries(self) -> list[Entry]:
-        """All that ever waited, oldest first."""
+        """List all that ever waited, oldest first."""
         # A folder whose name begins with a dot was never finished.
         folders = self.folder.glob("[!.]*/entry.json") if self.folder.is_dir() else ()
         return sorted((self._entry(each.parent) for each in folders), key=lambda each: each.at)
 
     def decision(self, id: str) -> Decision | None:
-        """What was decided; None as long as nothing was."""
+        """Say what was decided; None as long as nothing was."""
         try:
             said = (self.folder / id / "decision").read_text(encoding="ascii").strip()
         except FileNotFoundError:
@@ -115,7 +115,7 @@ class Approvals:
         return found[0]
 
     def page(self, id: str) -> Path:
-        """The page that shows exactly what would leave."""
+        """Make the page that shows exactly what would leave."""
         return self.folder / id / "page.html"
 
     def _has_lapsed(self, entry: Entry) -> bool:
@@ -138,13 +138,13 @@ class Approvals:
 
 
 def entry_id(key: Key) -> str:
-    """Names a request to people: short, and the same whenever it is asked again."""
+    """Name a request to people: short, and the same whenever it is asked again."""
     whole = "\n".join((key.dataset, key.peer, key.digest))
     return hashlib.sha256(whole.encode()).hexdigest()[:ID_LENGTH]
 
 
 def content_digest(examples: Examples) -> str:
-    """A digest of exactly these examples, labels and order included."""
+    """Digest exactly these examples, labels and order included."""
     hasher = hashlib.sha256(f"{examples.x.dtype.str}{examples.x.shape}".encode())
     hasher.update(np.ascontiguousarray(examples.x).tobytes())
     hasher.update(np.ascontiguousarray(examples.y).tobytes())
@@ -152,5 +152,5 @@ def content_digest(examples: Examples) -> str:
 
 
 def now() -> str:
-    """The time as it stands in an entry."""
+    """Give the time as it stands in an entry."""
     return datetime.now(UTC).isoformat(timespec="seconds")

@@ -59,7 +59,7 @@ class VaultProcess:
             raise InputError(said.decode("utf-8", "replace"))
 
     def answer(self, request: Opened, seconds: float) -> tuple[int, bytes]:
-        """The status and the sealed answer; a failure where it takes longer than `seconds`."""
+        """Fetch the status and the sealed answer; a failure where it takes longer than `seconds`."""
         # Twice: a process that has died since the last question shows it only once asked. What the
         # first had charged by then is the second's stored answer.
         for _ in range(2):
@@ -70,13 +70,13 @@ class VaultProcess:
                 continue
             if said and said[0] in (ANSWERED, REFUSED, FAILED, SILENT):
                 return said[0], said[1:]
-            # What it might still say would be taken for the answer to the next question.
+            # Whatever it might still say would be taken for the answer to the next question.
             self.close()
             break
         return FAILED, b""
 
     def _said(self, request: Opened, seconds: float) -> bytes:
-        """What the process says to a request; nothing where it takes too long."""
+        """Say what the process says to a request; nothing where it takes too long."""
         if self._pipe is None:
             self.open()
         assert self._pipe is not None
@@ -102,10 +102,10 @@ class VaultProcess:
 
 
 def run(owner_file: str, pipe: Connection) -> None:
-    """The process: open the vault, say so, then answer until the pipe is closed."""
+    """Run the process: open the vault, say so, then answer until the pipe is closed."""
     # The server ends this process itself; a Ctrl-C at a terminal reaches both.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # What it holds in memory must not end up in a file when it crashes.
+    # The data it holds in memory must not end up in a file when it crashes.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.umask(0o077)
     try:

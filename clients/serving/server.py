@@ -128,7 +128,7 @@ class VaultServer:
 
     @contextmanager
     def _at_home(self, head: bytes, account: Account) -> Iterator[None]:
-        """One of a trainer's connections; what is refused on it is written down as its own."""
+        """Serve one of a trainer's connections; what is refused on it is written down as its own."""
         try:
             with account.place():
                 yield
@@ -220,7 +220,7 @@ async def _until_told(server: VaultServer, ready: Callable[[], None]) -> None:
 
 
 def _allow_files() -> None:
-    """As many open connections as the system allows: the quotas bound them, not a soft limit."""
+    """Allow as many open connections as the system does: the quotas bound them, not a soft limit."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))

@@ -19,10 +19,11 @@ from clients.serving.approval_page import release_page
 from clients.serving.approvals import Approvals, Entry, entry_id, now
 from clients.serving.socket_protocol import ANSWERED, FAILED, REFUSED, SILENT
 from mycroft_fl.errors import BadMessage, InputError, Refused, Withheld
+from mycroft_fl.modes import MODES, handing_over
 from mycroft_fl.privacy.spending.ledger import Key, PrivacyLedger
 from mycroft_fl.protocol.envelope import Opened
 from mycroft_fl.protocol.keys import KeyPair
-from mycroft_fl.protocol.messages import HANDING_OVER, OwnerReport, Request
+from mycroft_fl.protocol.messages import OwnerReport, Request
 from mycroft_fl.protocol.signed import pack_sealed, unpack_opened
 from mycroft_fl.protocol.wire import pack_report, unpack_request
 
@@ -48,7 +49,7 @@ class VaultService:
         self._adopt(file)
 
     def answer(self, opened: Opened) -> tuple[int, bytes]:
-        """The status and, if answered, the sealed bytes. Raises nothing; the owner's log says why."""
+        """Give the status and, if answered, the sealed bytes. Raises nothing; the owner's log says why."""
         who = self._names.get(opened.signer.fingerprint, "?")
         where = f"{who}, run {opened.terms.run!r}, round {opened.terms.server_round}"
         try:
@@ -73,13 +74,13 @@ class VaultService:
         if request.server_round != opened.terms.server_round:
             raise BadMessage("the request is of another round than its terms")
         key = Key(file.name, peer, request_digest(request))
-        if file.policy.approval and request.mode in HANDING_OVER:
+        if file.policy.approval and MODES[request.mode].hands_over:
             self._check_queue(key)
         report = self._vault.answer(request, peer)
         if file.policy.approval and report.disclosed is not None:
             self._require_consent(request, key, report)
         sealed = pack_sealed(pack_report(report), opened.terms, opened.signer, self._key)
-        # What was revoked, or has ended, while it was computed: the last moment to keep it.
+        # The last moment to keep an answer whose trainer was revoked, or whose policy ended, meanwhile.
         if self._current() is not file:
             raise Refused(
                 "owner.toml changed while this was computed; asked again, it is as it says now"
@@ -91,7 +92,7 @@ class VaultService:
         return sealed
 
     def _current(self) -> OwnerFile:
-        """The owner's file as it is now, by which the vault goes from here on."""
+        """Give the owner's file as it is now, by which the vault goes from here on."""
         try:
             file = self._live.current()
             if file is not self._file:
@@ -109,12 +110,12 @@ class VaultService:
         self._file = file
 
     def _check_admitted(self, peer: str) -> None:
-        """`Refused` for whoever is not listed now. Not by the policy: that of nobody lets all ask."""
+        """Raise `Refused` for whoever is not listed now. Not by the policy: that of nobody lets all ask."""
         if peer not in self._names:
             raise Refused("this trainer is not listed, or was revoked")
 
     def _check_queue(self, key: Key) -> None:
-        """`Refused` where a trainer has given people as much to look at as it may.
+        """Raise `Refused` where a trainer has given people as much to look at as it may.
 
         It counts what was asked and charged, and not what was found or decided: whoever could see
         which of its requests wait would know of which records there are.
@@ -123,7 +124,7 @@ class VaultService:
         if self._book.row(key) is not None:
             return
         since = (datetime.now(UTC) - timedelta(days=quotas.waiting_days)).isoformat()
-        if self._book.asked_since(key.peer, HANDING_OVER, since) >= quotas.waiting:
+        if self._book.asked_since(key.peer, handing_over(), since) >= quotas.waiting:
             raise Refused(
                 f"{quotas.waiting} requests for examples within {quotas.waiting_days} days, as many as a "
                 "person may have to look at"
@@ -160,7 +161,7 @@ class VaultService:
 
 
 def told_of(error: BaseException) -> str:
-    """An error without its text, which may quote a record: its kind, and where it was raised."""
+    """Describe an error without its text, which may quote a record: its kind, and where it was raised."""
     if isinstance(error, InputError):
         return type(error).__name__
     frames = traceback.extract_tb(error.__traceback__)[-3:]

@@ -1,4 +1,4 @@
-"""What is said on a vault's socket: one question, one answer, each of a known length.
+"""The protocol of a vault's socket: one question, one answer, each of a known length.
 
     question   kind (1 byte), length (4 bytes, big-endian), content
     answer     status (1 byte), length, content
@@ -29,7 +29,7 @@ PIECE = 1 << 20
 def ask(
     path: Path, kind: int, content: bytes = b"", timeout: float | None = None
 ) -> tuple[int, bytes]:
-    """The status and content of the vault's answer. `OSError` or `BadMessage` where there is none."""
+    """Give the status and content of the vault's answer. `OSError` or `BadMessage` where there is none."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connect(connection, path, timeout)
         # A vault that has heard enough answers and closes: what it said is there to be read.

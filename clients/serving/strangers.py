@@ -21,7 +21,7 @@ class Strangers:
 
     @contextmanager
     def place(self, writer: asyncio.StreamWriter) -> Iterator[None]:
-        """A place until the block ends, or `known`; an evicted connection is closed at once."""
+        """Hold a place until the block ends, or `known`; an evicted connection is closed at once."""
         if len(self._there) >= self._places:
             oldest = next(iter(self._there))
             del self._there[oldest]
@@ -33,7 +33,7 @@ class Strangers:
             self.known(writer)
 
     def known(self, writer: asyncio.StreamWriter) -> None:
-        """It is no stranger any more, and does not make way."""
+        """Note that it is no stranger any more, and does not make way."""
         self._there.pop(writer, None)
 
     def __len__(self) -> int:

@@ -74,7 +74,7 @@ def say_lines(text: str, *, err: bool = False) -> None:
 
 def print_rows(head: list[str], rows: list[list[str]]) -> None:
     """Print a table, whatever stands in its cells."""
-    from mycroft_fl.report.run.summary import console_for
+    from mycroft_fl.report.run.terminal import console_for
 
     table = Table(*head, box=None, pad_edge=False)
     for row in rows:

@@ -10,7 +10,7 @@ import click
 
 from mycroft_fl.cli.common import print_rows, say
 from mycroft_fl.errors import InputError
-from mycroft_fl.protocol.messages import NOISED
+from mycroft_fl.modes import MODES, handing_over
 
 if TYPE_CHECKING:
     from clients.owner.file import OwnerFile
@@ -228,12 +228,12 @@ def _new_owner(folder: Path, given: dict[str, Any]) -> Any:
 def _policy(given: dict[str, Any]) -> dict[str, Any]:
     modes = list(given["modes"]) or _asked(None, "mode", "What may leave", "score").split()
     policy: dict[str, Any] = {"modes": modes}
-    if {"raw", "raw-gumbel"} & set(modes):
+    if handing_over() & set(modes):
         number = _asked(given["max_records"], "max-records", "Records that may leave, in all", 100)
         policy["max-records"] = _whole(number)
         agreed = given["approval"]
         policy["approval"] = True if agreed is None else agreed
-    if NOISED & set(modes):
+    if any(MODES[name].noised for name in modes if name in MODES):
         policy["epsilon"] = float(_asked(given["epsilon"], "epsilon", "Epsilon, in all", 1.0))
     return policy
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,21 +69,12 @@ def _findings(mode: str | None, attacks: bool) -> list[Finding]:
     from mycroft_fl.privacy.attacks import findings
     from mycroft_fl.privacy.audits import catalogue as audits
 
-    known = findings.ATTACKS if attacks else audits.AUDITS
+    known = findings.ATTACKS if attacks else audits.audits_by_name()
     if mode is not None and mode not in known:
         raise InputError(
             f"mode '{mode}' has no {'attack' if attacks else 'audit'}; choose from {sorted(known)}"
         )
-    if attacks:
-        return findings.attacked(mode)
-    return [*audits.findings(mode), *(_through_a_file() if mode in (None, "score") else ())]
-
-
-def _through_a_file() -> Iterator[Finding]:
-    """Name the audit of what an owner's file can do to a score, which is on the owner's side."""
-    from clients.owner.audit import audit_score_through_a_file
-
-    return audit_score_through_a_file()
+    return findings.attacked(mode) if attacks else audits.findings(mode)
 
 
 def _plant_bugs() -> None:

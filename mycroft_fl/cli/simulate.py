@@ -54,7 +54,7 @@ def simulate(
     settings |= {k: v for k, v in (("method", method), ("seed", seed)) if v is not None}
     make_importable_from_here()
     from mycroft_fl.progress_lines import show_progress
-    from mycroft_fl.report.run.summary import console_for, show
+    from mycroft_fl.report.run.terminal import console_for, show
     from simulations.engines.run import run
     from simulations.setup.simulation import Simulation
     from strategies.runs.folder import RunFolder

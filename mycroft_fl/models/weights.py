@@ -72,13 +72,18 @@ def flat_head(model: Classifier) -> Float32[np.ndarray, " h"]:
 
 def load_head(model: Classifier, flat: Float32[np.ndarray, " h"]) -> None:
     """Put a flat last layer into `model`. `BadMessage` when it does not fit."""
-    rows, columns = model.head.out_features, model.head.in_features + 1
+    put_head(model.head, flat)
+
+
+def put_head(head: nn.Linear, flat: Float32[np.ndarray, " h"]) -> None:
+    """Put flat numbers into a last layer. `BadMessage` when they do not fit."""
+    rows, columns = head.out_features, head.in_features + 1
     if flat.shape != (rows * columns,):
         raise BadMessage(f"a last layer of shape {flat.shape}; this model's has {rows * columns}")
     both = torch.from_numpy(flat.copy()).reshape(rows, columns)
     with torch.no_grad():
-        model.head.weight.copy_(both[:, :-1])
-        model.head.bias.copy_(both[:, -1])
+        head.weight.copy_(both[:, :-1])
+        head.bias.copy_(both[:, -1])
 
 
 def save_weights(model: nn.Module, path: Path) -> None:

@@ -1,1 +1,1 @@
-"""What trainer and owner say to each other, and how it is packed, signed and sealed."""
+"""The protocol of trainer and owner: their messages, packed, signed and sealed."""

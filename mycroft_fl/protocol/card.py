@@ -6,7 +6,8 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-RAW = "raw"
+from mycroft_fl.modes import MODES, resolved
+
 TARGET = "publish-target"
 PROMISES = ("epsilon", "epsilon_total", "rho", "rho_total")
 ADJACENCY = "add or remove one unit; how many there are is private"
@@ -14,7 +15,7 @@ ADJACENCY = "add or remove one unit; how many there are is private"
 
 @dataclass(frozen=True)
 class Card:
-    """What an owner states about one answer and about all it has given this trainer so far.
+    """The statement of an owner about one answer and about all it has given this trainer so far.
 
     Numbers are per `unit`, a record or a person. `epsilon` and `rho` are of this answer alone,
     `..._total` of all noised answers to this trainer together; `epsilon_limit` is what the ledger
@@ -40,7 +41,7 @@ class Card:
     raw: bool
 
     def taints(self) -> list[str]:
-        """What weakens the promise."""
+        """Say what weakens the promise."""
         found = []
         if self.noise == "SIMULATED":
             found.append(
@@ -54,8 +55,8 @@ class Card:
         return found
 
     def assumptions(self) -> list[str]:
-        """What must be true for the promise to hold."""
-        if self.mode == RAW:
+        """Say what must be true for the promise to hold."""
+        if self.mode in MODES and MODES[self.mode].by_method:
             return []
         if self.mode == TARGET:
             return [
@@ -81,37 +82,20 @@ class Card:
         ]
 
     def promise(self) -> str:
-        """What is promised, in one or two sentences."""
-        if self.mode == RAW:
-            return (
-                f"These {self.records} records are disclosed in full to the trainer. "
-                "No differential privacy applies to them."
-            )
-        if self.mode == "raw-gumbel":
-            return (
-                f"These {self.records} records are disclosed in full to the trainer. Of any other "
-                f"{self.unit}, the choices made for this trainer tell no more than epsilon-minus = "
-                f"{self.epsilon_minus_total:.3g}; that it was itself among those drawn had a chance "
-                f"of at most {-math.expm1(-self.epsilon_minus_total):.3g}."
-                + (self._of_the_count() if self.rho else "")
-            )
+        """Say what is promised, in one or two sentences."""
+        if self.mode in MODES:
+            said: str = resolved(MODES[self.mode].promise)(self)
+            return said
         if self.mode == TARGET:
             return (
                 f"(epsilon {self.epsilon:.3g}, delta {self.delta:g}) per {self.unit}, toward the owners "
                 f"that are asked and whoever else sees a request, {ADJACENCY}; drawn once for the whole "
                 f"run, never above epsilon {self.epsilon_limit:g}."
             )
-        if self.mode.startswith("publish-"):
-            return (
-                f"(epsilon {self.epsilon:.3g}, delta {self.delta:g}) per {self.unit}, toward whoever "
-                f"reads what is published and not toward the trainer, {ADJACENCY}; all rounds together "
-                f"epsilon {self.epsilon_total:.3g}, never above {self.epsilon_limit:g}."
-            )
         return (
-            f"(epsilon {self.epsilon:.3g}, delta {self.delta:g}) per {self.unit}, {ADJACENCY}; with all "
-            f"earlier answers to this trainer epsilon {self.epsilon_total:.3g} (rho {self.rho_total:.3g}), "
-            f"and never above {self.epsilon_limit:g} over all trainers. "
-            f"delta is the chance that is left out of the promise."
+            f"(epsilon {self.epsilon:.3g}, delta {self.delta:g}) per {self.unit}, toward whoever "
+            f"reads what is published and not toward the trainer, {ADJACENCY}; all rounds together "
+            f"epsilon {self.epsilon_total:.3g}, never above {self.epsilon_limit:g}."
         )
 
     def together(self) -> str:
@@ -133,15 +117,8 @@ class Card:
             f"those drawn had a chance of at most {-math.expm1(-self.epsilon_minus_total):.3g}."
         )
 
-    def _of_the_count(self) -> str:
-        return (
-            f" The noised count of useful records, on which the choice hangs, costs epsilon "
-            f"{self.epsilon:.3g} at delta {self.delta:g} per {self.unit}, {ADJACENCY}; that any of all the "
-            "counts that the budget pays for finds too many has a chance of no more than another delta."
-        )
-
     def as_json(self) -> dict[str, Any]:
-        """The card in a result file: the numbers, and what they mean."""
+        """Give the card in a result file: the numbers, and what they mean."""
         promised = {name: getattr(self, name) or None for name in PROMISES}
         return {
             **asdict(self),
@@ -152,3 +129,40 @@ class Card:
             "taints": self.taints(),
             "assumptions": self.assumptions(),
         }
+
+
+def disclosed_promise(card: Card) -> str:
+    """Say that what was handed over as it is has no privacy."""
+    return (
+        f"These {card.records} records are disclosed in full to the trainer. "
+        "No differential privacy applies to them."
+    )
+
+
+def drawn_promise(card: Card) -> str:
+    """Say what a choice made at random tells of the records that were not drawn."""
+    return (
+        f"These {card.records} records are disclosed in full to the trainer. Of any other "
+        f"{card.unit}, the choices made for this trainer tell no more than epsilon-minus = "
+        f"{card.epsilon_minus_total:.3g}; that it was itself among those drawn had a chance "
+        f"of at most {-math.expm1(-card.epsilon_minus_total):.3g}."
+        + (_promise_of_the_count(card) if card.rho else "")
+    )
+
+
+def noised_promise(card: Card) -> str:
+    """Say what noised numbers tell of one unit, this time and in all."""
+    return (
+        f"(epsilon {card.epsilon:.3g}, delta {card.delta:g}) per {card.unit}, {ADJACENCY}; with all "
+        f"earlier answers to this trainer epsilon {card.epsilon_total:.3g} (rho {card.rho_total:.3g}), "
+        f"and never above {card.epsilon_limit:g} over all trainers. "
+        f"delta is the chance that is left out of the promise."
+    )
+
+
+def _promise_of_the_count(card: Card) -> str:
+    return (
+        f" The noised count of useful records, on which the choice hangs, costs epsilon "
+        f"{card.epsilon:.3g} at delta {card.delta:g} per {card.unit}, {ADJACENCY}; that any of all the "
+        "counts that the budget pays for finds too many has a chance of no more than another delta."
+    )

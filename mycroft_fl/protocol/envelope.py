@@ -48,10 +48,10 @@ _SIGNED = struct.Struct(f"{KEY_BYTES}s{SIGNATURE_BYTES}s{NONCE_BYTES}s")
 
 @dataclass(frozen=True)
 class SignedTerms:
-    """What a signed request is good for: one run, one owner, one round, and until when.
+    """The terms of a signed request: one run, one owner, one round, and until when.
 
     `issued` and `expires` are seconds since 1970. `within` is how many seconds the trainer waits:
-    a vault that must not be told from a silent one stays silent for as long.
+    a vault that must look like a silent one stays silent for as long.
     """
 
     run: str
@@ -64,7 +64,7 @@ class SignedTerms:
 
     @classmethod
     def fresh(cls, run: str, owner: str, server_round: int, within: float) -> SignedTerms:
-        """Terms as of now, for a trainer that waits `within` seconds."""
+        """Give terms as of now, for a trainer that waits `within` seconds."""
         now = time.time()
         life = min(within + SKEW, MAX_LIFE)
         nonce = secrets.token_hex(NONCE_BYTES)
@@ -93,7 +93,7 @@ class Claim:
     size: int
 
     def opened(self, content: bytes, digest: bytes | None = None) -> Opened:
-        """The request with its content, whose `digest` may have been taken as it came.
+        """Give the request with its content, whose `digest` may have been taken as it came.
 
         `BadMessage` where another content was signed.
         """
@@ -104,7 +104,7 @@ class Claim:
 
 
 def sign_request(content: bytes, terms: SignedTerms, key: KeyPair) -> bytes:
-    """`content` as a request of that key's holder, good for `terms` alone."""
+    """Sign `content` as a request of that key's holder, good for `terms` alone."""
     terms_bytes = json.dumps(dataclasses.asdict(terms), sort_keys=True).encode()
     what = (
         _WHAT.pack(hashlib.sha512(content).digest(), len(content), len(terms_bytes)) + terms_bytes
@@ -113,7 +113,7 @@ def sign_request(content: bytes, terms: SignedTerms, key: KeyPair) -> bytes:
 
 
 def head_length(front: bytes) -> int:
-    """The bytes of a request's head, by its first FRONT_BYTES. `BadMessage` where there is none."""
+    """Count the bytes of a request's head, by its first FRONT_BYTES. `BadMessage` where there is none."""
     other = OTHER_REQUEST.match(front)
     if other and not front.startswith(REQUEST_MARK):
         raise BadMessage(
@@ -133,7 +133,7 @@ def head_length(front: bytes) -> int:
 def read_head(
     head: bytes, owner: str, trainers: Iterable[PublicKey], now: float | None = None
 ) -> Claim:
-    """What a whole head claims, where one of `trainers` signed it for this owner and for now.
+    """Read what a whole head claims, where one of `trainers` signed it for this owner and for now.
 
     `Refused` for another signer, owner or time; `BadMessage` for what is no head, or was changed.
     """
@@ -157,7 +157,7 @@ def read_head(
 def open_request(
     envelope: bytes, owner: str, trainers: Iterable[PublicKey], now: float | None = None
 ) -> Opened:
-    """The request in an envelope; errors as in `read_head`."""
+    """Open the request in an envelope; errors as in `read_head`."""
     if len(envelope) > MAX_CONTENT:
         raise BadMessage("this is no signed request")
     end = head_length(envelope[:FRONT_BYTES])
@@ -166,7 +166,7 @@ def open_request(
 
 
 def seal_answer(content: bytes, terms: SignedTerms, to: PublicKey, vault: KeyPair) -> bytes:
-    """An answer to the request of those terms, signed by the vault and sealed to the trainer."""
+    """Seal an answer to the request of those terms, signed by the vault and sealed to the trainer."""
     nonce = bytes.fromhex(terms.nonce)
     signature = vault.sign(_answered(content, nonce, terms.owner, to))
     return ANSWER_MARK + to.seal(vault.public.raw + signature + nonce + content)
@@ -175,7 +175,7 @@ def seal_answer(content: bytes, terms: SignedTerms, to: PublicKey, vault: KeyPai
 def open_answer(
     envelope: bytes, terms: SignedTerms, key: KeyPair, vault: PublicKey | None = None
 ) -> tuple[bytes, PublicKey]:
-    """What answers the request of those terms, and the key of the vault that signed it.
+    """Open what answers the request of those terms, and the key of the vault that signed it.
 
     `BadMessage` where it answers another request, was changed, or is not by `vault`, if that is given.
     """
@@ -207,7 +207,7 @@ class SeenRequests:
     _first_end: float = field(default=math.inf, init=False)
 
     def check(self, terms: SignedTerms, now: float | None = None) -> None:
-        """`Refused` for a request that was taken before, or for one more than may be in force."""
+        """Raise `Refused` for a request that was taken before, or for one more than may be in force."""
         now = time.time() if now is None else now
         if bytes.fromhex(terms.nonce) in self._until:
             raise Refused("this very request was answered before; sign it anew to ask again")
@@ -218,19 +218,19 @@ class SeenRequests:
             raise Refused(f"{self.at_most} requests of this trainer are in force")
 
     def take(self, terms: SignedTerms, now: float | None = None) -> None:
-        """`check`, and remember it."""
+        """Take a request: `check` it, and remember it."""
         self.check(terms, now)
         self._until[bytes.fromhex(terms.nonce)] = terms.expires
         self._first_end = min(self._first_end, terms.expires)
 
 
 def _signed(what: bytes) -> bytes:
-    """What a trainer signs: the head, and by its digest the content."""
+    """Say what a trainer signs: the head, and by its digest the content."""
     return REQUEST_MARK + hashlib.sha512(what).digest()
 
 
 def _answered(content: bytes, nonce: bytes, owner: str, to: PublicKey) -> bytes:
-    """What a vault signs: this answer to this request, for this trainer."""
+    """Say what a vault signs: this answer to this request, for this trainer."""
     digests = [hashlib.sha512(each).digest() for each in (nonce, owner.encode(), content)]
     return ANSWER_MARK + to.raw + b"".join(digests)
 

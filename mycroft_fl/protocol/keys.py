@@ -41,16 +41,16 @@ class PublicKey:
 
     @classmethod
     def from_text(cls, text: str, source: str = "this") -> PublicKey:
-        """The key in a line that `text` wrote; `source` is what an error calls it."""
+        """Read the key in a line that `text` wrote; `source` is what an error calls it."""
         return cls(_decoded(text, PUBLIC, source))
 
     @classmethod
     def load(cls, path: Path) -> PublicKey:
-        """The key in a file such as trainer-lab.pub."""
+        """Read the key in a file such as trainer-lab.pub."""
         return cls.from_text(_read(path), path.name)
 
     def text(self, comment: str = "") -> str:
-        """The key as one line."""
+        """Write the key as one line."""
         return " ".join(filter(None, [PUBLIC, base64.b64encode(self.raw).decode(), comment]))
 
     @cached_property
@@ -59,14 +59,14 @@ class PublicKey:
         return hashlib.sha256(self.raw).hexdigest()[:32]
 
     def verify(self, message: bytes, signature: bytes) -> None:
-        """`BadMessage` unless that key signed exactly this."""
+        """Raise `BadMessage` unless that key signed exactly this."""
         try:
             VerifyKey(self.raw).verify(message, signature)
         except (CryptoError, ValueError, TypeError) as error:
             raise BadMessage("the signature does not belong to this message and key") from error
 
     def seal(self, content: bytes) -> bytes:
-        """`content` so that only the key pair's holder reads it."""
+        """Seal `content` so that only the key pair's holder reads it."""
         return SealedBox(VerifyKey(self.raw).to_curve25519_public_key()).encrypt(content)
 
 
@@ -78,12 +78,12 @@ class KeyPair:
 
     @classmethod
     def generate(cls) -> KeyPair:
-        """A new one, from the system's entropy."""
+        """Make a new one, from the system's entropy."""
         return cls(bytes(SigningKey.generate()))
 
     @classmethod
     def load(cls, path: Path) -> KeyPair:
-        """The private key in a file. `InputError` where others may read that file."""
+        """Read the private key in a file. `InputError` where others may read that file."""
         content = _read(path)
         if path.stat().st_mode & OTHERS:
             raise InputError(f"{path} may be read by others than its user; chmod 600 {path}")
@@ -110,11 +110,11 @@ class KeyPair:
         return PublicKey(bytes(SigningKey(self._seed).verify_key))
 
     def sign(self, message: bytes) -> bytes:
-        """The signature, 64 bytes."""
+        """Sign the signature, 64 bytes."""
         return SigningKey(self._seed).sign(message).signature
 
     def open(self, sealed: bytes) -> bytes:
-        """What was sealed to this key. `BadMessage` where it was not, or was changed."""
+        """Open what was sealed to this key. `BadMessage` where it was not, or was changed."""
         try:
             return SealedBox(SigningKey(self._seed).to_curve25519_private_key()).decrypt(sealed)
         except (CryptoError, ValueError, TypeError) as error:

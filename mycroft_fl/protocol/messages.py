@@ -1,4 +1,4 @@
-"""What a trainer asks and what an owner answers. Nothing else crosses between them."""
+"""The messages of trainer and owner: requests and answers. Nothing else crosses between them."""
 
 from __future__ import annotations
 
@@ -11,15 +11,7 @@ from jaxtyping import Float32, Float64
 
 from mycroft_fl.examples import Examples
 from mycroft_fl.protocol.card import Card
-
-MODES = ("raw", "raw-gumbel", "score", "gradient", "dp-sgd")
-"""What may come back: examples chosen or drawn, a noised score, a noised gradient, a trained head."""
-
-NOISED = frozenset({"score", "gradient", "dp-sgd"})
-"""The modes in which numbers leave, paid for with epsilon."""
-
-HANDING_OVER = frozenset({"raw", "raw-gumbel"})
-"""The modes in which examples leave."""
+from mycroft_fl.settings.selection import SelectionSettings
 
 BESIDES = 1 << 16
 """Bytes of an answer beside its numbers: headers of arrays, the card, the seal."""
@@ -29,10 +21,10 @@ COUNTS = 3
 relevances: one, or by class one for each class that hard examples have."""
 
 SCORED_BY = ("hard-set", "class")
-"""What a score's relevances are to: the whole hard set, or the hard examples of a record's own class."""
+"""The targets of a score's relevances: the whole hard set, or the hard examples of a record's own class."""
 
 COUNT_WEIGHT = 0.5
-"""What a record counts for in those three numbers.
+"""The weight of a record in those three numbers.
 
 All numbers get the same noise, which grows with the length of a record's row: counted half, records
 cost the sum that owners are ranked by a fifth less of it.
@@ -44,7 +36,7 @@ Failure = Literal["error", "timeout", "malformed", "refused", "duplicate"]
 
 @dataclass(frozen=True, eq=False)
 class NoisedTarget:
-    """What the trainer sends in place of hard examples: their mean gradient, with noise.
+    """The trainer's message in place of hard examples: their mean gradient, with noise.
 
     By the last layer of the trainer's model, each gradient clipped to length `clip`; `direction` is
     C x (p + 1), flat, the bias last in each row. An alignment with it of `scale` counts as 1.
@@ -57,9 +49,9 @@ class NoisedTarget:
     stands_for: int
 
 
-@dataclass(frozen=True, eq=False)
-class Request:
-    """What the trainer asks one owner: up to `k` examples that help with `hard`, or with `target`.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Request(SelectionSettings):
+    """A question of the trainer to one owner: up to `k` examples that help with `hard`, or with `target`.
 
     With a target, `hard` is empty and says only of what shape and type examples are. `weights`
     travel only where the method looks through the trainer's model. No field can widen an owner's
@@ -67,22 +59,17 @@ class Request:
     """
 
     server_round: int
-    method: str
     k: int
     hard: Examples
     num_classes: int
     model: str
     weights: Float32[np.ndarray, " w"] | None
-    feature_space: str
-    owner_epochs: int
     seed: int
     mode: str = "raw"
-    gradient_layers: str = "last"
-    feature_weight: float = 1.0
     head: Float32[np.ndarray, " h"] | None = None
     """The last layer at which `gradient` is taken; None: that of `weights`."""
     whitening: Float32[np.ndarray, "q p_and_bias"] | None = None
-    """What the last layer's inputs, with a one at the end, are multiplied by in `gradient`, before
+    """The matrix that multiplies the last layer's inputs, with a one at the end, in `gradient`, before
     records' gradients are clipped; None: nothing. An answer then has C q numbers."""
     rate: float = 0.0
     """How far `dp-sgd` goes by a summed gradient of length 1."""
@@ -99,7 +86,7 @@ class Statistic:
     sigma: float
 
     def counted(self) -> Float64[np.ndarray, " 3"]:
-        """Of a score: how many records are against, of little use, useful; negative at times.
+        """Say, of a score, how many records are against, of little use, useful; negative at times.
 
         With noise of standard deviation sigma / `COUNT_WEIGHT`.
         """
@@ -107,7 +94,7 @@ class Statistic:
         return counts
 
     def relevance(self) -> Float64[np.ndarray, " s"]:
-        """Of a score: the sum of relevances, or by class one for each of the `hard_classes`."""
+        """Give, of a score, the sum of relevances, or by class one for each of the `hard_classes`."""
         return self.values[:-COUNTS]
 
 
@@ -125,7 +112,7 @@ class OwnerReport:
 
 @dataclass(frozen=True)
 class Expected:
-    """What a well-formed answer looks like to the trainer that asked.
+    """The form of a well-formed answer, as the trainer that asked knows it.
 
     `values` is how many numbers a noised statistic has; 0 where examples are wanted.
     """

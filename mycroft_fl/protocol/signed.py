@@ -24,24 +24,24 @@ ENVELOPE, KIND = "envelope", "mycroft.envelope"
 
 
 def pack_signed(content: RecordDict, terms: SignedTerms, key: KeyPair) -> RecordDict:
-    """A packed request, signed for one owner."""
+    """Pack a packed request, signed for one owner."""
     return carry(sign_request(as_bytes(content), terms, key))
 
 
 def unpack_opened(request: Opened) -> RecordDict:
-    """The packed request that was signed. `BadMessage` where there is none; not unpacked yet."""
+    """Read the packed request that was signed. `BadMessage` where there is none; not unpacked yet."""
     return from_bytes(request.content)
 
 
 def pack_sealed(content: RecordDict, terms: SignedTerms, to: PublicKey, vault: KeyPair) -> bytes:
-    """A packed answer, sealed to the trainer that asked; `carry` brings it to Flower."""
+    """Pack a packed answer, sealed to the trainer that asked; `carry` brings it to Flower."""
     return seal_answer(as_bytes(content), terms, to, vault)
 
 
 def unpack_sealed(
     message: RecordDict, terms: SignedTerms, key: KeyPair, vault: PublicKey | None = None
 ) -> tuple[RecordDict, PublicKey]:
-    """The packed answer in a message, and the key of the vault that signed it.
+    """Read the packed answer in a message, and the key of the vault that signed it.
 
     `BadMessage` on whatever is not an answer to the request of those terms, by `vault` if given.
     """
@@ -50,7 +50,7 @@ def unpack_sealed(
 
 
 def carry(envelope: bytes, status: str | None = None) -> RecordDict:
-    """An envelope as a message; an answer says by `status` that it is one."""
+    """Carry an envelope as a message; an answer says by `status` that it is one."""
     # As an array: Flower sends arrays in pieces, and settings whole.
     array = Array("uint8", (len(envelope),), KIND, envelope)
     message = RecordDict({ENVELOPE: ArrayRecord({ENVELOPE: array})})
@@ -60,7 +60,7 @@ def carry(envelope: bytes, status: str | None = None) -> RecordDict:
 
 
 def carried(message: RecordDict) -> bytes:
-    """The envelope in a message. `BadMessage` where there is none."""
+    """Take the envelope out of a message. `BadMessage` where there is none."""
     record = message.get(ENVELOPE)
     if not isinstance(record, ArrayRecord) or set(record) != {ENVELOPE}:
         raise BadMessage("the message carries no envelope")
@@ -71,12 +71,12 @@ def carried(message: RecordDict) -> bytes:
 
 
 def as_bytes(content: RecordDict) -> bytes:
-    """Packed records as bytes, by the protocol buffers that Flower sends them in itself."""
+    """Write packed records as bytes, by the protocol buffers that Flower sends them in itself."""
     return bytes(recorddict_to_proto(content).SerializeToString(deterministic=True))
 
 
 def size_of(content: RecordDict) -> int:
-    """How many bytes the records in a message take, names included. `BadMessage` for strange ones."""
+    """Count the bytes that the records in a message take, names included. `BadMessage` for strange ones."""
     try:
         return sum(len(name) + each.count_bytes() for name, each in content.items())
     except ValueError as error:  # Flower counts no empty text
@@ -84,7 +84,7 @@ def size_of(content: RecordDict) -> int:
 
 
 def from_bytes(content: bytes) -> RecordDict:
-    """The records that `as_bytes` wrote. `BadMessage` on anything else; what they hold is unchecked."""
+    """Read the records that `as_bytes` wrote. `BadMessage` on anything else; what they hold is unchecked."""
     if len(content) > MAX_CONTENT:
         raise BadMessage(f"content of more than {MAX_CONTENT} bytes")
     try:

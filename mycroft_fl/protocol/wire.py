@@ -19,24 +19,24 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 
 from mycroft_fl.errors import BadMessage, SettingError
 from mycroft_fl.examples import Examples
+from mycroft_fl.modes import answer_names
 from mycroft_fl.protocol.card import Card
 from mycroft_fl.protocol.messages import (
-    MODES,
-    SCORED_BY,
     Expected,
     NoisedTarget,
     OwnerReport,
     Request,
     Statistic,
 )
-from mycroft_fl.settings.run_config import MAX_EXAMPLES, MAX_FEATURE_WEIGHT, MAX_HARD
+from mycroft_fl.protocol.request_checks import check_mode, is_finite_float32
+from mycroft_fl.settings.run_config import MAX_EXAMPLES, MAX_HARD
+from mycroft_fl.settings.selection import MAX_FEATURE_WEIGHT
 from mycroft_fl.settings.space_names import check_space
 
 SELECT = "query.select"
 INTRODUCE = "query.introduce"
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 MAX_BYTES = 1 << 30
-MAX_RATE = 1e6
 MAX_TARGET = 1e9
 
 _REQUEST_FIELDS: dict[str, type] = {
@@ -55,6 +55,9 @@ _REQUEST_FIELDS: dict[str, type] = {
     "score-by": str,
 }
 
+_WHOLE_NUMBERS = {"k": MAX_EXAMPLES, "owner-epochs": 1000, "num-classes": 1_000_000}
+"""The largest values of a request's whole numbers; each is at least 1."""
+
 _TARGET_FIELDS: dict[str, type] = {"scale": float, "clip": float, "stands-for": int}
 
 _CARD_FIELDS: dict[str, type] = {
@@ -64,7 +67,7 @@ _CARD_FIELDS: dict[str, type] = {
 
 
 def pack_request(request: Request) -> RecordDict:
-    """A request as Flower records: one array each for x, y, the flat weights, a noised target."""
+    """Pack a request as Flower records: one array each for x, y, the flat weights, a noised target."""
     arrays = {"x": Array(request.hard.x), "y": Array(request.hard.y)}
     if request.weights is not None:
         arrays["weights"] = Array(request.weights)
@@ -84,16 +87,33 @@ def pack_request(request: Request) -> RecordDict:
 
 
 def unpack_request(content: RecordDict) -> Request:
-    """The request in `content`. `BadMessage` on anything that is not one."""
+    """Read the request in `content`. `BadMessage` on anything that is not one."""
     _check_records(content, {"request", "target", "arrays"})
     fields = _fields(content, "request", _REQUEST_FIELDS)
     arrays = _arrays(content, {"x", "y"}, {"weights", "head", "whitening", "target"})
-    if not 1 <= fields["k"] <= MAX_EXAMPLES:
-        raise BadMessage(f"k is {fields['k']}; it must be from 1 to {MAX_EXAMPLES}")
-    if not 1 <= fields["owner-epochs"] <= 1000:
-        raise BadMessage(f"owner-epochs is {fields['owner-epochs']}; it must be from 1 to 1000")
-    if not 1 <= fields["num-classes"] <= 1_000_000:
-        raise BadMessage(f"num-classes is {fields['num-classes']}; it must be from 1 to 1000000")
+    _check_limits(fields)
+    hard = _examples(arrays, fields["num-classes"], at_most=MAX_HARD)
+    target = _target(content, arrays)
+    if len(hard) == 0 and target is None:
+        raise BadMessage("the hard set is empty")
+    if len(hard) and target is not None:
+        raise BadMessage("a request brings hard examples or a target, and not both")
+    weights, head, whitening = map(arrays.get, ("weights", "head", "whitening"))
+    if weights is not None and not is_finite_float32(weights, dimensions=1):
+        raise BadMessage("weights must be one vector of finite float32")
+    named = {key.replace("-", "_"): value for key, value in fields.items()}
+    request = Request(
+        hard=hard, weights=weights, head=head, whitening=whitening, target=target, **named
+    )
+    check_mode(request)
+    return request
+
+
+def _check_limits(fields: Mapping[str, Any]) -> None:
+    """Raise `BadMessage` where a number or a name that all modes share is out of its limits."""
+    for key, most in _WHOLE_NUMBERS.items():
+        if not 1 <= fields[key] <= most:
+            raise BadMessage(f"{key} is {fields[key]}; it must be from 1 to {most}")
     try:
         check_space(fields["feature-space"])
     except SettingError as error:
@@ -102,42 +122,15 @@ def unpack_request(content: RecordDict) -> Request:
         raise BadMessage("gradient-layers must be 'last' or 'all'")
     if not 0 <= fields["feature-weight"] <= MAX_FEATURE_WEIGHT:  # nor is NaN
         raise BadMessage(f"feature-weight must be from 0 to {MAX_FEATURE_WEIGHT:g}")
-    if not 0 <= fields["rate"] <= MAX_RATE:  # nor is NaN
-        raise BadMessage(f"rate must be from 0 to {MAX_RATE:g}")
-    if fields["score-by"] not in SCORED_BY:
-        raise BadMessage("score-by must be 'hard-set' or 'class'")
-    if fields["score-by"] == "class" and fields["mode"] != "score":
-        raise BadMessage("only a score can be by class")
-    hard = _examples(arrays, fields["num-classes"], at_most=MAX_HARD)
-    target = _target(content, arrays)
-    if len(hard) == 0 and target is None:
-        raise BadMessage("the hard set is empty")
-    if len(hard) and target is not None:
-        raise BadMessage("a request brings hard examples or a target, and not both")
-    if target is not None and fields["score-by"] == "class":
-        raise BadMessage("a score by class needs hard examples, and a target came instead")
-    weights, head = arrays.get("weights"), arrays.get("head")
-    for vector in (weights, head):
-        if vector is not None and not _is_finite_float32(vector, dimensions=1):
-            raise BadMessage("weights must be one vector of finite float32")
-    whitening = arrays.get("whitening")
-    if whitening is not None and fields["mode"] != "gradient":
-        raise BadMessage("only a gradient can be by a whitening")
-    if whitening is not None and not _is_finite_float32(whitening, dimensions=2):
-        raise BadMessage("a whitening must be one matrix of finite float32")
-    named = {key.replace("-", "_"): value for key, value in fields.items()}
-    return Request(
-        hard=hard, weights=weights, head=head, whitening=whitening, target=target, **named
-    )
 
 
 def _target(content: RecordDict, arrays: Mapping[str, np.ndarray]) -> NoisedTarget | None:
-    """The noised target in a request, None where there is none."""
+    """Read the noised target in a request, None where there is none."""
     if "target" not in content and "target" not in arrays:
         return None
     fields = _fields(content, "target", _TARGET_FIELDS)
     direction = arrays.get("target")
-    if direction is None or not _is_finite_float32(direction, dimensions=1):
+    if direction is None or not is_finite_float32(direction, dimensions=1):
         raise BadMessage("a target must be one vector of finite float32")
     # So large a one would overflow in the products that owners make of it; of zeros, there are none.
     if not 0 < np.abs(direction).max(initial=0.0) <= MAX_TARGET:
@@ -150,7 +143,7 @@ def _target(content: RecordDict, arrays: Mapping[str, np.ndarray]) -> NoisedTarg
 
 
 def pack_report(report: OwnerReport) -> RecordDict:
-    """An owner's answer as Flower records."""
+    """Pack an owner's answer as Flower records."""
     arrays: dict[str, Array] = {}
     if report.disclosed is not None:
         arrays = {"x": Array(report.disclosed.x), "y": Array(report.disclosed.y)}
@@ -166,12 +159,12 @@ def pack_report(report: OwnerReport) -> RecordDict:
 
 
 def pack_failure(status: str) -> RecordDict:
-    """An owner's "refused" or "error": a fixed text, nothing of the reason."""
+    """Pack an owner's "refused" or "error": a fixed text, nothing of the reason."""
     return RecordDict({"report": ConfigRecord({"status": status})})
 
 
 def report_status(content: RecordDict) -> str:
-    """The status of an owner's answer: "answered", "refused" or "error"."""
+    """Read the status of an owner's answer: "answered", "refused" or "error"."""
     status: str = _fields(content, "report", {"status": str})["status"]
     if status not in ("answered", "refused", "error"):
         raise BadMessage("unknown status")
@@ -179,7 +172,7 @@ def report_status(content: RecordDict) -> str:
 
 
 def unpack_report(content: RecordDict, expected: Expected) -> OwnerReport:
-    """The answer in `content`. `BadMessage` on whatever is not as the request allows."""
+    """Read the answer in `content`. `BadMessage` on whatever is not as the request allows."""
     _check_records(content, {"arrays", "report", "card"})
     card = _card(content) if "card" in content else None
     if expected.values:
@@ -211,12 +204,12 @@ def _statistic(content: RecordDict, size: int) -> Statistic:
 
 
 def _card(content: RecordDict) -> Card:
-    """A card's numbers; what they mean is written by whoever shows it, never taken from the sender."""
+    """Read a card's numbers; what they mean is written by whoever shows it, never taken from the sender."""
     fields = _fields(content, "card", _CARD_FIELDS)
     numbers = [value for value in fields.values() if not isinstance(value, str | bool)]
     if not all(math.isfinite(value) and value >= 0 for value in numbers):
         raise BadMessage("a privacy card with a number that is negative or not finite")
-    if fields["mode"] not in MODES or fields["unit"] not in ("record", "person"):
+    if fields["mode"] not in answer_names() or fields["unit"] not in ("record", "person"):
         raise BadMessage("a privacy card of an unknown mode or unit")
     if fields["noise"] not in ("none", "os-entropy", "SIMULATED"):
         raise BadMessage("a privacy card with an unknown source of noise")
@@ -224,19 +217,19 @@ def _card(content: RecordDict) -> Card:
 
 
 def pack_introduction_request() -> RecordDict:
-    """Asks an owner for its name."""
+    """Ask an owner for its name."""
     return RecordDict({"introduce": ConfigRecord({"version": 1})})
 
 
 def pack_introduction(name: str) -> RecordDict:
-    """An owner's name, by which it is known from run to run."""
+    """Pack an owner's name, by which it is known from run to run."""
     return RecordDict(
         {"report": ConfigRecord({"status": "answered"}), "owner": ConfigRecord({"name": name})}
     )
 
 
 def unpack_introduction(content: RecordDict) -> str:
-    """The name in an introduction. `BadMessage` unless it is fit to be a file's name."""
+    """Read the name in an introduction. `BadMessage` unless it is fit to be a file's name."""
     name: str = _fields(content, "owner", {"name": str})["name"]
     if not SAFE_NAME.fullmatch(name):
         raise BadMessage("an owner's name has 1 to 100 letters, digits, '-', '_' or '.'")
@@ -244,7 +237,7 @@ def unpack_introduction(content: RecordDict) -> str:
 
 
 def _check_records(content: RecordDict, known: set[str]) -> None:
-    """`BadMessage` for anything beside what is asked for: nobody would look at it, and it is kept."""
+    """Raise `BadMessage` for anything beside what is asked for: nobody would look at it, and it is kept."""
     if not set(content) <= known:
         raise BadMessage(f"{len(set(content) - known)} records that nothing asks for")
 
@@ -299,13 +292,8 @@ def _examples(arrays: Mapping[str, np.ndarray], num_classes: int, *, at_most: in
         raise BadMessage(f"{len(y)} examples, more than the {at_most} asked for")
     if len(y) and not (y.min() >= 0 and y.max() < num_classes):
         raise BadMessage(f"a label outside 0..{num_classes - 1}")
-    if not (x.dtype == np.uint8 or _is_finite_float32(x, dimensions=x.ndim)):
+    if not (x.dtype == np.uint8 or is_finite_float32(x, dimensions=x.ndim)):
         raise BadMessage(f"examples must be uint8 or finite float32, not {x.dtype}")
     if math.prod(x.shape[1:]) == 0:
         raise BadMessage(f"examples of shape {x.shape[1:]} hold nothing")
     return Examples(x, y)
-
-
-def _is_finite_float32(array: np.ndarray, *, dimensions: int) -> bool:
-    finite = array.dtype == np.float32 and array.ndim == dimensions and np.isfinite(array).all()
-    return bool(finite)

@@ -10,11 +10,13 @@ from typing import Any
 
 from mycroft_fl.errors import DataError, SettingError
 from mycroft_fl.files import check_no_way_out
-from mycroft_fl.report.run.files import check_result, parsed, read_bytes
+from mycroft_fl.report.run.files import RESULT, parsed, read_bytes, result_file
+from mycroft_fl.report.run.schema import check_result
+from mycroft_fl.report.run.summary import subject
 from mycroft_fl.report.study.folder import CELLS, DONE, PART, as_field, is_study, read_study
 
 REFERENCES = ("baseline", "control", "own_hard_set", "random", "final")
-METADATA = ("scenario", "method", "engine", "seed", "settings", "environment", "warnings")
+METADATA = ("scenario", "task", "method", "engine", "seed", "settings", "environment", "warnings")
 CELL = re.compile(r"[0-9a-f]{1,64}")
 SAFE = re.compile(r"[^A-Za-z0-9=.,_-]")
 LONGEST = 200  # of a run's name, which becomes a folder's
@@ -53,7 +55,7 @@ def write_board(result: Result, folder: Path, name: str) -> None:
             writer.file_writer.add_summary(part)
         for tag, value in reached.items():
             writer.add_scalar(tag, value, 0)
-        metadata = json.dumps({key: result[key] for key in METADATA}, indent=2)
+        metadata = json.dumps({key: result[key] for key in METADATA if key in result}, indent=2)
         writer.add_text("run", "\n".join(f"    {line}" for line in metadata.splitlines()))
 
 
@@ -80,7 +82,7 @@ def boards(folder: Path) -> Iterator[tuple[str, Result]]:
 
 def _result(folder: Path) -> Result:
     try:
-        path = folder / "result.json"
+        path = result_file(folder) or folder / RESULT
         result = parsed(path, read_bytes(path))
     except DataError as error:
         raise DataError(
@@ -93,15 +95,13 @@ def _result(folder: Path) -> Result:
 def scalars(result: Result) -> Iterator[tuple[str, int, float]]:
     """Tag, round and value of everything that has a course over rounds, references at round 0."""
     for name in REFERENCES:
-        for key in ("hard", "test"):
-            if result[name][key] is not None:
-                yield f"{name}/{key}", 0, result[name][key]
+        for key, value in _reached(result.get(name, {})):
+            yield f"{name}/{key}", 0, value
     disclosed = 0
     for record in result["rounds"]:
         disclosed += record["disclosed"]
-        for key in ("hard", "test"):
-            if record[key] is not None:
-                yield f"rounds/{key}", record["round"], record[key]
+        for key, value in _reached(record):
+            yield f"rounds/{key}", record["round"], value
         yield "rounds/disclosed", record["round"], disclosed
         yield "rounds/seconds", record["round"], record["seconds"]
 
@@ -109,7 +109,7 @@ def scalars(result: Result) -> Iterator[tuple[str, int, float]]:
 def settings(result: Result) -> dict[str, bool | int | float | str]:
     """Return the settings as TensorBoard takes them: what is no number or word is JSON."""
     settings_of_run = {
-        "scenario": result["scenario"],
+        "scenario": subject(result),
         "engine": result["engine"],
         **result["settings"],
     }
@@ -120,10 +120,17 @@ def settings(result: Result) -> dict[str, bool | int | float | str]:
 
 
 def final_figures(result: Result) -> dict[str, float]:
-    """Return what a run is judged by."""
-    found = {f"hparam/{key}": result["final"][key] for key in ("hard", "test")}
-    rival = result["own_hard_set"]["hard"]
-    if found["hparam/hard"] is not None and rival is not None:
-        found["hparam/over_own_hard_set"] = found["hparam/hard"] - rival
-    found["hparam/disclosed"] = result["disclosed"]
-    return {key: float(value) for key, value in found.items() if value is not None}
+    """What a run is judged by."""
+    reached = dict(_reached(result.get("final", {})))
+    found = {f"hparam/{key}": float(value) for key, value in reached.items()}
+    rival = dict(_reached(result.get("own_hard_set", {})))
+    if "hard" in reached and "hard" in rival:
+        found["hparam/over_own_hard_set"] = reached["hard"] - rival["hard"]
+    return {**found, "hparam/disclosed": float(result["disclosed"])}
+
+
+def _reached(part: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """List the accuracies in a part of a result that are known."""
+    for key in ("hard", "test"):
+        if part.get(key) is not None:
+            yield key, part[key]

@@ -8,7 +8,7 @@ from pathlib import Path
 from mycroft_fl.errors import InputError
 from mycroft_fl.files import check_no_way_out, disk_full, is_full, private_folder, write_whole
 from mycroft_fl.report.layout.drawing import Plot
-from mycroft_fl.report.run.files import read_bytes, read_run, told_of_failure
+from mycroft_fl.report.run.files import no_result, read_bytes, read_run, result_file
 from mycroft_fl.report.run.page import run_page
 from mycroft_fl.report.study.folder import CSV, is_study, read_study
 from mycroft_fl.report.study.page import study_page
@@ -44,10 +44,10 @@ def write_report(folder: Path, out: Path | None = None) -> Path:
 
 
 def _made(folder: Path) -> tuple[str, list[Plot]]:
-    if (folder / "result.json").is_file():
+    if result_file(folder) is not None:
         return run_page(read_run(folder))
     if is_study(folder):
         rows = folder / CSV
         digest = hashlib.sha256(read_bytes(rows) if rows.is_file() else b"").hexdigest()
         return study_page(read_study(folder), digest)
-    raise told_of_failure(folder)
+    raise no_result(folder)

@@ -1,4 +1,4 @@
-"""Selecting from arrays in npz files, without a trainer, an owner or a network between them."""
+"""The selection from arrays in npz files, without a trainer, an owner or a network between them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SETTINGS = ("device", "feature-space", "feature-weight", "gradient-layers")
 
 @dataclass(frozen=True)
 class Ask:
-    """What a person asks for on the command line."""
+    """The question of a person on the command line."""
 
     hard_set: Path
     data: Path
@@ -46,7 +46,7 @@ class ArraySelection:
 
 
 def checked_settings(assignments: dict[str, object], seed: int) -> RunConfig:
-    """The settings that a selection reads. `SettingError` for any other."""
+    """Read the settings of a selection. `SettingError` for any other."""
     for key in assignments:
         if key not in SETTINGS:
             raise SettingError(f"select has no setting '{key}'{suggestion(key, list(SETTINGS))}")
@@ -67,14 +67,15 @@ def answered(ask: Ask) -> ArraySelection:
     notes = _class_notes(ask, method, hard, data, names)
     named = hard_arrays.y is not None and hard_arrays.y.dtype.kind == "U"
     query = Query(
-        hard,
-        _model(ask, method, hard, ready=hard_arrays.ready, named=named),
-        "pixels" if hard_arrays.ready else ask.config.feature_space,
-        ask.config.seed,
-        gradient_layers=ask.config.gradient_layers,
-        feature_weight=ask.config.feature_weight or 1.0,
+        hard=hard,
+        model=_model(ask, method, hard, ready=hard_arrays.ready, named=named),
+        seed=ask.config.seed,
         device=ask.config.device,
         ready=hard_arrays.ready,
+        **ask.config.selection(
+            feature_space="pixels" if hard_arrays.ready else ask.config.feature_space,
+            feature_weight=ask.config.feature_weight or 1.0,
+        ),
     )
     selection = method.select(data, query, ask.k)
     if len(selection.indices) < ask.k:
@@ -84,7 +85,7 @@ def answered(ask: Ask) -> ArraySelection:
 
 
 def write(selection: Selection, path: Path) -> None:
-    """An npz file with `indices`, `weights` and `unexplained`, whole or not at all."""
+    """Write an npz file with `indices`, `weights` and `unexplained`, whole or not at all."""
     try:
         with written_whole(path, PUBLIC_FILE) as stream:
             np.savez(
@@ -117,7 +118,7 @@ def _class_notes(
 def _model(
     ask: Ask, method: Method, hard: Examples, *, ready: bool, named: bool
 ) -> Classifier | None:
-    """The model to look through, where the method or the feature space needs one."""
+    """Build the model to look through, where the method or the feature space needs one."""
     if ready:
         if ask.model or ask.weights:
             raise SettingError(f"{ask.data} holds ready gradients; leave out --model and --weights")
@@ -144,13 +145,13 @@ def _model(
 
 
 def _num_classes(weights: Path) -> int:
-    """How many classes the model of these weights knows: as many as its head has outputs."""
+    """Count the classes that the model of these weights knows: as many as its head has outputs."""
     if not weights.is_file():
         raise DataError(f"no weights at {weights}; name a safetensors file")
     try:
         with safe_open(weights, framework="numpy") as file:
             (classes,) = file.get_slice("head.bias").get_shape()
-            # Of one number each: a shape of a zero claims any number of them and holds none.
+            # One number for each: a shape of a zero claims any number of them and holds none.
             if not 1 <= classes <= MOST_CLASSES:
                 raise ValueError(f"it has {classes} classes")
             return int(classes)

@@ -20,17 +20,17 @@ DISTANCES_DRAWN_FROM = 5
 
 
 def features(candidates: Examples, query: Query, k: int) -> Selection:
-    """The nearest candidates of the same class, each hard example in turn."""
+    """Pick the nearest candidates of the same class, each hard example in turn."""
     return Selection.unweighted(_nearest(candidates, query, k, "example"))
 
 
 def features_to_set(candidates: Examples, query: Query, k: int) -> Selection:
-    """The candidates nearest to any hard example of their class, by that distance alone."""
+    """Pick the candidates nearest to any hard example of their class, by that distance alone."""
     return Selection.unweighted(_nearest(candidates, query, k, "set"))
 
 
 def features_diverse(candidates: Examples, query: Query, k: int) -> Selection:
-    """Half of k nearest, the rest at random among the five most populous distances further out.
+    """Pick half of k nearest, the rest at random among the five most populous distances further out.
 
     The paper's draw for tables (Mycroft, section 4.2), whose distances are whole numbers of bins;
     in other spaces a twentieth of the furthest distance takes the place of a bin.
@@ -49,7 +49,7 @@ def features_diverse(candidates: Examples, query: Query, k: int) -> Selection:
 
 
 def hard_features(candidates: Examples, query: Query, k: int) -> Selection:
-    """The nearest of those candidates that the trainer's model gets wrong.
+    """Pick the nearest of those candidates that the trainer's model gets wrong.
 
     May end with fewer than k: what the model already gets right is not offered as a substitute.
     """
@@ -58,7 +58,7 @@ def hard_features(candidates: Examples, query: Query, k: int) -> Selection:
 
 
 def coverage(candidates: Examples, query: Query, k: int) -> Selection:
-    """A cover of the hard set: facility location, and further layers once every one is served.
+    """Pick a cover of the hard set: facility location, and further layers once every one is served.
 
     Class by class, since only candidates of its class serve a hard example; what each adds
     decides between classes, which is the greedy choice over all of them.
@@ -77,7 +77,7 @@ def coverage(candidates: Examples, query: Query, k: int) -> Selection:
 def covers(
     pool: Pool, query: Query, k: int
 ) -> list[tuple[Int[np.ndarray, " n"], Int[np.ndarray, " s"], Cover]]:
-    """By class of the hard set: its part of the pool, what was sent of it, an empty cover."""
+    """Give, by class of the hard set, its part of the pool, what was sent of it, an empty cover."""
     there, here = query.features(pool.examples), query.features(query.hard)
     found = []
     for label in np.unique(query.hard.y):
@@ -89,12 +89,12 @@ def covers(
 
 
 def distance_to_nearest(pool: Examples, hard: Examples, query: Query) -> Float[np.ndarray, " n"]:
-    """Each candidate's Euclidean distance to the nearest hard example, in feature space."""
+    """Measure each candidate's Euclidean distance to the nearest hard example, in feature space."""
     return np.asarray(distances(query.features(pool), query.features(hard)).amin(1).numpy())
 
 
 def _steps(candidates: Examples, query: Query) -> Int[np.ndarray, " n"]:
-    """How many bins each candidate lies from the nearest hard example of its class; 0 where none is."""
+    """Count how many bins each candidate lies from the nearest hard example of its class; 0 where none is."""
     there, here = query.features(candidates), query.features(query.hard)
     apart = np.zeros(len(candidates))
     for label in np.unique(query.hard.y):

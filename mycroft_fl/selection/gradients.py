@@ -31,7 +31,7 @@ from mycroft_fl.selection.result import (
 Divide = Callable[[Pool, "Query", int], Iterator[ClassShare]]
 
 ATOMS_PER_HARD = 1
-"""What a match may spend for each hard example behind its target. The mean of m gradients says
+"""The atoms that a match may spend for each hard example behind its target. The mean of m gradients says
 little more than m atoms can: further ones fit its noise, see docs/methods.md."""
 
 
@@ -48,11 +48,11 @@ class _Problem:
         return self.query.gradients(Examples.concatenate([self.pool.examples, self.query.hard]))
 
     def hard(self, share: ClassShare) -> Int[Tensor, " m"]:
-        """Where a share's hard examples stand among the atoms."""
+        """Say where a share's hard examples stand among the atoms."""
         return torch.from_numpy(share.hard + len(self.pool))
 
     def target(self, share: ClassShare) -> Tensor:
-        """The mean gradient of a share's hard examples, or the one that came in their place."""
+        """Give the mean gradient of a share's hard examples, or the one that came in their place."""
         if self.query.target is not None:
             return self.query.target.to(self.atoms.device, self.atoms.dtype)
         index = self.hard(share).to(self.atoms.device)
@@ -60,13 +60,13 @@ class _Problem:
         return self.atoms.combine(index, even.to(index.device))
 
     def spend(self, share: ClassShare) -> int:
-        """How many atoms a share's match may spend."""
+        """Say how many atoms a share's match may spend."""
         hard = len(share.hard) if self.query.target is None else self.query.stands_for
         return ATOMS_PER_HARD * hard
 
 
 def omp(candidates: Examples, query: Query, k: int) -> Selection:
-    """Gradient matching per class: candidates of a class against the hard examples of that class.
+    """Match gradients per class: candidates of a class against the hard examples of that class.
 
     Killamsetty et al. 2021, Algorithm 2 (GRAD-MATCH), per class as in Mycroft (arXiv 2410.08432).
     Each class has its share of k. The match may spend `ATOMS_PER_HARD` on each hard example; the
@@ -76,7 +76,7 @@ def omp(candidates: Examples, query: Query, k: int) -> Selection:
 
 
 def omp_whole(candidates: Examples, query: Query, k: int) -> Selection:
-    """The same with one target, the mean gradient of the whole hard set, and all candidates.
+    """Match gradients with one target, the mean gradient of the whole hard set, and all candidates.
 
     The query may bring that target in place of hard examples.
     """
@@ -84,7 +84,7 @@ def omp_whole(candidates: Examples, query: Query, k: int) -> Selection:
 
 
 def funcfeat(candidates: Examples, query: Query, k: int) -> Selection:
-    """Gradient matching per class that also pays for distance in feature space (FuncFeat).
+    """Match gradients per class that also pays for distance in feature space (FuncFeat).
 
     Mycroft's functional and feature similarity together, as OMP on the augmented system, so that
     the greedy step sees the penalty: psi_i^2 = feature_weight * mean ||g||^2 * (d_i / mean d)^2,
@@ -94,7 +94,7 @@ def funcfeat(candidates: Examples, query: Query, k: int) -> Selection:
 
 
 def omp_each(candidates: Examples, query: Query, k: int) -> Selection:
-    """Gradient matching with a target for each hard example, of candidates of its class.
+    """Match gradients with a target for each hard example, of candidates of its class.
 
     First each hard example's first pick, then each one's second and so on, within one depth by
     the share of the target's length that the pick contributes; where all matches have ended, the
@@ -113,7 +113,7 @@ def omp_each(candidates: Examples, query: Query, k: int) -> Selection:
 
 
 def omp_coverage(candidates: Examples, query: Query, k: int) -> Selection:
-    """Gradient matching per class with a cover of the hard set in feature space as a second term.
+    """Match gradients per class with a cover of the hard set in feature space as a second term.
 
     `feature_weight` says what the cover counts beside the match, which may spend
     `ATOMS_PER_HARD` on each hard example; the cover alone has the rest of k.
@@ -139,7 +139,7 @@ def omp_coverage(candidates: Examples, query: Query, k: int) -> Selection:
 
 
 def gradient_neighbours(candidates: Examples, query: Query, k: int) -> Selection:
-    """The candidates whose gradients are nearest by cosine, each hard example in turn.
+    """Pick the candidates whose gradients are nearest by cosine, each hard example in turn.
 
     None at a right or obtuse angle to every hard example, whatever k. Where the query brings a
     target in place of hard examples, those nearest to it.
@@ -184,7 +184,7 @@ def _omp(
 
 
 def _rest(problem: _Problem, share: ClassShare, matched: np.ndarray) -> Int[np.ndarray, " j"]:
-    """What fills a share once its match has spent all it may: the next gradient neighbours."""
+    """Find what fills a share once its match has spent all it may: the next gradient neighbours."""
     if len(matched) == share.k:
         return np.empty(0, np.int64)
     taken = np.concatenate([matched, share.pool[share.start]])
@@ -202,7 +202,7 @@ def _neighbours(problem: _Problem, share: ClassShare, k: int) -> Int[np.ndarray,
 
 
 def _each(problem: _Problem, share: ClassShare) -> tuple[Int[np.ndarray, " j"], float]:
-    """A share's picks with one target per hard example, and the mean of what is unexplained."""
+    """Pick for a share with one target per hard example, and the mean of what is unexplained."""
     atoms, pool = problem.atoms, torch.from_numpy(share.pool)
     hard = problem.hard(share).to(atoms.device)
     one = torch.ones(1, dtype=atoms.dtype, device=atoms.device)
@@ -227,7 +227,7 @@ def _each(problem: _Problem, share: ClassShare) -> tuple[Int[np.ndarray, " j"], 
 
 
 def _distance_penalty(problem: _Problem, share: ClassShare) -> Float[Tensor, " atoms"]:
-    """psi of the augmented system: 0 but for the share's part of the pool."""
+    """Give psi of the augmented system: 0 but for the share's part of the pool."""
     query, pool = problem.query, problem.pool.examples[share.pool]
     away = distance_to_nearest(pool, query.hard[share.hard], query)
     mean = float(away.mean()) if len(away) else 0.0

@@ -1,4 +1,4 @@
-"""Choosing, among one owner's examples, those that help with the hard set: the methods, by name.
+"""The methods, by name: each chooses those of an owner's examples that help with the hard set.
 
 A method is a function `(candidates, query, k) -> Selection`. To add one, write it and name it in
 `METHODS`, or give its import path, `package.module:function`, as the method's name.
@@ -41,7 +41,7 @@ Select = Callable[[Examples, Query, int], Selection]
 
 @dataclass(frozen=True)
 class Method:
-    """A way to choose. `looks_through` says whose eyes it needs, and so what must travel.
+    """A way to choose. `looks_through` says whose model it needs, and so what must travel.
 
     "nothing": the data alone; "a-model": gradients of the trainer's model or of the owner's own;
     "trainer-model": the trainer's and no other. `by_class`: a candidate is of use only to hard
@@ -79,7 +79,7 @@ METHODS: dict[str, Method] = {
 
 
 def method_named(name: str) -> Method:
-    """The built-in method called `name`, or the function at `package.module:function`."""
+    """Find the built-in method called `name`, or the function at `package.module:function`."""
     if name in METHODS:
         return METHODS[name]
     if ":" not in name:
@@ -98,7 +98,7 @@ def method_named(name: str) -> Method:
 
 
 def _parameters(function: Callable) -> int | None:
-    """How many there are; None for a function in C that does not tell."""
+    """Say how many there are; None for a function in C that does not tell."""
     try:
         return len(inspect.signature(function).parameters)
     except ValueError:

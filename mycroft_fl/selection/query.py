@@ -1,4 +1,4 @@
-"""What a method may look at besides the candidates."""
+"""The query of a method: all that it may look at besides the candidates."""
 
 from __future__ import annotations
 
@@ -15,44 +15,42 @@ from mycroft_fl.models.fitting import as_input
 from mycroft_fl.models.networks import Classifier
 from mycroft_fl.represent.gradients.per_example import Atoms, DenseAtoms, gradients
 from mycroft_fl.represent.spaces import space_named
+from mycroft_fl.settings.selection import SelectionSettings
 
 
-@dataclass(frozen=True)
-class Query:
-    """What a method may look at besides the candidates.
+@dataclass(frozen=True, kw_only=True)
+class Query(SelectionSettings):
+    """All that a method may look at besides the candidates.
 
     `model` is the one whose gradients count (the trainer's, or an early one of the owner's), and
     is None where the method asked for none. `disclosed` are the owner's own examples that it
-    handed over before: a later choice goes on from them. `gradient_layers`, `feature_weight` and
-    `device` are the run's settings of these names. With `ready` an example's x is its gradient.
+    handed over before: a later choice goes on from them. The settings of a selection are those of
+    the request, and `device` is the run's. With `ready` an example's x is its gradient.
     With a `target`, a mean gradient that came in place of hard examples, `hard` is empty and
     `stands_for` says how many are behind it.
     """
 
     hard: Examples
     model: Classifier | None
-    feature_space: str
     seed: int
     disclosed: Examples | None = None
-    gradient_layers: str = "last"
-    feature_weight: float = 1.0
     device: str = "cpu"
     ready: bool = False
     target: Float[torch.Tensor, "C p_and_bias"] | None = None
     stands_for: int = 0
 
     def require_model(self) -> Classifier:
-        """The model, for a method that cannot do without."""
+        """Give the model, for a method that cannot do without."""
         if self.model is None:
             raise SettingError("this method looks through a model, and the request brought none")
         return self.model
 
     def features(self, examples: Examples) -> Float[torch.Tensor, "n d"]:
-        """The examples in the feature space that was asked for."""
+        """Give the examples in the feature space that was asked for."""
         return space_named(self.feature_space)(examples, self)
 
     def gradients(self, examples: Examples) -> Atoms:
-        """Each example's gradient of the loss, by the layers that were asked for, as factors."""
+        """Give each example's gradient of the loss, by the layers that were asked for, as factors."""
         x, device = as_input(examples.x), torch_device(self.device)
         if self.ready:
             return DenseAtoms(x.to(device))

@@ -1,4 +1,4 @@
-"""What every method is compared with: luck from below, everything from above."""
+"""The references of all methods: luck from below, everything from above."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from mycroft_fl.selection.result import Selection
 
 
 def random(candidates: Examples, query: Query, k: int) -> Selection:
-    """Candidates drawn uniformly at random."""
+    """Draw candidates uniformly at random."""
     return Selection.unweighted(uniform(len(candidates), k, np.random.default_rng(query.seed)))
 
 
 def full(candidates: Examples, query: Query, k: int) -> Selection:
-    """Everything, as far as `k` allows: full information, the reference from above."""
+    """Pick everything, as far as `k` allows: full information, the reference from above."""
     return Selection.unweighted(np.arange(min(k, len(candidates))))

@@ -1,4 +1,4 @@
-"""What a method picked, and what methods share: k over classes, and going on from earlier picks."""
+"""The picks of a method, and what methods share: k over classes, and going on from earlier picks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mycroft_fl.selection.query import Query
 
 @dataclass(frozen=True)
 class Selection:
-    """What one owner picked. Never leaves the owner.
+    """The picks of one owner. They never leave it.
 
     `weights` are non-negative, one per index, 0 for a pick that is no part of a match;
     `unexplained` is the share of the target that the picks leave open: for several targets its
@@ -27,7 +27,7 @@ class Selection:
 
     @classmethod
     def unweighted(cls, indices: Int[np.ndarray, " k"]) -> Selection:
-        """Picks that all weigh the same."""
+        """Make picks that all weigh the same."""
         return cls(indices, np.ones(len(indices)))
 
 
@@ -44,7 +44,7 @@ class Pool:
 
     @classmethod
     def of(cls, candidates: Examples, query: Query) -> Pool:
-        """Both in one set; candidates keep their indices."""
+        """Join both in one set; candidates keep their indices."""
         if query.disclosed is None:
             return cls(candidates, len(candidates))
         return cls(Examples.concatenate([candidates, query.disclosed]), len(candidates))
@@ -61,7 +61,7 @@ class Pool:
 def continued(
     candidates: Examples, query: Query, k: int, order: Callable[[Examples, int], np.ndarray]
 ) -> Int[np.ndarray, " j"]:
-    """The first `k` candidates in the order of the whole pool, what was disclosed left out.
+    """Give the first `k` candidates in the order of the whole pool, what was disclosed left out.
 
     `order(examples, depth)` gives the best `depth` of them, best first. Asked twice, a method
     then picks what it would have picked at once.
@@ -87,7 +87,7 @@ class ClassShare:
 
 
 def by_class(pool: Pool, query: Query, k: int) -> Iterator[ClassShare]:
-    """`k` divided over the hard set's classes as the hard set is, with what was sent before."""
+    """Divide `k` over the hard set's classes as the hard set is, with what was sent before."""
     classes, hard_counts = np.unique(query.hard.y, return_counts=True)
     places = [np.flatnonzero(pool.examples.y == label) for label in classes]
     sizes = np.array([len(each) for each in places])
@@ -100,7 +100,7 @@ def by_class(pool: Pool, query: Query, k: int) -> Iterator[ClassShare]:
 
 
 def whole(pool: Pool, query: Query, k: int) -> Iterator[ClassShare]:
-    """All of `k` for all hard examples together, whatever their class."""
+    """Spend all of `k` on all hard examples together, whatever their class."""
     everyone = np.arange(len(pool))
     yield ClassShare(np.arange(len(query.hard)), everyone, np.flatnonzero(pool.sent), k)
 
@@ -108,7 +108,7 @@ def whole(pool: Pool, query: Query, k: int) -> Iterator[ClassShare]:
 def shares(
     total: int, weights: Int[np.ndarray, " c"], most: Int[np.ndarray, " c"]
 ) -> Int[np.ndarray, " c"]:
-    """`total` split in proportion to `weights`, none above `most`; what is cut goes to the rest."""
+    """Split `total` in proportion to `weights`, none above `most`; what is cut goes to the rest."""
     full = (weights <= 0) | (most <= 0)
     granted = np.zeros(len(weights), dtype=np.int64)
     # Whoever's proportion passes its cap gets the cap, and the others divide the rest.
@@ -118,7 +118,7 @@ def shares(
         capped = ~full & (exact >= most)
         if not capped.any():
             floors = np.floor(exact).astype(np.int64)
-            # What rounding down leaves: the largest fractions first, ties to the first.
+            # The rest that rounding down leaves: the largest fractions first, ties to the first.
             by_fraction = np.argsort(-np.where(full, -1, exact - floors), kind="stable")
             floors[by_fraction[: left - floors.sum()]] += 1
             return granted + floors
@@ -137,16 +137,16 @@ class Chosen:
     def add(
         self, share: ClassShare, indices: np.ndarray, weights: np.ndarray, unexplained: float
     ) -> None:
-        """A share's picks with their weights, and how much of its hard examples they leave."""
+        """Add a share's picks with their weights, and how much of its hard examples they leave."""
         self._indices.append(indices)
         self._weights.append(weights)
         self._unexplained += [unexplained] * max(1, len(share.hard))
 
     def nothing(self, share: ClassShare) -> None:
-        """A share without picks."""
+        """Add a share without picks."""
         self.add(share, np.empty(0, np.int64), np.empty(0), 1.0)
 
     def selection(self) -> Selection:
-        """Everything, with the mean over hard examples of what is unexplained."""
+        """Join everything, with the mean over hard examples of what is unexplained."""
         left = float(np.mean(self._unexplained))
         return Selection(np.concatenate(self._indices), np.concatenate(self._weights), left)

@@ -12,7 +12,7 @@ from mycroft_fl.selection.result import Selection, continued
 
 
 def knn_shapley(candidates: Examples, query: Query, k: int) -> Selection:
-    """The candidates worth most to a 5-nearest-neighbour classifier of the hard set.
+    """Pick the candidates worth most to a 5-nearest-neighbour classifier of the hard set.
 
     Only those worth more than nothing; exact values, Jia et al. 2019.
     """
@@ -28,7 +28,7 @@ def knn_shapley(candidates: Examples, query: Query, k: int) -> Selection:
 
 
 def transport(candidates: Examples, query: Query, k: int) -> Selection:
-    """The candidates that would bring the owner's data nearest the hard set, if weighed more.
+    """Pick the candidates that would bring the owner's data nearest the hard set, if weighed more.
 
     The calibrated gradient of the transport distance over features and labels, as in LAVA
     (Just et al. 2023).

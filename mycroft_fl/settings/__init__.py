@@ -1,1 +1,1 @@
-"""Settings: what a run may be told, and how TOML files are read."""
+"""The settings of a run, and the reader of TOML files."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -18,13 +18,25 @@ def setting(
     default: SettingValue,
     meaning: str,
     *,
-    choices: tuple[str, ...] = (),
+    choices: Collection[str] = (),
     least: float = -math.inf,
     above: float = -math.inf,
     most: float = math.inf,
+    after: str = "",
 ) -> Any:
-    """A field of a dataclass of settings, with all that is needed to check and to explain it."""
-    limits = {"choices": choices, "least": least, "above": above, "most": most}
+    """Declare a field of a dataclass of settings, with all that is needed to check and explain it.
+
+    Args:
+        key: its name in files and on the command line.
+        default: what holds where it is left out; its type is the field's.
+        meaning: a line for people.
+        choices: what it may be; empty: anything of its type.
+        least: no number is smaller.
+        above: every number is larger.
+        most: no number is larger.
+        after: the key that it is listed behind, where that is declared elsewhere.
+    """
+    limits = {"choices": choices, "least": least, "above": above, "most": most, "after": after}
     return dataclasses.field(default=default, metadata={"key": key, "meaning": meaning, **limits})
 
 
@@ -41,7 +53,7 @@ class Settings:
 
     @classmethod
     def from_settings(cls, *layers: Mapping[str, Any]) -> Self:
-        """Settings from `{key: value}` layers, the later over the earlier, over the defaults."""
+        """Read settings from `{key: value}` layers, the later over the earlier, over the defaults."""
         by_key, values = cls._by_key(), dict[str, Any]()
         for layer in layers:
             for key, value in layer.items():
@@ -51,12 +63,12 @@ class Settings:
         return cls(**values)
 
     def settings(self) -> dict[str, SettingValue]:
-        """The settings as `{key: value}`, ready for a TOML or JSON file."""
+        """Give the settings as `{key: value}`, ready for a TOML or JSON file."""
         return {key: getattr(self, each.name) for key, each in self._by_key().items()}
 
     @classmethod
     def rows(cls) -> list[tuple[str, SettingValue, str]]:
-        """Key, default and meaning of every setting, in order."""
+        """Give key, default and meaning of every setting, in order."""
         rows: list[tuple[str, Any, str]] = []
         for key, each in cls._by_key().items():
             choices = each.metadata["choices"]
@@ -66,17 +78,22 @@ class Settings:
 
     @classmethod
     def check_one(cls, key: str, value: Any) -> None:
-        """`SettingError` where the setting `key` can never have this value, whatever the others are."""
+        """Raise `SettingError` where the setting `key` can never have this value, whatever the others are."""
         each = cls._by_key()[key]
         _check(each, _converted(each, value))
 
     @classmethod
     def _by_key(cls) -> dict[str, dataclasses.Field]:
-        return {each.metadata["key"]: each for each in dataclasses.fields(cls)}
+        by_key = {each.metadata["key"]: each for each in dataclasses.fields(cls)}
+        listed = [key for key, each in by_key.items() if each.metadata["after"] not in by_key]
+        for key, each in by_key.items():
+            if key not in listed:
+                listed.insert(listed.index(each.metadata["after"]) + 1, key)
+        return {key: by_key[key] for key in listed}
 
 
 def _converted(each: dataclasses.Field, value: Any) -> Any:
-    """An int where a float is wanted, and a list of names where a comma-separated text is."""
+    """Take an int where a float is wanted, and a list of names where a comma-separated text is."""
     kind = type(each.default)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
@@ -86,7 +103,7 @@ def _converted(each: dataclasses.Field, value: Any) -> Any:
 
 
 def _check(each: dataclasses.Field, value: Any) -> None:
-    """`SettingError` unless the value is of the default's type and within the limits."""
+    """Raise `SettingError` unless the value is of the default's type and within the limits."""
     key, kind = each.metadata["key"], type(each.default)
     if type(value) is not kind:
         raise SettingError(

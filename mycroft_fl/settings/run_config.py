@@ -6,32 +6,28 @@ from dataclasses import dataclass
 from typing import Any
 
 from mycroft_fl.errors import SettingError
+from mycroft_fl.modes import MODES
 from mycroft_fl.settings.declared import Settings, SettingValue, setting
+from mycroft_fl.settings.selection import SelectionSettings
 from mycroft_fl.settings.space_names import check_space
 from mycroft_fl.settings.training import TrainingSettings
 
 MAX_EXAMPLES = 10_000_000  # asked of one owner, or in all
 MAX_HARD = 4096
 MAX_THREADS = 64
-MAX_FEATURE_WEIGHT = 1e6
 
 
 @dataclass(frozen=True)
-class AskingSettings(Settings):
-    """What owners are asked for and how they choose, the hard set that says it, what is published."""
+class AskingSettings(Settings, SelectionSettings):
+    """The settings of a run's questions: the hard set, the budget, what is published."""
 
-    method: str = setting(
-        "method",
-        "hard-features",
-        "how an owner chooses: a method's name, or package.module:function",
-    )
     mode: str = setting(
         "mode",
         "raw",
         "what owners answer with: examples, examples drawn at random, a noised score, a score first "
         "and then examples of the best, noised gradients of the best, or last layers that the best "
         "trained with noise",
-        choices=("raw", "raw-gumbel", "score", "score-then-raw", "gradient", "dp-sgd"),
+        choices=MODES,
     )
     score_by: str = setting(
         "score.by",
@@ -175,36 +171,10 @@ class AskingSettings(Settings):
         "whose model gives the gradients: the trainer's, sent along, or an early one of the owner's",
         choices=("trainer", "owner"),
     )
-    owner_epochs: int = setting(
-        "owner-epochs",
-        1,
-        "epochs an owner fits its own model, where gradients-from = owner",
-        least=1,
-    )
-    feature_space: str = setting(
-        "feature-space",
-        "pixels",
-        "where features are compared: pixels (the input itself), model (its last hidden layer), "
-        "standardised or binning (tables), or an encoder, library:architecture:weights",
-    )
     proxy: str = setting(
         "proxy",
         "",
         "a network that gives gradients where the model has none, as a random forest: linear or mlp",
-    )
-    gradient_layers: str = setting(
-        "gradient-layers",
-        "last",
-        "whose gradients are matched: those of the model's last layer, or of all its layers",
-        choices=("last", "all"),
-    )
-    feature_weight: float = setting(
-        "feature-weight",
-        1.0,
-        "what features weigh beside gradients, in funcfeat and omp-coverage; "
-        "0: tuned on the trainer's validation data",
-        least=0,
-        most=MAX_FEATURE_WEIGHT,
     )
 
 
@@ -249,10 +219,10 @@ class RunConfig(TrainingSettings, AskingSettings):
 
 
 def setting_rows() -> list[tuple[str, SettingValue, str]]:
-    """Key, default and meaning of every setting, in order."""
+    """Give key, default and meaning of every setting, in order."""
     return RunConfig.rows()
 
 
 def check_setting(key: str, value: Any) -> None:
-    """`SettingError` where no run could have this value, whatever its other settings are."""
+    """Raise `SettingError` where no run could have this value, whatever its other settings are."""
     RunConfig.check_one(key, value)

@@ -1,4 +1,4 @@
-"""How feature spaces and encoders are named. Loads nothing heavy: settings are checked with it."""
+"""The names of feature spaces and encoders. Loads nothing heavy: settings are checked with it."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ class EncoderName:
 
 
 def is_encoder(name: str) -> bool:
-    """Whether a name begins as that of an encoder does."""
+    """Say whether a name begins as that of an encoder does."""
     return name.partition(":")[0] in LIBRARIES
 
 
 def encoder_name(name: str) -> EncoderName:
-    """The parts of an encoder's name. `SettingError` where it is none."""
+    """Read the parts of an encoder's name. `SettingError` where it is none."""
     parts = name.split(":", 2)
     if len(parts) < 3 or parts[0] not in LIBRARIES or not all(parts):
         raise SettingError(
@@ -61,7 +61,7 @@ def encoder_name(name: str) -> EncoderName:
 
 
 def check_space(name: str) -> None:
-    """`SettingError` unless that is the name of a feature space."""
+    """Raise `SettingError` unless that is the name of a feature space."""
     if name not in PLAIN_SPACES:
         if not is_encoder(name):
             raise SettingError(
@@ -72,13 +72,13 @@ def check_space(name: str) -> None:
 
 
 def encoder_within(name: str) -> str | None:
-    """The encoder in the name of a feature space or model; None where there is none."""
+    """Find the encoder in the name of a feature space or model; None where there is none."""
     inner = name.removeprefix("linear:")
     return inner if is_encoder(inner) else None
 
 
 def from_folder(name: str, base: Path) -> str:
-    """The same name of a space or model, with a relative path taken from `base` where it is there."""
+    """Give the same name of a space or model, with a relative path taken from `base` where it is there."""
     inner = encoder_within(name)
     if inner is None:
         return name

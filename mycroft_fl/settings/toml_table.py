@@ -21,7 +21,7 @@ SIGNED = range(-(2**63), 2**63)
 
 
 def _parsed(text: str) -> dict[str, Any]:
-    """`ValueError` where it is no TOML, or one that takes a reader without end."""
+    """Raise `ValueError` where it is no TOML, or one that takes a reader without end."""
     if DEEP.search(text):
         raise ValueError("a key in it has more than 32 parts")
     found = tomllib.loads(text)
@@ -48,7 +48,7 @@ class TomlTable:
 
     @classmethod
     def read(cls, path: Path, error: type[InputError]) -> TomlTable:
-        """The whole file; `error` is what is raised for whatever is wrong with it."""
+        """Read the whole file; `error` is what is raised for whatever is wrong with it."""
         try:
             text = content_of(path, MOST_TOML).decode("utf-8")
             return cls(_parsed(text.replace("\r\n", "\n")), path.name, "", error)
@@ -58,11 +58,11 @@ class TomlTable:
             ) from reason
 
     def wrong(self, key: str, problem: str) -> InputError:
-        """The error that names file and key."""
+        """Make the error that names file and key."""
         return self.error(f"{self.source}: {self._name(key)} {problem}")
 
     def check_keys(self, known: Iterable[str]) -> None:
-        """Raises if there is any other key."""
+        """Raise if there is any other key."""
         names = list(known)
         for key in self.values:
             if key not in names:
@@ -71,7 +71,7 @@ class TomlTable:
                 )
 
     def one(self, key: str, kind: type[Kind], default: Kind | None = None) -> Kind:
-        """A value of that kind; without a default it must be there."""
+        """Read a value of that kind; without a default it must be there."""
         value = self.values.get(key, default)
         if value is None:
             raise self.wrong(key, f"is missing; give {NAMES[kind]}")
@@ -82,7 +82,7 @@ class TomlTable:
         return value
 
     def choice(self, key: str, known: Iterable[str]) -> str | None:
-        """One of the known names, or None where the key is left out."""
+        """Read one of the known names, or None where the key is left out."""
         if key not in self.values:
             return None
         value, names = self.one(key, str), list(known)
@@ -91,21 +91,21 @@ class TomlTable:
         return value
 
     def share(self, key: str, default: float | None = None) -> float:
-        """A number from 0 to 1."""
+        """Read a number from 0 to 1."""
         value = self.one(key, float, default)
         if not 0 <= value <= 1:
             raise self.wrong(key, f"is {value}; give a number from 0 to 1")
         return value
 
     def table(self, key: str) -> TomlTable:
-        """The table of that name; an empty one where it is left out."""
+        """Read the table of that name; an empty one where it is left out."""
         value = self.values.get(key, {})
         if not isinstance(value, dict):
             raise self.wrong(key, f"is {value!r}; give a table")
         return TomlTable(value, self.source, self._name(key), self.error)
 
     def tables(self, key: str) -> list[TomlTable]:
-        """The tables of an array `[[key]]`; none where it is left out."""
+        """Read the tables of an array `[[key]]`; none where it is left out."""
         value = self.values.get(key, [])
         if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
             raise self.wrong(key, f"is {value!r}; write one table [[{self._name(key)}]] for each")
@@ -115,7 +115,7 @@ class TomlTable:
         ]
 
     def flat(self) -> dict[str, Any]:
-        """The values under dotted keys: {a = {b = 1}} and a.b = 1 both give {"a.b": 1}."""
+        """Give the values under dotted keys: {a = {b = 1}} and a.b = 1 both give {"a.b": 1}."""
         flat: dict[str, Any] = {}
         for key, value in self.values.items():
             found = {key: value}

@@ -1,4 +1,4 @@
-"""How the trainer splits its validation data, fits, fine-tunes and scores: a run's settings of these."""
+"""The settings of training: how the trainer splits its validation data, fits, fine-tunes and scores."""
 
 from __future__ import annotations
 

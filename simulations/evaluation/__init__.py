@@ -1,1 +1,1 @@
-"""What a run came to, on examples that no decision could see."""
+"""The evaluation of a simulated run, on examples that no decision could see."""

@@ -1,31 +1,18 @@
-"""With what a result was computed: versions, machine, and the code itself."""
+"""The code that a result was computed with, as a digest."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
-import platform
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
-PACKAGES = ("mycroft-fl", "flwr", "torch", "numpy", "scikit-learn")
 CODE = ("mycroft_fl", "strategies", "clients", "simulations")
-
-
-def environment() -> dict[str, Any]:
-    """Python, platform and the versions of whatever moves figures."""
-    return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        **{package: version(package) for package in PACKAGES},
-    }
 
 
 @functools.cache
 def code_version() -> str:
-    """Names the project's own source, on any part of which a result may depend."""
+    """Name the project's own source, on any part of which a result may depend."""
     digest = hashlib.sha256()
     for package in CODE:
         spec = find_spec(package)

@@ -1,4 +1,4 @@
-"""What a simulator alone can try on the model a run ended with: was this record among what made it?
+"""An attack that only a simulator can make on the model a run ended with: was this record among what made it?
 
 Membership inference against one owner, the first of the ranking whose records moved the model. What
 moved it is repeated, each time with about half of them and all else as it was: the trainer's data,
@@ -10,11 +10,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from clients.answering.noised import ViewCache, in_range, release_of
+from clients.answering.noised import release_of
+from clients.answering.trainer_view import TrainerView, ViewCache, in_range
 from mycroft_fl.examples import Examples
 from mycroft_fl.models.fitting import AnyModel
 from mycroft_fl.models.networks import Classifier
@@ -28,17 +28,18 @@ from mycroft_fl.privacy.audits.bounds import membership_ceiling
 from mycroft_fl.privacy.noise.accounting import ORDERS, Spend, epsilon_at
 from mycroft_fl.privacy.noise.samplers import simulated
 from mycroft_fl.privacy.spending.ledger import PrivacyLedger
+from mycroft_fl.report.run.result import Attack
 from mycroft_fl.seeds import derived_seed
 from simulations.setup.simulation import Simulation
 from strategies.mycroft import MycroftStrategy
 from strategies.noised.steps import NoisedSteps
-from strategies.rounds.plans import PLANS
+from strategies.rounds.plans import plans_of
 from strategies.rounds.run_state import Answers, Progress
 
 PAIRS = 8
-"""Of models: sixteen are fine-tuned for one attack."""
+"""Pairs of models: sixteen are fine-tuned for one attack."""
 FEWEST = 8
-"""Records; of fewer an attack says nothing."""
+"""Fewest records to attack; with fewer an attack says nothing."""
 DELTAS = np.concatenate([np.geomspace(1e-9, 0.05, 24), np.linspace(0.06, 0.6, 28)])
 
 
@@ -52,29 +53,29 @@ class Victim:
     ceiling: float | None
 
 
-def attacked(simulation: Simulation, strategy: MycroftStrategy) -> dict[str, Any] | None:
-    """`{owner, records, models, auc, ceiling}` of LiRA; None where no owner's records moved the model.
+def attacked(simulation: Simulation, strategy: MycroftStrategy) -> Attack | None:
+    """Try LiRA on an owner whose records moved the model; None where no owner's did.
 
     `ceiling` is the best AUC that what the owner's ledger charged allows, None where examples were
     handed over. By record: nothing is attacked where an owner hides persons.
     """
-    hands_over = any(plan.hands_over for plan in PLANS[simulation.config.mode])
+    hands_over = any(plan.hands_over for plan in plans_of(simulation.config.mode))
     victim = _handed_over(strategy) if hands_over else _noised(simulation, strategy)
     if victim is None or len(victim.pool) < FEWEST:
         return None
     seed = derived_seed(simulation.config.seed, "membership")
     found = paired_shadows(victim.improved, victim.pool, PAIRS, seed=seed)
-    return {
-        "owner": victim.owner,
-        "records": len(victim.pool),
-        "models": 2 * PAIRS,
-        "auc": auc_between_models(found),
-        "ceiling": victim.ceiling,
-    }
+    return Attack(
+        owner=victim.owner,
+        records=len(victim.pool),
+        models=2 * PAIRS,
+        auc=auc_between_models(found),
+        ceiling=victim.ceiling,
+    )
 
 
 def best_possible(spends: Sequence[Spend]) -> float:
-    """The best AUC of any attack on what these charges paid for.
+    """Compute the best AUC of any attack on what these charges paid for.
 
     Noised sums are of Gaussian DP, mu^2 = 2 rho. Of DP-SGD its Rényi profile is what is known: a
     ceiling that is a little too high.
@@ -87,7 +88,7 @@ def best_possible(spends: Sequence[Spend]) -> float:
 
 
 def _handed_over(strategy: MycroftStrategy) -> Victim | None:
-    """The records that an owner handed over, and the fine-tune on those and all others'."""
+    """Take the records that an owner handed over, and the fine-tune on those and all others'."""
     giving = {
         record.owner: record.subset()
         for record, _ in strategy.scoreboard.ranking()
@@ -106,7 +107,7 @@ def _handed_over(strategy: MycroftStrategy) -> Victim | None:
 
 
 def _noised(simulation: Simulation, strategy: MycroftStrategy) -> Victim | None:
-    """The records of an owner whose noised answers moved the model, and the run with other noise."""
+    """Take the records of an owner whose noised answers moved the model, and the run with other noise."""
     stepped = {owner for heard in strategy.heard[1:] for owner in heard.statistics}
     ranked = [record.owner for record, _ in strategy.scoreboard.ranking()]
     name = next((owner for owner in ranked if owner in stepped), None)
@@ -115,11 +116,11 @@ def _noised(simulation: Simulation, strategy: MycroftStrategy) -> Victim | None:
     held = simulation.world.records(name)
     if held.units is not None:
         return None
-    plan, trainer = PLANS[simulation.config.mode][1], strategy.trainer
+    plan, trainer = plans_of(simulation.config.mode)[1], strategy.trainer
     policy = simulation.policy(next(o for o in simulation.scenario.owners if o.name == name))
 
     def improved(members: Examples, seed: int) -> Classifier:
-        noise, looks = simulated(seed), ViewCache()
+        noise, kept = simulated(seed), ViewCache()
         first, *later = strategy.heard
         begun = NoisedSteps.begun(trainer, first.statistics, strategy.scoreboard.scored())
         progress = Progress(
@@ -129,7 +130,8 @@ def _noised(simulation: Simulation, strategy: MycroftStrategy) -> Victim | None:
             answers = dict(heard.statistics)
             if name in answers:
                 request = progress.request(number, plan.answer, 1, **plan.brings(progress))
-                answers[name] = release_of(request, members, policy, looks=looks).draw(noise)
+                view = TrainerView.of(request, members)
+                answers[name] = release_of(view, members, policy, kept=kept).draw(noise)
             plan.learn(progress, Answers(heard.owners, answers))
         return _network(progress.model)
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from clients.answering.dataset import Marks
 from clients.answering.log import owner_log
 from clients.answering.policy import Policy
+from clients.answering.private_records import PrivateRecords
 from clients.answering.vault import Vault, VaultStorage
 from clients.client_app import Answering
 from clients.owner.file import load_owner_file, owner_file_text
@@ -23,6 +23,7 @@ from mycroft_fl.encoders.embeddings import embeddings_of
 from mycroft_fl.errors import DataError, ScenarioError
 from mycroft_fl.files import private_folder, write_whole
 from mycroft_fl.models.catalogue import build_model
+from mycroft_fl.modes import MODES
 from mycroft_fl.privacy.noise.samplers import Noise, simulated
 from mycroft_fl.represent.spaces import check_input
 from mycroft_fl.seeds import derived_seed
@@ -182,15 +183,14 @@ class Simulation:
         # In a plain `flwr run` an owner may be asked in a process that did not write the files.
         policy = load_owner_file(file).policy if file.is_file() else self.policy(owner)
         try:
-            held = self.world.records(owner.name)
+            records = PrivateRecords.of(self.world.records(owner.name))
         except DataError as error:
             # In a simulation both sides are one person, who may see what an owner alone would.
             log.warning("owner %s stays out: %s", owner.name, error)
             return StaysOut(owner_log(owner.name, folder / "owner.log"), str(error))
         storage = VaultStorage(folder, noise_for=self._noise_of(owner.name))
-        marks = Marks(persons=held.units, shareable=held.shareable)
         device, task = self.config.device, self.task
-        vault = Vault(owner.name, held.examples, policy, storage, device, marks, task)
+        vault = Vault(owner.name, records, policy, storage, device, task)
         if owner.behaviour is None:
             return vault
         return Misbehaving(vault, owner.behaviour, self.config.timeout, self.world.num_classes)
@@ -206,9 +206,9 @@ class Simulation:
         table.setdefault("modes", modes)
         table.setdefault("max-per-request", MAX_EXAMPLES)
         table.setdefault("max-epochs", 1000)
-        several = {"gradient", "raw-gumbel"} & set(modes)
+        several = any(MODES[each].each_round for each in modes)
         table.setdefault("answers", self.config.num_rounds if several else 1)
-        if "raw-gumbel" in table["modes"]:
+        if any(MODES[each].drawn for each in table["modes"] if each in MODES):
             table.setdefault("records-at-least", sum(owner.holds.values()))
         policy = Policy.from_table(table)
         if policy.approval:

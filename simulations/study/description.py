@@ -9,16 +9,17 @@ from typing import Any
 from mycroft_fl.errors import StudyError
 from mycroft_fl.report.study.folder import PART, SCHEMA, Axis
 from mycroft_fl.settings.run_config import RunConfig
-from simulations.evaluation.environment import code_version, environment
+from simulations.evaluation.environment import code_version
 from simulations.study.cells import Cell
 from simulations.study.file import Grid, StudyFile, united
+from strategies.runs.environment import versions
 
 SHOWN = 3
 
 
 def described(study: StudyFile, cells: Sequence[Cell], before: Mapping[str, Any]) -> dict[str, Any]:
     """Return the description of a study now, with the environments that it names since `before`."""
-    now = {**environment(), "code": code_version()}
+    now = {**versions(), "code": code_version()}
     earlier = [each for each in before.get("environments", []) if each != now]
     return {
         "schema": SCHEMA,

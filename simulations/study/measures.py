@@ -8,6 +8,8 @@ from typing import Any
 
 from scipy import stats
 
+from mycroft_fl.modes import MODES
+
 Result = Mapping[str, Any]
 
 
@@ -73,7 +75,7 @@ def promises(result: Result) -> dict[str, float | None]:
     cards = [owner["card"] for owner in result["owners"] if owner["card"] is not None]
     noised = [card for card in cards if card["epsilon_total"] is not None]
     least = max(noised, key=lambda card: card["epsilon_total"], default=None)
-    sums_alone = least is not None and all(card["mode"] != "dp-sgd" for card in noised)
+    sums_alone = least is not None and all(not MODES[card["mode"]].trains for card in noised)
     minus = max((card["epsilon_minus_total"] for card in cards), default=0.0)
     return {
         "epsilon": least["epsilon_total"] if least else None,

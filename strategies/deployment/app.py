@@ -41,7 +41,7 @@ LAST_ONE_ENDS_WITHIN = 60.0  # seconds, once its SuperLink has died
 
 @dataclass(frozen=True)
 class RunPlan:
-    """What a run is to do: `settings` are laid over the task's own; see `TrainerSetup.waits`."""
+    """The plan of a run: `settings` are laid over the task's own; see `TrainerSetup.waits`."""
 
     task: str
     trainer: str
@@ -50,7 +50,7 @@ class RunPlan:
 
     @classmethod
     def read(cls, folder: RunFolder) -> RunPlan:
-        """The plan in a run's folder. `InputError` where there is none."""
+        """Read the plan in a run's folder. `InputError` where there is none."""
         plan_file = folder.read_json(PLAN)
         if plan_file is None:
             raise InputError(f"{folder.path} is no run of `mycroft-fl trainer run`")
@@ -61,14 +61,14 @@ class RunPlan:
         folder.save_json(PLAN, asdict(self))
 
     def load(self) -> tuple[TaskFile, RunConfig]:
-        """The task, read from its file, and the run's settings. `InputError` on what is wrong."""
+        """Load the task from its file, and the run's settings. `InputError` on what is wrong."""
         task = load_task(Path(self.task))
         changed = task.config.settings() | self.settings
         return task, RunConfig.from_settings(changed)
 
 
 def setup_for(context: Context) -> TrainerSetup:
-    """The trainer's side of this context's run."""
+    """Set up the trainer's side of this context's run."""
     show_progress(sys.stdout, mark=MARK)
     folder = RunFolder(Path(str(context.run_config["run"])))
     _hold(folder.path)
@@ -96,7 +96,8 @@ def finish(context: Context, strategy: MycroftStrategy) -> None:
     """Write what came of the run."""
     folder = RunFolder(Path(str(context.run_config["run"])))
     plan = RunPlan.read(folder)
-    write_outcome(folder, Path(plan.task), plan.load()[0], strategy)
+    admitted = sorted(TrainerFolder.load(Path(plan.trainer)).owners())
+    write_outcome(folder, Path(plan.task), plan.load()[0], strategy, admitted)
 
 
 @cache

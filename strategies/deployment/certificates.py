@@ -29,7 +29,7 @@ ALWAYS = ("localhost", "127.0.0.1")
 
 
 def make_authority(folder: Path, name: str) -> None:
-    """A new authority: ca.crt, which owners are given, and ca.key, for the trainer's user alone."""
+    """Make a new authority: ca.crt, which owners are given, and ca.key, for the trainer's user alone."""
     key = ec.generate_private_key(ec.SECP384R1())
     whose = _name(f"{name} authority")
     certificate = (
@@ -44,7 +44,7 @@ def make_authority(folder: Path, name: str) -> None:
 
 
 def certify(folder: Path, hosts: Sequence[str], days: int = SERVER_DAYS) -> datetime.datetime:
-    """A new certificate of the SuperLink for these names and addresses; until when it is good.
+    """Make a new certificate of the SuperLink for these names and addresses; return until when it is good.
 
     It takes the place of an older one. `InputError` where the authority's files cannot be read.
     """
@@ -74,7 +74,7 @@ def certify(folder: Path, hosts: Sequence[str], days: int = SERVER_DAYS) -> date
 
 
 def good_until(folder: Path) -> datetime.datetime:
-    """Until when the SuperLink's certificate is good. `InputError` where there is none."""
+    """Read until when the SuperLink's certificate is good. `InputError` where there is none."""
     path = folder / SERVER_CERTIFICATE
     try:
         return x509.load_pem_x509_certificate(path.read_bytes()).not_valid_after_utc

@@ -33,7 +33,7 @@ PATIENCE = 120.0  # seconds for a command that only asks or tells the SuperLink 
 
 
 def flower_environment(flower_home: Path) -> dict[str, str]:
-    """This process's environment, for Flower's commands and what they start."""
+    """Copy this process's environment for Flower's commands and what they start."""
     inherited = {name: value for name, value in os.environ.items() if name != "FORCE_COLOR"}
     scripts = [str(Path(sys.executable).parent), sysconfig.get_path("scripts")]
     return {
@@ -60,7 +60,7 @@ def write_app(folder: Path, run_config: Mapping[str, Any], apps: tuple[str, str]
 
 
 def flower_answer(command: Sequence[str], environment: Mapping[str, str]) -> dict[str, Any]:
-    """What `flwr ... --format json` answers. `EngineFailed`, in Flower's words, where it does not."""
+    """Return what `flwr ... --format json` answers. `EngineFailed`, in Flower's words, where it does not."""
     try:
         done = subprocess.run(
             [*command, "--format", "json"], env=dict(environment), stdin=subprocess.DEVNULL,
@@ -80,7 +80,7 @@ def flower_answer(command: Sequence[str], environment: Mapping[str, str]) -> dic
 def flower_lines(
     command: Sequence[str], environment: Mapping[str, str], on_line: Callable[[str], None]
 ) -> list[str]:
-    """All lines that a command prints, without colours, each given to `on_line` as it comes."""
+    """Return all lines that a command prints, without colours; each is given to `on_line` as it comes."""
     lines: list[str] = []
     with subprocess.Popen(
         command, env=dict(environment), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -98,7 +98,7 @@ def flower_lines(
 
 
 def read_status(answer: str) -> tuple[str, str]:
-    """How the only run ended, and Flower's details, from what `flwr list --format json` says."""
+    """Read how the only run ended, and Flower's details, from what `flwr list --format json` says."""
     try:
         run = json.loads(answer[answer.index("{") :])["runs"][0]
         return run["status"], run["status-details"]
@@ -107,7 +107,7 @@ def read_status(answer: str) -> tuple[str, str]:
 
 
 def last_error(lines: Sequence[str]) -> str:
-    """What the last traceback ends with, wrapping errors apart; else what `flwr` says in a box."""
+    """Find what the last traceback ends with, wrapping errors apart; else what `flwr` says in a box."""
     for first in reversed(range(len(lines))):
         if lines[first].startswith("Traceback (most recent call last)"):
             message = dropwhile(lambda line: line.startswith(" "), lines[first + 1 :])
@@ -119,7 +119,7 @@ def last_error(lines: Sequence[str]) -> str:
 
 
 def _json_in(text: str) -> dict[str, Any] | None:
-    """The JSON object in what a command printed: Flower may print lines before it."""
+    """Find the JSON object in what a command printed: Flower may print lines before it."""
     try:
         found = json.loads(COLOUR.sub("", text)[text.index("{") :])
     except ValueError:

@@ -20,6 +20,7 @@ from mycroft_fl.foreign_text import cleaned
 from mycroft_fl.progress_lines import MARK
 from mycroft_fl.protocol.keys import PublicKey
 from mycroft_fl.protocol.wire import SAFE_NAME
+from mycroft_fl.report.run.files import OUTCOME
 from strategies.deployment.app import RunPlan
 from strategies.deployment.certificates import (
     CA_CERTIFICATE,
@@ -34,7 +35,6 @@ from strategies.deployment.flower_commands import (
     last_error,
     write_app,
 )
-from strategies.deployment.outcome import OUTCOME
 from strategies.deployment.trainer_folder import CONNECTION, AdmittedOwner, TrainerFolder
 from strategies.link.private import by_socket, checked
 from strategies.runs.folder import RunFolder
@@ -57,7 +57,7 @@ class Presence:
 
 
 def superlink_command(trainer: TrainerFolder) -> list[str]:
-    """The command that serves the SuperLink. `InputError` where its certificate has run out."""
+    """Build the command that serves the SuperLink. `InputError` where its certificate has run out."""
     until = good_until(trainer.certs)
     left = until - datetime.datetime.now(datetime.UTC)
     if left < datetime.timedelta():
@@ -88,7 +88,7 @@ def serve_superlink(trainer: TrainerFolder) -> None:
 
 
 def private_environment(trainer: TrainerFolder) -> dict[str, str]:
-    """The environment in which Flower's commands reach this trainer's SuperLink."""
+    """Build the environment in which Flower's commands reach this trainer's SuperLink."""
     environment = flower_environment(trainer.flower_home)
     return by_socket(environment, trainer.door, trainer.flower_home / "bin")
 
@@ -130,7 +130,7 @@ def dismiss(trainer: TrainerFolder, name: str) -> None:
 
 
 def presence(trainer: TrainerFolder) -> list[Presence]:
-    """Whether each admitted owner's SuperNode is there, as the SuperLink sees it."""
+    """List whether each admitted owner's SuperNode is there, as the SuperLink sees it."""
     command = ["flwr", "supernode", "list", CONNECTION]
     nodes = flower_answer(command, private_environment(trainer))["nodes"]
     by_id = {int(each["node-id"]): each for each in nodes}
@@ -146,7 +146,7 @@ def presence(trainer: TrainerFolder) -> list[Presence]:
 def start_run(
     trainer: TrainerFolder, task: Path, folder: Path, settings: Mapping[str, Any], *, waits: bool
 ) -> dict[str, Any]:
-    """Run a task over the trainer's federation; its outcome. The folder must be prepared."""
+    """Run a task over the trainer's federation and return its outcome. The folder must be prepared."""
     plan = RunPlan(str(task.absolute()), str(trainer.path), dict(settings), waits)
     plan.load()  # bad input is said here, and not by a process elsewhere
     plan.write(RunFolder(folder))
@@ -154,7 +154,7 @@ def start_run(
 
 
 def resume_run(folder: Path, settings: Mapping[str, Any], *, waits: bool) -> dict[str, Any]:
-    """Go on with a run that stopped, whatever stopped it; its outcome."""
+    """Go on with a run that stopped, whatever stopped it, and return its outcome."""
     run = RunFolder.reopened(folder.absolute())
     before = RunPlan.read(run)
     plan = RunPlan(before.task, before.trainer, before.settings | dict(settings), waits)
@@ -164,7 +164,7 @@ def resume_run(folder: Path, settings: Mapping[str, Any], *, waits: bool) -> dic
 
 
 def _run(trainer: TrainerFolder, folder: RunFolder) -> dict[str, Any]:
-    """One run of Flower's, from its start to its outcome."""
+    """Carry out one run of Flower's, from its start to its outcome."""
     for each in presence(trainer):
         if each.status != "online":
             log.warning(
@@ -185,7 +185,7 @@ def _run(trainer: TrainerFolder, folder: RunFolder) -> dict[str, Any]:
 def _streamed(
     bundle: Path, environment: Mapping[str, str], folder: RunFolder
 ) -> tuple[str, list[str]]:
-    """Run the bundle to its end; Flower's id of the run, and all that Flower printed."""
+    """Run the bundle to its end; return Flower's id of the run, and all that Flower printed."""
     run_id = ""
     with (folder.path / "flower.log").open("a", encoding="utf-8") as kept:
 
@@ -209,7 +209,7 @@ def _streamed(
 
 
 def _why(trainer: TrainerFolder, folder: RunFolder, run_id: str, lines: list[str]) -> MycroftError:
-    """Why a run has no outcome: in the ServerApp's own words, or Flower's, with what to do."""
+    """Say why a run has no outcome: in the ServerApp's own words, or Flower's, with what to do."""
     failure = folder.read_json("error.json")
     kind = getattr(errors, failure["kind"], None) if failure else None
     if failure and kind:

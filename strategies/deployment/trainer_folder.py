@@ -56,7 +56,7 @@ class TrainerFolder:
 
     @classmethod
     def load(cls, path: Path) -> TrainerFolder:
-        """The folder at `path`. `InputError` where it is none."""
+        """Load the folder at `path`. `InputError` where it is none."""
         path = path.expanduser().absolute()
         if not (path / FILE).is_file():
             raise InputError(f"{path} is no trainer's folder; `mycroft-fl trainer init` makes one")
@@ -82,7 +82,7 @@ class TrainerFolder:
 
     @property
     def superlink(self) -> Path:
-        """What the SuperLink keeps."""
+        """The SuperLink's own files."""
         return self.path / "superlink"
 
     @property
@@ -101,7 +101,7 @@ class TrainerFolder:
         return KeyPair.load(self.path / KEY)
 
     def owners(self) -> dict[str, AdmittedOwner]:
-        """Everybody who may take part, by name. `InputError` on a file that is damaged."""
+        """List everybody who may take part, by name. `InputError` on a file that is damaged."""
         admitted = {}
         # A folder whose name begins with a dot was never finished.
         for folder in sorted((self.path / "owners").glob("[!.]*")):
@@ -128,7 +128,7 @@ class TrainerFolder:
 
 
 def address_of(host: str) -> str:
-    """The address of this machine by which `host` reaches it. `InputError` where it has none of these."""
+    """Find this machine's address by which `host` reaches it. `InputError` where it has none of these."""
     try:
         found = {each[4][0] for each in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
     except OSError as error:

@@ -22,7 +22,7 @@ class Body:
         self.failed = False
 
     async def __call__(self) -> Any:
-        """The next message of the body; that the other side has gone where there is none in time."""
+        """Return the next message of the body; that the other side has gone where there is none in time."""
         if self._empty:
             self._empty = False
             return {"type": "http.request", "body": b"", "more_body": False}
@@ -47,7 +47,7 @@ class Body:
 
 
 async def whole(body: Body) -> bytes | None:
-    """All of a body; None where it does not come."""
+    """Read all of a body; None where it does not come."""
     content = bytearray()
     while (message := await body())["type"] == "http.request":
         content += message["body"]
@@ -57,7 +57,7 @@ async def whole(body: Body) -> bytes | None:
 
 
 def again(content: bytes, body: Body) -> Receive:
-    """A body that was read, for an app that reads it once more."""
+    """Replay a body that was read, for an app that reads it once more."""
     given = False
 
     async def receive() -> Any:

@@ -1,4 +1,4 @@
-"""Whose request is this? By its headers alone, before any of its body is read.
+"""The sender of a request, by its headers alone, before any of its body is read.
 
 A SuperNode signs the time, and says by which key (`flwr.superlink.routers.fleet.node_auth`, which
 looks at the same once more, after it has read the body).
@@ -37,7 +37,7 @@ class Stranger(Exception):
 
 
 def caller(headers: Mapping[bytes, bytes], admitted: Admitted) -> Caller:
-    """The SuperNode by whose admitted key these headers are signed. `Stranger` where there is none."""
+    """Find the SuperNode by whose admitted key these headers are signed. `Stranger` where there is none."""
     key, signature, signed = (
         headers.get(name.encode().lower(), b"")
         for name in (FLEET_HTTP_PUBLIC_KEY_HEADER, FLEET_HTTP_SIGNATURE_HEADER, TIMESTAMP_HEADER)

@@ -1,4 +1,4 @@
-"""What the public port lets through to Flower's app: Fleet requests of admitted SuperNodes, and /health.
+"""The filter before Flower's app on the public port: Fleet requests of admitted SuperNodes, and /health.
 
 All else is answered from the line and headers of the request, with none of its body read.
 """
@@ -38,7 +38,7 @@ VISIT = "visit"
 
 @dataclass(frozen=True)
 class PortLimits:
-    """What one request, and one SuperNode, may take."""
+    """Limits on one request, and on one SuperNode."""
 
     piece: int = 8 << 20
     """Bytes of a message's piece; Flower cuts arrays into pieces of 5 MiB."""
@@ -55,7 +55,7 @@ class PortLimits:
 
 @dataclass
 class Refusals:
-    """How many requests were refused why. Each would be a line in a log that a stranger could fill."""
+    """Counts of refused requests, by reason. Each would be a line in a log that a stranger could fill."""
 
     counts: Counter[str] = field(default_factory=Counter)
 
@@ -130,7 +130,7 @@ class Front:
                 del self._busy[who.key]
 
     def _length(self, scope: Scope) -> int:
-        """The bytes that the body is going to have. `Shut` on what may not pass, whoever asks."""
+        """Find how many bytes the body is going to have. `Shut` on what may not pass, whoever asks."""
         path, method = scope["path"], scope["method"]
         if not (
             (path == HEALTH and method in ("GET", "HEAD")) or (path in FLEET and method == "POST")
@@ -173,7 +173,7 @@ class Front:
 
 
 async def _checked(body: Body, who: Caller) -> Receive:
-    """A reply's body, looked at before Flower's app has it. `Shut` on what is no reply of theirs."""
+    """Check a reply's body before Flower's app has it. `Shut` on what is no reply of theirs."""
     content = await whole(body)
     try:
         check_reply(content or b"", who.node)
@@ -183,7 +183,7 @@ async def _checked(body: Body, who: Caller) -> Receive:
 
 
 def _of_ours(scope: Scope) -> Scope:
-    """A request as Flower's app may see it: by its path and headers alone, whatever host it names."""
+    """Reduce a request to what Flower's app may see: its path and headers, whatever host it names."""
     headers = [each for each in scope["headers"] if each[0] != b"host"]
     return {**scope, "headers": [HOST, *headers], "query_string": b""}
 

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Doors:
-    """How many connections there may be, and for how long one may say nothing of use."""
+    """Limits on the number of connections, and on how long one may say nothing of use."""
 
     strangers: int = 128
     """Connections on which no admitted SuperNode has asked anything yet."""
@@ -165,7 +165,7 @@ class Gate:
                     await asyncio.sleep(0.01)
 
     async def _receive(self, arrived: socket.socket, visit: Visit) -> None:
-        """A connection from its coming to its end."""
+        """Serve a connection from its coming to its end."""
         loop = asyncio.get_running_loop()
         try:
             # Why a stranger's handshake fails is of no interest.

@@ -30,7 +30,7 @@ SERVERS = ("flower-superlink", "flower-supernode", "flwr-clientapp")
 
 
 def checked(place: Path) -> Path:
-    """The path of a socket that can be. `InputError` on one that is too long."""
+    """Check that a socket can have this path. `InputError` on one that is too long."""
     length = len(os.fsencode(place))
     if length > LONGEST:
         raise InputError(
@@ -41,13 +41,13 @@ def checked(place: Path) -> Path:
 
 
 def connection(name: str) -> str:
-    """Flower's settings, as TOML, of a SuperLink that only its socket leads to."""
+    """Write Flower's settings, as TOML, of a SuperLink that only its socket leads to."""
     place = {"address": NOWHERE, "insecure": True}
     return tomli_w.dumps({"superlink": {"default": name, name: place}})
 
 
 def by_socket(environment: Mapping[str, str], place: Path, commands: Path) -> dict[str, str]:
-    """An environment in which Flower's commands reach the SuperLink at `place`.
+    """Build an environment in which Flower's commands reach the SuperLink at `place`.
 
     They are written to the folder `commands`, which should be its user's alone.
     """
@@ -60,7 +60,7 @@ def by_socket(environment: Mapping[str, str], place: Path, commands: Path) -> di
 
 
 def answers(place: Path) -> bool:
-    """Whether a SuperLink listens at this socket."""
+    """Check whether a SuperLink listens at this socket."""
     with socket(AF_UNIX) as probe:
         probe.settimeout(1)
         try:
@@ -90,7 +90,7 @@ def through(place: Path) -> None:
 
 
 def _clients() -> list[EntryPoint]:
-    """Flower's commands that ask a SuperLink something."""
+    """List Flower's commands that ask a SuperLink something."""
     scripts = distribution("flwr").entry_points.select(group="console_scripts")
     return [each for each in scripts if each.name not in SERVERS]
 

@@ -1,4 +1,4 @@
-"""Whether what a SuperNode posts is a reply of its own, no larger than an answer can be.
+"""The check that a SuperNode posts a reply of its own, no larger than an answer can be.
 
 Flower's Fleet API takes a message that replies to nothing for an order of the ServerApp's, whoever
 posts it, and hands it to the SuperNode that it names. And it makes room for as many pieces as a
@@ -43,7 +43,7 @@ def check_reply(body: bytes, node: int) -> None:
 
 
 def _more_pieces(tree: ObjectTree, most: int) -> bool:
-    """Whether a tree has more nodes than `most`."""
+    """Check whether a tree has more nodes than `most`."""
     left, count = [tree], 0
     while left and count <= most:
         count += 1

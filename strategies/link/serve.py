@@ -28,7 +28,7 @@ OLD_PORTS = ("FLWR_INTERNAL_GRPC_CONTROL_API", "FLWR_INTERNAL_GRPC_FLEET_API")
 """By these Flower would open its older APIs on ports of their own, on all addresses."""
 REPORT = 60.0  # seconds between two lines on what was refused
 FILES = 4096
-GRACE = 5.0  # seconds for what goes on when the SuperLink is told to end
+GRACE = 5.0  # seconds for what goes on when a signal ends the SuperLink
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class PublicPort:
 
     @classmethod
     def at(cls, host: str, port: int, certificate: str, key: str) -> PublicPort:
-        """The port at this address and no other. `InputError` where there can be none."""
+        """Take the port at this address and no other. `InputError` where there can be none."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         try:
             context.load_cert_chain(certificate, key)
@@ -74,7 +74,7 @@ def _bound(host: str, port: int) -> socket.socket:
 
 @contextmanager
 def private_socket(place: Path) -> Iterator[socket.socket]:
-    """A Unix socket that its user alone can open, of the one SuperLink that serves here.
+    """Open a Unix socket that its user alone can open, of the one SuperLink that serves here.
 
     `InputError` where another does.
     """
@@ -96,7 +96,7 @@ def private_socket(place: Path) -> Iterator[socket.socket]:
 
 
 def keep_private(folder: Path) -> None:
-    """Whatever is in the folder, and all that this process writes, is for its user alone."""
+    """Keep all in the folder, and all that this process writes, for its user alone."""
     os.umask(0o077)
     for each in (folder, *folder.rglob("*")):
         if not each.is_symlink() and (each.is_dir() or each.is_file()):
@@ -135,7 +135,7 @@ async def serve(app: Any, private: socket.socket, public: PublicPort | None) -> 
 
 
 def _inner(app: Any) -> Any:
-    """uvicorn's server of the private socket; its signals are answered here."""
+    """Make uvicorn's server of the private socket; its signals are answered here."""
     import uvicorn
     from flwr.supercore.http_logging import get_uvicorn_log_config
     from flwr.supercore.logger import console_handler
@@ -152,7 +152,7 @@ def _inner(app: Any) -> Any:
 
 
 def _admitted(app: Any) -> Any:
-    """The id of the SuperNode whose key is registered, by the SuperLink's database."""
+    """Look up the id of the SuperNode whose key is registered, in the SuperLink's database."""
     factory = app.state.linkstate_factory
     return lambda key: factory.state().get_node_id_by_public_key(key)
 
@@ -171,7 +171,7 @@ def _allow_files() -> None:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Be the SuperLink, until it is told to end."""
+    """Be the SuperLink until a signal ends it."""
     place = Path(arguments[0])
     # Of the command's name alone: what stands there anybody can read.
     sys.argv = ["flower-superlink", *arguments[1:]]

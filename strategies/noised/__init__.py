@@ -1,1 +1,1 @@
-"""What is made of noised answers: scores, and steps of the last layer."""
+"""The use of noised answers: scores, and steps of the last layer."""

@@ -1,4 +1,4 @@
-"""What the trainer makes of a score by class: one score of an owner, and one for each class."""
+"""The reading of a score by class: one score of an owner, and one for each class."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from strategies.training.trainer import Trainer
 
 
 def class_weights(hard_set: HardSet) -> Float64[np.ndarray, " K"]:
-    """What each class's sum counts for: in proportion to its share of what the model gets wrong.
+    """Weigh each class's sum in proportion to its share of what the model gets wrong.
 
     Owners that hold failures as the trainer has them differ in each sum by that share, and all sums
     have the same noise: no other weights let their difference stand out more from it. Scaled so
@@ -28,12 +28,12 @@ def class_weights(hard_set: HardSet) -> Float64[np.ndarray, " K"]:
 
 
 def score_by_class(statistic: Statistic, hard_set: HardSet, confidence: float) -> Score:
-    """An owner's relevance over all classes, with the noise's interval."""
+    """Compute an owner's relevance over all classes, with the noise's interval."""
     return relevance_score(statistic, confidence, class_weights(hard_set))
 
 
 def scores_of_classes(statistic: Statistic, trainer: Trainer) -> Mapping[str, Score]:
-    """Class -> how much an average record of the owner is like its hard examples, with an interval.
+    """Compute, by class, how much an average record of the owner is like its hard examples, with an interval.
 
     The mean is over all of the owner's records: how many are of a class is private.
     """

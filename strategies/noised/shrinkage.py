@@ -14,7 +14,7 @@ from strategies.noised.whitening import second_moments
 def shrunk(
     noised: Float64[np.ndarray, " C_times_q"], variance: float, classes: Bool[np.ndarray, " C"]
 ) -> Float64[np.ndarray, " C_times_q"]:
-    """A positive-part James-Stein estimator, direction by direction of the last layer's inputs.
+    """Apply a positive-part James-Stein estimator, direction by direction of the last layer's inputs.
 
     Gradients have few directions in common; noise of that variance lies in all alike. What a direction
     (a column of C x q) holds, over all `classes` that there are examples of, is shrunk by the noise's
@@ -41,7 +41,7 @@ class Shrinkage:
     def __call__(
         self, noised: Float64[np.ndarray, " h"], variance: float
     ) -> Float64[np.ndarray, " h"]:
-        """`noised`, row by row of the last layer, without what noise of that variance explains."""
+        """Shrink `noised`, row by row of the last layer, by what noise of that variance explains."""
         along = noised.reshape(len(self._classes), -1) @ self._basis
         left = shrunk(along.flatten(), variance, self._classes)
         back: np.ndarray = (left.reshape(along.shape) @ self._basis.T).flatten()

@@ -1,4 +1,4 @@
-"""What the trainer makes of noised answers: a score with its interval, steps of its last layer."""
+"""The use of noised answers: a score with its interval, steps of the trainer's last layer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from strategies.noised.whitening import Whitening
 from strategies.training.trainer import Trainer
 
 FARTHER = (0.25, 0.5, 1.0, 2.0, 4.0)
-"""Of the way that owners' own training went; none of it is always tried too."""
+"""Shares of the way that owners' own training went; 0 is always tried too."""
 WALKING_RATE, WALKING_MOMENTUM = 0.15, 0.9
 WALKING, SETTLING = 20, 20
 """Steps that lead there, each along the trainer's own gradient too, and steps along that alone after them."""
@@ -32,7 +32,7 @@ WALKING, SETTLING = 20, 20
 def relevance_score(
     statistic: Statistic, confidence: float, weights: Float64[np.ndarray, " s"] | None = None
 ) -> Score:
-    """An owner's mean relevance per record, 1 for as much as a hard example has, with its interval.
+    """Compute an owner's mean relevance per record, 1 for that of a hard example, with its interval.
 
     The interval is the noise's alone: the sum is over all the owner holds, not over a sample.
     Divided by the noised count, since the true one is private. Of a score by class `weights` say
@@ -51,7 +51,7 @@ class StepsTaken:
     """All that steps are made of: how many useful records each owner counted, every last layer so far.
 
     The noised gradients so far, the latest counting most, with the variance of their noise; and the
-    whitening by which they are told: found anew elsewhere, a direction could have another sign.
+    whitening by which they are found: found anew elsewhere, a direction could have another sign.
     """
 
     useful: Mapping[str, float]
@@ -65,7 +65,7 @@ class NoisedSteps:
     """Gradient steps of the last layer, along the trainer's own gradient and owners' noised ones.
 
     `owners` are those whose score's lower bound is above zero; their sums are divided by how many
-    useful records their noised scores counted. Gradients are told by the coordinates of `whitening`.
+    useful records their noised scores counted. Gradients are in the coordinates of `whitening`.
     Steps begin at `start`: unless given, the trainer's model after the fine-tune with its own hard
     set, which is free. All that is done here is done to noised answers, and costs no privacy.
     """
@@ -92,7 +92,7 @@ class NoisedSteps:
     def begun(
         cls, trainer: Trainer, statistics: Mapping[str, Statistic], scores: Mapping[str, Score]
     ) -> NoisedSteps | None:
-        """Steps with the owners whose scores earn it; None where there are none."""
+        """Begin steps with the owners whose scores earn it; None where there are none."""
         useful = {
             owner: max(float(statistic.counted()[-1]), statistic.sigma / COUNT_WEIGHT)
             for owner, statistic in statistics.items()
@@ -102,7 +102,7 @@ class NoisedSteps:
 
     @classmethod
     def resumed(cls, trainer: Trainer, taken: StepsTaken) -> NoisedSteps:
-        """Steps that go on where they stood."""
+        """Resume steps where they stood."""
         steps = cls(trainer, taken.useful, whitening=taken.whitening)
         # The same sums in the same order: the velocity comes out to the last bit.
         for head in taken.tried[:-1]:
@@ -115,7 +115,7 @@ class NoisedSteps:
 
     @property
     def taken(self) -> StepsTaken:
-        """What `resumed` makes the same steps of."""
+        """The state from which `resumed` makes the same steps."""
         tried, there = tuple(self._tried), self.whitening
         return StepsTaken(self._useful, tried, self._noised, self._variance, there)
 
@@ -126,11 +126,11 @@ class NoisedSteps:
 
     @property
     def values(self) -> int:
-        """How many numbers a noised gradient has: a number a class for each direction."""
+        """Length of a noised gradient: a number a class for each direction."""
         return self._model.head.out_features * len(self.whitening.matrix)
 
     def step(self, statistics: Mapping[str, Statistic]) -> None:
-        """One step; owners that did not answer in this round are left out of it."""
+        """Take one step; owners that did not answer in this round are left out of it."""
         config = self._trainer.config
         self._noised = config.gradient_momentum * self._noised
         self._variance *= config.gradient_momentum**2
@@ -146,12 +146,12 @@ class NoisedSteps:
 
     @property
     def rate(self) -> float:
-        """What DP-SGD is to move by a summed gradient, for steps along the mean of useful records."""
+        """Factor of DP-SGD on a summed gradient, for steps along the mean of useful records."""
         mean = float(np.mean(list(self._useful.values())))
         return self._trainer.config.dp_sgd_learning_rate / mean
 
     def moved(self, deltas: Mapping[str, Statistic]) -> Classifier:
-        """The last layer moved by the owners' mean, each counting by its useful records.
+        """Move the last layer by the owners' mean, each counting by its useful records.
 
         Step by step, each along the trainer's own gradient as well, and a few more along that alone
         bring back what the owners' records alone undid. How far, and how many steps, serves the tuning
@@ -172,7 +172,7 @@ class NoisedSteps:
         return self.best()
 
     def best(self) -> Classifier:
-        """The model after the step that serves the tuning split best (of equals the last)."""
+        """Return the model after the step that serves the tuning split best (of equals the last)."""
         tuning = self._trainer.splits.tuning
         inputs = self._own.of(tuning)[0]
         model = copy.deepcopy(self._model)
@@ -192,17 +192,17 @@ class NoisedSteps:
         self._tried.append(self.head)
 
     def _speed_up(self, momentum: float) -> None:
-        """The velocity takes in the trainer's own gradient at the last layer as it is."""
+        """Add to the velocity the trainer's own gradient at the last layer as it is."""
         self._velocity = momentum * self._velocity + self._own.gradient()
 
     def _move(self, step: Float64[np.ndarray, " h"]) -> None:
-        """One step against `step`."""
+        """Move one step against `step`."""
         load_head(self._model, (self.head - step).astype(np.float32))
         self._tried.append(self.head)
 
 
 def _beginning(trainer: Trainer) -> Classifier:
-    """The model after the fine-tune with the own hard set; the eyes where that would not do.
+    """Return the model fine-tuned with the own hard set; the gradient model where that would not do.
 
     Owners see a trace of it, and look through its body with the first last layer: where the hard set
     says nothing there, nothing would be relevant to it.
@@ -219,7 +219,7 @@ def _beginning(trainer: Trainer) -> Classifier:
 
 
 def _with_first_head(model: Classifier, trainer: Trainer) -> Classifier:
-    """`model` with the last layer that fails on the hard set, by which records are told relevant."""
+    """Give `model` the last layer that fails on the hard set, by which relevance is judged."""
     through = copy.deepcopy(model)
     load_head(through, flat_head(trainer.gradient_model))
     return through

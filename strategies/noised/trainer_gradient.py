@@ -28,13 +28,13 @@ class OwnInputs:
         self._hard = self.of(trainer.hard_set.sent) if trainer.shows_hard_set else None
 
     def of(self, examples: Examples) -> Atoms:
-        """Examples as the last layer sees them."""
+        """Take examples as the last layer sees them."""
         y = torch.from_numpy(examples.y)
         return last_layer_gradients(self._model, as_input(examples.x), y).inputs, y
 
     @property
     def lots(self) -> list[Float32[np.ndarray, "m p"]]:
-        """Inputs by which directions are told: all there are, and the hard set's by themselves."""
+        """Inputs by which directions are found: all there are, and the hard set's by themselves."""
         lots = [np.concatenate([inputs.numpy() for inputs, _ in self._held()])]
         return lots if self._hard is None else [*lots, self._hard[0].numpy()]
 
@@ -48,7 +48,7 @@ class OwnInputs:
         return np.isin(every, np.concatenate([each.y for each in held]))
 
     def gradient(self) -> Float64[np.ndarray, " h"]:
-        """The mean gradient at the model's last layer as it is, the hard set's weighing as it does there."""
+        """Compute the mean gradient at the model's last layer; the hard set weighs as it does there."""
         own = self._mean(*self._train)
         if self._hard is None:
             return own

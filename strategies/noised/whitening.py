@@ -9,7 +9,7 @@ from jaxtyping import Float, Float32, Float64
 from numpy.linalg import eigh
 
 RIDGE = 0.1
-"""What is added to each direction's mean square, as a share of the largest one."""
+"""Addition to each direction's mean square, as a share of the largest one."""
 
 LENGTH = 200.0
 """The median length of the trainer's own inputs in these coordinates, forty times the clip that owners
@@ -43,7 +43,7 @@ class Whitening:
 
     @classmethod
     def of(cls, lots: Sequence[Float[np.ndarray, "m p"]]) -> Whitening:
-        """By the principal directions (uncentred, bias included) of these inputs; each lot counts alike.
+        """Whiten by these inputs' principal directions (uncentred, bias included); each lot counts alike.
 
         The first lot sets the scale.
         """
@@ -56,12 +56,12 @@ class Whitening:
         return cls(scaled, float(squares[-1]))
 
     def coordinates(self, gradient: Float64[np.ndarray, " h"]) -> Float64[np.ndarray, " C_times_q"]:
-        """A gradient of the last layer, flat, by these coordinates."""
+        """Write a gradient of the last layer, flat, in these coordinates."""
         there: np.ndarray = (gradient.reshape(-1, len(self._there)) @ self._there).flatten()
         return there
 
     def step(self, coordinates: Float64[np.ndarray, " C_times_q"]) -> Float64[np.ndarray, " h"]:
-        """The step of the last layer that a gradient in these coordinates is: one of Newton's kind."""
+        """Turn a gradient in these coordinates into a step of the last layer, one of Newton's kind."""
         back: np.ndarray = (coordinates.reshape(-1, len(self._back)) @ self._back).flatten()
         return back
 
@@ -69,11 +69,11 @@ class Whitening:
 def second_moments(
     lots: Sequence[Float[np.ndarray, "m p"]],
 ) -> Float64[np.ndarray, "p_and_bias p_and_bias"]:
-    """The sum over lots of the mean square of inputs with a one at the end, however many a lot holds."""
+    """Sum, over lots, the mean square of inputs with a one at the end, however many a lot holds."""
     moments: np.ndarray = np.sum([a.T @ a / len(a) for a in map(with_bias, lots)], axis=0)
     return moments
 
 
 def with_bias(inputs: Float[np.ndarray, "m p"]) -> Float64[np.ndarray, "m p_and_bias"]:
-    """Inputs, each with a one at the end."""
+    """Put a one at the end of each input."""
     return np.column_stack([inputs, np.ones(len(inputs))]).astype(np.float64)

@@ -1,1 +1,1 @@
-"""One round after another: who is asked for what, what comes back, where every owner stands."""
+"""One round after another: who is asked for what, what comes back, what every owner is worth."""

@@ -1,4 +1,4 @@
-"""Who is asked for how many. Pure functions of what the trainer knows."""
+"""The allocation of a budget: who is asked for how many. Pure functions of what the trainer knows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mycroft_fl.selection.methods import shares
 
 
 def pilots(owners: Iterable[str], *, budget: int, per_owner: int, seed: int) -> dict[str, int]:
-    """The first round: `per_owner` each.
+    """Ask for `per_owner` of each, in the first round.
 
     Where the budget cannot pay for all, a subset drawn by `seed` is asked, and the last of it for
     what is left over.
@@ -30,13 +30,13 @@ def pilots(owners: Iterable[str], *, budget: int, per_owner: int, seed: int) -> 
 
 
 def equal_shares(owners: Iterable[str], budget: int) -> dict[str, int]:
-    """`budget` split evenly, the first by name taking what does not divide."""
+    """Split `budget` evenly, the first by name taking what does not divide."""
     names = sorted(owners)
     return _split(names, [1.0] * len(names), budget)
 
 
 def by_score(scores: Mapping[str, Score], budget: int) -> dict[str, int]:
-    """`budget` split in proportion to the gain, among owners whose lower bound is above zero.
+    """Split `budget` in proportion to the gain, among owners whose lower bound is above zero.
 
     Where there is none, whoever seems to gain anything is asked, or else all alike.
     """

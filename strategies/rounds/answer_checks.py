@@ -24,8 +24,9 @@ COPIES_TOLERATED = 0.1
 """Share of an answer that may be near-copies of the hard set; a few may be so by chance."""
 
 NEAR = 1 / 3
-"""Of the way from a hard example to the nearest other that the trainer holds. Of owners with up to
-fifteen times its examples none was wrongly refused; at 1/2 it was 1 in 30 (8x8 digits)."""
+"""Radius of a copy, as a share of the way from a hard example to the nearest other that the trainer
+holds. No owner with up to fifteen times its examples was wrongly refused; at 1/2 it was 1 in 30
+(8x8 digits)."""
 
 
 class AnswerChecks:
@@ -54,22 +55,22 @@ class AnswerChecks:
         return "duplicate" if sold_again or self.has_copied(answer.disclosed) else answer
 
     def expected(self, *, k: int, values: int) -> Expected:
-        """What the answer of an owner must be that was asked for `k` examples, or so many `values`."""
+        """Describe the answer to a request for `k` examples, or for a statistic of so many `values`."""
         task = self._task
         return Expected(task.shape, task.dtype, task.num_classes, k, self.largest_value, values)
 
     @cached_property
     def largest_value(self) -> float:
-        """How large a value of an owner's example may be: far beyond the trainer's own, but finite."""
+        """Largest value that an owner's example may have: far beyond the trainer's own, but finite."""
         return VALUES_BEYOND_OWN * float(np.abs(self._trainer.train.x).max())
 
     def could_be_real(self, answer: Examples) -> bool:
-        """Whether rows of the task's table could have become these vectors; noise put on names shows."""
+        """Check whether rows of the task's table could be these vectors; noise put on names shows."""
         table = self._task.table
         return table is None or bool(table.could_hold(answer.x).all())
 
     def has_copied(self, answer: Examples) -> bool:
-        """Whether an owner sends the hard set back instead of examples of its own."""
+        """Check whether an owner sends the hard set back instead of examples of its own."""
         return is_copying(answer, self._trainer.hard_set.sent, self._copy_radii)
 
     @cached_property
@@ -83,7 +84,7 @@ class AnswerChecks:
 
 
 def copy_radii(hard: Examples, others: Examples) -> Float[np.ndarray, " h"]:
-    """How near to each hard example an example must lie to be a copy of it.
+    """Compute how near to each hard example an example must lie to be a copy of it.
 
     `others` are what else the trainer holds: they show how near natural neighbours come. The
     hard examples alone would not: few of them lie far apart.
@@ -97,7 +98,7 @@ def copy_radii(hard: Examples, others: Examples) -> Float[np.ndarray, " h"]:
 def hard_set_copies(
     answer: Examples, hard: Examples, radii: Float[np.ndarray, " h"]
 ) -> Bool[np.ndarray, " n"]:
-    """Which examples of an answer are the hard set sent back, exactly or slightly changed."""
+    """Find which examples of an answer are the hard set sent back, exactly or slightly changed."""
     if len(answer) == 0:
         return np.zeros(0, dtype=bool)
     near = (_distances(answer, hard) < radii).any(axis=1)
@@ -106,13 +107,13 @@ def hard_set_copies(
 
 
 def is_copying(answer: Examples, hard: Examples, radii: Float[np.ndarray, " h"]) -> bool:
-    """Whether too much of an answer is the hard set sent back."""
+    """Check whether too much of an answer is the hard set sent back."""
     copies = hard_set_copies(answer, hard, radii)
     return bool(len(answer)) and float(copies.mean()) > COPIES_TOLERATED
 
 
 def _distances(a: Examples, b: Examples) -> np.ndarray:
-    """Euclidean distances, by differences: the near-zero ones are those that count."""
+    """Compute Euclidean distances, by differences: the near-zero ones are those that count."""
     left = a.x.reshape(len(a), -1).astype(np.float64)
     right = b.x.reshape(len(b), -1).astype(np.float64)
     return np.stack([np.linalg.norm(left - row, axis=1) for row in right], axis=1)

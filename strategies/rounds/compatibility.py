@@ -1,18 +1,19 @@
-"""What a run's settings, its model and its target require of one another."""
+"""The demands that a run's settings, its model and its target make on one another."""
 
 from __future__ import annotations
 
 from mycroft_fl.errors import SettingError, suggestion
 from mycroft_fl.models.networks import NETWORKS, Classifier, is_network
+from mycroft_fl.modes import MODES
 from mycroft_fl.protocol.messages import NoisedTarget
 from mycroft_fl.selection.methods import METHODS, method_named
 from mycroft_fl.settings.run_config import RunConfig
-from strategies.rounds.plans import PLANS
+from strategies.rounds.plans import plans_of
 from strategies.training.trainer import Trainer
 
 
 def check_requirements(trainer: Trainer, target: NoisedTarget | None) -> None:
-    """`SettingError` where this trainer cannot ask as its settings say, with such a target or none."""
+    """Check that this trainer can ask as its settings say, with such a target. Else `SettingError`."""
     config, method = trainer.config, method_named(trainer.config.method)
     if method.looks_through == "trainer-model" and config.gradients_from == "owner":
         raise SettingError(
@@ -25,7 +26,7 @@ def check_requirements(trainer: Trainer, target: NoisedTarget | None) -> None:
             "and else none, see Publisher.publish_target"
         )
     check_gradient_model(trainer.task.model, config, method.looks_through)
-    steps = any(plan.steps_last_layer for plan in PLANS[config.mode])
+    steps = any(plan.steps_last_layer for plan in plans_of(config.mode))
     if steps and not isinstance(trainer.baseline, Classifier):
         raise SettingError(
             f"mode '{config.mode}' steps the last layer of a network, and model "
@@ -34,7 +35,7 @@ def check_requirements(trainer: Trainer, target: NoisedTarget | None) -> None:
 
 
 def check_gradient_model(model: str, config: RunConfig, looks_through: str) -> None:
-    """`SettingError` where the method must look through a network and there is none."""
+    """Check that there is a network where the method must look through one. Else `SettingError`."""
     if config.proxy and not is_network(config.proxy):
         raise SettingError(
             f"proxy is '{config.proxy}', not a network{suggestion(config.proxy, list(NETWORKS))}"
@@ -52,15 +53,15 @@ def check_gradient_model(model: str, config: RunConfig, looks_through: str) -> N
 
 
 def check_publishing(config: RunConfig) -> None:
-    """`SettingError` where what is to be published cannot be."""
+    """Check that what is to be published can be. Else `SettingError`."""
     if config.request == "target":
         _check_target(config)
-    if config.publish_epsilon and not all(plan.hands_over for plan in PLANS[config.mode]):
+    if config.publish_epsilon and not all(plan.hands_over for plan in plans_of(config.mode)):
         raise SettingError(
             f"publish-epsilon is for scores by fine-tuning; those of mode '{config.mode}' carry the "
             "owners' noise already, so set it to 0 and publish them as they are"
         )
-    if config.publish_model_epsilon and not any(plan.hands_over for plan in PLANS[config.mode]):
+    if config.publish_model_epsilon and not any(plan.hands_over for plan in plans_of(config.mode)):
         raise SettingError(
             f"publish-model-epsilon is for acquired examples, and mode '{config.mode}' acquires none; "
             "set it to 0"
@@ -68,7 +69,7 @@ def check_publishing(config: RunConfig) -> None:
 
 
 def _check_target(config: RunConfig) -> None:
-    chooses = any(plan.answer == "raw" for plan in PLANS[config.mode])
+    chooses = any(MODES[plan.answer].by_method for plan in plans_of(config.mode))
     if chooses and not method_named(config.method).takes_target:
         able = sorted(name for name, method in METHODS.items() if method.takes_target)
         raise SettingError(

@@ -1,4 +1,4 @@
-"""Who is there: owners by the names they give, once, before the first round."""
+"""The owners that are there, by the names they give, once, before the first round."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def discover_owners(
     patience: float = math.inf,
     knows: Callable[[str, int], bool] = lambda name, node: True,
 ) -> dict[str, int]:
-    """Owner's name -> Flower's node id, of all who introduce themselves in time.
+    """Find the owners that introduce themselves in time: name -> Flower's node id.
 
     Waits for `expected` nodes until `timeout`, or until none has come for `patience` seconds.
     Node ids are drawn anew for every run, so nothing may depend on them. Of two nodes that claim
@@ -54,7 +54,7 @@ def discover_owners(
 def _claimed(
     content: RecordDict | Failure, node: int, knows: Callable[[str, int], bool]
 ) -> str | None:
-    """The name that a node introduces itself by; None where it gives none that it may have."""
+    """Read the name that a node introduces itself by; None where it gives none that it may have."""
     if isinstance(content, str):
         return None
     try:
@@ -69,7 +69,7 @@ def _claimed(
 
 
 def _wait_for_nodes(grid: Grid, expected: int, timeout: float, patience: float) -> list[int]:
-    """The ids of all nodes, once there are as many as expected, or whoever is there by then."""
+    """Wait for as many nodes as expected; return the ids of those that are there by then."""
     deadline = time.monotonic() + timeout
     nodes: list[int] = []
     last_came = time.monotonic()

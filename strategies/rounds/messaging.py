@@ -40,7 +40,7 @@ def send(
 def sort_out(
     sent: Sequence[Message], replies: Iterable[Message]
 ) -> list[tuple[Message, RecordDict | Failure]]:
-    """Each message sent with the content that answers it, or with the code of its failure.
+    """Pair each message sent with the content that answers it, or with the code of its failure.
 
     Replies are matched by the message they reply to: for a lost node, Flower's error reply does
     not carry the node's id. What does not answer anything sent is dropped.

@@ -1,4 +1,4 @@
-"""What the trainer knows about each owner, and what it learnt in each round."""
+"""The trainer's records: of each owner, and of each round."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class RoundRecord:
     seconds: float
 
     def as_json(self) -> dict[str, Any]:
-        """The record as one line of `rounds.jsonl`."""
+        """Write the record as one line of `rounds.jsonl`."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class OwnerRecord:
-    """One owner in the trainer's eyes.
+    """All that the trainer knows of one owner.
 
     `lost` counts what it may have disclosed without the trainer seeing it: answers that came too
     late or in no usable form. `screening` is the cheap score, which orders those that were not
@@ -64,7 +64,7 @@ class OwnerRecord:
 
     @property
     def disclosed(self) -> int:
-        """How many examples this owner has handed over."""
+        """Number of examples that this owner has handed over."""
         return sum(len(part) for part in self.acquired)
 
     @property
@@ -74,31 +74,24 @@ class OwnerRecord:
 
     @property
     def spent(self) -> int:
-        """What this owner has cost the budget, seen or not."""
+        """Cost of this owner to the budget, seen or not."""
         return self.disclosed + self.lost
 
-    def by_class_as_json(self) -> dict[str, dict[str, float]]:
-        """Its scores class by class, as result files hold them; empty where none was by class."""
-        return {
-            name: {"score": each.gain, "low": each.low, "high": each.high}
-            for name, each in self.by_class.items()
-        }
-
     def holds_again(self, answer: Examples) -> bool:
-        """Whether any of an answer was handed over before: nobody pays twice for one example."""
+        """Check whether any of an answer was handed over before: nobody pays twice for one example."""
         return any(np.isin(answer.ids, part.ids).any() for part in self.acquired)
 
     def with_failure(self, code: Failure, asked: int) -> OwnerRecord:
-        """After an answer that failed. A refusal discloses nothing; anything else may have."""
+        """Record an answer that failed. A refusal discloses nothing; anything else may have."""
         lost = 0 if code == "refused" else asked
         return replace(self, failure=code, lost=self.lost + lost)
 
     def subset(self) -> Examples:
-        """All that this owner has handed over."""
+        """Join all that this owner has handed over."""
         return Examples.concatenate(list(self.acquired))
 
     def with_answer(self, disclosed: Examples) -> OwnerRecord:
-        """After one more answer."""
+        """Record one more answer."""
         return replace(
             self,
             acquired=(*self.acquired, disclosed),
@@ -108,7 +101,7 @@ class OwnerRecord:
 
 
 def ranked(records: list[OwnerRecord]) -> list[tuple[OwnerRecord, int | None]]:
-    """Owners from most to least worth, with their rank; the failed and not asked have none.
+    """Rank owners from most to least worth; the failed and not asked have none.
 
     By the lower bound, then the gain; behind them the screened by their cheap score, then who
     answered with nothing: from them there is nothing to buy, however certain their zero is. Names

@@ -1,7 +1,7 @@
 """The plan of a round, by the mode of the run: whom to ask for what, and what is learnt from it.
 
 A run has two plans: one for its first round, one for all that follow. To add a mode, write what is
-new of these functions and name its two plans in `PLANS`.
+new of these functions and name its two plans in the table of modes, `mycroft_fl.modes`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from mycroft_fl.examples import hard_classes
-from mycroft_fl.protocol.messages import COUNTS, HANDING_OVER
+from mycroft_fl.modes import MODES, resolved
+from mycroft_fl.protocol.messages import COUNTS
 from mycroft_fl.settings.run_config import MAX_EXAMPLES
 from strategies.noised.scores import score_by_class, scores_of_classes
 from strategies.noised.steps import NoisedSteps, relevance_score
@@ -24,28 +25,39 @@ Whom = Callable[[Progress, int], dict[str, int]]
 
 @dataclass(frozen=True)
 class Plan:
-    """What a round is about.
+    """One round's plan: who is asked for what, and what is learnt.
 
-    `answer` is the mode in which owners are to answer; `values` how many numbers a well-formed
-    answer then has, 0 where it is examples. `learn` scores who answered and improves the model.
-    `brings` are the fields of a request that only this plan has.
+    `answer` is the mode in which owners are to answer. `learn` scores who answered and improves
+    the model.
     """
 
     answer: str
     whom: Whom
     learn: Callable[[Progress, Answers], None]
-    values: Callable[[Progress], int] = lambda progress: 0
-    brings: Callable[[Progress], dict[str, Any]] = lambda progress: {}
-    steps_last_layer: bool = False
 
     @property
     def hands_over(self) -> bool:
         """Whether examples leave owners in this round."""
-        return self.answer in HANDING_OVER
+        return MODES[self.answer].hands_over
+
+    @property
+    def steps_last_layer(self) -> bool:
+        """Whether answers move the last layer of the trainer's model."""
+        return MODES[self.answer].moves_head
+
+    def values(self, progress: Progress) -> int:
+        """Count the numbers of a well-formed answer; 0 where it is examples."""
+        numbers = MODES[self.answer].numbers
+        return int(resolved(numbers)(progress)) if numbers else 0
+
+    def brings(self, progress: Progress) -> dict[str, Any]:
+        """Give the fields of a request that only this mode of answering has."""
+        brings = MODES[self.answer].brings
+        return dict(resolved(brings)(progress)) if brings else {}
 
 
 def pilots(progress: Progress, server_round: int) -> dict[str, int]:
-    """The first examples of everybody, as far as the budget goes; all they hold for `full`."""
+    """Ask everybody for first examples, as far as the budget goes; for all they hold with `full`."""
     scoreboard, config = progress.scoreboard, progress.config
     if progress.method.everything:
         return dict.fromkeys(scoreboard.records, MAX_EXAMPLES)
@@ -56,14 +68,14 @@ def pilots(progress: Progress, server_round: int) -> dict[str, int]:
 
 
 def more(progress: Progress, server_round: int) -> dict[str, int]:
-    """More examples of those whose pilots earn it."""
+    """Ask those whose pilots earn it for more examples."""
     if progress.method.everything:
         return {}
     return _granted(progress, server_round, set(progress.scoreboard.open_to_more()))
 
 
 def best(progress: Progress, server_round: int) -> dict[str, int]:
-    """Examples of those whose noised scores earn it; all they hold for `full`, once."""
+    """Ask those whose noised scores earn it for examples; once for all they hold with `full`."""
     scoreboard = progress.scoreboard
     if not progress.method.everything:
         return _granted(progress, server_round, set(scoreboard.scored()))
@@ -73,22 +85,22 @@ def best(progress: Progress, server_round: int) -> dict[str, int]:
 
 
 def everybody(progress: Progress, server_round: int) -> dict[str, int]:
-    """One noised answer of every owner."""
+    """Ask every owner for one noised answer."""
     return dict.fromkeys(progress.scoreboard.records, 1)
 
 
 def nobody(progress: Progress, server_round: int) -> dict[str, int]:
-    """The run is over."""
+    """Ask nobody: the run is over."""
     return {}
 
 
 def stepping(progress: Progress, server_round: int) -> dict[str, int]:
-    """One noised gradient of every owner that the steps go by."""
+    """Ask every owner that the steps go by for one noised gradient."""
     return dict.fromkeys(progress.steps.owners, 1) if progress.steps else {}
 
 
 def training(progress: Progress, server_round: int) -> dict[str, int]:
-    """One trained last layer of every owner whose score earns it, once."""
+    """Ask every owner whose score earns it, once, for one trained last layer."""
     return stepping(progress, server_round) if server_round == 2 else {}
 
 
@@ -137,7 +149,7 @@ def beginning_steps(progress: Progress, answers: Answers) -> None:
 
 
 def by_step(progress: Progress, answers: Answers) -> None:
-    """One step of the last layer."""
+    """Take one step of the last layer."""
     assert progress.steps is not None
     progress.steps.step(answers.statistics)
     progress.model = progress.steps.best()
@@ -150,7 +162,7 @@ def by_trained_heads(progress: Progress, answers: Answers) -> None:
 
 
 def _granted(progress: Progress, server_round: int, candidates: set[str]) -> dict[str, int]:
-    """This round's part of what is left of the budget, split among `candidates`."""
+    """Split this round's part of what is left of the budget among `candidates`."""
     config = progress.config
     left = config.budget - progress.scoreboard.spent
     spend = -(-left // (config.num_rounds - server_round + 1))
@@ -158,7 +170,7 @@ def _granted(progress: Progress, server_round: int, candidates: set[str]) -> dic
 
 
 def _split(progress: Progress, candidates: set[str], spend: int) -> dict[str, int]:
-    """`spend` split as set: by score or equally; nothing where nobody's score earns it."""
+    """Split `spend` as set, by score or equally; nothing where nobody's score earns it."""
     config = progress.config
     scores = {
         name: score for name, score in progress.scoreboard.scored().items() if name in candidates
@@ -170,59 +182,74 @@ def _split(progress: Progress, candidates: set[str], spend: int) -> dict[str, in
     return allocation.by_score(scores, spend)
 
 
-def _score_values(progress: Progress) -> int:
+def score_numbers(progress: Progress) -> int:
+    """Count the numbers of a score."""
     if progress.config.score_by == "class":
         return len(hard_classes(progress.trainer.hard_set.sent)) + COUNTS
     return 1 + COUNTS
 
 
-def _scored_by(progress: Progress) -> dict[str, Any]:
+def scored_by(progress: Progress) -> dict[str, Any]:
+    """Say by what owners are to score."""
     return {"score_by": progress.config.score_by}
 
 
-def _head_values(progress: Progress) -> int:
+def head_numbers(progress: Progress) -> int:
+    """Count the numbers of a last layer."""
     return progress.steps.head.size if progress.steps else 0
 
 
-def _gradient_values(progress: Progress) -> int:
+def gradient_numbers(progress: Progress) -> int:
+    """Count the numbers of a gradient."""
     return progress.steps.values if progress.steps else 0
 
 
-def _at_head(progress: Progress) -> dict[str, Any]:
+def at_head(progress: Progress) -> dict[str, Any]:
+    """Give where a gradient is to be taken, and by which whitening."""
     steps = progress.steps
     return {"head": steps.head, "whitening": steps.whitening.matrix} if steps else {}
 
 
-def _at_rate(progress: Progress) -> dict[str, Any]:
+def at_rate(progress: Progress) -> dict[str, Any]:
+    """Give where owners' training begins, and how far a step goes."""
     return {"rate": progress.steps.rate, "head": progress.steps.head} if progress.steps else {}
 
 
-PLANS: dict[str, tuple[Plan, Plan]] = {
-    "raw": (Plan("raw", pilots, by_fine_tuning), Plan("raw", more, by_fine_tuning)),
-    "raw-gumbel": (
-        Plan("raw-gumbel", pilots, by_fine_tuning),
-        Plan("raw-gumbel", more, by_fine_tuning),
-    ),
-    "score": (
-        Plan("score", everybody, by_noised_scores, _score_values, _scored_by),
-        Plan("score", nobody, by_noised_scores, _score_values, _scored_by),
-    ),
-    "score-then-raw": (
-        Plan("score", everybody, by_noised_scores, _score_values, _scored_by),
-        Plan("raw", best, by_examples),
-    ),
-    "gradient": (
-        Plan("score", everybody, beginning_steps, _score_values, _scored_by),
-        Plan("gradient", stepping, by_step, _gradient_values, _at_head, steps_last_layer=True),
-    ),
-    "dp-sgd": (
-        Plan("score", everybody, beginning_steps, _score_values, _scored_by),
-        Plan("dp-sgd", training, by_trained_heads, _head_values, _at_rate, steps_last_layer=True),
-    ),
-}
-"""The modes of a run: the plan of the first round, and of every later one."""
+Plans = tuple[Plan, Plan]
+"""The plan of a run's first round, and of every later one."""
+
+
+def bought(answer: str) -> Plans:
+    """Plan a run that asks for examples, and scores owners by fine-tuning on them."""
+    return Plan(answer, pilots, by_fine_tuning), Plan(answer, more, by_fine_tuning)
+
+
+def scored(answer: str) -> Plans:
+    """Plan a run of noised scores alone."""
+    return Plan(answer, everybody, by_noised_scores), Plan(answer, nobody, by_noised_scores)
+
+
+def scored_then_raw(mode: str) -> Plans:
+    """Plan a run of noised scores, and of examples of the best."""
+    return Plan("score", everybody, by_noised_scores), Plan("raw", best, by_examples)
+
+
+def stepped(answer: str) -> Plans:
+    """Plan a run of noised scores, and of steps of the last layer."""
+    return Plan("score", everybody, beginning_steps), Plan(answer, stepping, by_step)
+
+
+def trained(answer: str) -> Plans:
+    """Plan a run of noised scores, and of a last layer that owners train."""
+    return Plan("score", everybody, beginning_steps), Plan(answer, training, by_trained_heads)
+
+
+def plans_of(mode: str) -> Plans:
+    """Give the two plans of a run of this mode."""
+    plans: Plans = resolved(MODES[mode].plans)(mode)
+    return plans
 
 
 def answer_modes(mode: str) -> list[str]:
-    """The modes in which owners are asked to answer in a run of this mode, each once."""
-    return list(dict.fromkeys(plan.answer for plan in PLANS[mode]))
+    """Name the modes in which owners are asked to answer in a run of this mode, each once."""
+    return list(dict.fromkeys(plan.answer for plan in plans_of(mode)))

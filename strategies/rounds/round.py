@@ -105,7 +105,7 @@ class Round:
         return pack_request(progress.request(self.number, plan.answer, k, **plan.brings(progress)))
 
     def _checked(self, owner: str, content: RecordDict | Failure) -> OwnerReport | Failure:
-        """The report in what came of one owner's request, or the code of what is wrong with it."""
+        """Unpack the report that answers one owner's request; the code of what is wrong with it, if any."""
         expected = self._checks.expected(k=self.counts[owner], values=self._values)
         try:
             opened = self._opened(owner, content, expected)
@@ -119,7 +119,7 @@ class Round:
     def _opened(
         self, owner: str, content: RecordDict | Failure, expected: Expected
     ) -> RecordDict | Failure:
-        """The packed answer. `BadMessage` where it is too large, or not this owner's."""
+        """Open the packed answer. `BadMessage` where it is too large, or not this owner's."""
         if owner in self._had:
             return from_bytes(self._had[owner])
         if isinstance(content, str):

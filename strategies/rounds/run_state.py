@@ -1,4 +1,4 @@
-"""Where a run stands: what its rounds change, and what the next one starts from."""
+"""The state of a run: what its rounds change, and what the next one starts from."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from strategies.training.trainer import Trainer
 
 @dataclass
 class Progress:
-    """A trainer with its books, its model as it is now, the noised steps it has begun.
+    """A trainer with its scoreboard, its model as it is now, the noised steps it has begun.
 
     With a `target`, owners are sent that in place of hard examples.
     """
@@ -39,11 +39,11 @@ class Progress:
 
     @property
     def method(self) -> Method:
-        """How owners choose."""
+        """The method by which owners choose."""
         return method_named(self.config.method)
 
     def request(self, server_round: int, mode: str, k: int, **brings: Any) -> Request:
-        """What an owner is asked in this round: up to `k` examples, or a noised answer.
+        """Build the request to an owner in this round: for up to `k` examples, or a noised answer.
 
         `brings` are fields of the request that only some modes have.
         """
@@ -54,31 +54,27 @@ class Progress:
         )
         return Request(
             server_round=server_round,
-            method=config.method,
             k=k,
             hard=trainer.hard_set.sent if self.target is None else trainer.hard_set.sent[:0],
             num_classes=trainer.task.num_classes,
             model=trainer.gradient_model_name,
             weights=self._weights if through_trainer else None,
-            feature_space=config.feature_space,
-            owner_epochs=config.owner_epochs,
             seed=config.seed,
-            gradient_layers=config.gradient_layers,
-            feature_weight=trainer.feature_weight,
             mode=mode,
             target=self.target,
+            **config.selection(feature_weight=trainer.feature_weight),
             **brings,
         )
 
     @property
     def _weights(self) -> Float32[np.ndarray, " w"]:
-        """What owners look through: the eyes, or what steps that have begun look through."""
+        """Weights of what owners look through: the gradient model, or that of steps that have begun."""
         return self.steps.weights if self.steps else flat_weights(self.trainer.gradient_model)
 
 
 @dataclass(frozen=True)
 class Answers:
-    """What came of one round's asking: who answered well, and the noised numbers among it."""
+    """The answers of one round: who answered well, and the noised numbers among them."""
 
     owners: tuple[str, ...]
     statistics: Mapping[str, Statistic]

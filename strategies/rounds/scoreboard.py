@@ -1,4 +1,4 @@
-"""The trainer's books: what every owner has given, cost and proved to be worth."""
+"""The trainer's scoreboard: what every owner has given, cost and proved to be worth."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from mycroft_fl.settings.run_config import RunConfig
 from strategies.rounds.owner_record import OwnerRecord, ranked
 
 WORTHLESS = Score(0.0, 0.0, 0.0)
-"""Of an owner that answered with nothing: it has nothing that helps, and that is certain."""
+"""Score of an owner that answered with nothing: it has nothing that helps, and that is certain."""
 
 
 class Scoreboard:
-    """The standing of every owner that answered the roll, kept by name."""
+    """The record of every owner that is there, kept by name."""
 
     def __init__(self, owners: Iterable[str] = ()) -> None:
         self.records: dict[str, OwnerRecord] = {name: OwnerRecord(name) for name in sorted(owners)}
 
     @classmethod
     def of(cls, records: Mapping[str, OwnerRecord]) -> Scoreboard:
-        """The books in which these standings are."""
+        """Make a scoreboard of these records."""
         scoreboard = cls()
         scoreboard.records = dict(sorted(records.items()))
         return scoreboard
@@ -38,12 +38,12 @@ class Scoreboard:
 
     @property
     def spent(self) -> int:
-        """What owners have cost the budget, seen by the trainer or lost on the way."""
+        """Cost of all owners to the budget, seen by the trainer or lost on the way."""
         return sum(each.spent for each in self.records.values())
 
     @property
     def failures(self) -> Counter[Failure]:
-        """How many owners stand there with which code."""
+        """Number of owners per failure code."""
         return Counter(each.failure for each in self.records.values() if each.failure)
 
     @property
@@ -53,11 +53,11 @@ class Scoreboard:
         return bool(scores) and all(score.low <= 0 for score in scores)
 
     def ranking(self) -> list[tuple[OwnerRecord, int | None]]:
-        """Owners from most to least worth, with their rank."""
+        """List owners from most to least worth, with their rank."""
         return ranked(list(self.records.values()))
 
     def open_to_more(self) -> dict[str, OwnerRecord]:
-        """Who has given something and may have more of it."""
+        """Find who has given something and may have more of it."""
         return {
             name: each
             for name, each in self.records.items()
@@ -65,7 +65,7 @@ class Scoreboard:
         }
 
     def require_enough(self, answered: int, config: RunConfig) -> None:
-        """`NotEnoughOwners`, with a count of every code, where fewer answered than are needed."""
+        """Check that enough answered. `NotEnoughOwners`, with a count of every code, if not."""
         if answered >= config.min_owners:
             return
         codes = ", ".join(f"{count} {code}" for code, count in sorted(self.failures.items()))
@@ -77,12 +77,12 @@ class Scoreboard:
         )
 
     def acquired(self) -> Examples | None:
-        """All that was acquired, in the order of owners' names; None while there is nothing."""
+        """Join all that was acquired, in the order of owners' names; None while there is nothing."""
         parts = [each.subset() for _, each in sorted(self.records.items()) if each.disclosed]
         return Examples.concatenate(parts) if parts else None
 
     def worth_having(self) -> Examples | None:
-        """What was acquired, in the order of owners' names, but from owners known to do harm.
+        """Join what was acquired, in the order of owners' names, but from owners known to do harm.
 
         Harm is known where the whole interval of the score is below zero. None while there is
         nothing.
@@ -95,26 +95,26 @@ class Scoreboard:
         return Examples.concatenate(parts) if parts else None
 
     def subsets(self, owners: Iterable[str]) -> dict[str, Examples]:
-        """All that each of these owners has handed over; those that gave nothing are left out."""
+        """Collect all that each of these owners has handed over; those that gave nothing are left out."""
         return {
             name: self.records[name].subset() for name in owners if self.records[name].disclosed
         }
 
     def enter_answer(self, owner: str, disclosed: Examples) -> None:
-        """An owner has handed over `disclosed`, perhaps nothing."""
+        """Enter what an owner has handed over, perhaps nothing."""
         answered = self.records[owner].with_answer(disclosed)
         if not answered.disclosed:
             answered = replace(answered, score=WORTHLESS)
         self.records[owner] = answered
 
     def enter_card(self, owner: str, card: Card | None) -> None:
-        """What an owner states about an answer; an answer without a card promises nothing."""
+        """Enter what an owner states about an answer; an answer without a card promises nothing."""
         if card is not None:
             record = self.records[owner]
             self.records[owner] = replace(record, failure=None, cards=(*record.cards, card))
 
     def scored(self) -> dict[str, Score]:
-        """The scores of those that may have something to give."""
+        """List the scores of those that may have something to give."""
         return {
             name: each.score
             for name, each in self.records.items()
@@ -122,19 +122,19 @@ class Scoreboard:
         }
 
     def enter_failure(self, owner: str, code: Failure, asked: int) -> None:
-        """An owner was asked for `asked` examples and failed."""
+        """Enter that an owner was asked for `asked` examples and failed."""
         self.records[owner] = self.records[owner].with_failure(code, asked)
 
     def enter_scores(self, scores: Mapping[str, Score]) -> None:
-        """What fine-tuning says of these owners."""
+        """Enter what fine-tuning says of these owners."""
         for owner, score in scores.items():
             self.records[owner] = replace(self.records[owner], score=score)
 
     def enter_class_scores(self, owner: str, score: Score, classes: Mapping[str, Score]) -> None:
-        """What an owner says of itself under noise: its score, and one for each class."""
+        """Enter what an owner says of itself under noise: its score, and one for each class."""
         self.records[owner] = replace(self.records[owner], score=score, by_class=classes)
 
     def enter_screening(self, alignments: Mapping[str, float]) -> None:
-        """What the cheap score says of these owners."""
+        """Enter what the cheap score says of these owners."""
         for owner, alignment in alignments.items():
             self.records[owner] = replace(self.records[owner], screening=alignment)

@@ -1,4 +1,4 @@
-"""How requests and answers travel: as they are, or signed for one owner and sealed to the trainer."""
+"""The way of requests and answers: as they are, or signed for one owner and sealed to the trainer."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ class Transport(Protocol):
     """Both ends of the way to owners and back, as the trainer sees it."""
 
     def knows(self, owner: str, node: int) -> bool:
-        """Whether this may be asked at all: an owner of that name, behind Flower's node of that id."""
+        """Check whether this may be asked at all: an owner of that name, behind Flower's node of that id."""
         ...
 
     def packed(self, content: RecordDict, owner: str, server_round: int) -> RecordDict:
-        """A packed request as it is sent to this owner."""
+        """Make a packed request what is sent to this owner."""
         ...
 
     def opened(self, owner: str, reply: RecordDict) -> RecordDict:
-        """The packed answer in a reply. `BadMessage` where it is not this owner's to what was asked."""
+        """Open the packed answer in a reply. `BadMessage` where it is not this owner's to what was asked."""
         ...
 
 
@@ -34,15 +34,15 @@ class PlainTransport:
     """Between processes of one person: nothing is signed, nothing is sealed."""
 
     def knows(self, owner: str, node: int) -> bool:
-        """Everybody."""
+        """Know everybody."""
         return True
 
     def packed(self, content: RecordDict, owner: str, server_round: int) -> RecordDict:
-        """The content itself."""
+        """Return the content itself."""
         return content
 
     def opened(self, owner: str, reply: RecordDict) -> RecordDict:
-        """The reply itself."""
+        """Return the reply itself."""
         return reply
 
 
@@ -68,16 +68,16 @@ class SignedTransport:
         self._terms: dict[str, SignedTerms] = {}
 
     def knows(self, owner: str, node: int) -> bool:
-        """Whether the owner was admitted, with this node: a name alone is easily claimed."""
+        """Check whether the owner was admitted, with this node: a name alone is easily claimed."""
         return owner in self._vaults and self._nodes.get(owner) == node
 
     def packed(self, content: RecordDict, owner: str, server_round: int) -> RecordDict:
-        """The request signed for this owner, this round and this once."""
+        """Sign the request for this owner, this round and this once."""
         self._terms[owner] = SignedTerms.fresh(self._run, owner, server_round, self._within)
         return pack_signed(content, self._terms[owner], self._key)
 
     def opened(self, owner: str, reply: RecordDict) -> RecordDict:
-        """What was sealed in answer to the last request to this owner, by its own vault."""
+        """Open what this owner's own vault sealed in answer to the last request to it."""
         content, _ = unpack_sealed(reply, self._terms[owner], self._key, self._vaults[owner])
         return content
 

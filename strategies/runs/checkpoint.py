@@ -1,7 +1,7 @@
-"""What a run needs to go on, kept on disk after every round.
+"""The checkpoints of a run: what it needs to go on, kept on disk after every round.
 
     checkpoints/round-2/
-    ├── state.json           round records, standings, what was asked, what the run belongs to
+    ├── state.json           round records, owners' records, what was asked, what the run belongs to
     ├── arrays.npz           acquired examples, noised steps and their coordinates, answers; no pickle
     └── model.safetensors    the trainer's model (of an estimator .skops)
 
@@ -62,7 +62,7 @@ class Checkpoint:
 
     @property
     def silent(self) -> list[str]:
-        """Who was asked in the last round and neither answered nor refused."""
+        """Owners that were asked in the last round and neither answered nor refused."""
         failed = self.rounds[-1].failed if self.rounds else {}
         return [owner for owner, code in failed.items() if code in ("timeout", "error")]
 
@@ -70,7 +70,7 @@ class Checkpoint:
     def of(
         cls, rounds: Sequence[RoundRecord], progress: Progress, answers: Mapping[str, bytes]
     ) -> Checkpoint:
-        """A run as it stands after these rounds, the last of which brought these answers."""
+        """Take a run as it stands after these rounds, the last of which brought these answers."""
         steps = progress.steps
         return cls(
             len(rounds), tuple(rounds), dict(progress.scoreboard.records), progress.model,
@@ -78,7 +78,7 @@ class Checkpoint:
         )  # fmt: skip
 
     def bring_back(self, progress: Progress) -> None:
-        """Let `progress` stand as it stood."""
+        """Bring `progress` back to where it stood."""
         progress.scoreboard, progress.model = Scoreboard.of(self.records), self.model
         if self.steps is not None:
             progress.steps = NoisedSteps.resumed(progress.trainer, self.steps)
@@ -96,7 +96,7 @@ class Checkpoints:
         return max(self._rounds(), default=None)
 
     def has(self, server_round: int) -> bool:
-        """Whether there is a checkpoint of that round."""
+        """Check whether there is a checkpoint of that round."""
         return server_round in self._rounds()
 
     @property
@@ -130,7 +130,7 @@ class Checkpoints:
             shutil.rmtree(self._folder / f"round-{old}", ignore_errors=True)
 
     def load(self, server_round: int) -> Checkpoint:
-        """The checkpoint of that round.
+        """Load the checkpoint of that round.
 
         `InputError` where there is none, or it is of another task, other data or other settings.
         """
@@ -166,7 +166,7 @@ class Checkpoints:
 
 
 def _taken_apart(checkpoint: Checkpoint) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """What goes into state.json, and what into arrays.npz."""
+    """Part a checkpoint into what goes into state.json, and what into arrays.npz."""
     arrays: dict[str, np.ndarray] = {}
     for owner, record in checkpoint.records.items():
         for place, part in enumerate(record.acquired):
@@ -181,7 +181,7 @@ def _taken_apart(checkpoint: Checkpoint) -> tuple[dict[str, Any], dict[str, np.n
     return {
         "round": checkpoint.round,
         "rounds": [each.as_json() for each in checkpoint.rounds],
-        "standings": {name: _told(each) for name, each in checkpoint.records.items()},
+        "standings": {name: _as_json(each) for name, each in checkpoint.records.items()},
         "answers": list(checkpoint.answers),
         "useful": None if steps is None else dict(steps.useful),
         "variance": 0.0 if steps is None else steps.variance,
@@ -209,8 +209,8 @@ def _put_together(
     )
 
 
-def _told(record: OwnerRecord) -> dict[str, Any]:
-    """A standing but for its arrays. Numbers keep every bit: JSON writes floats so."""
+def _as_json(record: OwnerRecord) -> dict[str, Any]:
+    """Write an owner's record but for its arrays. Numbers keep every bit: JSON writes floats so."""
     return {
         "answers": len(record.acquired),
         "score": None if record.score is None else dataclasses.asdict(record.score),

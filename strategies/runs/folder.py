@@ -1,4 +1,4 @@
-"""What a run leaves on disk, and where: written by the trainer, read by whoever reports."""
+"""The folder of a run: what it leaves on disk, and where."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class RunFolder:
 
     @classmethod
     def prepared(cls, path: Path, *, force: bool) -> RunFolder:
-        """A folder that is new or empty; with `force` an earlier run's files are removed first.
+        """Prepare a folder that is new or empty; with `force` an earlier run's files are removed first.
 
         `InputError` where something is in the way. Only a folder that a run has marked as its own
         is cleared, and of it only what runs write.
@@ -86,7 +86,7 @@ class RunFolder:
 
     @classmethod
     def reopened(cls, path: Path) -> RunFolder:
-        """The folder of a run that stopped, for it to go on. `InputError` where there is none."""
+        """Reopen the folder of a run that stopped, for it to go on. `InputError` where there is none."""
         if not (path / MARKER).is_file():
             raise InputError(f"{path} is not the folder of a run; start one there first")
         check_no_way_out(path)
@@ -99,7 +99,7 @@ class RunFolder:
     @classmethod
     @contextmanager
     def replacing(cls, path: Path, *, force: bool) -> Iterator[RunFolder]:
-        """A prepared folder, for a run inside `with`.
+        """Prepare a folder for a run inside `with`.
 
         An earlier run is put aside, and comes back where bad input, or a full disk, ends the new one
         before its first round has: then nothing is lost and nothing is left half-written. Once a
@@ -130,11 +130,11 @@ class RunFolder:
             shutil.rmtree(aside, ignore_errors=True)
 
     def has_come_somewhere(self) -> bool:
-        """Whether a round has ended here: that work is not thrown away."""
+        """Check whether a round has ended here: that work is not thrown away."""
         return (self.path / MARKER).is_file() and (self.path / "rounds.jsonl").exists()
 
     def kept(self, error: MycroftError) -> MycroftError:
-        """What to raise for an error of a run whose folder stays; of bad input it says that it does."""
+        """Return what to raise for an error of a run whose folder stays; of bad input it says so."""
         if not isinstance(error, InputError):
             return error
         return RunFailed(
@@ -143,20 +143,20 @@ class RunFolder:
         )
 
     def is_fresh(self) -> bool:
-        """Whether this is a run's folder in which nothing has run yet."""
+        """Check whether this is a run's folder in which nothing has run yet."""
         marked = (self.path / MARKER).is_file()
         return marked and not (self.path / "rounds.jsonl").exists()
 
     def owner(self, name: str) -> Path:
-        """The folder that stands for an owner's own disk."""
+        """Name the folder that stands for an owner's own disk."""
         return self.path / "owners" / name
 
     def model(self, name: str, suffix: str = ".safetensors") -> Path:
-        """The file of a saved model: baseline, control, own-hard-set, round-1 ..., final."""
+        """Name the file of a saved model: baseline, control, own-hard-set, round-1 ..., final."""
         return self.path / "models" / f"{name}{suffix}"
 
     def saved(self, name: str) -> Path | None:
-        """The file of a saved model, whole; None where there is none."""
+        """Find the file of a saved model; None if it is not there."""
         return next((self.path / "models").glob(f"{name}.s*"), None)
 
     def save_model(self, name: str, model: AnyModel) -> None:
@@ -210,7 +210,7 @@ class RunFolder:
         write_whole(self.path / name, text)
 
     def read_json(self, name: str) -> Any:
-        """The content of a JSON file of the run; None where there is none. `DataError` on another's."""
+        """Read a JSON file of the run; None if it is not there. `DataError` on another's."""
         path = self.path / name
         if not path.is_file():
             return None

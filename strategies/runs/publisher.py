@@ -1,4 +1,4 @@
-"""What the trainer publishes, with noise and its own ledger: a target, owners' scores, a model.
+"""The trainer's publications, with noise and its own ledger: a target, owners' scores, a model.
 
 The target goes to the owners that are asked, in place of hard examples; the unit is one of these.
 It is drawn once for the whole run.
@@ -44,7 +44,7 @@ UNITS_OF_SCORES = {
     "owner-record": "record of an owner's subset",
 }
 SAMPLE_RATE, STEPS, CLIP, RATE = 0.25, 50, 5.0, 0.1
-"""Of DP-SGD on acquired examples: public constants, never from them."""
+"""Constants of DP-SGD on acquired examples: public, never from these."""
 
 
 class Publisher:
@@ -64,7 +64,7 @@ class Publisher:
         self.releases: list[dict[str, Any]] = []
 
     def publish_target(self) -> NoisedTarget | None:
-        """A mean gradient in place of hard examples; None where they are sent themselves."""
+        """Publish a mean gradient in place of hard examples; None where they are sent themselves."""
         config, trainer = self._config, self._trainer
         if config.request != "target":
             return None
@@ -84,9 +84,9 @@ class Publisher:
         )
 
     def publish_scores(self, server_round: int, owners: Sequence[str]) -> None:
-        """This round's scores of all owners, if they may be published; 0 and noise for who has none.
+        """Publish this round's scores of all owners, if they may be published; 0 and noise for who has none.
 
-        Of all that answered the roll: who is missing would tell something too.
+        Covers all owners that are there: who is missing would say something too.
         """
         config = self._config
         if not config.publish_epsilon:
@@ -115,7 +115,7 @@ class Publisher:
         })  # fmt: skip
 
     def publish_model(self, acquired: Examples | None) -> Classifier | None:
-        """A model with (epsilon, delta) for each acquired example; None where none is to be."""
+        """Publish a model with (epsilon, delta) for each acquired example; None where none is wanted."""
         if not self._config.publish_model_epsilon or acquired is None:
             return None
         from mycroft_fl.privacy.noise.accounting import sgd_run_within
@@ -148,7 +148,7 @@ class Publisher:
         spend: Spend,
         draw: Callable[[Noise], np.ndarray],
     ) -> np.ndarray:
-        """Charged, then drawn, then kept; the same bytes the next time."""
+        """Charge, then draw, then keep a release; return the same bytes the next time."""
         ledger, key = self._ledger(book), Key("trainer", "the public", purpose)
         content = ledger.recall(key)
         if content is None:
@@ -166,7 +166,7 @@ class Publisher:
         return Filter.of(epsilon, self._config.publish_delta)
 
     def _promised(self, book: str) -> tuple[float, float]:
-        """Epsilon and delta of all that is published of one kind."""
+        """Look up epsilon and delta of all that is published of one kind."""
         config = self._config
         return {
             "target": (config.target_epsilon, config.target_delta),

@@ -1,4 +1,4 @@
-"""How a run goes on where it, or its machine, had stopped."""
+"""The resuming of a run where it, or its machine, had stopped."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from strategies.runs.checkpoint import Checkpoint, Checkpoints
 
 @dataclass(frozen=True)
 class Resume:
-    """What a run starts from, and where every state is kept from which it could go on.
+    """The start of a run, and the place of every state from which it could go on.
 
     `had` are answers to the round after `start` that need not be asked for again. With `waits` a
     run stops after a round in which owners were silent, to be resumed once they can answer.
@@ -26,7 +26,7 @@ class Resume:
 
     @classmethod
     def on_disk(cls, checkpoints: Checkpoints, *, waits: bool = False) -> Resume:
-        """A run that keeps checkpoints and goes on from the last, if there is one.
+        """Make a run keep checkpoints, and go on from the last, if there is one.
 
         Where owners were silent in the last round, and no later one was begun, it goes on from
         before that round: they are asked again for the very same, which no vault discloses or
@@ -42,11 +42,11 @@ class Resume:
         return cls(ended, checkpoints=checkpoints, waits=waits)
 
     def had_in(self, server_round: int) -> Mapping[str, bytes]:
-        """Answers to this round that came before the run was resumed."""
+        """Look up the answers to this round that came before the run was resumed."""
         return self.had if self.start and server_round == self.start.round + 1 else {}
 
     def note_asking(self, server_round: int) -> None:
-        """A round is about to be asked: durable before anybody is."""
+        """Note that a round is about to be asked: durable before anybody is."""
         if self.checkpoints is not None:
             self.checkpoints.note_asking(server_round)
 

@@ -43,13 +43,11 @@ def tuned_feature_weight(
     served = {}
     for weight in WEIGHTS:
         query = Query(
-            hard,
-            model,
-            config.feature_space,
-            derived_seed(config.seed, "rehearsal"),
-            gradient_layers=config.gradient_layers,
-            feature_weight=weight,
+            hard=hard,
+            model=model,
+            seed=derived_seed(config.seed, "rehearsal"),
             device=config.device,
+            **config.selection(feature_weight=weight),
         )
         served[weight] = reached(held[select(held, query, k).indices])
     return max(WEIGHTS, key=lambda weight: (served[weight], -abs(np.log(weight))))

@@ -25,7 +25,7 @@ class FineTuning:
     def on(
         self, subset: Examples | None, *, hard: bool, repeat: int = 0, share: float | None = None
     ) -> AnyModel:
-        """The model fine-tuned with a subset, which gets `share` of each batch, and with the hard set.
+        """Fine-tune the model with a subset, which gets `share` of each batch, and with the hard set.
 
         Without a share, the subset gets what is set. Another `repeat` draws other batches.
         """
@@ -38,7 +38,7 @@ class FineTuning:
         return fine_tune(self._start, sources, self._settings, seed=seed)
 
     def best_share(self, subset: Examples, tuning: Examples) -> float:
-        """The share as set, or the one that serves the tuning split best (of equals the least)."""
+        """Return the share as set, or the one that serves the tuning split best (of equals the least)."""
         if self._config.subset_weight or self._pools:
             return self._share(subset)
         hard = self._config.train_on_hard_set
@@ -53,7 +53,7 @@ class FineTuning:
         return method_named(self._config.method).everything
 
     def _share(self, subset: Examples) -> float:
-        """The owners' share of a batch; full information is pooled, with the share of its size."""
+        """Return the owners' share of a batch; full information is pooled, with the share of its size."""
         if self._pools:
             pooled = len(subset) / (len(subset) + len(self._own))
             return pooled * (1 - self._config.hard_set_weight * self._config.train_on_hard_set)

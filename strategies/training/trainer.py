@@ -72,7 +72,7 @@ class Trainer:
         self.hard_set = self._find_hard_set()
 
     def hard_set_agreement(self) -> float:
-        """How much two random halves of the sent hard set point the same way: a mean cosine.
+        """Compute how much two random halves of the sent hard set point the same way: a mean cosine.
 
         Near zero, the hard set is too small, or too mixed, to say what the model lacks.
         """
@@ -119,13 +119,13 @@ class Trainer:
 
     @property
     def fine_tuning(self) -> FineTuning:
-        """How every model after the baseline comes about."""
+        """The way in which every model after the baseline comes about."""
         start = self.baseline if self.config.fine_tune_from == "baseline" else self._fresh
         return FineTuning(start, self.train, self.hard_set.sent, self.config)
 
     @cached_property
     def valuation(self) -> Valuation:
-        """What owners' subsets are worth."""
+        """The judge of owners' subsets."""
         return Valuation(
             self.splits.scoring,
             self.baseline,
@@ -146,7 +146,7 @@ class Trainer:
 
     @cached_property
     def feature_weight(self) -> float:
-        """What features weigh beside gradients: as set, or tuned where the method asks."""
+        """Weight of features beside gradients: as set, or tuned where the method asks."""
         if self.config.feature_weight or not method_named(self.config.method).weighs_features:
             return self.config.feature_weight
         return self.tuned_feature_weight()
@@ -162,7 +162,7 @@ class Trainer:
         )
 
     def improved(self, acquired: Examples | None, repeat: int = 0) -> AnyModel:
-        """The baseline fine-tuned with all that was acquired, and with the hard set if so set.
+        """Fine-tune the baseline with all that was acquired, and with the hard set if so set.
 
         Another `repeat` draws other batches.
         """

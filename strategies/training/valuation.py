@@ -79,7 +79,7 @@ class Valuation:
         return self._right_with(None)
 
     def _right_with(self, subset: Examples | None) -> Bool[np.ndarray, "repeats n"]:
-        """Which scoring examples are right after a fine-tune with a subset, repeat by repeat."""
+        """Find which scoring examples are right after a fine-tune with a subset, repeat by repeat."""
         return np.stack(
             [
                 correct(self._fine_tuned(subset, repeat), self._scoring)

@@ -13,6 +13,7 @@ from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
 
 from clients.answering.policy import Policy
+from clients.answering.private_records import PrivateRecords
 from clients.answering.vault import Vault
 from clients.client_app import owner_app
 from mycroft_fl.errors import BadMessage, MycroftError, Refused
@@ -108,7 +109,7 @@ def test_the_search_for_a_secret_would_find_it() -> None:
 
 
 def test_a_vaults_answer_arrives(tmp_path: Path) -> None:
-    vault = Vault("owner", drawn(30), Policy(), tmp_path)
+    vault = Vault("owner", PrivateRecords(drawn(30)), Policy(), tmp_path)
     seen: list[int] = []
 
     def vault_for(context: Context) -> Vault:
@@ -124,7 +125,7 @@ def test_a_vaults_answer_arrives(tmp_path: Path) -> None:
 
 
 def test_an_answer_holds_the_examples_their_card_and_nothing_else(tmp_path: Path) -> None:
-    vault = Vault("owner", drawn(30), Policy(), tmp_path)
+    vault = Vault("owner", PrivateRecords(drawn(30)), Policy(), tmp_path)
     reply = answered(lambda context: vault, pack_request(request()))
     assert sorted(reply.content) == ["arrays", "card", "report"]
     assert sorted(reply.content["arrays"]) == ["x", "y"]
@@ -197,7 +198,7 @@ def test_a_refusal_says_that_it_is_one_and_not_why(caplog: pytest.LogCaptureFixt
 
 
 def test_a_policy_refuses_through_the_app(tmp_path: Path) -> None:
-    vault = Vault("owner", drawn(30), Policy(max_records=0), tmp_path)
+    vault = Vault("owner", PrivateRecords(drawn(30)), Policy(max_records=0), tmp_path)
     reply = answered(lambda context: vault, pack_request(request()))
     assert report_status(reply.content) == "refused"
     assert (

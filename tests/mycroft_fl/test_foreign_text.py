@@ -117,7 +117,7 @@ def test_errors_tables_progress_and_pages_show_foreign_names_as_text(
     from mycroft_fl.cli.common import print_rows, say
     from mycroft_fl.progress_lines import show_progress
     from mycroft_fl.report.layout.page import _environment
-    from mycroft_fl.report.run.summary import console_for
+    from mycroft_fl.report.run.terminal import console_for
 
     monkeypatch.setattr(
         sys, "argv", ["mycroft-fl", "owner", "check", str(tmp_path / EVIL.replace("\0", ""))]

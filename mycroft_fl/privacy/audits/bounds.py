@@ -19,15 +19,15 @@ from scipy import stats
 Outputs = Float64[np.ndarray, " runs"]
 DELTA = 1e-5
 TIGHT = 0.9
-"""Of a Gaussian's mu: a bound below this share of the claim says that the audit is blind."""
+"""A share of a Gaussian's mu: a bound below this part of the claim says that the audit is blind."""
 CONFIDENCE = 0.9999
-"""Of all bounds of one audit together: a correct mechanism fails once in ten thousand audits."""
+"""The confidence of all bounds of an audit: a correct mechanism fails once in ten thousand audits."""
 BOUNDS = 16
 """How many one audit takes: two at each of two cuts, for both tails of either data set."""
 LEAST_BEYOND = 30
 """Runs beyond a cut, of those that choose it: fewer say nothing."""
 CHOOSING = 0.2
-"""Of the runs: a cut need not be the best one, but each run that chose it is lost to the count."""
+"""The share of the runs that choose a cut. It need not be the best, and each is lost to the count."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +38,13 @@ class Audited:
     mu: float
 
     def breaks(self, claimed_epsilon: float) -> bool:
-        """Whether the bound is above the claim: the code, or its proof, is wrong."""
+        """Say whether the bound is above the claim: the code, or its proof, is wrong."""
         return self.epsilon > claimed_epsilon
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What one audit found: a lower bound (or an exact value) beside the claim."""
+    """The finding of one audit: a lower bound (or an exact value) beside the claim."""
 
     mode: str
     audit: str
@@ -60,7 +60,7 @@ class Finding:
 
 
 def audit(with_unit: Outputs, without: Outputs, *, delta: float) -> Audited:
-    """Lower bounds on epsilon at `delta`, and on mu of Gaussian DP (Dong, Roth & Su 2022).
+    """Give lower bounds on epsilon at `delta`, and on mu of Gaussian DP (Dong, Roth & Su 2022).
 
     Cuts are chosen on the first runs of each and counted on the others (Nasr et al. 2021); the counts
     give Clopper-Pearson intervals. mu of a cut is Phi^-1(1 - fpr) - Phi^-1(fnr).
@@ -86,12 +86,12 @@ def audit(with_unit: Outputs, without: Outputs, *, delta: float) -> Audited:
 
 
 def mu_of(noise_multiplier: float) -> float:
-    """mu of Gaussian DP for one noised sum."""
+    """Give mu of Gaussian DP for one noised sum."""
     return 1 / noise_multiplier
 
 
 def gaussian_epsilon(mu: float, delta: float) -> float:
-    """The exact epsilon of a Gaussian mechanism (Balle & Wang 2018), by bisection."""
+    """Work out the exact epsilon of a Gaussian mechanism (Balle & Wang 2018), by bisection."""
 
     def over(epsilon: float) -> float:
         first = stats.norm.cdf(mu / 2 - epsilon / mu)
@@ -109,7 +109,7 @@ def gaussian_epsilon(mu: float, delta: float) -> float:
 def drawing_probabilities(
     utilities: Float64[np.ndarray, " n"], k: int, strength: float
 ) -> dict[frozenset[int], float]:
-    """The exact probability of every set that drawing `k` by utility may give."""
+    """Work out the exact probability of every set that drawing `k` by utility may give."""
     weights = np.exp(strength * utilities)
     chances: dict[frozenset[int], float] = {}
     for order in itertools.permutations(range(len(utilities)), k):
@@ -125,7 +125,7 @@ def drawing_probabilities(
 def drawing_loss(
     utilities: Float64[np.ndarray, " n"], k: int, strength: float, x: int
 ) -> tuple[float, float]:
-    """Exactly: epsilon-minus over all sets without record `x`, and the chance that `x` is drawn."""
+    """Give exactly epsilon-minus over all sets without record `x`, and the chance that `x` is drawn."""
     with_x = drawing_probabilities(utilities, k, strength)
     names = [index for index in range(len(utilities)) if index != x]
     without = drawing_probabilities(np.delete(utilities, x), k, strength)
@@ -137,12 +137,12 @@ def drawing_loss(
 
 
 def membership_ceiling(mu: float) -> float:
-    """The best AUC of any membership inference against mu of Gaussian DP: Phi(mu / sqrt 2)."""
+    """Give the best AUC of any membership inference against mu of Gaussian DP: Phi(mu / sqrt 2)."""
     return float(stats.norm.cdf(mu / math.sqrt(2)))
 
 
 def _best_cut(one: Outputs, other: Outputs, delta: float) -> float | None:
-    """Where the shares beyond differ most, as far as enough runs lie there."""
+    """Say where the shares beyond differ most, as far as enough runs lie there."""
     candidates = np.quantile(np.concatenate([one, other]), np.linspace(0.5, 0.9999, 400))
     best, found = -math.inf, None
     one, other = np.sort(one), np.sort(other)
@@ -158,12 +158,12 @@ def _best_cut(one: Outputs, other: Outputs, delta: float) -> float | None:
 
 
 def _at_least(count: int, n: int) -> float:
-    """Clopper-Pearson, at `CONFIDENCE` over all bounds: the probability is at least this."""
+    """Bound a probability from below (Clopper-Pearson), at `CONFIDENCE` over all bounds."""
     return float(stats.beta.ppf((1 - CONFIDENCE) / BOUNDS, count, n - count + 1)) if count else 0.0
 
 
 def _at_most(count: int, n: int) -> float:
-    """Clopper-Pearson, at `CONFIDENCE` over all bounds: the probability is at most this."""
+    """Bound a probability from above (Clopper-Pearson), at `CONFIDENCE` over all bounds."""
     if count == n:
         return 1.0
     return float(stats.beta.ppf(1 - (1 - CONFIDENCE) / BOUNDS, count + 1, n - count))

@@ -34,15 +34,15 @@ CANARIES = 64
 RUNS = 1000
 """With as many canaries: 32,000 outputs with each and without, for a bound within a tenth at mu = 2."""
 PUBLISHED_RUNS = 15_000
-"""Of published scores, where a scoring example is seen in all owners' at once and shares no run."""
+"""The same for published scores, where a scoring example is seen in all owners' at once and shares no run."""
 MULTIPLIER = 0.5
 FAR = 1e6
 Release = Callable[[Bool[np.ndarray, " m"]], Float64[np.ndarray, " m"]]
-"""What one run shows along each canary's direction, where these are in."""
+"""A function from the canaries that are in to what one run shows along each one's direction."""
 
 
 def in_and_out(release: Release, canaries: int, runs: int) -> tuple[Outputs, Outputs]:
-    """The outputs along canaries that were in, and along those that were out."""
+    """Give the outputs along canaries that were in, and along those that were out."""
     coins = np.random.default_rng(0).random((runs, canaries)) < 0.5
     shown = np.stack([release(coin) for coin in coins])
     return shown[coins], shown[~coins]
@@ -55,12 +55,12 @@ def _gaussian(mode: str, name: str, release: Release, multiplier: float) -> Iter
 
 
 def audit_target() -> Iterator[Finding]:
-    """The noised target: hard examples whose gradients are huge, each in or out."""
+    """Audit the noised target: hard examples whose gradients are huge, each in or out."""
     size = CANARIES + 3
     model = build("linear", (size,), 2, seed=0)
     few = Examples(np.eye(size, dtype=np.float32)[CANARIES:], np.array([0, 1, 0]))
     far = FAR * np.eye(CANARIES, size, dtype=np.float32)
-    # Of the other class than the model says: nothing but the clip bounds the gradient.
+    # Each is of another class than the model says: nothing but the clip bounds the gradient.
     with torch.no_grad():
         wrong = 1 - model(torch.from_numpy(far)).argmax(1).numpy()
     huge = Examples(far, wrong)
@@ -77,7 +77,7 @@ def audit_target() -> Iterator[Finding]:
 
 
 def audit_published() -> Iterator[Finding]:
-    """Published scores: a scoring example that gains all for all; an owner's record that turns a score."""
+    """Audit published scores: a scoring example that gains all for all; an owner's record that turns one."""
     yield from _scoring_example()
     gains = {True: np.full(9, 0.9), False: np.full(9, -0.9)}
 

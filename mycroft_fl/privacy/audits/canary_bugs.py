@@ -21,13 +21,13 @@ from mycroft_fl.privacy.relevance import noised_target as targets
 from mycroft_fl.privacy.relevance import scores as publishing
 
 Planted = tuple[Callable[[], Any], Callable[[], Iterator[Finding]]]
-"""What puts a bug in for as long as it is entered, and the audit that must see it."""
+"""A context that puts a bug in for as long as it is entered, and the audit that must see it."""
 
 _noised_scores, _noised_sum = publishing.noised_scores, mechanisms.noised_sum
 
 
 def _sgd_sum(changed: Callable[[Any, Fraction, float, Noise, Any], NoisedSum]) -> Any:
-    """DP-SGD whose steps are summed in another way."""
+    """Plant DP-SGD whose steps are summed in another way."""
 
     def summed(
         rows: Any, bound_squared: Fraction, multiplier: float, noise: Noise, *, persons: Any = None
@@ -38,7 +38,7 @@ def _sgd_sum(changed: Callable[[Any, Fraction, float, Noise, Any], NoisedSum]) -
 
 
 def _sgd_noise_halved() -> Any:
-    """DP-SGD with half the noise that was paid for."""
+    """Plant DP-SGD with half the noise that was paid for."""
     return _sgd_sum(lambda rows, bound, z, noise, persons: _noised_sum(
         rows, bound, z / 2, noise, persons=persons
     ))  # fmt: skip
@@ -56,14 +56,14 @@ class _Longer:
 
 
 def _sgd_clip_removed() -> Any:
-    """DP-SGD in which a record may add what it likes; the noise is that of the clip."""
+    """Plant DP-SGD in which a record may add what it likes; the noise is that of the clip."""
     return _sgd_sum(lambda rows, bound, z, noise, persons: _noised_sum(
         _Longer(rows), bound * 10**4, z / 100, noise, persons=persons
     ))  # fmt: skip
 
 
 def _sgd_larger_batches() -> Any:
-    """DP-SGD that samples twice as often as its price says."""
+    """Plant DP-SGD that samples twice as often as its price says."""
 
     def more(size: int, chance: Fraction, noise: Noise) -> np.ndarray:
         return coins(size, min(Fraction(1), 2 * chance), noise)
@@ -72,7 +72,7 @@ def _sgd_larger_batches() -> Any:
 
 
 def _sgd_not_finite_kept() -> Any:
-    """DP-SGD into which a record that is not finite goes."""
+    """Plant DP-SGD into which a record that is not finite goes."""
 
     def kept(rows: Any, bound: Fraction, z: float, noise: Noise, persons: Any) -> NoisedSum:
         released = _noised_sum(rows, bound, z, noise, persons=persons)
@@ -88,7 +88,7 @@ def _sgd_not_finite_kept() -> Any:
 
 @contextmanager
 def _sgd_noise_in_one_step() -> Iterator[None]:
-    """DP-SGD whose noise is drawn once for all steps: from the second one on, sums are as they are."""
+    """Plant DP-SGD whose noise is drawn once for all steps: from the second one on, sums are as they are."""
     plain, taken = sgd.head_delta, 0
 
     def begun(*those: Any) -> np.ndarray:
@@ -109,7 +109,7 @@ def _sgd_noise_in_one_step() -> Iterator[None]:
 
 
 def _sgd_coins_by_record() -> Any:
-    """DP-SGD by person whose coins are each record's: whoever has many is in nearly every batch."""
+    """Plant DP-SGD by person whose coins are each record's: whoever has many is in nearly every batch."""
 
     def by_record(records: sgd.Weighted) -> tuple[np.ndarray, int]:
         return np.arange(len(records.weights)), len(records.weights)
@@ -118,7 +118,7 @@ def _sgd_coins_by_record() -> Any:
 
 
 def _sgd_seeded() -> Any:
-    """DP-SGD whose noise comes from a generator with a seed of 32 bits: all of it can be tried."""
+    """Plant DP-SGD whose noise comes from a generator with a seed of 32 bits: all of it can be tried."""
 
     def generated(noise: Noise) -> Noise:
         seed = int.from_bytes(noise.draw(4), "big")
@@ -133,7 +133,7 @@ def _sgd_seeded() -> Any:
 
 
 def _published_unclipped() -> Any:
-    """Published scores of any size, with the noise of clipped ones."""
+    """Plant published scores of any size, with the noise of clipped ones."""
 
     def unclipped(gains: Any, clip: float | None, multiplier: float, noise: Noise) -> Any:
         return _noised_scores({k: 0.1 * v for k, v in gains.items()}, clip, multiplier / 9, noise)
@@ -142,7 +142,7 @@ def _published_unclipped() -> Any:
 
 
 def _published_for_one_owner() -> Any:
-    """Published scores whose noise forgets that a scoring example gains for every owner at once."""
+    """Plant published scores whose noise forgets that a scoring example gains for every owner at once."""
 
     def alone(rows: np.ndarray, bound_squared: Fraction, *rest: Any, **others: Any) -> NoisedSum:
         return _noised_sum(rows, bound_squared, rest[0] / float(bound_squared), rest[1])
@@ -151,7 +151,7 @@ def _published_for_one_owner() -> Any:
 
 
 def _target_with_noise_of_a_mean() -> Any:
-    """A target with the noise that a mean over the true number of hard examples would get."""
+    """Plant a target with the noise that a mean over the true number of hard examples would get."""
 
     def averaged(rows: np.ndarray, bound_squared: Fraction, *rest: Any) -> NoisedSum:
         return _noised_sum(rows, bound_squared, rest[0] / rows.shape[0], rest[1])

@@ -14,6 +14,7 @@ import torch
 from mycroft_fl.errors import Refused
 from mycroft_fl.examples import Examples
 from mycroft_fl.models.networks import build
+from mycroft_fl.modes import MODES, resolved
 from mycroft_fl.privacy.audits.bounds import (
     DELTA,
     TIGHT,
@@ -23,8 +24,6 @@ from mycroft_fl.privacy.audits.bounds import (
     gaussian_epsilon,
     mu_of,
 )
-from mycroft_fl.privacy.audits.canaries import audit_published, audit_target
-from mycroft_fl.privacy.audits.sgd_canaries import audit_dp_sgd
 from mycroft_fl.privacy.noise import mechanisms
 from mycroft_fl.privacy.noise.accounting import Filter, Spend
 from mycroft_fl.privacy.noise.samplers import OS_ENTROPY
@@ -32,6 +31,8 @@ from mycroft_fl.privacy.relevance import hard_set_target as relevance
 from mycroft_fl.privacy.relevance.by_class import ClassTargets
 from mycroft_fl.privacy.spending import ledger
 from mycroft_fl.privacy.spending.budget import Budget, Limits
+
+Audit = Callable[[], Iterator[Finding]]
 
 RUNS = 200_000
 DRAWS = 10_000
@@ -41,7 +42,7 @@ def _gaussian(
     mode: str, name: str, rows: np.ndarray, bound_squared: Fraction, multiplier: float,
     persons: np.ndarray | None = None, unit: int = 1, tight: float = TIGHT,
 ) -> list[Finding]:  # fmt: skip
-    """The noised sum with and without the first `unit` rows, which are those of one unit."""
+    """Give the noised sum with and without the first `unit` rows, which are those of one unit."""
 
     def outputs(rows: np.ndarray, persons: np.ndarray | None) -> np.ndarray:
         whole = mechanisms.exact_sum(rows, bound_squared, persons=persons)
@@ -66,7 +67,7 @@ def _gaussian(
 
 
 def audit_score() -> Iterator[Finding]:
-    """The score: a most relevant record, and one person with fifty, at three prices."""
+    """Audit the score: a most relevant record, and one person with fifty, at three prices."""
     row = relevance.score_rows(np.array([1.0]))
     others = relevance.score_rows(np.linspace(-1, 1, 20))
     for multiplier in (1.0, 0.5, 0.25):
@@ -81,7 +82,7 @@ def audit_score() -> Iterator[Finding]:
 
 
 def audit_score_by_class() -> Iterator[Finding]:
-    """A score by class: a record like its class's hard examples, and a person with such in every class."""
+    """Audit a score by class: a record like its class's hard examples, and a person with such in all."""
     classes, rng = 3, np.random.default_rng(0)
     model = build("linear", (4,), classes, seed=0)
     hard = Examples(rng.normal(size=(6, 4)).astype(np.float32), np.arange(6) % classes)
@@ -102,7 +103,7 @@ def audit_score_by_class() -> Iterator[Finding]:
 
 
 def audit_gradient() -> Iterator[Finding]:
-    """The gradient sum: a record of huge norm, one that is not finite, one that rounds up."""
+    """Audit the gradient sum: a record of huge norm, one that is not finite, one that rounds up."""
     rng = np.random.default_rng(0)
     others = rng.normal(size=(20, 6)) * 0.1
     for name, first, tight in (
@@ -132,7 +133,7 @@ def _whitened_rows(huge: float) -> np.ndarray:
 
 
 def audit_fresh_noise() -> Iterator[Finding]:
-    """Two answers about the same data: their difference must not be free of noise."""
+    """Audit two answers about the same data: their difference must not be free of noise."""
     rows, nothing = np.array([[1.0]]), np.zeros((0, 1))
 
     def differences(rows: np.ndarray) -> np.ndarray:
@@ -148,7 +149,7 @@ def audit_fresh_noise() -> Iterator[Finding]:
 
 
 def audit_gumbel() -> Iterator[Finding]:
-    """Drawn examples: every set enumerated exactly, the sampler counted, utilities pointwise."""
+    """Audit drawn examples: every set enumerated exactly, the sampler counted, utilities pointwise."""
     k, strength, n = 2, 2.0, 6
     claimed = mechanisms.choice_price(k, strength, n)
     values = np.array([1.0, 0.0, 0.0, 0.0, 0.0, 0.0])
@@ -170,7 +171,7 @@ def audit_gumbel() -> Iterator[Finding]:
 
 
 def audit_ledger() -> Iterator[Finding]:
-    """The ledger: how much epsilon can be had from a budget of 1."""
+    """Audit the ledger: how much epsilon can be had from a budget of 1."""
     limits = Limits(Budget.of(epsilon=1.0, delta=DELTA))
     rho = Filter.of(1.0, DELTA).rho / 10
     with tempfile.TemporaryDirectory() as folder:
@@ -189,17 +190,21 @@ def audit_ledger() -> Iterator[Finding]:
     yield Finding("ledger", "25 asked, 10 paid for", "problems", problems, 0)
 
 
-AUDITS: dict[str, tuple[Callable[[], Iterator[Finding]], ...]] = {
-    "score": (audit_score, audit_score_by_class, audit_fresh_noise, audit_ledger),
-    "gradient": (audit_gradient, audit_fresh_noise, audit_ledger),
-    "dp-sgd": (audit_dp_sgd, audit_ledger),
-    "target": (audit_target, audit_ledger),
-    "publish": (audit_published, audit_ledger),
-    "raw-gumbel": (audit_gumbel, audit_ledger),
+PUBLISHED: dict[str, tuple[str, ...]] = {
+    "target": ("mycroft_fl.privacy.audits.canaries:audit_target", f"{__name__}:audit_ledger"),
+    "publish": ("mycroft_fl.privacy.audits.canaries:audit_published", f"{__name__}:audit_ledger"),
 }
+"""The audits of what the trainer publishes, beside those of the modes in which owners answer."""
 
 
-def findings(mode: str | None = None) -> list[Finding]:
-    """All audits of a mode, or of every mode, each audit once."""
-    chosen = AUDITS[mode] if mode else [each for audits in AUDITS.values() for each in audits]
+def audits_by_name() -> dict[str, tuple[Audit, ...]]:
+    """Give the audits of every mode that has any, and of what the trainer publishes."""
+    named = {name: mode.audits for name, mode in MODES.items() if mode.audits} | PUBLISHED
+    return {name: tuple(map(resolved, audits)) for name, audits in named.items()}
+
+
+def findings(name: str | None = None) -> list[Finding]:
+    """Run all audits of that name, or of every name, each audit once."""
+    by_name = audits_by_name()
+    chosen = by_name[name] if name else [each for audits in by_name.values() for each in audits]
     return [finding for each in dict.fromkeys(chosen) for finding in each()]

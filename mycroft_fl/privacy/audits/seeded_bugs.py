@@ -29,7 +29,7 @@ _drawn = mechanisms.drawn_by_utility
 
 
 def _replace_adjacency() -> Any:
-    """A bound for adding or removing a record, where a record is replaced by its opposite."""
+    """Plant a bound for adding or removing a record, where a record is replaced by its opposite."""
 
     def replaced(rows: np.ndarray, bound_squared: Fraction, **rest: Any) -> np.ndarray:
         whole = _exact_sum(rows, bound_squared, **rest)
@@ -44,7 +44,7 @@ def _replace_adjacency() -> Any:
 
 
 def _mean_over_true_n() -> Any:
-    """The sum divided by the true number of records, the noise by it too."""
+    """Plant the sum divided by the true number of records, the noise by it too."""
 
     def averaged(rows: np.ndarray, bound_squared: Fraction, **rest: Any) -> np.ndarray:
         # On the scale of the noise, so times a fixed count; the others' sum lies far from zero.
@@ -56,7 +56,7 @@ def _mean_over_true_n() -> Any:
 
 
 def _data_dependent_clip() -> Any:
-    """The clip is the largest norm in the data."""
+    """Plant a clip that is the largest norm in the data."""
 
     def clipped(rows: np.ndarray, bound_squared: Fraction) -> np.ndarray:
         lengths = np.linalg.norm(rows, axis=1)
@@ -68,17 +68,17 @@ def _data_dependent_clip() -> Any:
 
 
 def _sigma_halved() -> Any:
-    """Half the noise that was paid for."""
+    """Plant half the noise that was paid for."""
     return patch.object(mechanisms, "sigma_units", lambda *args: _sigma_units(*args) // 2)
 
 
 def _sigma_a_tenth_short() -> Any:
-    """A tenth less noise than was paid for: what a tight audit sees and a loose one does not."""
+    """Plant a tenth less noise than was paid for: what a tight audit sees and a loose one does not."""
     return patch.object(mechanisms, "sigma_units", lambda *args: _sigma_units(*args) * 9 // 10)
 
 
 def _clip_removed() -> Any:
-    """Records of any length."""
+    """Plant records of any length."""
 
     def unclipped(rows: np.ndarray, bound_squared: Fraction) -> np.ndarray:
         whole: np.ndarray = np.trunc(np.clip(rows, -1e9, 1e9) * UNITS).astype(np.int64)
@@ -88,7 +88,7 @@ def _clip_removed() -> Any:
 
 
 def _noise_reused() -> Any:
-    """The same noise for every answer."""
+    """Plant the same noise for every answer."""
 
     def reused(size: int, sigma: int, noise: Noise) -> np.ndarray:
         return _discrete_gaussian(size, sigma, simulated(0))
@@ -97,7 +97,7 @@ def _noise_reused() -> Any:
 
 
 def _charge_skipped() -> Any:
-    """Answers that are entered at no cost."""
+    """Plant answers that are entered at no cost."""
 
     def free(connection: sqlite3.Connection, key: Any, mode: str, spend: Any, limits: Any) -> None:
         _enter(connection, key, mode, type(spend)(), limits)
@@ -109,7 +109,7 @@ _enter = entries.enter
 
 
 def _gumbel_scale_halved() -> Any:
-    """Half the randomness in drawing examples: twice the strength."""
+    """Plant half the randomness in drawing examples: twice the strength."""
 
     def drawn(levels: np.ndarray, k: int, strength: float, noise: Noise) -> np.ndarray:
         return _drawn(levels, k, 2 * strength, noise)
@@ -118,7 +118,7 @@ def _gumbel_scale_halved() -> Any:
 
 
 def _utilities_scaled() -> Any:
-    """Utilities divided by the data's own largest."""
+    """Plant utilities divided by the data's own largest."""
 
     def scaled(values: np.ndarray, units: int) -> np.ndarray:
         levels: np.ndarray = (np.clip(values / values.max(), 0, 1) * units).astype(np.int64)
@@ -128,7 +128,7 @@ def _utilities_scaled() -> Any:
 
 
 def _not_finite_kept() -> Any:
-    """A record that is not finite comes through: a comparison with nan clips nothing."""
+    """Plant a record that is not finite and comes through: a comparison with nan clips nothing."""
 
     def kept(rows: np.ndarray) -> np.ndarray:
         return np.ones(len(rows), bool)
@@ -145,7 +145,7 @@ def _not_finite_kept() -> Any:
 
 
 def _person_not_clipped() -> Any:
-    """Every record of a person counts for itself."""
+    """Plant a count of each record of a person by itself."""
 
     def by_record(rows: np.ndarray, bound_squared: Fraction, **rest: Any) -> np.ndarray:
         return _exact_sum(rows, bound_squared)
@@ -154,7 +154,7 @@ def _person_not_clipped() -> Any:
 
 
 def _person_clipped_by_class() -> Any:
-    """A person's sum clipped class by class: whoever has records of all classes counts in each."""
+    """Plant a person's sum clipped class by class: whoever has records of all classes counts in each."""
 
     def by_column(rows: np.ndarray, bound_squared: Fraction, **rest: Any) -> np.ndarray:
         columns = [rows[:, [place]] for place in range(rows.shape[1])]
@@ -164,7 +164,7 @@ def _person_clipped_by_class() -> Any:
 
 
 def _rounded_to_nearest() -> Any:
-    """Whole numbers by rounding, not toward zero, and their length not checked."""
+    """Plant whole numbers by rounding, not toward zero, and their length not checked."""
 
     def rounded(rows: np.ndarray, bound_squared: Fraction) -> np.ndarray:
         lengths = np.linalg.norm(rows, axis=1, keepdims=True)
@@ -176,7 +176,7 @@ def _rounded_to_nearest() -> Any:
 
 
 def _no_noise_in_float() -> Any:
-    """Noise of the right size, but the same in every run of one process."""
+    """Plant noise of the right size, but the same in every run of one process."""
 
     def constant(
         whole: np.ndarray, bound_squared: Fraction, multiplier: float, noise: Noise
@@ -215,7 +215,7 @@ BUGS: dict[str, Planted] = {
 
 
 def caught(name: str) -> list[Finding]:
-    """What the audit finds with the bug planted: the first finding that does not hold, if there is one."""
+    """Find the first finding that does not hold with the bug planted, if there is one."""
     plant, audited = BUGS[name]
     with plant(), np.errstate(all="ignore"):
         broken = (finding for finding in audited() if not finding.holds)

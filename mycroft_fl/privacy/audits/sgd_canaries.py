@@ -26,7 +26,7 @@ HUGE = float(np.finfo(np.float32).max)
 RATE = 0.25
 STEPS = 4
 RECORDS = 5
-"""Of a person: by records, three in four of such would be in a batch that takes one in four."""
+"""Records of a person: by records, three in four of such would be in a batch that takes one in four."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Canary:
     weight: float = 0.0
 
     def moved(self, run: SgdRun) -> Release:
-        """What a run from that last layer moves along each canary's direction, in units of a step."""
+        """Say what a run from that last layer moves along each canary's direction, in units of a step."""
         head = nn.Linear(self.canaries, 2)
         for part in head.parameters():
             nn.init.zeros_(part)
@@ -69,7 +69,7 @@ class Canary:
 
 
 def audit_dp_sgd() -> Iterator[Finding]:
-    """DP-SGD of a last layer: what one unit shows in a step, in a run, and in a batch."""
+    """Audit DP-SGD of a last layer: what one unit shows in a step, in a run, and in a batch."""
     step = SgdRun(1.0, MULTIPLIER, 1)
     yield _entropy()
     yield from _not_finite(step)
@@ -97,7 +97,7 @@ def _gaussian(name: str, release: Release) -> Iterator[Finding]:
 
 
 def _not_finite(step: SgdRun) -> Iterator[Finding]:
-    """Records that no clipping holds back, alone: one that came through would spoil all numbers."""
+    """Give records that no clipping holds back, alone: one that came through would spoil all numbers."""
     for value in (math.nan, math.inf):
         shown = in_and_out(Canary(value, canaries=1).moved(step), 1, ALONE)
         found = audit(*(np.nan_to_num(each, nan=1e9) for each in shown), delta=DELTA)
@@ -106,7 +106,7 @@ def _not_finite(step: SgdRun) -> Iterator[Finding]:
 
 
 def _sampled() -> Iterator[Finding]:
-    """A run whose batches are drawn: below what the accountant says, and not far below."""
+    """Audit a run whose batches are drawn: below what the accountant says, and not far below."""
     run = SgdRun(RATE, MULTIPLIER, 1)
     found = audit(*in_and_out(Canary().moved(run), CANARIES, RUNS), delta=DELTA)
     claimed = min(epsilon_at(sgd_renyi(run, order), order, DELTA) for order in range(2, 64))
@@ -116,7 +116,7 @@ def _sampled() -> Iterator[Finding]:
 
 
 def _entropy() -> Finding:
-    """Random bytes that a run takes: 8 for each coin and each number at least, or it has but a seed."""
+    """Count the random bytes of a run: 8 for each coin and each number at least, or it has but a seed."""
     took = 0
 
     def counted(size: int) -> bytes:

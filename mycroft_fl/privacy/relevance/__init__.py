@@ -1,1 +1,1 @@
-"""How relevant a record is to a hard set, one record at a time."""
+"""The relevance of records to a hard set, one record at a time."""

@@ -1,4 +1,4 @@
-"""How relevant each record is to the hard examples of its own class, for a score by class."""
+"""The relevance of each record to the hard examples of its own class, for a score by class."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class ClassTargets:
 
     @classmethod
     def asked(cls, model: Classifier, request: Request) -> ClassTargets:
-        """Those of a request.
+        """Make those of a request.
 
         `BadMessage` where it brings a target, which stands for all classes, or more than `MAX_CLASSES`.
         """
@@ -47,7 +47,7 @@ class ClassTargets:
         return hard_classes(self.hard)
 
     def target(self, label: int) -> Target | None:
-        """What records of a class are aligned with.
+        """Say what records of a class are aligned with.
 
         None where its hard examples do not agree: nothing is relevant to them.
         """
@@ -58,7 +58,7 @@ class ClassTargets:
             return None
 
     def relevances(self, head: nn.Linear, seen: RecordView) -> Float64[np.ndarray, "n K"]:
-        """Each record's relevance in the column of its class, as `Target.for_ranking` sees it; else 0.
+        """Give each record's relevance in the column of its class, as `Target.for_ranking` sees it; else 0.
 
         All 0 where there are no hard examples of the record's class. Not finite where its gradient
         is not.

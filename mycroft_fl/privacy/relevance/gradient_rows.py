@@ -1,4 +1,4 @@
-"""What records add to a noised gradient: what each weighs, and its clipped row of numbers."""
+"""The rows that records add to a noised gradient: what each weighs, and its clipped numbers."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 FLOOR = 0.1
-"""What a record that is neither relevant nor failed on weighs in a noised gradient: the many of them
-keep what the model knows."""
+"""The weight in a noised gradient of a record that is neither relevant nor failed on: the many of
+them keep what the model knows."""
 
 
 def step_weights(
     values: Float64[np.ndarray, " n"], failed: Bool[np.ndarray, " n"]
 ) -> Float64[np.ndarray, " n"]:
-    """What records weigh in a noised gradient: 1 if failed on, or half as relevant as a hard example.
+    """Say what records weigh in a noised gradient: 1 if failed on, or half as relevant as a hard example.
 
     And none less than `FLOOR`. What is not finite stays so, and is left out.
     """
@@ -40,7 +40,7 @@ class GradientRows:
         return len(self.deltas), self.deltas.shape[1] * self.inputs.shape[1]
 
     def __getitem__(self, some: slice | Int64[np.ndarray, " m"]) -> Float64[np.ndarray, "m d"]:
-        """Rows as they are added; not finite where a record's gradient is not."""
+        """Make rows as they are added; not finite where a record's gradient is not."""
         deltas, inputs = self.deltas[some], self.inputs[some]
         # The exact check is on whole numbers, in `quantised`.
         lengths = np.sqrt((deltas**2).sum(axis=1) * (inputs**2).sum(axis=1))

@@ -1,4 +1,4 @@
-"""How relevant each record is to a hard set, looked at one by one.
+"""The target of a hard set, and each record's relevance to it, one by one.
 
 A record's value must not depend on which others are there, not even in its last bit: matrix
 products over a batch round differently in another batch, and a thousand last bits are no longer
@@ -26,19 +26,23 @@ from mycroft_fl.protocol.messages import COUNT_WEIGHT, NoisedTarget, Request
 from mycroft_fl.represent.gradients.per_example import last_layer_gradients
 
 USEFUL = 0.6
-"""Of the hard set's own median alignment: a record above it counts as useful."""
+"""A share of the hard set's own median alignment: a record above it counts as useful."""
 
 LANES = 8
 """Numbers that the widest processors take at a time."""
 
 SPREAD = 0.75
-"""Of the probability that the model gives to wrong classes: what a ranking takes to be spread over
-all of them alike. Where labels are random, what the model believes in looks like a part of the
-failing group, and what is spread cancels. Of 0.5, 0.65, 0.75, 0.8, 1 the best over four tasks."""
+"""The share of the wrong classes' probability that a ranking takes to be spread over all alike.
+
+Where labels are random, the class that the model believes in resembles a part of the failing group,
+and the spread part cancels. The best of 0.5, 0.65, 0.75, 0.8 and 1 over four tasks.
+"""
 
 WHOLE = 2 / 3
-"""Of the hard set's own median alignment: what counts as 1 in a ranking, and more as no more. With
-1 the noise covers more of it, with 1/2 wrong labels count for more."""
+"""The share of the hard set's own median alignment that counts as 1 in a ranking, and more as no more.
+
+With 1 the noise covers more of it, with 1/2 wrong labels count for more.
+"""
 
 SCORE_BOUND = 1 + Fraction(COUNT_WEIGHT) ** 2
 """The squared length of what a record adds to a score, at most."""
@@ -56,7 +60,7 @@ class Target:
     scale: float
     clip: float = np.inf
     spread: float = 0.0
-    """Of the wrong classes' probability: what counts as if it were spread over them alike."""
+    """The share of the wrong classes' probability that counts as if it were spread over them alike."""
 
     @property
     def digest(self) -> str:
@@ -67,14 +71,14 @@ class Target:
 
     @classmethod
     def asked(cls, model: Classifier, request: Request) -> Target:
-        """What a request asks for: its noised target, or that of its hard examples."""
+        """Take what a request asks for: its noised target, or that of its hard examples."""
         if request.target is None:
             return cls.of(model, request.hard)
         return cls.of_noised(model, request.target)
 
     @classmethod
     def of_noised(cls, model: Classifier, noised: NoisedTarget) -> Target:
-        """A noised target. `BadMessage` where it is not of the size of the model's last layer."""
+        """Take a noised target. `BadMessage` where it is not of the size of the model's last layer."""
         rows, columns = model.head.out_features, model.head.in_features + 1
         if len(noised.direction) != rows * columns:
             raise BadMessage(
@@ -85,7 +89,7 @@ class Target:
 
     @classmethod
     def of(cls, model: Classifier, hard: Examples) -> Target:
-        """The target of a hard set. `BadMessage` where it does not agree with itself."""
+        """Work out the target of a hard set. `BadMessage` where it does not agree with itself."""
         # Alone too: an owner may have kept embeddings of these very images, computed beside its own.
         with embedding_alone(model):
             gradients = last_layer_gradients(model, as_input(hard.x), torch.from_numpy(hard.y))
@@ -96,7 +100,7 @@ class Target:
         return cls(direction, scale)
 
     def for_ranking(self, model: Classifier, hard: Examples) -> Target:
-        """The same direction, looked at so that owners whose labels are random do not rank higher.
+        """Take the same direction, looked at so that owners whose labels are random do not rank higher.
 
         A wrong label has a long gradient, so none counts for more than the shortest of the hard set's;
         see also `SPREAD`. A noised target, which comes with a clip, stays as it is.
@@ -120,7 +124,7 @@ class RecordView:
 
     @classmethod
     def through(cls, model: Classifier, examples: Examples) -> RecordView:
-        """What `model` makes of each record; its last layer plays no part."""
+        """See each record through `model`; its last layer plays no part."""
         with embedding_alone(model):
             atoms = last_layer_gradients(
                 model, as_input(examples.x), torch.from_numpy(examples.y), batch_size=1
@@ -131,7 +135,7 @@ class RecordView:
         return RecordView(self.inputs[index], self.labels[index])
 
     def deltas(self, head: nn.Linear, spread: float = 0.0) -> Float64[np.ndarray, "n C"]:
-        """Each record's derivative of the loss by the logits: softmax - onehot, one by one.
+        """Give each record's derivative of the loss by the logits: softmax - onehot, one by one.
 
         A share `spread` of the wrong classes' probability is spread over them alike.
         """
@@ -156,7 +160,7 @@ class RecordView:
         return deltas
 
     def failed(self, head: nn.Linear) -> Bool[np.ndarray, " n"]:
-        """Which records the model takes for another class than their label says."""
+        """Say which records the model takes for another class than their label says."""
         likely, every = self.deltas(head), np.arange(len(self.labels))
         likely[every, self.labels] += 1
         own = likely[every, self.labels].copy()
@@ -165,7 +169,7 @@ class RecordView:
         return wrong
 
     def relevances(self, head: nn.Linear, target: Target) -> Float64[np.ndarray, " n"]:
-        """Each record's alignment with the target, 1 for as much as the median hard example has.
+        """Give each record's alignment with the target, 1 for as much as the median hard example has.
 
         Not finite where a record's gradient is not.
         """
@@ -190,7 +194,7 @@ class RecordView:
         clip: float,
         inputs: Float64[np.ndarray, "n q"] | None = None,
     ) -> GradientRows:
-        """Each record's last-layer gradient, clipped to length `clip`, times its weight in [0, 1].
+        """Give each record's last-layer gradient, clipped to length `clip`, times its weight in [0, 1].
 
         By `inputs`; left out: those of the last layer with a one at the end.
         """
@@ -198,13 +202,13 @@ class RecordView:
         return GradientRows(self.deltas(head), inputs, np.clip(weights, 0, 1), clip)
 
     def with_bias(self) -> Float64[np.ndarray, "n p_and_bias"]:
-        """The inputs, each with a one at the end."""
+        """Give the inputs, each with a one at the end."""
         return np.concatenate([self.inputs, np.ones((len(self.inputs), 1))], axis=1)
 
     def whitened(
         self, whitening: Float32[np.ndarray, "q p_and_bias"]
     ) -> Float64[np.ndarray, "n q"]:
-        """The inputs, each with a one at the end, in other coordinates. One by one.
+        """Give the inputs, each with a one at the end, in other coordinates. One by one.
 
         `BadMessage` where `whitening` does not fit, or asks for more numbers than inputs have.
         """
@@ -222,7 +226,7 @@ class RecordView:
 
 
 def _shortened(delta: np.ndarray, hidden: np.ndarray, clip: float) -> float:
-    """What clipping leaves of a record's gradient, delta (x) [hidden; 1]: a share of its length."""
+    """Say what clipping leaves of a record's gradient, delta (x) [hidden; 1]: a share of its length."""
     return 1.0 if clip == np.inf else min(1.0, clip / max(_length(delta, hidden), 1e-300))
 
 
@@ -231,14 +235,14 @@ def _length(delta: np.ndarray, hidden: np.ndarray) -> float:
 
 
 def relevances(model: Classifier, examples: Examples, target: Target) -> Float64[np.ndarray, " n"]:
-    """Each record's relevance, see `RecordView.relevances`."""
+    """Give each record's relevance, see `RecordView.relevances`."""
     return RecordView.through(model, examples).relevances(model.head, target)
 
 
 def score_rows(
     ranked: Float64[np.ndarray, "n ..."], values: Float64[np.ndarray, " n"] | None = None
 ) -> Float64[np.ndarray, "n s_and_3"]:
-    """What each record adds to a score: its relevance within [-1, 1], and which bin it is in.
+    """Say what each record adds to a score: its relevance within [-1, 1], and which bin it is in.
 
     `ranked` are relevances as `Target.for_ranking` sees them, or a row for each record in which no
     more than one is not 0, see `ClassTargets`. By `values` records are drawn and weighted, and
@@ -249,11 +253,11 @@ def score_rows(
     bins = np.column_stack(
         [values < 0, (values >= 0) & (values <= USEFUL), values > USEFUL]
     ).astype(np.float64)
-    # What is in no bin is not finite, and left out with its row.
+    # A record in no bin is not finite, and left out with its row.
     missing = np.where(np.isfinite(values), 0.0, np.nan)
     return np.column_stack([np.clip(ranked, -1, 1), COUNT_WEIGHT * bins]) + missing[:, None]
 
 
 def utility_levels(values: Float64[np.ndarray, " n"], units: int) -> Int64[np.ndarray, " n"]:
-    """The static utility of `raw-gumbel`: all for a useful record, nothing for any other."""
+    """Give the static utility of `raw-gumbel`: all for a useful record, nothing for any other."""
     return np.where(values > USEFUL, units, 0).astype(np.int64)

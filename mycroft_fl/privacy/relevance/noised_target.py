@@ -17,7 +17,7 @@ from mycroft_fl.protocol.messages import NoisedTarget
 def noised_gradient_sum(
     model: Classifier, hard: Examples, clip: float, noise_multiplier: float, noise: Noise
 ) -> NoisedSum:
-    """The sum of the hard examples' last-layer gradients, each clipped to length `clip`, with noise.
+    """Draw the sum of the hard examples' last-layer gradients, each clipped to length `clip`, with noise.
 
     C (p + 1) numbers. Each example goes through the model alone. rho = 1 / (2 noise_multiplier^2)
     of zCDP for adding or removing one hard example; one whose gradient is not finite is left out.
@@ -29,7 +29,7 @@ def noised_gradient_sum(
 def target_of_sum(
     values: np.ndarray, sigma: float, *, clip: float, stands_for: int
 ) -> NoisedTarget:
-    """The target in a noised sum. Costs nothing more: it looks at the sum and public things alone.
+    """Take the target from a noised sum. Costs nothing more: it looks at the sum and public things alone.
 
     The sum is divided by `stands_for`, a public number, since the true one is private. A hard
     example's alignment with the mean is on average the mean's squared length, which the noise's own

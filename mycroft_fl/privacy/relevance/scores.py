@@ -18,7 +18,7 @@ def noised_scores(
     multiplier: float,
     noise: Noise,
 ) -> tuple[dict[str, float], float]:
-    """Every owner's score with noise, and the noise's standard deviation in a score.
+    """Give every owner's score with noise, and the noise's standard deviation in a score.
 
     `gains` are, owner by owner, how much each scoring example is gained, from -1 to 1. Without a
     clip the unit is a scoring example: it adds its row of gains and a count of 1, of squared length

@@ -1,4 +1,4 @@
-"""The trainer's question, answered from a run's result: buy from whom, why, at what cost, or not at all."""
+"""The verdict on a run, from its result: buy from whom, why, at what cost, or not at all."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mycroft_fl.modes import MODES
 from mycroft_fl.report.run.by_class import clear_of_the_last, clearest, how_like, yardstick
+from mycroft_fl.report.run.gains import Gain, Result, cost_per_point, gain_over
 from mycroft_fl.report.run.summary import scores_are_gains
 
-Result = Mapping[str, Any]
 NAMED = 5
 LIKELY = 0.5
+MOVING = frozenset(mode.name for mode in MODES.values() if mode.moves_head)
+"""Modes whose noised answers move the model; a noised score only ranks owners."""
 
 
 @dataclass(frozen=True)
@@ -32,38 +35,8 @@ class Verdict:
     tiles: tuple[Tile, ...]
 
 
-@dataclass(frozen=True)
-class Gain:
-    """Accuracy gained on the failures over a rival, in points; no interval in older results."""
-
-    points: float
-    low: float | None
-    high: float | None
-
-    @property
-    def is_sure(self) -> bool:
-        """Whether the interval, where there is one, leaves out zero and all below."""
-        return self.points > 0 and (self.low is None or self.low > 0)
-
-    def __str__(self) -> str:
-        if self.low is None or self.high is None:
-            return f"{self.points:+.1f}"
-        return f"{self.points:+.1f} [{self.low:+.1f}, {self.high:+.1f}]"
-
-
-def gain_over(result: Result, rival: str) -> Gain | None:
-    """What the final model gains over `rival` on the failures; None where nothing failed."""
-    final, other = result["final"]["hard"], result[rival]["hard"]
-    if final is None or other is None:
-        return None
-    known = result.get("gains", {}).get(rival, {}).get("hard")
-    if known is None:
-        return Gain(100 * (final - other), None, None)
-    return Gain(*(100 * known[key] for key in ("gain", "low", "high")))
-
-
 def worth_it(result: Result) -> list[Mapping[str, Any]]:
-    """The owners whose whole interval lies above zero, from the first rank on.
+    """List the owners whose whole interval lies above zero, from the first rank on.
 
     By class nearly everybody's does: there, above that of whoever is ranked last.
     """
@@ -72,9 +45,9 @@ def worth_it(result: Result) -> list[Mapping[str, Any]]:
 
 
 def answer(result: Result) -> Verdict:
-    """The trainer's question, answered."""
+    """Answer the trainer's question: buy from whom, why, at what cost, or not at all."""
     gain = gain_over(result, "own_hard_set")
-    if gain is None:
+    if gain is None and "final" in result:
         verdict = "There is nothing to buy for"
         return Verdict(verdict, ("The baseline gets every test example right.",), (), ())
     if result["settings"].get("mode", "raw") == "score":
@@ -82,6 +55,8 @@ def answer(result: Result) -> Verdict:
     elif not result["disclosed"] and not _moved(result):
         verdict = "Nothing was bought"
         reasons = ["No owner handed anything over, so the model is the one you have without them."]
+    elif gain is None:
+        verdict, reasons = _by_scores(result)
     else:
         verdict, reasons = _by_gain(result, gain)
     return Verdict(verdict, tuple(reasons), tuple(_caveats(result)), tuple(_tiles(result, gain)))
@@ -95,7 +70,7 @@ def _by_gain(result: Result, gain: Gain) -> tuple[str, list[str]]:
         f"hard set alone, which costs nothing, {own:.1f} %: {gain} points"
     )
     if not gain.is_sure:
-        what = "too little to be told from nothing" if gain.points > 0 else "no gain"
+        what = "too little to tell from nothing" if gain.points > 0 else "no gain"
         return "Do not buy", [f"{reached}, {what}.", *([_why(result, sure)] if sure else [])]
     reasons = [reached + _cost(result, gain) + ".", _luck(result), _epsilon_sentence(result)]
     if not sure:
@@ -107,6 +82,20 @@ def _by_gain(result: Result, gain: Gain) -> tuple[str, list[str]]:
     names = _listed([each["owner"] for each in sure])
     verdict = f"Buy from {names}" if scores_are_gains(result) else f"Ask {names}"
     return verdict, [*reasons, _why(result, sure)]
+
+
+def _by_scores(result: Result) -> tuple[str, list[str]]:
+    """Judge a real run without test examples: owners' scores are all there is."""
+    untested = (
+        "The task names no test examples, so what the final model gains is not known; owners are "
+        "judged by their scores alone."
+    )
+    sure = worth_it(result)
+    if not sure:
+        return "Buy from nobody on this evidence", [untested]
+    verdict = "Buy from" if scores_are_gains(result) else "Ask"
+    names = _listed([each["owner"] for each in sure])
+    return f"{verdict} {names}", [untested, _why(result, sure)]
 
 
 def _why(result: Result, sure: Sequence[Mapping[str, Any]]) -> str:
@@ -142,16 +131,6 @@ def _by_relevance(result: Result) -> tuple[str, list[str]]:
         ]
     names = _listed([each["owner"] for each in sure])
     return f"Ask {names}", [_why(result, sure), moved]
-
-
-def cost_per_point(result: Result, gain: Gain) -> tuple[float, float | None, float | None] | None:
-    """Examples disclosed for each point over the own hard set: at the gain, and at its bounds."""
-    if not result["disclosed"] or not gain.is_sure:
-        return None
-    paid = result["disclosed"]
-    if gain.low is None or gain.high is None:
-        return paid / gain.points, None, None
-    return paid / gain.points, paid / max(gain.high, gain.points), paid / min(gain.low, gain.points)
 
 
 def _cost(result: Result, gain: Gain) -> str:
@@ -191,21 +170,15 @@ def _caveats(result: Result) -> list[str]:
             f"{scored} owners were scored, each with an interval of its own: about {chance:.1f} of them "
             "would lie above zero by chance alone if none were any use."
         )
-    if result.get("gains") is None:
+    if "final" in result and "gains" not in result:
         found.append("This result is of an older version, which kept no interval of the gain.")
     return found
 
 
-def _tiles(result: Result, gain: Gain) -> list[Tile]:
-    own, final = 100 * result["own_hard_set"]["hard"], 100 * result["final"]["hard"]
-    whole = 100 * (result["final"]["test"] - result["own_hard_set"]["test"])
-    tiles = [
-        Tile(f"{own:.1f} → {final:.1f}", "% of the failures right: own hard set, then with owners"),
-        Tile(f"{gain.points:+.1f}", f"points gained{_bounds(gain)} over the own hard set"),
-        Tile(f"{whole:+.1f}", "points on the whole test, over the own hard set"),
-        Tile(str(result["disclosed"]), "examples disclosed"),
-    ]
-    cost = cost_per_point(result, gain)
+def _tiles(result: Result, gain: Gain | None) -> list[Tile]:
+    tiles = [] if gain is None else _gain_tiles(result, gain)
+    tiles.append(Tile(str(result["disclosed"]), "examples disclosed"))
+    cost = None if gain is None else cost_per_point(result, gain)
     if cost is not None:
         tiles.append(Tile(f"{cost[0]:.1f}", "examples for a point gained"))
     spent = _largest_epsilon(result)
@@ -214,9 +187,19 @@ def _tiles(result: Result, gain: Gain) -> list[Tile]:
     return tiles
 
 
+def _gain_tiles(result: Result, gain: Gain) -> list[Tile]:
+    own, final = 100 * result["own_hard_set"]["hard"], 100 * result["final"]["hard"]
+    whole = 100 * (result["final"]["test"] - result["own_hard_set"]["test"])
+    return [
+        Tile(f"{own:.1f} → {final:.1f}", "% of the failures right: own hard set, then with owners"),
+        Tile(f"{gain.points:+.1f}", f"points gained{_bounds(gain)} over the own hard set"),
+        Tile(f"{whole:+.1f}", "points on the whole test, over the own hard set"),
+    ]
+
+
 def _moved(result: Result) -> bool:
-    """Whether noised gradients moved the model."""
-    return any(each["mode"] == "gradient" for each in result["privacy"])
+    """Check whether noised answers moved the model."""
+    return any(each["mode"] in MOVING for each in result["privacy"])
 
 
 def _largest_epsilon(result: Result) -> float:

@@ -19,13 +19,13 @@ MEANING = (
 
 
 def clearest(classes: Classes) -> list[str]:
-    """The classes whose whole interval lies above zero, by their lower bound."""
+    """List the classes whose whole interval lies above zero, by their lower bound."""
     clear = [name for name, each in classes.items() if each["low"] > 0]
     return sorted(clear, key=lambda name: (-classes[name]["low"], name))
 
 
 def classes_text(classes: Classes) -> str:
-    """The clearest classes with their intervals, in per cent; `-` where there is none."""
+    """Write the clearest classes with their intervals, in per cent; `-` without any."""
     names = clearest(classes)
     shown = [f"{name} {_percent(classes[name])}" for name in names[:SHOWN_CLASSES]]
     if len(names) > SHOWN_CLASSES:
@@ -34,7 +34,7 @@ def classes_text(classes: Classes) -> str:
 
 
 def class_rows(result: Mapping[str, Any]) -> tuple[list[str], TextRows]:
-    """Head and rows: what each owner helps with. No rows where no score was by class."""
+    """List what each owner helps with: head and rows. No rows where no score was by class."""
     asked = [each for each in result["owners"] if each.get("by_class")]
     return ["owner", "helps with"], [
         [each["owner"], classes_text(each["by_class"])] for each in asked
@@ -42,7 +42,7 @@ def class_rows(result: Mapping[str, Any]) -> tuple[list[str], TextRows]:
 
 
 def class_lines(result: Mapping[str, Any]) -> list[str]:
-    """The same in Markdown, a line for each owner; empty where no score was by class."""
+    """Write the same in Markdown, a line for each owner; empty where no score was by class."""
     lines = [f"- {owner}: {classes}" for owner, classes in class_rows(result)[1]]
     return [MEANING, "", *lines] if lines else []
 
@@ -55,7 +55,9 @@ def _percent(each: Mapping[str, float]) -> str:
 def clear_of_the_last(
     sure: Sequence[Mapping[str, Any]], owners: Sequence[Mapping[str, Any]]
 ) -> list[Mapping[str, Any]]:
-    """Of `sure`, those whose interval lies above that of the last of `owners`; all, but for scores by class.
+    """Keep those of `sure` whose interval lies above that of the last of `owners`.
+
+    Only scores by class are compared so; of others all are kept.
 
     By class nearly every record is a little like the hard examples, so that zero tells nobody apart.
     """
@@ -67,14 +69,14 @@ def clear_of_the_last(
 
 
 def how_like(owners: Sequence[Mapping[str, Any]]) -> str:
-    """How owners that are sure to help are like the failures."""
+    """Say how owners that are sure to help are like the failures."""
     if not _by_class(owners):
         return "like your failures"
     return "more like your failures than what the last in the ranking holds"
 
 
 def yardstick(owners: Sequence[Mapping[str, Any]]) -> str:
-    """What an owner's relevance is held against."""
+    """Name what an owner's relevance is held against."""
     return "that of the last in the ranking" if _by_class(owners) else "zero"
 
 

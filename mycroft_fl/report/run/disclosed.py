@@ -1,4 +1,4 @@
-"""What owners disclosed, for the eye: small pictures, or rows of a table. Nothing else is shown."""
+"""The examples that owners disclosed, as small pictures or rows of a table. Nothing else is shown."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Shown:
-    """What one owner disclosed: pictures, or rows under `head`; `hidden` were left out for room."""
+    """One owner's disclosed examples: pictures, or rows under `head`; `hidden` were left out for room."""
 
     owner: str
     count: int
@@ -46,7 +46,7 @@ class Shown:
 
 
 def disclosed(files: RunFiles) -> list[Shown]:
-    """Of each owner that disclosed anything, in order of rank, as much as there is room for.
+    """Show of each owner that disclosed anything, in order of rank, as much as there is room for.
 
     Raises `DataError` where the file names owners that the result does not know.
     """
@@ -90,7 +90,7 @@ def _of_owner(owner: str, acquired: Acquired, files: RunFiles) -> Shown:
 
 
 def thumbnail(image: np.ndarray) -> str:
-    """An image (channels x height x width, uint8) as a data URI, at most 96 pixels either way."""
+    """Encode an image (channels x height x width, uint8) as a data URI, at most 96 pixels either way."""
     three = image.shape[0] >= 3
     pixels = np.moveaxis(image[:3], 0, -1) if three else image[0]
     picture = Image.fromarray(np.ascontiguousarray(pixels.astype(np.uint8)))
@@ -123,7 +123,7 @@ def _rows(x: np.ndarray, files: RunFiles) -> tuple[list[str], list[list[str]]]:
 
 
 def _number(value: float) -> str:
-    """Scaled and unscaled again, 3 comes back as 2.9999998: four digits are what is sure."""
+    """Write four digits: scaled and unscaled again, 3 comes back as 2.9999998."""
     if abs(value) >= 10_000:
         return f"{value:,.0f}"
     return f"{0.0 if abs(value) < 1e-4 else value:.4g}"

@@ -1,13 +1,11 @@
-"""What a run's folder holds, read and checked for a report; nothing in it is trusted."""
+"""The files of a run's folder, read and checked for a report; nothing in them is trusted."""
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 import math
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,11 @@ from mycroft_fl.claims import MOST_JSON, content_of, read_npz
 from mycroft_fl.data.formats.files import UNREADABLE
 from mycroft_fl.data.tables.schema import TableSchema
 from mycroft_fl.errors import DataError, InputError
+from mycroft_fl.report.run.schema import check_result
+
+RESULT, OUTCOME = "result.json", "outcome.json"
+"""The result of a simulation, and of a real run."""
+AGAIN = {RESULT: "run the scenario again", OUTCOME: "run the task again"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,53 +37,42 @@ class RunFiles:
     """A run's result, what its examples mean, and those that were disclosed.
 
     `classes`, `table` and `acquired` are None where the folder does not say: older runs kept no
-    task.json, and a result may have been copied without the examples. `digest` is the SHA-256 of
-    result.json.
+    task.json, and a result may have been copied without the examples. `name` is the result's file,
+    `digest` its SHA-256.
     """
 
     result: dict[str, Any]
+    name: str
     digest: str
     classes: tuple[str, ...] | None
     table: TableSchema | None
     acquired: Acquired | None
 
 
-@functools.cache
-def result_schema() -> dict[str, Any]:
-    """The JSON schema of result.json, with a description of every key."""
-    text = (resources.files("mycroft_fl.report") / "result.schema.json").read_text()
-    schema: dict[str, Any] = json.loads(text)
-    return schema
-
-
-def check_result(result: Any) -> None:
-    """`DataError` naming the first place at which `result` is not what result.json must be."""
-    from jsonschema import Draft202012Validator
-    from jsonschema.exceptions import best_match
-
-    error = best_match(Draft202012Validator(result_schema()).iter_errors(result))
-    if error is not None:
-        place = ".".join(str(part) for part in error.absolute_path) or "the whole"
-        raise DataError(f"not a result file of this version: {place}: {error.message}")
+def result_file(folder: Path) -> Path | None:
+    """Find the result in the folder of a simulated or a real run; None where there is neither."""
+    found = (folder / name for name in (RESULT, OUTCOME))
+    return next((path for path in found if path.is_file()), None)
 
 
 def read_run(folder: Path) -> RunFiles:
-    """A run's files. `DataError` naming the file that is broken, and what to do."""
-    path = folder / "result.json"
+    """Read a run's files. `DataError` naming the file that is broken, and what to do."""
+    path = result_file(folder) or folder / RESULT
     raw = read_bytes(path)
     result = parsed(path, raw)
     try:
         check_result(result)
         _check_scores(result)
     except DataError as error:
-        raise DataError(f"{path}: {_first_line(error)}; run the scenario again") from error
+        raise DataError(f"{path}: {_first_line(error)}; {AGAIN[path.name]}") from error
     classes, table = _task(folder / "task.json")
     acquired = _acquired(folder / "acquired.npz")
-    return RunFiles(result, hashlib.sha256(raw).hexdigest(), classes, table, acquired)
+    digest = hashlib.sha256(raw).hexdigest()
+    return RunFiles(result, path.name, digest, classes, table, acquired)
 
 
 def read_bytes(path: Path) -> bytes:
-    """A file's content. `DataError` where it cannot be read or is beyond all reason."""
+    """Read a file's content. `DataError` where it cannot be read or is beyond all reason."""
     try:
         return content_of(path, MOST_JSON)
     except ValueError as error:
@@ -90,7 +82,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def parsed(path: Path, raw: bytes) -> Any:
-    """The JSON in a file's bytes. `DataError` naming the place where it breaks off."""
+    """Parse the JSON in a file's bytes. `DataError` naming the place where it breaks off."""
     try:
         return json.loads(raw, parse_constant=_no_number, parse_float=_finite)
     except (ValueError, RecursionError) as error:
@@ -99,8 +91,8 @@ def parsed(path: Path, raw: bytes) -> Any:
         ) from error
 
 
-def told_of_failure(folder: Path) -> InputError:
-    """Why there is nothing to report in a folder: a failed run, one under way, or neither."""
+def no_result(folder: Path) -> InputError:
+    """Say why there is nothing to report in a folder: a failed run, one under way, or neither."""
     failure = folder / "error.json"
     if failure.is_file():
         failure_file = parsed(failure, read_bytes(failure))

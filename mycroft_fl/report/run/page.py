@@ -9,10 +9,11 @@ from typing import Any
 
 from mycroft_fl.report.layout.drawing import Plot
 from mycroft_fl.report.layout.page import numeric_columns, rendered
-from mycroft_fl.report.run.answer import answer, gain_over, worth_it
+from mycroft_fl.report.run.answer import answer, worth_it
 from mycroft_fl.report.run.by_class import MEANING, TextRows, class_rows
 from mycroft_fl.report.run.disclosed import Shown, disclosed
 from mycroft_fl.report.run.files import RunFiles
+from mycroft_fl.report.run.gains import gain_over
 from mycroft_fl.report.run.plots import run_plots
 from mycroft_fl.report.run.summary import (
     accuracy_rows,
@@ -22,6 +23,7 @@ from mycroft_fl.report.run.summary import (
     promises,
     round_rows,
     scores_are_gains,
+    subject,
 )  # fmt: skip
 from mycroft_fl.settings.run_config import setting_rows
 
@@ -33,6 +35,7 @@ MEANING_OF = {
     "refused": "its policy said no; nothing left it",
     "duplicate": "the hard set sent back, exactly or slightly changed",
 }
+SIMULATED = " What an owner holds is known to the simulator alone."
 RIVALS = (
     ("own_hard_set", "own hard set (no owner)"),
     ("random", "random picks, same counts"),
@@ -41,7 +44,7 @@ RIVALS = (
 
 
 def run_page(files: RunFiles) -> tuple[str, list[Plot]]:
-    """The page of a run, and its plots. Raises `DataError` where its files do not fit together."""
+    """Make the page of a run, and its plots. Raises `DataError` where its files do not fit together."""
     result = files.result
     plots = run_plots(result)
     shown = disclosed(files)
@@ -50,6 +53,8 @@ def run_page(files: RunFiles) -> tuple[str, list[Plot]]:
         "answer": answer(result),
         "mode": result["settings"].get("mode", "raw"),
         "version": version("mycroft-fl"),
+        "subject": subject(result),
+        "file": files.name,
         "digest": files.digest[:16],
         "plots": dict.fromkeys(("ranking", "disclosed", "rounds", "groups"))
         | {p.name: p for p in plots},
@@ -80,7 +85,7 @@ def _rest(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _table(head: list[str], rows: TextRows) -> dict[str, Any]:
-    """A table without the columns that hold nothing at all."""
+    """Make a table without the columns that hold nothing at all."""
     kept = [at for at in range(len(head)) if not rows or any(row[at] != "-" for row in rows)]
     rows = [[row[at] for at in kept] for row in rows]
     return {"head": [head[at] for at in kept], "rows": rows, "numeric": numeric_columns(rows)}
@@ -106,20 +111,20 @@ def _owners(result: Result) -> dict[str, Any]:
         **_table(head, rows),
         "best": [place for place, row in enumerate(rows) if row[0] in sure],
         "caption": f"{what} Shaded: the whole interval lies above zero, "
-        "by class above that of the last in the ranking. What an owner holds is "
-        "known to the simulator alone.",
+        "by class above that of the last in the ranking."
+        + (SIMULATED if "scenario" in result else ""),
     }
 
 
 def _price(owner: Mapping[str, Any]) -> str:
-    """Examples for a point that this owner's alone bring, where they clearly bring any."""
+    """Count the examples for a point that this owner's alone bring, where they clearly bring any."""
     if not owner["disclosed"] or owner["low"] is None or min(owner["low"], owner["score"]) <= 0:
         return "-"
     return f"{owner['disclosed'] / (100 * owner['score']):.1f}"
 
 
 def _promises(result: Result) -> list[tuple[str, int]]:
-    """What the cards say, each sentence once; the number of records stands in the table."""
+    """List what the cards say, each sentence once; the number of records stands in the table."""
     cards = [
         {**each, "promise": each["promise"].replace(f"These {each['records']} records", "Records")}
         for each in result["privacy"]
@@ -132,7 +137,7 @@ def _gains(result: Result) -> dict[str, Any] | None:
     if not result.get("gains"):
         return None
     rows = []
-    for key, label in RIVALS:
+    for key, label in ((key, label) for key, label in RIVALS if key in result["gains"]):
         gain = gain_over(result, key)
         whole = result["gains"][key]["test"]
         points = [100 * whole[name] for name in ("gain", "low", "high")]

@@ -56,7 +56,7 @@ DASHED = {
 
 
 def run_plots(result: Result) -> list[Plot]:
-    """Every plot that the result has numbers for."""
+    """Draw every plot that the result has numbers for."""
     with look():
         drawn = [_ranking(result), _disclosed(result), _rounds(result), _groups(result)]
     return [plot for plot in drawn if plot is not None]
@@ -101,7 +101,9 @@ def _disclosed(result: Result) -> Plot | None:
     shown = giving[:MOST_OWNERS]
     if not shown:
         return None
-    groups = sorted({name for each in shown for name in each["disclosed_groups"]})[:MOST_GROUPS]
+    groups = sorted({name for each in shown for name in each.get("disclosed_groups", {})})[
+        :MOST_GROUPS
+    ]
     figure, axes = canvas(0.9 + 0.27 * len(shown) + 0.2 * bool(groups))
     left = [0] * len(shown)
     for number, group in enumerate(groups):
@@ -128,14 +130,14 @@ def _disclosed(result: Result) -> Plot | None:
     )
     alt = "Examples disclosed: " + "; ".join(
         f"{each['owner']} {each['disclosed']}"
-        + "".join(f", {count} {group}" for group, count in each["disclosed_groups"].items())
+        + "".join(f", {count} {group}" for group, count in each.get("disclosed_groups", {}).items())
         for each in shown
     )
     return finished(figure, "disclosed", caption, alt)
 
 
 def _rounds(result: Result) -> Plot | None:
-    rounds = [each for each in result["rounds"] if each["hard"] is not None]
+    rounds = [each for each in result["rounds"] if each.get("hard") is not None]
     if not rounds:
         return None
     figure, axes = canvas(3.1)
@@ -148,7 +150,7 @@ def _rounds(result: Result) -> Plot | None:
         values = [100 * start[key], *(100 * each[key] for each in rounds)]
         axes.plot(numbers, values, color=colour, marker=mark, linestyle=dash, label=label)
     for key in ("control", "random"):
-        if result[key]["hard"] is not None:
+        if result.get(key, {}).get("hard") is not None:
             axes.axhline(
                 100 * result[key]["hard"], color=COLOURS[key], linestyle=DASHED[key],
                 linewidth=1.2, label=f"{SHORT[key]}, on the failures",
@@ -170,10 +172,13 @@ def _rounds(result: Result) -> Plot | None:
 
 
 def _groups(result: Result) -> Plot | None:
-    names = sorted(result["final"]["groups"])[:MOST_GROUPS]
+    if "final" not in result:
+        return None
+    names = sorted(result["final"].get("groups", {}))[:MOST_GROUPS]
+    references = [key for key, _ in REFERENCES if key in result]
     rows = [("the failures", "hard"), ("whole test", "test"), *((name, None) for name in names)]
     figure, axes = canvas(1.5 + 0.42 * len(rows))
-    for key, _ in REFERENCES:
+    for key in references:
         reached = result[key]
         values = [reached[at] if at else reached["groups"].get(name) for name, at in rows]
         known = [(100 * value, place) for place, value in enumerate(values) if value is not None]
@@ -195,7 +200,7 @@ def _groups(result: Result) -> Plot | None:
             for name in names
             if name in result[key]["groups"]
         )
-        for key, _ in REFERENCES
+        for key in references
     )
     return finished(figure, "groups", "Accuracy by model and group, held-out examples.", alt)
 

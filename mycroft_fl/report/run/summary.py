@@ -1,23 +1,17 @@
-"""A run's result as text: for a file in Markdown, for a terminal as tables."""
+"""A run's result as rows of tables, and as text in Markdown."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, TextIO
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import Any
 
-from rich import box
-from rich.console import Console, ConsoleOptions, RenderableType
-from rich.segment import Segment
-from rich.table import Table
-from rich.text import Text
+from mycroft_fl.foreign_text import cleaned
+from mycroft_fl.report.run.by_class import TextRows, class_lines
 
-from mycroft_fl.foreign_text import cleaned, cleaned_lines
-from mycroft_fl.report.run.by_class import TextRows, class_lines, class_rows
-
-SHOWN_OWNERS = 20
-WIDTH_OFF_TERMINAL = 130
-COLUMNS_WHERE_NARROW = 5
 LONGEST_ROW = 1 << 16
+GROUPED = {"disclosed_groups": "of which", "holds": "holds"}
+"""Counts by group, which only a simulator knows, with the heads of their columns."""
 REFERENCES = (
     ("baseline", "baseline"),
     ("control", "control (own data only)"),
@@ -27,19 +21,25 @@ REFERENCES = (
 )
 
 
+def subject(result: Mapping[str, Any]) -> str:
+    """Name the scenario of a simulation, or the task of a real run."""
+    return str(result["scenario"]) if "scenario" in result else PurePath(result["task"]).stem
+
+
 def accuracy_rows(result: Mapping[str, Any]) -> tuple[list[str], TextRows]:
-    """Head and rows: each model's accuracy on the failures, on all, and by group."""
-    groups = sorted(result["final"]["groups"])
+    """List each model's accuracy on the failures, on all, and by group: head and rows."""
+    groups = sorted(result.get("final", {}).get("groups", {}))
     rows = [
         [label, _percent(result[key]["hard"]), _percent(result[key]["test"])]
-        + [_percent(result[key]["groups"].get(group)) for group in groups]
+        + [_percent(result[key].get("groups", {}).get(group)) for group in groups]
         for key, label in REFERENCES
+        if key in result
     ]
     return ["model", "failures", "whole test", *groups], rows
 
 
 def owner_rows(result: Mapping[str, Any]) -> tuple[list[str], TextRows]:
-    """Head and rows: the ranking, with what each owner disclosed and holds."""
+    """List the ranking, with what each owner disclosed and, in a simulation, holds: head and rows."""
     codes = {owner: code for each in result["rounds"] for owner, code in each["failed"].items()}
     rows = [
         [
@@ -50,22 +50,22 @@ def owner_rows(result: Mapping[str, Any]) -> tuple[list[str], TextRows]:
             else each["status"],
             _interval(each),
             str(each["disclosed"]),
-            _counts(each["disclosed_groups"]),
-            _counts(each["holds"]),
+            *(_counts(each[key]) for key in GROUPED if key in each),
         ]
         for each in result["owners"]
     ]
     unit = "gain, points" if scores_are_gains(result) else "relevance, %"
-    return ["rank", "owner", "status", unit, "disclosed", "of which", "holds"], rows
+    known = GROUPED.values() if "scenario" in result else ()
+    return ["rank", "owner", "status", unit, "disclosed", *known], rows
 
 
 def scores_are_gains(result: Mapping[str, Any]) -> bool:
-    """Whether owners were scored by fine-tuning, or by their own noised answers."""
+    """Check whether owners were scored by fine-tuning, or by their own noised answers."""
     return result["settings"].get("mode", "raw") in ("raw", "raw-gumbel")
 
 
 def privacy_rows(result: Mapping[str, Any]) -> tuple[list[str], TextRows]:
-    """Head and rows: what each owner released in all, by its last card."""
+    """List what each owner released in all, by its last card: head and rows."""
     rows = []
     for each in result["owners"]:
         card = each["card"]
@@ -89,7 +89,7 @@ def privacy_rows(result: Mapping[str, Any]) -> tuple[list[str], TextRows]:
 
 
 def promises(result: Mapping[str, Any]) -> dict[str, int]:
-    """What the cards say, each sentence once, with how many answers say it."""
+    """Count how many answers' cards say each sentence."""
     texts: dict[str, int] = {}
     for each in result["privacy"]:
         together = filter(None, [each.get("together")])  # older results have none
@@ -99,7 +99,7 @@ def promises(result: Mapping[str, Any]) -> dict[str, int]:
 
 
 def attack_line(result: Mapping[str, Any]) -> str:
-    """What an attack on the final model came to, in a sentence; empty where none was made."""
+    """Say in a sentence what an attack on the final model came to; nothing without one."""
     found = result.get("attack")
     if found is None:
         return ""
@@ -108,31 +108,41 @@ def attack_line(result: Mapping[str, Any]) -> str:
         "nothing bounds it" if ceiling is None else f"at most {ceiling:.3f} by what was promised"
     )
     return (
-        f"Membership inference told {found['records']} records of {found['owner']} with an AUC of "
-        f"{found['auc']:.3f}, by {found['models']} models ({bound}; 0.5 is guessing)."
+        f"Membership inference against {found['records']} records of {found['owner']} reached an AUC "
+        f"of {found['auc']:.3f}, by {found['models']} models ({bound}; 0.5 is guessing)."
     )
 
 
 def headline(result: Mapping[str, Any]) -> str:
-    """The run in one sentence."""
-    final, own, lucky = (result[key]["hard"] for key in ("final", "own_hard_set", "random"))
+    """Say in a sentence or two what the run cost and what it reached."""
+    disclosed = f"{result['disclosed']} examples disclosed"
+    if "spent" in result:
+        budget = result["settings"]["budget"]
+        disclosed += f", {result['spent']} counted against the budget of {budget}"
+    if "final" not in result:
+        return f"{disclosed}. The task names no test examples, so no accuracy is known."
+    final, own = (result[key]["hard"] for key in ("final", "own_hard_set"))
     if final is None:
         return "The baseline gets every test example right: there was nothing to gain."
+    luck = ""
+    if "random" in result:
+        luck = f", {_points(final - result['random']['hard'])} over random picks"
     return (
-        f"{result['disclosed']} examples disclosed; accuracy on the failures {_percent(final)}: "
-        f"{_points(final - own)} points over the own hard set, {_points(final - lucky)} over random picks."
+        f"{disclosed}; accuracy on the failures {_percent(final)}: "
+        f"{_points(final - own)} points over the own hard set{luck}."
     )
 
 
 def summary(result: Mapping[str, Any]) -> str:
-    """The whole result in Markdown."""
+    """Write the whole result in Markdown."""
     lines = [
-        f"# {result['scenario']}: {result['method']}, seed {result['seed']}",
+        f"# {subject(result)}: {result['method']}, seed {result['seed']}",
         "",
         headline(result),
     ]
     lines += ["", *(f"- Warning: {text}" for text in result["warnings"])]
-    lines += ["", "## Accuracy", "", *_markdown(*accuracy_rows(result))]
+    if "final" in result:
+        lines += ["", "## Accuracy", "", *_markdown(*accuracy_rows(result))]
     lines += ["", "## Owners", "", *_markdown(*owner_rows(result))]
     if by_class := class_lines(result):
         lines += ["", "## By class", "", *by_class]
@@ -144,46 +154,8 @@ def summary(result: Mapping[str, Any]) -> str:
     return "\n".join(cleaned(line, LONGEST_ROW) for line in lines) + "\n"
 
 
-def show(result: Mapping[str, Any], console: Console) -> None:
-    """The result on a terminal: two tables, what to be wary of, and one sentence."""
-    head, rows = accuracy_rows(result)
-    console.print(_table("Accuracy, %", head, rows))
-    head, rows = owner_rows(result)
-    columns = len(head) if console.width >= WIDTH_OFF_TERMINAL else COLUMNS_WHERE_NARROW
-    shown = [row[:columns] for row in rows[:SHOWN_OWNERS]]
-    console.print(_table("Owners", head[:columns], shown))
-    if len(rows) > SHOWN_OWNERS:
-        console.print(f"... and {len(rows) - SHOWN_OWNERS} more owners in summary.md")
-    head, rows = class_rows(result)
-    if rows:
-        console.print(_table("By class", head, rows[:SHOWN_OWNERS]))
-    for text in result["warnings"]:
-        console.print(f"warning: {text}", style="yellow", markup=False)
-    if text := attack_line(result):
-        console.print(text, markup=False)
-    console.print(headline(result), style="bold", markup=False)
-
-
-def console_for(stream: TextIO) -> Console:
-    """A console on `stream`; wide enough for the tables where no terminal sets a width."""
-    return _Clean(file=stream, width=None if stream.isatty() else WIDTH_OFF_TERMINAL)
-
-
-class _Clean(Console):
-    """A console to which names that others gave are text and nothing else."""
-
-    def render(
-        self, renderable: RenderableType, options: ConsoleOptions | None = None
-    ) -> Iterable[Segment]:
-        """What is shown of `renderable`, cleaned; the console's own control codes stay."""
-        for each in super().render(renderable, options):
-            yield (
-                each if each.control else each._replace(text=cleaned_lines(each.text, LONGEST_ROW))
-            )
-
-
 def round_rows(result: Mapping[str, Any]) -> tuple[list[str], TextRows]:
-    """Head and rows: who was asked and answered in each round, and what the model then reached."""
+    """List who was asked and answered in each round, and what the model then reached: head and rows."""
     rows = [
         [
             str(each["round"]),
@@ -191,26 +163,12 @@ def round_rows(result: Mapping[str, Any]) -> tuple[list[str], TextRows]:
             str(each["answered"]),
             ", ".join(f"{owner}: {code}" for owner, code in each["failed"].items()) or "-",
             str(each["disclosed"]),
-            _percent(each["hard"]),
-            _percent(each["test"]),
+            *(_percent(each[key]) for key in ("hard", "test") if key in each),
         ]
         for each in result["rounds"]
     ]
-    return ["round", "asked", "answered", "failed", "disclosed", "failures", "whole test"], rows
-
-
-def _table(title: str, head: list[str], rows: TextRows) -> Table:
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for place, name in enumerate(head):
-        numeric = all(row[place] in ("", "-") or _is_number(row[place]) for row in rows)
-        table.add_column(Text(name), justify="right" if numeric else "left", no_wrap=True)
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    return table
-
-
-def _is_number(text: str) -> bool:
-    return text.replace(".", "", 1).lstrip("+-").isdigit()
+    reached = ("failures", "whole test") if "final" in result else ()
+    return ["round", "asked", "answered", "failed", "disclosed", *reached], rows
 
 
 def _markdown(head: list[str], rows: TextRows) -> list[str]:

@@ -7,10 +7,10 @@ import math
 import numpy as np
 import pytest
 
+from clients.answering.private_records import PrivateRecords
 from clients.owner import audit as file_audit
 from clients.owner.audit import audit_score_through_a_file
 from clients.owner.file import OwnerFile
-from mycroft_fl.data.fitted import Records
 from mycroft_fl.data.task import Task
 
 
@@ -26,10 +26,10 @@ def test_the_audit_sees_rows_that_are_told_apart_by_content_alone(
 ) -> None:
     plain = file_audit.records_of
 
-    def by_content(file: OwnerFile, task: Task) -> Records:
+    def by_content(file: OwnerFile, task: Task) -> PrivateRecords:
         records = plain(file, task)
         first = np.unique(records.examples.x, axis=0, return_index=True)[1]
-        return records[np.sort(first)]
+        return PrivateRecords(records.examples[np.sort(first)])
 
     monkeypatch.setattr(file_audit, "records_of", by_content)
     [finding] = audit_score_through_a_file()

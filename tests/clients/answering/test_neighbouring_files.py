@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from clients.answering.dataset import Holdings, Marks
-from clients.answering.noised import contributions, in_range
+from clients.answering.noised import contributions
+from clients.answering.private_records import PrivateRecords
+from clients.answering.trainer_view import TrainerView, in_range
 from mycroft_fl.data.fitted import Records, task_records
 from mycroft_fl.data.formats.spec import DatasetSpec
 from mycroft_fl.data.sources import load_dataset
@@ -57,11 +58,21 @@ def summed(records: Records, task: Task, mode: str) -> tuple[np.ndarray, Fractio
     rng = np.random.default_rng(5)
     hard = Examples(rng.normal(size=(6, *task.shape)).astype(np.float32), np.arange(6) % 2)
     asked = Request(
-        1, "omp", 4, hard, task.num_classes, "mlp", weights, "pixels", 1, seed=0, mode=mode
+        server_round=1,
+        method="omp",
+        k=4,
+        hard=hard,
+        num_classes=task.num_classes,
+        model="mlp",
+        weights=weights,
+        seed=0,
+        mode=mode,
     )
     known = in_range(asked, records.examples)
     persons = None if records.units is None else records.units[known]
-    added = contributions(asked, records.examples[known], clip=1.0)
+    added = contributions(
+        TrainerView.of(asked, records.examples), records.examples[known], clip=1.0
+    )
     return exact_sum(added.rows, added.bound_squared, persons=persons), added.bound_squared
 
 
@@ -201,7 +212,7 @@ def test_a_content_with_two_labels_is_drawn_never_and_neither_row_lets_the_other
 ) -> None:
     def pool(rows: list[str]) -> set[int]:
         held = owned(tmp_path, rows, task)
-        return set(Holdings(held.examples, Marks()).drawable().ids.tolist())
+        return set(PrivateRecords(held.examples).drawable().ids.tolist())
 
     rest, pair = rows_of(20, 1), conflicting()
     both, first, second = pool(rest + pair), pool([*rest, pair[0]]), pool([*rest, pair[1]])
@@ -211,7 +222,7 @@ def test_a_content_with_two_labels_is_drawn_never_and_neither_row_lets_the_other
     # Chosen without noise it may be, once.
     held = owned(tmp_path, rest + pair, task)
     assert len(held.examples) == 22
-    assert len(Holdings(held.examples, Marks()).shareable()) == 21
+    assert len(PrivateRecords(held.examples).shareable()) == 21
 
 
 @pytest.mark.parametrize(

@@ -20,20 +20,23 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from clients.answering.dataset import Marks
 from clients.answering.noised import contributions, levels_of, release_of
 from clients.answering.policy import Policy
+from clients.answering.private_records import PrivateRecords
+from clients.answering.trainer_view import TrainerView
 from clients.answering.vault import Vault, VaultStorage
 from mycroft_fl.errors import BadMessage
 from mycroft_fl.examples import Examples
 from mycroft_fl.models.networks import build
 from mycroft_fl.models.weights import flat_head, flat_weights
+from mycroft_fl.modes import MODES
 from mycroft_fl.privacy import sgd
 from mycroft_fl.privacy.noise import mechanisms
 from mycroft_fl.privacy.noise.mechanisms import UNITS, exact_sum
 from mycroft_fl.privacy.noise.samplers import simulated
 from mycroft_fl.protocol.messages import NoisedTarget, Request
-from mycroft_fl.protocol.wire import MAX_RATE, pack_report, pack_request, unpack_request
+from mycroft_fl.protocol.request_checks import MAX_RATE
+from mycroft_fl.protocol.wire import pack_report, pack_request, unpack_request
 
 CLASSES, WIDTH, N = 3, 4, 9
 LARGEST = float(np.finfo(np.float32).max)
@@ -41,7 +44,7 @@ NASTY = (
     0.0, -0.0, 1.0, -1.0, 1e-45, -1e-45, 1.2e-38, 1e-20, 1e4, -1e6, 1e19, -1.9e19, 1e30, -1e30,
     LARGEST, -LARGEST,
 )  # fmt: skip
-MODES = ("score", "by class", "gradient", "dp-sgd", "raw-gumbel")
+ASKED = ("score", "by class", "gradient", "dp-sgd", "raw-gumbel")
 POLICY = Policy(
     modes=("score", "gradient", "dp-sgd"),
     epsilon=50.0,
@@ -133,7 +136,7 @@ def summed(asked: Request, data: tuple[Examples, np.ndarray | None]) -> Any:
     examples, persons = data
 
     def answer() -> tuple[np.ndarray, np.ndarray]:
-        release = release_of(asked, examples, POLICY, persons)
+        release = release_of(TrainerView.of(asked, examples), examples, POLICY, persons)
         with first_sums() as sums:
             output = release.draw(simulated(1))
         assert 0 < output.sigma < 1e30
@@ -145,7 +148,10 @@ def summed(asked: Request, data: tuple[Examples, np.ndarray | None]) -> Any:
 def check(asked: Request, data: Neighbours) -> bool:
     """The gate itself. Whether there was an answer, and not an error."""
     if asked.mode == "raw-gumbel":
-        there, alone = (outcome(lambda d=each: levels_of(asked, d[0])) for each in data.both)
+        there, alone = (
+            outcome(lambda d=each: levels_of(TrainerView.of(asked, d[0]), d[0]))
+            for each in data.both
+        )
         if isinstance(there, str) or isinstance(alone, str):
             assert there == alone
             assert there.startswith("BadMessage")
@@ -186,7 +192,7 @@ def spoiled(plain: np.ndarray, seed: int, values: list[float]) -> np.ndarray:
 
 @st.composite
 def requests(draw: st.DrawFn) -> Request:
-    mode, model = draw(st.sampled_from(MODES)), draw(st.sampled_from(["linear", "mlp"]))
+    mode, model = draw(st.sampled_from(ASKED)), draw(st.sampled_from(["linear", "mlp"]))
     seed = draw(st.integers(0, 2**32))
     changed: dict[str, Any] = {}
     network = build(model, (WIDTH,), CLASSES, seed=0)
@@ -252,14 +258,16 @@ KNOWN: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("by_person", [False, True], ids=["record", "person"])
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", ASKED)
 @pytest.mark.parametrize("name", KNOWN)
 def test_a_known_attack_shows_no_more_of_a_unit_than_its_bound(
     name: str, mode: str, by_person: bool
 ) -> None:
     changed = {"model": "linear", **KNOWN[name]}
-    if mode != "gradient" and "whitening" in changed:
-        with pytest.raises(BadMessage, match="only a gradient can be by a whitening"):
+    taken = MODES["score" if mode == "by class" else mode].fields
+    foreign = {"head", "rate", "whitening"} & set(changed) - set(taken)
+    if foreign:
+        with pytest.raises(BadMessage, match=f"takes no {foreign.pop()}"):
             request(mode, **changed)
         return
     asked = request(mode, **changed)
@@ -293,7 +301,7 @@ def test_a_vault_answers_alike_with_a_unit_whose_numbers_overflow_and_without_it
     data = neighbours(FAR, 1, by_person)
     for place, (examples, persons) in enumerate(data.both):
         storage = VaultStorage(tmp_path / str(place), noise_for=lambda digest: simulated(0))
-        vault = Vault("owner", examples, POLICY, storage, marks=Marks(persons=persons))
+        vault = Vault("owner", PrivateRecords(examples, persons), POLICY, storage)
         report = vault.answer(asked)
         assert report.statistic is not None
         pack_report(report)
@@ -312,7 +320,7 @@ def test_what_an_owners_file_asks_for_fails_alike_on_any_data(mode: str, tmp_pat
             examples, _ = data.of(rows)
 
             def answer(output: Policy = policy, held: Examples = examples) -> np.ndarray:
-                release = release_of(request(mode, "linear"), held, output)
+                release = release_of(TrainerView.of(request(mode, "linear"), held), held, output)
                 return release.draw(simulated(0)).values.shape
 
             found.append(outcome(answer))
@@ -323,7 +331,7 @@ def test_what_an_owners_file_asks_for_fails_alike_on_any_data(mode: str, tmp_pat
 def test_sums_with_and_without_a_unit_are_compared_and_a_doubled_row_is_seen() -> None:
     # The gate must be able to fail.
     asked, data = request("score", "linear"), neighbours(FAR * 0, 1, by_person=False)
-    added = contributions(asked, data.examples, POLICY.clip)
+    added = contributions(TrainerView.of(asked, data.examples), data.examples, POLICY.clip)
     rows = np.asarray(added.rows[:])
     doubled = np.vstack([rows, rows[-1:]])
     whole, alone = (exact_sum(each, added.bound_squared) for each in (doubled, rows[:-1]))

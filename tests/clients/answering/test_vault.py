@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clients.answering.policy import Policy
+from clients.answering.private_records import PrivateRecords
 from clients.answering.selecting import Selector
 from clients.answering.vault import Vault, request_digest
 from mycroft_fl.errors import BadMessage, MycroftError, Refused, SettingError
@@ -58,7 +59,7 @@ def through(method: str) -> np.ndarray | None:
 
 
 def vault_of(examples: Examples, folder: Path, policy: Policy | None = None) -> Vault:
-    return Vault("owner", examples, policy or Policy(), folder)
+    return Vault("owner", PrivateRecords(examples), policy or Policy(), folder)
 
 
 # What leaves
@@ -194,7 +195,7 @@ def test_what_the_ledger_returns_leaves_and_nothing_else(
 
 def test_the_choice_hangs_on_seed_round_and_owner(tmp_path: Path) -> None:
     def picked(folder: str, name: str = "owner", **changed: Any) -> set[int]:
-        vault = Vault(name, drawn(200), Policy(), tmp_path / folder)
+        vault = Vault(name, PrivateRecords(drawn(200)), Policy(), tmp_path / folder)
         asked = request(method="random", k=20, **changed)
         return set(vault.answer(asked).disclosed.ids.tolist())
 
@@ -251,7 +252,7 @@ def test_a_method_sees_what_was_disclosed_before_and_what_the_request_says(
     monkeypatch.setitem(METHODS, "features", Method(looking(seen), looks_through="nothing"))
     one = drawn(30)
     examples = Examples.concatenate([one, one[:9]])  # copies are not disclosed twice over
-    vault = Vault("owner", examples, Policy(), tmp_path, device="auto")
+    vault = Vault("owner", PrivateRecords(examples), Policy(), tmp_path, device="auto")
     asked = request(gradient_layers="all", feature_weight=3.0)
     first = vault.answer(asked).disclosed
     vault.answer(replace(asked, server_round=2))

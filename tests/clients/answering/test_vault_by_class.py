@@ -11,9 +11,11 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 
-from clients.answering import noised
+from clients.answering.noised import contributions
 from clients.answering.policy import Policy
-from clients.answering.vault import Marks, Vault, VaultStorage, request_digest
+from clients.answering.private_records import PrivateRecords
+from clients.answering.trainer_view import TrainerView
+from clients.answering.vault import Vault, VaultStorage, request_digest
 from mycroft_fl.errors import BadMessage
 from mycroft_fl.examples import Examples
 from mycroft_fl.models.networks import build
@@ -46,9 +48,9 @@ def request(**changed: Any) -> Request:
     return Request(**(plain | changed))
 
 
-def vault_of(examples: Examples, folder: Path, marks: Marks | None = None) -> Vault:
+def vault_of(examples: Examples, folder: Path, persons: np.ndarray | None = None) -> Vault:
     storage = VaultStorage(folder, noise_for=lambda digest: simulated(int(digest[:8], 16)))
-    return Vault("owner", examples, POLICY, storage, marks=marks)
+    return Vault("owner", PrivateRecords(examples, persons), POLICY, storage)
 
 
 def told_by(vault: Vault, asked: Request) -> Statistic:
@@ -97,16 +99,17 @@ def test_how_many_numbers_there_are_is_a_question_of_the_request_and_never_of_th
 
 def test_a_records_row_is_the_same_to_the_last_bit_whoever_else_is_there() -> None:
     examples, rng = drawn(200), np.random.default_rng(0)
-    together = noised.contributions(request(), examples, 1.0).rows[:]
+    view = TrainerView.of(request(), examples)
+    together = contributions(view, examples, 1.0).rows[:]
     for _ in range(5):
         some = rng.permutation(200)[: rng.integers(1, 200)]
-        alone = noised.contributions(request(), examples[some], 1.0).rows[:]
+        alone = contributions(view, examples[some], 1.0).rows[:]
         assert np.array_equal(alone, together[some])
 
 
 def test_a_person_with_records_of_every_class_counts_as_one(tmp_path: Path) -> None:
     examples = Examples(np.repeat(HARD.x, 5, axis=0), np.repeat(HARD.y, 5))
-    persons = Marks(persons=np.array(["p"] * 45))
+    persons = np.array(["p"] * 45)
     nobody = told_by(vault_of(drawn(0), tmp_path / "a"), request()).values
     one = told_by(vault_of(examples, tmp_path / "b", persons), request()).values
     many = told_by(vault_of(examples, tmp_path / "c"), request()).values

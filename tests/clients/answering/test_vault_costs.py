@@ -14,6 +14,7 @@ import pytest
 
 from clients.answering import vault as vault_module
 from clients.answering.policy import Policy, TrainerLimits
+from clients.answering.private_records import PrivateRecords
 from clients.answering.selecting import Selector
 from clients.answering.vault import Vault, VaultStorage
 from mycroft_fl.data.task import Task
@@ -52,7 +53,7 @@ def request(**changed: Any) -> Request:
 
 
 def vault_of(folder: Path, policy: Policy = NOISED, held: Examples = HELD) -> Vault:
-    return Vault("owner", held, policy, VaultStorage(folder), task=TASK)
+    return Vault("owner", PrivateRecords(held), policy, VaultStorage(folder), task=TASK)
 
 
 def rows(folder: Path) -> list[Any]:
@@ -213,7 +214,7 @@ def test_classes_beyond_the_task_cost_no_memory(mode: str, tmp_path: Path) -> No
 
 
 def test_without_a_task_classes_are_bounded_too(tmp_path: Path) -> None:
-    vault = Vault("owner", HELD, NOISED, tmp_path)
+    vault = Vault("owner", PrivateRecords(HELD), NOISED, tmp_path)
     with pytest.raises(BadMessage, match="1001 classes; at most 1000"):
         vault.answer(request(num_classes=1001))
 
@@ -247,7 +248,7 @@ def test_a_task_of_huge_examples_builds_no_huge_model(tmp_path: Path) -> None:
     nothing = Examples(np.empty((0, *shape), np.float32), np.empty(0, np.int64))
     task = replace(TASK, shape=shape)
     policy = Policy(modes=("score",), epsilon=1.0)
-    vault = Vault("owner", nothing, policy, VaultStorage(tmp_path), task=task)
+    vault = Vault("owner", PrivateRecords(nothing), policy, VaultStorage(tmp_path), task=task)
     with pytest.raises(Refused, match="model 'mlp' has 68719477763 numbers; at most 100000000"):
         vault.answer(request(hard=nothing, mode="score"))
 

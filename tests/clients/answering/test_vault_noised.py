@@ -12,10 +12,11 @@ import pytest
 import torch
 from scipy import stats
 
-from clients.answering import noised
-from clients.answering.dataset import Marks
 from clients.answering.gumbel import GumbelPlan
+from clients.answering.noised import contributions, levels_of
 from clients.answering.policy import Policy
+from clients.answering.private_records import PrivateRecords
+from clients.answering.trainer_view import TrainerView, ViewCache, in_range
 from clients.answering.vault import Vault, VaultStorage, request_digest
 from mycroft_fl.errors import BadMessage, InputError, Refused
 from mycroft_fl.examples import Examples
@@ -60,10 +61,10 @@ def request(**changed: Any) -> Request:
 
 
 def vault_of(
-    examples: Examples, folder: Path, policy: Policy = NOISED, marks: Marks | None = None
+    examples: Examples, folder: Path, policy: Policy = NOISED, **marks: np.ndarray
 ) -> Vault:
     storage = VaultStorage(folder, noise_for=lambda digest: simulated(int(digest[:8], 16)))
-    return Vault("owner", examples, policy, storage, marks=marks)
+    return Vault("owner", PrivateRecords(examples, **marks), policy, storage)
 
 
 def values(report: OwnerReport) -> np.ndarray:
@@ -144,7 +145,7 @@ def test_asked_again_the_same_bytes_leave_and_nothing_is_charged(mode: str, tmp_
     first = vault_of(drawn(30), tmp_path).answer(request(mode=mode))
     # Another process, other data, other noise: still what was told the first time.
     storage = VaultStorage(tmp_path, noise_for=lambda digest: simulated(99))
-    other = Vault("owner", drawn(10, seed=3), NOISED, storage)
+    other = Vault("owner", PrivateRecords(drawn(10, seed=3)), NOISED, storage)
     again = other.answer(request(mode=mode))
     assert np.array_equal(values(first), values(again))
     assert len(other._ledger.rows()) == 1
@@ -162,14 +163,18 @@ def test_a_budget_spent_to_the_last_answers_no_more(tmp_path: Path) -> None:
 
 
 def test_noise_is_fresh_for_each_request_and_never_reused(tmp_path: Path) -> None:
-    vault = Vault("owner", drawn(30), NOISED, VaultStorage(tmp_path))
+    vault = Vault("owner", PrivateRecords(drawn(30)), NOISED, VaultStorage(tmp_path))
     output = [values(vault.answer(request(server_round=each))) for each in range(3)]
     assert len({tuple(each) for each in output}) == 3
 
 
 def test_a_real_vaults_noise_does_not_hang_on_the_runs_seed(tmp_path: Path) -> None:
     output = [
-        values(Vault("owner", drawn(30), NOISED, VaultStorage(tmp_path / folder)).answer(request()))
+        values(
+            Vault(
+                "owner", PrivateRecords(drawn(30)), NOISED, VaultStorage(tmp_path / folder)
+            ).answer(request())
+        )
         for folder in ("a", "b")
     ]
     assert not np.array_equal(*output)
@@ -195,8 +200,8 @@ def test_nothing_is_computed_for_an_answer_that_the_budget_refuses(
 def charged_alone(examples: Examples, **changed: Any) -> np.ndarray:
     """What the records add together, without noise."""
     asked = request(**changed)
-    known = noised.in_range(asked, examples)
-    added = noised.contributions(asked, examples[known], clip=1.0)
+    known = in_range(asked, examples)
+    added = contributions(TrainerView.of(asked, examples), examples[known], clip=1.0)
     assert ((added.rows[:] ** 2).sum(axis=1) <= float(added.bound_squared) * (1 + 1e-12)).all()
     return added.rows[:]
 
@@ -230,7 +235,7 @@ def test_wide_records_look_the_same_to_the_last_bit_whoever_else_is_there() -> N
 
 
 def test_what_a_vault_keeps_in_mind_of_one_request_does_not_answer_another(tmp_path: Path) -> None:
-    examples, looks = drawn(60), noised.ViewCache()
+    examples, kept = drawn(60), ViewCache()
     other = hard_set()
     turned = Examples(-other.x, np.full(len(other.y), 2))
     moved = flat_weights(MODEL) * np.float32(1.5)
@@ -238,9 +243,10 @@ def test_what_a_vault_keeps_in_mind_of_one_request_does_not_answer_another(tmp_p
     others: list[dict[str, Any]] = [{"hard": turned}, {"weights": moved}]
     for changed in ({}, *others, *gradients, {**gradients[1], "weights": moved}, {}):
         asked = request(**changed)
-        kept = noised.contributions(asked, examples, 1.0, looks)
-        afresh = noised.contributions(asked, examples, 1.0)
-        assert np.array_equal(kept.rows[:], afresh.rows[:])
+        view = TrainerView.of(asked, examples)
+        known = contributions(view, examples, 1.0, kept)
+        afresh = contributions(view, examples, 1.0)
+        assert np.array_equal(known.rows[:], afresh.rows[:])
 
 
 @pytest.mark.parametrize("mode", ["score", "gradient", "whitened"])
@@ -279,9 +285,9 @@ def test_an_owner_without_records_answers_as_any_other(tmp_path: Path) -> None:
 
 def test_all_records_of_a_person_count_as_one(tmp_path: Path) -> None:
     examples = Examples(np.repeat(hard_set().x, 5, axis=0), np.full(40, 1))
-    persons = Marks(persons=np.array(["p"] * 40))
+    persons = np.array(["p"] * 40)
     alone = values(vault_of(drawn(0), tmp_path / "a").answer(request()))
-    by_person = vault_of(examples, tmp_path / "b", marks=persons).answer(request())
+    by_person = vault_of(examples, tmp_path / "b", persons=persons).answer(request())
     by_record = vault_of(examples, tmp_path / "c").answer(request())
     assert ((values(by_person) - alone) ** 2).sum() <= 1.25
     assert ((values(by_record) - alone) ** 2).sum() > 100
@@ -322,7 +328,11 @@ def test_a_card_says_what_was_spent_and_what_the_noise_is_worth(tmp_path: Path) 
     assert second.rho_total == pytest.approx(2 * first.rho)
     assert first.epsilon < second.epsilon_total <= second.epsilon_limit == 1.0
     assert any("nothing is hidden" in taint for taint in first.taints())
-    real = Vault("owner", drawn(30), NOISED, VaultStorage(tmp_path / "real")).answer(request()).card
+    real = (
+        Vault("owner", PrivateRecords(drawn(30)), NOISED, VaultStorage(tmp_path / "real"))
+        .answer(request())
+        .card
+    )
     assert real is not None
     assert (real.noise, real.taints()) == ("os-entropy", [])
 
@@ -384,7 +394,7 @@ def test_whether_it_is_refused_does_not_hang_on_the_data(mode: str, tmp_path: Pa
 def test_a_simulations_ledger_opens_no_real_vault(tmp_path: Path) -> None:
     vault_of(drawn(30), tmp_path).answer(request())
     with pytest.raises(InputError, match="noise of 'SIMULATED', and this vault's is 'os-entropy'"):
-        Vault("owner", drawn(30), NOISED, VaultStorage(tmp_path))
+        Vault("owner", PrivateRecords(drawn(30)), NOISED, VaultStorage(tmp_path))
 
 
 def test_batch_statistics_stay_as_they_were_sent(tmp_path: Path) -> None:
@@ -452,7 +462,7 @@ def test_a_policy_that_claims_more_records_than_there_are_opens_no_vault(tmp_pat
     with pytest.raises(InputError, match="is 500, but 499 records may be handed over"):
         vault_of(drawn(499), tmp_path, GUMBEL)
     with pytest.raises(InputError, match="hides records, not persons"):
-        vault_of(drawn(600), tmp_path, GUMBEL, Marks(persons=np.arange(600)))
+        vault_of(drawn(600), tmp_path, GUMBEL, persons=np.arange(600))
 
 
 def test_labels_outside_the_request_do_not_thin_out_the_crowd_to_hide_in(tmp_path: Path) -> None:
@@ -466,16 +476,16 @@ def test_labels_outside_the_request_do_not_thin_out_the_crowd_to_hide_in(tmp_pat
         report = vault.answer(replace(asked, server_round=server_round, k=1))
         assert report.disclosed is not None
         labels |= set(report.disclosed.y.tolist())
-    assert noised.levels_of(asked, drawn(600)).shape == (600,)
+    assert levels_of(TrainerView.of(asked, drawn(1)), drawn(600)).shape == (600,)
 
 
 @pytest.mark.parametrize("mode", ["raw", "raw-gumbel"])
 def test_what_is_not_shareable_is_never_handed_over(mode: str, tmp_path: Path) -> None:
     # Half of them: a choice that does not look would soon hit one.
     examples = drawn(1100)
-    marks = Marks(shareable=np.arange(1100) % 2 != 0)
+    may_leave = np.arange(1100) % 2 != 0
     policy = replace(GUMBEL, modes=("raw", "raw-gumbel"), epsilon_minus=20.0)
-    vault = vault_of(examples, tmp_path, policy, marks)
+    vault = vault_of(examples, tmp_path, policy, may_leave=may_leave)
     for server_round in range(6):
         report = vault.answer(request(mode=mode, k=1, server_round=server_round, method="random"))
         assert report.disclosed is not None
@@ -493,8 +503,10 @@ def test_what_may_no_longer_be_handed_over_is_not_even_in_an_answer_given_before
     examples, policy = drawn(30), Policy(modes=("raw",))
     first = vault_of(examples, tmp_path, policy).answer(request(mode="raw")).disclosed
     assert first is not None
-    withdrawn = Marks(shareable=~np.isin(examples.ids, first.ids[:2]))
-    again = vault_of(examples, tmp_path, policy, withdrawn).answer(request(mode="raw")).disclosed
+    kept = ~np.isin(examples.ids, first.ids[:2])
+    again = (
+        vault_of(examples, tmp_path, policy, may_leave=kept).answer(request(mode="raw")).disclosed
+    )
     assert again is not None
     assert again.ids.tolist() == first.ids[2:].tolist()
 

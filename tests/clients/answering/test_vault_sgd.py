@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from clients.answering.dataset import Marks
 from clients.answering.policy import Policy
+from clients.answering.private_records import PrivateRecords
 from clients.answering.vault import Vault, VaultStorage
 from mycroft_fl.errors import BadMessage, InputError, Refused
 from mycroft_fl.examples import Examples
@@ -48,9 +48,9 @@ def request(**changed: Any) -> Request:
     return Request(**(plain | changed))
 
 
-def vault_of(folder: Path, policy: Policy = POLICY, marks: Marks | None = None) -> Vault:
+def vault_of(folder: Path, policy: Policy = POLICY, persons: np.ndarray | None = None) -> Vault:
     storage = VaultStorage(folder, noise_for=lambda digest: simulated(int(digest[:8], 16)))
-    return Vault("owner", owned(), policy, storage, marks=marks)
+    return Vault("owner", PrivateRecords(owned(), persons), policy, storage)
 
 
 def delta_of(report: OwnerReport) -> np.ndarray:
@@ -80,7 +80,10 @@ def test_the_charge_is_the_run_that_was_drawn_and_asking_again_costs_nothing(
 ) -> None:
     first = vault_of(tmp_path).answer(request())
     again = Vault(
-        "owner", owned(3), POLICY, VaultStorage(tmp_path, noise_for=lambda _: simulated(5))
+        "owner",
+        PrivateRecords(owned(3)),
+        POLICY,
+        VaultStorage(tmp_path, noise_for=lambda _: simulated(5)),
     )
     assert np.array_equal(delta_of(again.answer(request())), delta_of(first))
     [row] = again._ledger.rows()
@@ -93,7 +96,7 @@ def test_the_sampling_rate_and_the_noise_do_not_hang_on_how_many_records_there_a
 ) -> None:
     reports = []
     for n in (0, 7, 60):
-        vault = Vault("owner", owned(n), POLICY, VaultStorage(tmp_path / str(n)))
+        vault = Vault("owner", PrivateRecords(owned(n)), POLICY, VaultStorage(tmp_path / str(n)))
         reports.append((vault.answer(request()).statistic, vault._ledger.rows()[0].spend))
     assert len({each.sigma for each, _ in reports if each is not None}) == 1
     assert len({spend for _, spend in reports}) == 1
@@ -115,7 +118,11 @@ def test_a_score_and_a_run_together_stay_within_epsilon_and_a_second_run_is_refu
 
 def test_the_card_says_what_its_noise_is_worth(tmp_path: Path) -> None:
     simulated_card = vault_of(tmp_path / "simulated").answer(request()).card
-    real = Vault("owner", owned(), POLICY, VaultStorage(tmp_path / "real")).answer(request()).card
+    real = (
+        Vault("owner", PrivateRecords(owned()), POLICY, VaultStorage(tmp_path / "real"))
+        .answer(request())
+        .card
+    )
     assert simulated_card is not None
     assert real is not None
     assert (simulated_card.noise, real.noise) == ("SIMULATED", "os-entropy")
@@ -144,7 +151,7 @@ def test_a_rate_that_leads_beyond_all_numbers_is_no_request_and_charges_nothing(
 def test_where_privacy_is_by_person_a_run_hides_persons_and_its_card_says_so(
     tmp_path: Path,
 ) -> None:
-    card = vault_of(tmp_path, marks=Marks(persons=np.arange(60) // 6)).answer(request()).card
+    card = vault_of(tmp_path, persons=np.arange(60) // 6).answer(request()).card
     assert card is not None
     assert card.unit == "person"
     assert "all records of one person" in card.assumptions()[0]

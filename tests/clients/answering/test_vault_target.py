@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from clients.answering.policy import Policy
+from clients.answering.private_records import PrivateRecords
 from clients.answering.vault import Vault, VaultStorage, request_digest
 from mycroft_fl.errors import BadMessage, Refused
 from mycroft_fl.examples import Examples
@@ -53,7 +54,7 @@ def request(**changed: Any) -> Request:
 
 def vault_of(examples: Examples, folder: Path) -> Vault:
     storage = VaultStorage(folder, noise_for=lambda digest: simulated(int(digest[:8], 16)))
-    return Vault("owner", examples, POLICY, storage)
+    return Vault("owner", PrivateRecords(examples), POLICY, storage)
 
 
 def picked(examples: Examples, folder: Path, **changed: Any) -> list[int]:

@@ -25,7 +25,7 @@ from mycroft_fl.cli import main as cli
 from mycroft_fl.cli.common import assigned, fresh_folder
 from mycroft_fl.errors import NotEnoughOwners, SettingError
 from mycroft_fl.progress_lines import PACKAGES
-from mycroft_fl.report.run.files import check_result
+from mycroft_fl.report.run.schema import check_result
 from mycroft_fl.settings.run_config import RunConfig, setting_rows
 from simulations.engines import run as run_module
 from simulations.population.scenario_file import packaged_scenarios

@@ -94,7 +94,9 @@ def test_the_file_holds_what_the_method_picks(method: str, select, here: Path) -
     outcome = select(method=method, out="picks.npz", seed=7, k=9, **THROUGH)
     assert (outcome.code, outcome.stderr) == (0, "")
     hard, data = (Examples(each["x"], each["y"]) for each in (HARD, DATA))
-    picked = METHODS[method].select(data, Query(hard, MODEL, "pixels", 7), 9)
+    picked = METHODS[method].select(
+        data, Query(hard=hard, model=MODEL, feature_space="pixels", seed=7), 9
+    )
     assert outcome.stdout == f"{len(picked.indices)} of 40 candidates, in picks.npz\n"
     with np.load(here / "picks.npz", allow_pickle=False) as file:
         assert sorted(file) == ["indices", "unexplained", "weights"]
@@ -107,7 +109,9 @@ def test_the_file_holds_what_the_method_picks(method: str, select, here: Path) -
 def test_ready_gradients_need_neither_model_nor_labels(select, here: Path) -> None:
     assert select(method="omp-whole", out="picks.npz", **READY).code == 0
     hard, data = (Examples(each["x"], np.zeros(len(each["x"]), int)) for each in (HARD, DATA))
-    wanted = METHODS["omp-whole"].select(data, Query(hard, None, "pixels", 0, ready=True), 5)
+    wanted = METHODS["omp-whole"].select(
+        data, Query(hard=hard, model=None, feature_space="pixels", seed=0, ready=True), 5
+    )
     assert np.load(here / "picks.npz")["indices"].tolist() == wanted.indices.tolist()
 
 

@@ -528,7 +528,7 @@ def test_a_text_that_is_far_too_long_is_refused() -> None:
         ({"weights": np.float32([np.inf])}, "weights must be one vector of finite float32"),
         (
             {"whitening": np.zeros((2, 2), np.float32), "mode": "raw"},
-            "only a gradient can be by a whitening",
+            "mode 'raw' takes no whitening",
         ),
         ({"whitening": np.zeros((2, 2))}, "a whitening must be one matrix of finite float32"),
         (

@@ -103,7 +103,18 @@ def test_examples_are_no_answer_to_a_question_for_numbers_nor_the_other_way_roun
 def test_a_head_travels_with_the_request_and_must_be_finite() -> None:
     hard = Examples(np.ones((1, 2), np.float32), np.array([1]))
     head = np.arange(6, dtype=np.float32)
-    asked = Request(1, "omp", 1, hard, 3, "mlp", None, "pixels", 1, 0, "gradient", head=head)
+    asked = Request(
+        server_round=1,
+        method="omp",
+        k=1,
+        hard=hard,
+        num_classes=3,
+        model="mlp",
+        weights=None,
+        seed=0,
+        mode="gradient",
+        head=head,
+    )
     arrived = unpack_request(pack_request(asked)).head
     assert arrived is not None
     assert arrived.tolist() == head.tolist()

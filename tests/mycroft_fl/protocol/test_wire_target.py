@@ -111,7 +111,7 @@ def test_hard_examples_and_a_target_come_never_both_and_never_neither(
         ({"score_by": "class"}, "by class needs hard examples, and a target came instead"),
         (
             {"score_by": "class", "mode": "gradient", "hard": SOMEBODY, "target": None},
-            "only a score",
+            "takes no score-by",
         ),
         ({"score_by": "record"}, "score-by must be 'hard-set' or 'class'"),
     ],

@@ -28,7 +28,7 @@ def drawn(n: int, seed: int, classes: tuple[int, ...] = tuple(range(CLASSES))) -
 
 
 def picked(name: str, candidates: Examples, hard: Examples, k: int, space: str = "pixels") -> list:
-    asked = Query(hard, MODEL, space, 0)
+    asked = Query(hard=hard, model=MODEL, feature_space=space, seed=0)
     return METHODS[name].select(candidates, asked, k).indices.tolist()
 
 
@@ -48,7 +48,7 @@ def test_diverse_features_are_half_nearest_and_half_of_the_five_most_populous_bi
         rng.integers(0, 40, (300, 2)).astype(np.float32), rng.choice(CLASSES, 300)
     )
     hard = Examples(np.array([[20.0, 20.0], [22.0, 21.0]], np.float32), np.array([0, 0]))
-    asked = Query(hard, None, "binning", 3)
+    asked = Query(hard=hard, model=None, feature_space="binning", seed=3)
     chosen = METHODS["features-diverse"].select(candidates, asked, 20).indices
     nearest = METHODS["features"].select(candidates, asked, 10).indices
     assert chosen[:10].tolist() == nearest.tolist()
@@ -118,7 +118,7 @@ def test_coverage_in_the_models_space_is_another_cover() -> None:
             for each in (candidates, hard)
         ]
     output = picked("coverage", candidates, hard, 9, space="model")
-    asked = Query(inner[1], None, "pixels", 0)
+    asked = Query(hard=inner[1], model=None, feature_space="pixels", seed=0)
     assert output == METHODS["coverage"].select(inner[0], asked, 9).indices.tolist()
     assert output != picked("coverage", candidates, hard, 9)
 

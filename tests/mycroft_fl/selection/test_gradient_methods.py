@@ -28,7 +28,7 @@ def drawn(n: int, seed: int, classes: tuple[int, ...] = tuple(range(CLASSES))) -
 
 
 def query(hard: Examples, **changed) -> Query:
-    return Query(hard, MODEL, "pixels", 0, **changed)
+    return Query(hard=hard, model=MODEL, feature_space="pixels", seed=0, **changed)
 
 
 def autograd(examples: Examples, model: Classifier = MODEL, layers: str = "last") -> np.ndarray:
@@ -207,7 +207,11 @@ def test_ready_gradients_are_what_a_model_would_have_given() -> None:
     candidates, hard = drawn(60, 15), drawn(6, 16)
     ready = [Examples(autograd(each).astype(np.float32), each.y) for each in (candidates, hard)]
     for name in ("omp", "omp-whole", "omp-each", "gradient-neighbours"):
-        output = METHODS[name].select(ready[0], Query(ready[1], None, "pixels", 0, ready=True), 12)
+        output = METHODS[name].select(
+            ready[0],
+            Query(hard=ready[1], model=None, feature_space="pixels", seed=0, ready=True),
+            12,
+        )
         assert output.indices.tolist() == picked(name, candidates, query(hard), 12)
 
 

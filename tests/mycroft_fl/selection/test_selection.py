@@ -37,7 +37,7 @@ def model() -> Classifier:
 
 
 def query(hard: Examples, model: Classifier | None, space: str = "pixels", seed: int = 0) -> Query:
-    return Query(hard, model, space, seed)
+    return Query(hard=hard, model=model, feature_space=space, seed=seed)
 
 
 def gradient(model: Classifier, examples: Examples, i: int) -> np.ndarray:

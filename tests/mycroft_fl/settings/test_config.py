@@ -6,9 +6,13 @@ import dataclasses
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mycroft_fl.errors import SettingError, suggestion
+from mycroft_fl.examples import Examples
+from mycroft_fl.protocol.messages import Request
+from mycroft_fl.selection.methods import Query
 from mycroft_fl.settings.run_config import RunConfig, setting_rows
 
 FIELDS = dataclasses.fields(RunConfig)
@@ -19,7 +23,7 @@ PYPROJECT = Path(__file__).parents[3] / "pyproject.toml"
 def other_than(each: dataclasses.Field) -> object:
     """A permitted value that is not the default."""
     if each.metadata["choices"]:
-        return each.metadata["choices"][1]
+        return list(each.metadata["choices"])[1]
     if isinstance(each.default, bool):
         return not each.default
     if each.name == "feature_space":
@@ -165,10 +169,42 @@ def test_a_suggestion_is_near_or_all_of_them() -> None:
 def test_rows_hold_every_setting_in_order_with_default_and_choices() -> None:
     rows = setting_rows()
     assert [(key, default) for key, default, _ in rows] == list(RunConfig().settings().items())
-    for each, (_, _, meaning) in zip(FIELDS, rows, strict=True):
+    by_key = dict(zip(KEYS, FIELDS, strict=True))
+    for key, _, meaning in rows:
+        each = by_key[key]
         assert meaning.startswith(each.metadata["meaning"])
         assert len(meaning) > 10
         assert all(choice in meaning for choice in each.metadata["choices"])
+
+
+def test_settings_of_a_selection_are_listed_behind_those_they_go_with() -> None:
+    keys = [key for key, _, _ in setting_rows()]
+    assert keys[0] == "method"
+    after_proxy = keys.index("proxy")
+    assert keys[after_proxy - 3 : after_proxy] == [
+        "gradients-from",
+        "owner-epochs",
+        "feature-space",
+    ]
+    assert keys[after_proxy + 1 : after_proxy + 3] == ["gradient-layers", "feature-weight"]
+
+
+def test_a_request_and_a_query_take_over_a_runs_selection_whole() -> None:
+    config = RunConfig(
+        method="omp",
+        owner_epochs=3,
+        feature_space="model",
+        gradient_layers="all",
+        feature_weight=2.0,
+    )
+    shape = Examples(np.zeros((1, 2), np.float32), np.zeros(1, np.int64))
+    asked = Request(
+        server_round=1, k=1, hard=shape, num_classes=2, model="mlp", weights=None, seed=0,
+        **config.selection(),
+    )  # fmt: skip
+    query = Query(hard=shape, model=None, seed=0, **asked.selection(feature_weight=5.0))
+    assert asked.selection() == config.selection()
+    assert query.selection() == config.selection() | {"feature_weight": 5.0}
 
 
 def test_pyproject_names_every_setting_with_its_default() -> None:

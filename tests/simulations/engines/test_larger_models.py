@@ -13,7 +13,7 @@ from PIL import Image
 from mycroft_fl.data.formats.transforms import fit_to
 from mycroft_fl.data.known import digits
 from mycroft_fl.errors import DataError
-from mycroft_fl.report.run.files import check_result
+from mycroft_fl.report.run.schema import check_result
 from simulations import server_app
 from simulations.engines.run import run
 from simulations.setup.simulation import Simulation

@@ -15,7 +15,7 @@ from mycroft_fl.data.formats.transforms import fit_to
 from mycroft_fl.encoders import embeddings
 from mycroft_fl.errors import DataError, ScenarioError, SettingError
 from mycroft_fl.examples import Examples
-from mycroft_fl.report.run.files import check_result
+from mycroft_fl.report.run.schema import check_result
 from simulations import server_app
 from simulations.engines.run import run
 from simulations.population.scenario_file import load_scenario

@@ -19,7 +19,7 @@ from mycroft_fl.examples import Examples
 from mycroft_fl.models.fitting import correct
 from mycroft_fl.models.networks import build
 from mycroft_fl.models.weights import load_weights
-from mycroft_fl.report.run.files import check_result
+from mycroft_fl.report.run.schema import check_result
 from simulations import server_app
 from simulations.engines.run import run
 from simulations.evaluation.result import _random_instead

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from mycroft_fl.errors import NotEnoughOwners
-from mycroft_fl.report.run.files import check_result
+from mycroft_fl.report.run.schema import check_result
 from simulations import server_app
 from simulations.engines.run import run
 from simulations.setup.simulation import Simulation

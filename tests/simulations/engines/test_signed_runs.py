@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from mycroft_fl.protocol.envelope import open_request
 from mycroft_fl.protocol.keys import KeyPair, PublicKey
 from mycroft_fl.protocol.signed import carried, carry
 from mycroft_fl.protocol.wire import pack_failure, pack_introduction
+from mycroft_fl.report.run.answer import answer
+from mycroft_fl.report.writing import write_report
 from simulations import server_app
 from simulations.engines.in_process import LocalGrid
 from simulations.engines.run import run
@@ -157,13 +160,28 @@ def test_signed_and_sealed_a_run_ends_as_it_does_in_the_open(made, simulation) -
     RunFolder.prepared(simulation.folder.path, force=False)
     result = run(simulation)
     assert ranking(outcome["owners"]) == ranking(result["owners"])
-    for mine, theirs in (("final", "final"), ("own-hard-set", "own_hard_set")):
+    for name in ("baseline", "control", "own_hard_set", "final"):
         for part in ("test", "hard"):
-            assert outcome["accuracies"][mine][part] == result[theirs][part]
+            assert outcome[name][part] == result[name][part]
+    for name in ("control", "own_hard_set"):
+        assert outcome["gains"][name] == result["gains"][name]
+    assert [each["hard"] for each in outcome["rounds"]] == [
+        each["hard"] for each in result["rounds"]
+    ]
+    assert not {"random", "scenario", "attack"} & outcome.keys()
     assert {name: spent(made, name) for name in made.owners} == {
         each["owner"]: each["disclosed"] for each in outcome["owners"]
     }
-    summary = (made.trainer.runs / "run" / "summary.md").read_text()
+    folder = made.trainer.runs / "run"
+    # Luck and groups only a simulator knows.
+    shared = [
+        text for text in result["warnings"] if not re.search("random picks|accuracy on", text)
+    ]
+    assert outcome["warnings"] == shared
+    verdict = answer(result).verdict
+    assert answer(outcome).verdict == verdict
+    assert f"<h1>{verdict}</h1>" in write_report(folder).read_text()
+    summary = (folder / "summary.md").read_text()
     assert f"{outcome['disclosed']} examples disclosed" in summary
     assert "No differential privacy applies to them." in summary
 

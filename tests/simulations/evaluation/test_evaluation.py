@@ -12,13 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mycroft_fl.examples import Examples
+from mycroft_fl.report.run.result import Accuracies
 from mycroft_fl.scoring import Score
 from mycroft_fl.settings.run_config import RunConfig
-from simulations.evaluation import result as evaluation
 from simulations.evaluation.result import _owners
 from simulations.evaluation.warnings import run_warnings
 from simulations.population.scenario_file import Owner
 from strategies.rounds.owner_record import OwnerRecord, ranked
+from strategies.runs.held_out import HeldOut
 
 
 class Says(torch.nn.Module):
@@ -40,16 +41,16 @@ rows = st.lists(
 def test_accuracies_are_what_counting_one_by_one_gives(drawn):
     said, labels, groups, hard = (list(column) for column in zip(*drawn, strict=True))
     x = np.array(said, np.float32)[:, None] / 10
-    tests = evaluation.HeldOut(Examples(x, np.array(labels)), np.array(groups), np.array(hard))
+    tests = HeldOut(Examples(x, np.array(labels)), np.array(hard), np.array(groups))
     found = tests.accuracies(Says())
 
     def share(which: list[bool]) -> float | None:
         right = [a == b for a, b, chosen in zip(said, labels, which, strict=True) if chosen]
         return sum(right) / len(right) if right else None
 
-    assert found["test"] == pytest.approx(share([True] * len(said)))
-    assert found["hard"] == (None if not any(hard) else pytest.approx(share(hard)))
-    assert found["groups"] == {
+    assert found.test == pytest.approx(share([True] * len(said)))
+    assert found.hard == (None if not any(hard) else pytest.approx(share(hard)))
+    assert found.groups == {
         name: pytest.approx(share([group == name for group in groups])) for name in set(groups)
     }
 
@@ -99,8 +100,8 @@ def parts(**changed: Any) -> tuple[Any, Any]:
     return simulation, strategy
 
 
-def reached(hard: float | None, **groups: float) -> dict[str, Any]:
-    return {"test": 0.5, "hard": hard, "groups": groups or {"u": 0.5, "v": 0.5}}
+def reached(hard: float | None, **groups: float) -> Accuracies:
+    return Accuracies(0.5, hard, groups or {"u": 0.5, "v": 0.5})
 
 
 def warnings(
@@ -121,7 +122,7 @@ def test_a_good_run_gives_no_warning():
         ({"agreement": 0.09}, "the hard set does not agree with itself (halves at cosine 0.09)"),
         ({"disclosed": 0}, "nothing was acquired: no owner handed anything over"),
         ({"buys_nothing": True}, "no owner's lower bound is above zero: buy from nobody"),
-        ({"names": ["a", "b", "gone"]}, "did not answer the roll and were not asked: gone"),
+        ({"names": ["a", "b", "gone"]}, "did not connect and were not asked: gone"),
         ({"duplicates": 7}, "7 duplicate examples were dropped before drawing"),
         ({"overlap": 3}, "3 rows of the test file stand in the other file too: dropped"),
         ({"reuse": True}, "owners hold examples that other owners hold too, slightly shifted"),
@@ -160,7 +161,7 @@ def test_a_fall_of_three_points_is_tolerated():
     assert warnings(final=final, control=control) == []
 
 
-def test_owners_are_told_from_first_to_last_with_groups_counted_by_content():
+def test_owners_are_listed_from_first_to_last_with_groups_counted_by_content():
     records = {
         "a": OwnerRecord("a", acquired=(examples(1, 5), examples(7)), score=Score(0.1, 0.05, 0.2)),
         "b": OwnerRecord("b", failure="error"),
@@ -168,7 +169,7 @@ def test_owners_are_told_from_first_to_last_with_groups_counted_by_content():
         "d": OwnerRecord("d", acquired=(examples(0),), screening=3.0),
     }
     simulation, strategy = parts(records=records, names=["gone", "d", "c", "b", "a"])
-    output = _owners(simulation, strategy)
+    output = [each.as_json() for each in _owners(simulation, strategy)]
     assert [(each["owner"], each["status"], each["rank"]) for each in output] == [
         ("a", "scored", 1),
         ("d", "screened", 2),

@@ -82,7 +82,7 @@ def test_a_model_that_learnt_what_it_was_handed_by_heart_gives_it_away(result_of
     assert found["models"] == 2 * PAIRS
     assert found["auc"] > 0.7
     assert found["ceiling"] is None
-    output = f"records of {found['owner']} with an AUC of {found['auc']:.3f}"
+    output = f"records of {found['owner']} reached an AUC of {found['auc']:.3f}"
     assert output in summary(result)
     assert "nothing bounds it" in summary(result)
     assert measures(result)["auc"] == found["auc"]
@@ -152,9 +152,9 @@ def test_an_owner_s_answers_are_drawn_from_the_records_of_each_model_alone(resul
     sizes, pools = [], []
     release_of, paired = membership.release_of, membership.paired_shadows
 
-    def counting(request, examples, policy, **more):
+    def counting(view, examples, policy, **more):
         sizes.append(len(examples))
-        return release_of(request, examples, policy, **more)
+        return release_of(view, examples, policy, **more)
 
     def with_masks(improved, pool, pairs, *, seed):
         found = paired(improved, pool, pairs, seed=seed)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from clients.answering.policy import Policy
+from clients.answering.private_records import PrivateRecords
 from clients.answering.vault import Vault
 from mycroft_fl.errors import BadMessage
 from mycroft_fl.examples import Examples
@@ -38,7 +39,7 @@ REQUEST = Request(
 
 @pytest.fixture
 def vault(tmp_path) -> Vault:
-    return Vault("a", some(30, 2), Policy(), tmp_path)
+    return Vault("a", PrivateRecords(some(30, 2)), Policy(), tmp_path)
 
 
 def spoilt(vault: Vault, behaviour: str) -> OwnerReport:

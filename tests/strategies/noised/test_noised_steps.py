@@ -29,7 +29,7 @@ QUICK = RunConfig(fit_epochs=6, fine_tune_steps=20, scoring_repeats=1)
 
 
 def trainer(config: RunConfig = QUICK) -> Trainer:
-    """One that knows digits upright only, and is told of turned ones."""
+    """A trainer that knows digits upright only, and learns of turned ones."""
     digits = load_dataset("digits", Path()).examples
     upright = digits[np.random.default_rng(0).permutation(len(digits))]
     turned = upright[np.isin(upright.y, [2, 3, 4, 5, 7])]
@@ -109,7 +109,7 @@ def test_without_noise_a_step_is_gradient_descent_with_momentum(usual: Trainer) 
             both = [model.head.weight.grad, model.head.bias.grad[:, None]]  # type: ignore[index]
             gradient += weight * torch.cat(both, 1).flatten().double().numpy()  # type: ignore[arg-type]
         told_there = (answers["a"].values + answers["b"].values) / 5
-        # A gradient by S [h; 1] is one by [h; 1] times S^T: what owners told, as if told without S.
+        # A gradient by S [h; 1] is one by [h; 1] times S^T: what owners said, as if said without S.
         noised = np.linalg.lstsq(S, (told_there.reshape(10, -1) * known).T, rcond=None)[0].T
         mixed = gradient.reshape(10, -1) + config.gradient_weight * noised
         velocity = config.gradient_momentum * velocity + mixed

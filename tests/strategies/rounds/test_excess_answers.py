@@ -58,7 +58,17 @@ def test_records_that_nothing_asks_for_are_refused(name: str, record: object) ->
 
 def test_a_request_with_records_that_nothing_asks_for_is_refused() -> None:
     content = pack_request(
-        Request(1, "features", 1, examples(), 2, "mlp", None, "standardised", 1, 0)
+        Request(
+            server_round=1,
+            method="features",
+            k=1,
+            hard=examples(),
+            num_classes=2,
+            model="mlp",
+            weights=None,
+            feature_space="standardised",
+            seed=0,
+        )
     )
     unpack_request(content)
     content["more"] = ConfigRecord({"text": "x"})

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-
-from mycroft_fl.protocol.messages import MODES
-from mycroft_fl.settings.run_config import RunConfig
-from strategies.rounds.plans import PLANS, answer_modes
-
-
-def test_every_mode_that_may_be_set_has_its_plans_and_no_other() -> None:
-    (mode,) = [each for each in dataclasses.fields(RunConfig) if each.name == "mode"]
-    assert set(PLANS) == set(mode.metadata["choices"])
+from mycroft_fl.modes import MODES, answer_names
+from strategies.rounds.plans import answer_modes, plans_of
 
 
 def test_owners_are_asked_only_in_modes_they_can_answer_in_and_in_each_of_them() -> None:
-    assert {plan.answer for plans in PLANS.values() for plan in plans} == set(MODES)
+    assert {plan.answer for mode in MODES for plan in plans_of(mode)} == set(answer_names())
 
 
 def test_each_mode_of_answering_is_named_once_in_the_order_of_asking() -> None:

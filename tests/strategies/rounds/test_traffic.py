@@ -23,7 +23,7 @@ def in_a_run():
 
 
 class ScriptedGrid:
-    """Answers as it is told to, and remembers how it was asked."""
+    """Answers as scripted, and remembers how it was asked."""
 
     def __init__(self, answer: Answer) -> None:
         self.answer = answer

@@ -16,7 +16,6 @@ from mycroft_fl.privacy.audits.bounds import (
     gaussian_epsilon,
     membership_ceiling,
 )
-from mycroft_fl.privacy.audits.catalogue import AUDITS
 from mycroft_fl.privacy.audits.seeded_bugs import BUGS, caught
 
 
@@ -26,7 +25,7 @@ def fewer_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(audits, "DRAWS", 4000)
 
 
-EVERY = list(dict.fromkeys(each for chosen in AUDITS.values() for each in chosen))
+EVERY = list(dict.fromkeys(each for chosen in audits.audits_by_name().values() for each in chosen))
 
 
 @pytest.mark.parametrize("audited", EVERY, ids=lambda each: each.__name__)

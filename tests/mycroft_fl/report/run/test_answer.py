@@ -7,7 +7,8 @@ import json
 
 import pytest
 
-from mycroft_fl.report.run.answer import answer, cost_per_point, gain_over
+from mycroft_fl.report.run.answer import answer
+from mycroft_fl.report.run.gains import cost_per_point, gain_over
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ def test_does_not_buy_where_the_own_hard_set_may_do_as_well(result, low):
     result["gains"]["own_hard_set"]["hard"]["low"] = low
     found = answer(result)
     assert found.verdict == "Do not buy"
-    assert "too little to be told from nothing" in found.reasons[0]
+    assert "too little to tell from nothing" in found.reasons[0]
     assert cost_per_point(result, gain_over(result, "own_hard_set")) is None
 
 
@@ -118,14 +119,23 @@ def test_a_noised_score_says_whom_to_ask_and_that_nothing_moved(runs):
     assert any(tile.figure == "4" and "epsilon" in tile.meaning for tile in found.tiles)
 
 
-def test_gradients_that_help_are_worth_asking_for_and_cost_epsilon_not_examples(result):
+@pytest.mark.parametrize("mode", ["gradient", "dp-sgd"])
+def test_noised_steps_that_help_are_worth_asking_for_and_cost_epsilon_not_examples(result, mode):
     result["disclosed"] = 0
-    result["settings"]["mode"] = "gradient"
-    result["privacy"] = [{**result["privacy"][0], "mode": "gradient", "epsilon_total": 2.5}]
+    result["settings"]["mode"] = mode
+    result["privacy"] = [{**result["privacy"][0], "mode": mode, "epsilon_total": 2.5}]
     found = answer(result)
     assert found.verdict == "Ask a"
     assert "owners spent up to epsilon 2.5 per unit" in " ".join(found.reasons)
     assert "a point" not in " ".join(found.reasons)
+
+
+@pytest.mark.parametrize("mode", ["gradient", "dp-sgd"])
+def test_noised_scores_alone_move_no_model_so_nothing_was_bought(result, mode):
+    result["disclosed"] = 0
+    result["settings"]["mode"] = mode
+    result["privacy"] = [{**result["privacy"][0], "mode": "score", "epsilon_total": 2.5}]
+    assert answer(result).verdict == "Nothing was bought"
 
 
 def test_the_interval_of_a_real_run_holds_the_difference_of_its_accuracies(runs):

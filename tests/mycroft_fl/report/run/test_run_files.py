@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mycroft_fl.errors import DataError, InputError
-from mycroft_fl.report.run.files import read_run, told_of_failure
+from mycroft_fl.report.run.files import no_result, read_run
 
 
 def test_a_run_comes_back_with_its_examples_and_what_they_mean(runs):
@@ -137,12 +137,12 @@ def test_a_file_beyond_all_reason_is_not_read(tmp_path, monkeypatch):
 
 
 def test_a_folder_without_a_result_says_why(tmp_path):
-    assert "neither result.json nor study.json" in str(told_of_failure(tmp_path))
+    assert "neither result.json nor study.json" in str(no_result(tmp_path))
     (tmp_path / "rounds.jsonl").touch()
-    assert "the run has not ended" in str(told_of_failure(tmp_path))
+    assert "the run has not ended" in str(no_result(tmp_path))
     (tmp_path / "error.json").write_text('{"kind": "RunFailed", "message": "too few\\nowners"}')
-    output = told_of_failure(tmp_path)
+    output = no_result(tmp_path)
     assert isinstance(output, InputError)
     assert str(output).endswith("the run failed and left no result: too few")
     (tmp_path / "error.json").write_text("[]")
-    assert str(told_of_failure(tmp_path)).endswith("no result: None")
+    assert str(no_result(tmp_path)).endswith("no result: None")

@@ -13,7 +13,8 @@ from mycroft_fl.report.run.answer import answer
 from mycroft_fl.report.run.by_class import MEANING, class_lines, class_rows, classes_text, clearest
 from mycroft_fl.report.run.files import read_run
 from mycroft_fl.report.run.page import run_page
-from mycroft_fl.report.run.summary import show, summary
+from mycroft_fl.report.run.summary import summary
+from mycroft_fl.report.run.terminal import show
 
 
 def output(low: float) -> dict[str, float]:

@@ -1,0 +1,49 @@
+"""The gain of a run's final model over its rivals, and what a point of it cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Result = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Gain:
+    """Accuracy gained on the failures over a rival, in points; no interval in older results."""
+
+    points: float
+    low: float | None
+    high: float | None
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether the interval, where there is one, leaves out zero and all below."""
+        return self.points > 0 and (self.low is None or self.low > 0)
+
+    def __str__(self) -> str:
+        if self.low is None or self.high is None:
+            return f"{self.points:+.1f}"
+        return f"{self.points:+.1f} [{self.low:+.1f}, {self.high:+.1f}]"
+
+
+def gain_over(result: Result, rival: str) -> Gain | None:
+    """Compute what the final model gains over `rival` on the failures; None where that is not known."""
+    final, other = (result.get(key, {}).get("hard") for key in ("final", rival))
+    if final is None or other is None:
+        return None
+    known = result.get("gains", {}).get(rival, {}).get("hard")
+    if known is None:
+        return Gain(100 * (final - other), None, None)
+    return Gain(*(100 * known[key] for key in ("gain", "low", "high")))
+
+
+def cost_per_point(result: Result, gain: Gain) -> tuple[float, float | None, float | None] | None:
+    """Count the examples disclosed for each point over the own hard set: at the gain, and at its bounds."""
+    if not result["disclosed"] or not gain.is_sure:
+        return None
+    paid = result["disclosed"]
+    if gain.low is None or gain.high is None:
+        return paid / gain.points, None, None
+    return paid / gain.points, paid / max(gain.high, gain.points), paid / min(gain.low, gain.points)

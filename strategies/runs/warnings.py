@@ -1,0 +1,46 @@
+"""The warnings that a trainer can give of its own run: reasons to doubt its figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from strategies.rounds.plans import plans_of
+from strategies.rounds.scoreboard import Scoreboard
+from strategies.training.trainer import Trainer
+
+LEAST_AGREEMENT = 0.1
+
+
+def of_hard_set(trainer: Trainer, wanted: int) -> Iterator[str]:
+    """Warn of a hard set that is too small or does not agree with itself."""
+    sent = len(trainer.hard_set.sent)
+    if sent < wanted:
+        yield f"only {sent} hard examples were found, {wanted} were to be sent"
+    agreement = trainer.hard_set_agreement()
+    if agreement < LEAST_AGREEMENT:
+        yield (
+            f"the hard set does not agree with itself (halves at cosine {agreement:.2f}): it is too "
+            "small or too mixed to say what the model lacks; send more with hard-set.sent"
+        )
+
+
+def of_noise(scoreboard: Scoreboard) -> Iterator[str]:
+    """Warn of noise that its receiver could repeat."""
+    cards = [card for each in scoreboard.records.values() for card in each.cards]
+    if any(card.noise == "SIMULATED" for card in cards):
+        yield "SIMULATED noise: whoever knows the seed can subtract it; nothing is hidden"
+
+
+def of_nothing_acquired(mode: str, scoreboard: Scoreboard) -> Iterator[str]:
+    """Warn where examples were to be handed over and none was."""
+    if any(plan.hands_over for plan in plans_of(mode)) and not scoreboard.disclosed:
+        yield "nothing was acquired: no owner handed anything over"
+
+
+def of_owners(expected: Sequence[str], scoreboard: Scoreboard) -> Iterator[str]:
+    """Warn of owners that were not there, and where none is worth its examples."""
+    absent = [name for name in expected if name not in scoreboard.records]
+    if absent:
+        yield f"did not connect and were not asked: {', '.join(absent)}"
+    if scoreboard.buys_nothing:
+        yield "no owner's lower bound is above zero: buy from nobody"
