@@ -15,7 +15,7 @@ from mycroft_fl.report.run.schema import check_result
 from mycroft_fl.report.run.summary import subject
 from mycroft_fl.report.study.folder import CELLS, DONE, PART, as_field, is_study, read_study
 
-REFERENCES = ("baseline", "control", "own_hard_set", "random", "final")
+REFERENCES = ("baseline", "control", "own_hard_set", "free", "random", "final")
 METADATA = ("scenario", "task", "method", "engine", "seed", "settings", "environment", "warnings")
 CELL = re.compile(r"[0-9a-f]{1,64}")
 SAFE = re.compile(r"[^A-Za-z0-9=.,_-]")

@@ -66,6 +66,7 @@ def result_of(simulation: Simulation, strategy: MycroftStrategy) -> Result:
         seed=config.seed,
         settings=simulation.settings(),
         warnings=run_warnings(simulation, strategy, known, lucky),
+        free_is=strategy.trainer.free.name,
         random=lucky,
         **known,
         rounds=round_results(folder, task, strategy.rounds, tests),

@@ -34,6 +34,7 @@ from mycroft_fl.selection.methods import method_named
 from mycroft_fl.settings.run_config import RunConfig
 from strategies.training.feature_weight import tuned_feature_weight
 from strategies.training.fine_tuning import FineTuning
+from strategies.training.free import FreeRival, Known, free_rival
 from strategies.training.valuation import Valuation
 
 HALVINGS = 50
@@ -141,8 +142,24 @@ class Trainer:
 
     @cached_property
     def own_hard_set(self) -> AnyModel:
-        """The same fine-tune with the sent hard examples and no owner: the rival that is free."""
+        """The same fine-tune with the sent hard examples and no owner."""
         return self.fine_tuning.on(None, hard=True)
+
+    @cached_property
+    def free(self) -> FreeRival:
+        """The strongest model that the trainer can have without any owner."""
+        splits, start = self.splits, self.fine_tuning.start
+        known = Known.of(self.baseline, self.train, splits.selection, splits.scoring)
+
+        def with_all(share: float) -> AnyModel:
+            return FineTuning(start, known.own, known.failures, self.config).with_hard(share)
+
+        less = {
+            "baseline": self.baseline,
+            "control": self.control,
+            "own hard set": self.own_hard_set,
+        }
+        return free_rival(less, with_all, splits.tuning)
 
     @cached_property
     def feature_weight(self) -> float:
