@@ -55,7 +55,7 @@ def result_of(simulation: Simulation, strategy: MycroftStrategy) -> Result:
     config, scoreboard = simulation.config, strategy.scoreboard
     saved = saved_models(folder, task)
     tests = HeldOut.of(world.trainer("test"), saved[BASELINE], world.trainer_groups("test"))
-    luck = strategy.trainer.improved(_random_instead(simulation, strategy))
+    luck = strategy.trainer.final(_random_instead(simulation, strategy))
     lucky = tests.accuracies(luck)
     known = reached(tests, saved, config)
     known["gains"]["random"] = tests.gains(saved[FINAL], luck, config)

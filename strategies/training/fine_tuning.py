@@ -37,12 +37,6 @@ class FineTuning:
         seed = derived_seed(self._config.seed, "trainer", "fine-tune", repeat)
         return fine_tune(self.start, sources, self._settings, seed=seed)
 
-    def with_hard(self, share: float) -> AnyModel:
-        """Fine-tune on own and hard examples alone, the hard ones at a share of each batch."""
-        sources = [Source(self._own, 1.0), Source(self._hard, share)]
-        seed = derived_seed(self._config.seed, "trainer", "fine-tune", 0)
-        return fine_tune(self.start, sources, self._settings, seed=seed)
-
     def best_share(self, subset: Examples, tuning: Examples) -> float:
         """Return the share as set, or the one that serves the tuning split best (of equals the least)."""
         if self._config.subset_weight or self._pools:

@@ -33,8 +33,8 @@ from mycroft_fl.seeds import derived_seed
 from mycroft_fl.selection.methods import method_named
 from mycroft_fl.settings.run_config import RunConfig
 from strategies.training.feature_weight import tuned_feature_weight
+from strategies.training.everything import Everything, FreeRival
 from strategies.training.fine_tuning import FineTuning
-from strategies.training.free import FreeRival, Known, free_rival
 from strategies.training.valuation import Valuation
 
 HALVINGS = 50
@@ -146,20 +146,39 @@ class Trainer:
         return self.fine_tuning.on(None, hard=True)
 
     @cached_property
+    def everything(self) -> Everything:
+        """Fine-tunes on all that the trainer holds but its tuning split."""
+        splits, start = self.splits, self.fine_tuning.start
+        validation = Examples.concatenate([splits.selection, splits.scoring])
+        return Everything(
+            start, self.baseline, self.train, validation, splits.tuning, self.config
+        )
+
+    @cached_property
     def free(self) -> FreeRival:
         """The strongest model that the trainer can have without any owner."""
-        splits, start = self.splits, self.fine_tuning.start
-        known = Known.of(self.baseline, self.train, splits.selection, splits.scoring)
+        return self.everything.free(
+            {"baseline": self.baseline, "control": self.control, "own hard set": self.own_hard_set}
+        )
 
-        def with_all(share: float) -> AnyModel:
-            return FineTuning(start, known.own, known.failures, self.config).with_hard(share)
+    def final(self, acquired: Examples | None, repeat: int = 0) -> AnyModel:
+        """Fine-tune on all that is known and acquired; as in a round where that is not wanted.
 
-        less = {
-            "baseline": self.baseline,
-            "control": self.control,
-            "own hard set": self.own_hard_set,
-        }
-        return free_rival(less, with_all, splits.tuning)
+        No owner sees a trace of this model. Another `repeat` draws other batches.
+        """
+        if not self._trains_on_validation:
+            return self.improved(acquired, repeat)
+        return self.everything.with_acquired(acquired, self.free, repeat)
+
+    def kept(self, model: AnyModel) -> AnyModel:
+        """Keep a model that owners had a part in, or take the free one where tuning prefers it."""
+        if not self._trains_on_validation:
+            return model
+        return self.everything.better_of([model], self.free)
+
+    @property
+    def _trains_on_validation(self) -> bool:
+        return self.config.train_on_hard_set and self.config.train_on_validation
 
     @cached_property
     def feature_weight(self) -> float:
