@@ -123,9 +123,10 @@ def final_figures(result: Result) -> dict[str, float]:
     """What a run is judged by."""
     reached = dict(_reached(result.get("final", {})))
     found = {f"hparam/{key}": float(value) for key, value in reached.items()}
-    rival = dict(_reached(result.get("own_hard_set", {})))
-    if "hard" in reached and "hard" in rival:
-        found["hparam/over_own_hard_set"] = reached["hard"] - rival["hard"]
+    for name in ("own_hard_set", "free"):
+        rival = dict(_reached(result.get(name, {})))
+        if "hard" in reached and "hard" in rival:
+            found[f"hparam/over_{name}"] = reached["hard"] - rival["hard"]
     return {**found, "hparam/disclosed": float(result["disclosed"])}
 
 

@@ -55,7 +55,9 @@ class Standardisation:
         """Take them from feature vectors; a feature that never changes counts for nothing."""
         deviation = z.std(axis=0, dtype=np.float64)
         deviation[deviation < 1e-9] = np.inf
-        return cls(z.mean(axis=0, dtype=np.float64).astype(np.float32), deviation.astype(np.float32))
+        return cls(
+            z.mean(axis=0, dtype=np.float64).astype(np.float32), deviation.astype(np.float32)
+        )
 
     def __call__(self, z: Vectors) -> Float64[np.ndarray, "n d"]:
         """Standardise, and cut off what lies beyond six deviations."""
@@ -115,7 +117,8 @@ def fit_detector(
             f"and {len(train)}"
         )
     everyone = Known(
-        np.concatenate([failures.z, right.z, train.z]), np.concatenate([failures.y, right.y, train.y])
+        np.concatenate([failures.z, right.z, train.z]),
+        np.concatenate([failures.y, right.y, train.y]),
     )
     scale = Standardisation.of(everyone.z)
     counts = np.bincount(failures.y, minlength=num_classes)
@@ -125,7 +128,9 @@ def fit_detector(
     ridge = RIDGE / everyone.z.shape[1]
     rehearsal = _Rehearsal(terms @ terms.T, kind, ridge)
     threshold = rehearsal.threshold(everyone.y, seed)
-    fitted = [rehearsal.fitted(kind == FAILURE, against) for against in (kind != FAILURE, kind == TRAIN)]
+    fitted = [
+        rehearsal.fitted(kind == FAILURE, against) for against in (kind != FAILURE, kind == TRAIN)
+    ]
     return Detector(
         scale, classes, num_classes,
         weights=np.stack([alpha @ terms for alpha, _ in fitted]),

@@ -75,7 +75,9 @@ class Everything:
         name = [each for each, value in reached.items() if value == best][-1]
         return FreeRival(name, candidates[name])
 
-    def with_acquired(self, acquired: Examples | None, free: FreeRival, repeat: int = 0) -> AnyModel:
+    def with_acquired(
+        self, acquired: Examples | None, free: FreeRival, repeat: int = 0
+    ) -> AnyModel:
         """Fine-tune on everything and what was acquired, at the share that serves tuning best.
 
         The free model where nothing was acquired. Another `repeat` draws other batches.

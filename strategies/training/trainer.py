@@ -32,8 +32,8 @@ from mycroft_fl.represent.gradients.per_example import last_layer_gradients
 from mycroft_fl.seeds import derived_seed
 from mycroft_fl.selection.methods import method_named
 from mycroft_fl.settings.run_config import RunConfig
-from strategies.training.feature_weight import tuned_feature_weight
 from strategies.training.everything import Everything, FreeRival
+from strategies.training.feature_weight import tuned_feature_weight
 from strategies.training.fine_tuning import FineTuning
 from strategies.training.valuation import Valuation
 
@@ -150,9 +150,7 @@ class Trainer:
         """Fine-tunes on all that the trainer holds but its tuning split."""
         splits, start = self.splits, self.fine_tuning.start
         validation = Examples.concatenate([splits.selection, splits.scoring])
-        return Everything(
-            start, self.baseline, self.train, validation, splits.tuning, self.config
-        )
+        return Everything(start, self.baseline, self.train, validation, splits.tuning, self.config)
 
     @cached_property
     def free(self) -> FreeRival:

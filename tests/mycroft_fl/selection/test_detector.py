@@ -1,4 +1,4 @@
-"""The failure detector: its models by scikit-learn, its threshold by definition, its region on made failures."""
+"""The failure detector: its models by scikit-learn, its region on failures that were made."""
 
 from __future__ import annotations
 
@@ -79,7 +79,9 @@ def test_the_region_holds_what_fails_and_little_else(detector) -> None:
 
 def test_only_classes_with_two_failures_have_terms_of_their_own(parts) -> None:
     failures, right, train = parts
-    one = failures[np.flatnonzero(failures.y == 1)[:1].tolist() + np.flatnonzero(failures.y == 2).tolist()]
+    one = failures[
+        np.flatnonzero(failures.y == 1)[:1].tolist() + np.flatnonzero(failures.y == 2).tolist()
+    ]
     assert fit_detector(one, right, train, num_classes=CLASSES, seed=0).classes.tolist() == [2]
 
 
@@ -89,7 +91,9 @@ def test_equal_seeds_give_equal_detectors_and_order_changes_nothing_of_the_model
     again = fit_detector(failures, right, train, num_classes=CLASSES, seed=3)
     assert np.array_equal(first.weights, again.weights)
     assert first.threshold == again.threshold
-    turned = fit_detector(failures[np.arange(29, -1, -1)], right, train, num_classes=CLASSES, seed=3)
+    turned = fit_detector(
+        failures[np.arange(29, -1, -1)], right, train, num_classes=CLASSES, seed=3
+    )
     assert np.allclose(first.weights, turned.weights, atol=1e-5)
 
 
@@ -100,5 +104,7 @@ def test_a_feature_that_never_changes_and_one_that_is_huge_do_no_harm() -> None:
 
 def test_too_few_failures_are_said(parts) -> None:
     failures, right, train = parts
-    with pytest.raises(DataError, match="2 failures and 2 training records at least; there are 1 and 90"):
+    with pytest.raises(
+        DataError, match="2 failures and 2 training records at least; there are 1 and 90"
+    ):
         fit_detector(failures[:1], right, train, num_classes=CLASSES, seed=0)

@@ -177,7 +177,7 @@ def test_the_best_is_named_with_what_it_gains_over_what_is_free():
         row["hard"] += 0.3 * (row["method"] == "omp")
     text = page_text(study_of({"method": ("omp", "random")}, rows))
     assert re.search(r"omp does best, 7\d\.\d ± \d\.\d % of the failures right; \+", text)
-    assert re.search(r"points over own hard set \(p [<=] [\d.e-]+, clear\)", text)
+    assert re.search(r"points over free \(p [<=] [\d.e-]+, clear\)", text)
     assert re.search(r"points over random \(p [<=] [\d.e-]+, clear\)", text)
 
 
