@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
@@ -19,6 +19,7 @@ from mycroft_fl.protocol.messages import OwnerReport, Request
 from mycroft_fl.protocol.wire import pack_failure, pack_introduction, pack_report, unpack_request
 
 
+@runtime_checkable
 class Answering(Protocol):
     """Whatever answers a request for an owner: a vault, or a socket with a vault behind it."""
 

@@ -13,7 +13,7 @@ import os
 import zipfile
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -107,7 +107,7 @@ def read_npz(path: Path, wanted: Collection[str] | None = None) -> dict[str, np.
         return arrays
 
 
-def check_archive(path: Path | IO[bytes]) -> None:
+def check_archive(path: Path | io.BytesIO) -> None:
     """Raise `ValueError` where an archive, or an array in it, claims more than it may.
 
     For archives that others' code will read, such as skops: it makes room for what is claimed.
@@ -124,7 +124,7 @@ def check_archive(path: Path | IO[bytes]) -> None:
                 raise ValueError(f"{info.filename} is larger than {in_words(MOST_JSON)}")
 
 
-def read_array(stream: IO[bytes], size: int) -> np.ndarray:
+def read_array(stream: Readable, size: int) -> np.ndarray:
     """Return one array of `size` bytes, header and all. `ValueError` on whatever is wrong with it."""
     header = _header(stream, size)
     rest = _Joined(header, stream)
@@ -143,6 +143,7 @@ def open_mapped(path: Path) -> np.ndarray:
     return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
 
 
+@runtime_checkable
 class Readable(Protocol):
     """A stream that is read piece by piece."""
 
@@ -166,7 +167,7 @@ def limited(stream: Readable, most: int) -> Iterator[bytes]:
 class _Joined(io.RawIOBase):
     """The part of a stream that was read already, then the rest of it."""
 
-    def __init__(self, first: bytes, stream: IO[bytes]) -> None:
+    def __init__(self, first: bytes, stream: Readable) -> None:
         self._first, self._stream = first, stream
 
     def read(self, size: int = -1) -> bytes:
@@ -177,7 +178,7 @@ class _Joined(io.RawIOBase):
         return part + self._stream.read(size) if size < 0 else part
 
 
-def _opened(path: Path | IO[bytes]) -> zipfile.ZipFile:
+def _opened(path: Path | io.BytesIO) -> zipfile.ZipFile:
     if isinstance(path, Path):
         plain(path).close()
     archive = zipfile.ZipFile(path)
@@ -206,7 +207,7 @@ _READERS: dict[tuple[int, int], tuple[int, Callable[[Any], Any]]] = {
 }
 
 
-def _header(stream: IO[bytes], size: int, *, in_memory: bool = True) -> bytes:
+def _header(stream: Readable, size: int, *, in_memory: bool = True) -> bytes:
     """Return an array's magic and header, checked against the bytes that there are. `ValueError`."""
     magic = stream.read(8)
     if len(magic) < 8 or not magic.startswith(b"\x93NUMPY"):

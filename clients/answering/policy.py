@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from clients.answering.trainer_limits import TrainerLimits, check_at_least, check_positive
 from mycroft_fl.errors import InputError, Refused, suggestion
 from mycroft_fl.modes import MODES, answer_names, resolved
 from mycroft_fl.privacy.noise.accounting import (
@@ -20,35 +20,8 @@ from mycroft_fl.privacy.noise.accounting import (
 )
 from mycroft_fl.privacy.noise.mechanisms import price
 from mycroft_fl.privacy.spending.budget import Budget, Limits
-from mycroft_fl.protocol.keys import PublicKey
 from mycroft_fl.protocol.messages import Request
 from mycroft_fl.settings.space_names import encoder_within
-
-
-@dataclass(frozen=True)
-class TrainerLimits:
-    """A trainer that may ask, with limits of its own; None: those of all together.
-
-    With a `key` it is whoever signs by it, whatever the name; without one, whom the name names.
-    """
-
-    name: str
-    max_records: int | None = None
-    epsilon: float | None = None
-    epsilon_minus: float | None = None
-    key: PublicKey | None = None
-    max_requests: int | None = None
-
-    @property
-    def peer(self) -> str:
-        """Who it is to the ledger."""
-        return self.name if self.key is None else self.key.fingerprint
-
-    def __post_init__(self) -> None:
-        for name in ("epsilon", "epsilon_minus"):
-            _positive(self, name, f"trainers '{self.name}': ")
-        for name in ("max_records", "max_requests"):
-            _at_least(self, name, 0, f"trainers '{self.name}': ")
 
 
 @dataclass(frozen=True)
@@ -102,21 +75,21 @@ class Policy:
         known = answer_names()
         if not set(self.modes) <= set(known):
             raise InputError(f"policy.modes is {list(self.modes)}; choose from {list(known)}")
-        _at_least(self, "max_records", 0)
-        _at_least(self, "max_requests", 0)
+        check_at_least(self, "max_records", 0)
+        check_at_least(self, "max_requests", 0)
         for name in ("max_per_request", "max_epochs", "max_model"):
-            _at_least(self, name, 1)
-        _at_least(self, "records_at_least", 0)
-        _at_least(self, "useful_at_least", 0)
-        _at_least(self, "answers", 1)
-        _at_least(self, "sgd_steps", 1)
+            check_at_least(self, name, 1)
+        check_at_least(self, "records_at_least", 0)
+        check_at_least(self, "useful_at_least", 0)
+        check_at_least(self, "answers", 1)
+        check_at_least(self, "sgd_steps", 1)
         for name in ("epsilon", "epsilon_minus", "clip", "sample_rate", "sgd_share"):
-            _positive(self, name)
+            check_positive(self, name)
         _below_one(self, "sample_rate")
         _below_one(self, "sgd_share")
         for name in ("noise_multiplier", "strength"):
             if getattr(self, name) != 0:  # left to the budget
-                _positive(self, name)
+                check_positive(self, name)
         modes = [MODES[name] for name in self.modes]
         if self.epsilon is None and (any(each.noised for each in modes) or self.useful_at_least):
             raise InputError(
@@ -272,18 +245,6 @@ def _converted(key: str, value: Any, kind: type) -> Any:
     ):
         raise InputError(f"policy.{key} is {value!r}; it must be of type {kind.__name__}")
     return tuple(map(str, value)) if isinstance(value, list) else value
-
-
-def _at_least(limits: Policy | TrainerLimits, name: str, least: int, of: str = "policy.") -> None:
-    value = getattr(limits, name)
-    if value is not None and value < least:
-        raise InputError(f"{of}{name.replace('_', '-')} is {value}; it must be at least {least}")
-
-
-def _positive(limits: Policy | TrainerLimits, name: str, of: str = "policy.") -> None:
-    value = getattr(limits, name)
-    if value is not None and not 0 < value < math.inf:
-        raise InputError(f"{of}{name.replace('_', '-')} is {value}; it must be above 0 and finite")
 
 
 def _below_one(policy: Policy, name: str) -> None:

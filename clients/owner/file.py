@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from clients.answering.policy import Policy, TrainerLimits
+from clients.answering.policy import Policy
+from clients.answering.trainer_limits import TrainerLimits
 from clients.owner.quotas import Quotas
 from clients.owner.revocations import FILE as REVOKED_FILE
 from clients.owner.revocations import Revocation, read_revocations

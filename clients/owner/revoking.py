@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from clients.answering.policy import TrainerLimits
+from clients.answering.trainer_limits import TrainerLimits
 from clients.owner.file import OwnerFile
 from clients.owner.lock import leaving
 from clients.owner.revocations import REPLACED, REVOKED, Revocation, write_revocations

@@ -39,8 +39,9 @@ def shareable_of(table: DataTable, spec: DatasetSpec) -> Bool[np.ndarray, " n"] 
     answers = np.array([CONSENT.get(word) for word in words], dtype=object)
     unclear = np.flatnonzero(answers == None)  # noqa: E711
     if len(unclear):
+        row = int(unclear[0])
         raise DataError(
-            f"{table.place(unclear[0])}, column '{spec.shareable}' '{said[unclear[0]]}' says neither "
+            f"{table.place(row)}, column '{spec.shareable}' '{said[row]}' says neither "
             "yes nor no; write yes, no, true, false, 1, 0, or leave it empty for no"
         )
     return answers.astype(bool)

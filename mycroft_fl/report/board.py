@@ -120,7 +120,7 @@ def settings(result: Result) -> dict[str, bool | int | float | str]:
 
 
 def final_figures(result: Result) -> dict[str, float]:
-    """What a run is judged by."""
+    """Return what a run is judged by."""
     reached = dict(_reached(result.get("final", {})))
     found = {f"hparam/{key}": float(value) for key, value in reached.items()}
     for name in ("own_hard_set", "free"):

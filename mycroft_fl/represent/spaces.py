@@ -7,7 +7,7 @@ the measure. To add one, write it and name it in `SPACES` and in `names.PLAIN_SP
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from mycroft_fl.represent.binning import binned_distances
 from mycroft_fl.settings.space_names import check_space, is_encoder
 
 
+@runtime_checkable
 class Asked(Protocol):
     """The query that a space may look at besides the examples."""
 

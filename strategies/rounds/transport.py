@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from flwr.app import Message, RecordDict
 
@@ -14,6 +14,7 @@ from mycroft_fl.protocol.signed import pack_signed, unpack_sealed
 from mycroft_fl.protocol.wire import SELECT
 
 
+@runtime_checkable
 class Transport(Protocol):
     """Both ends of the way to owners and back, as the trainer sees it."""
 

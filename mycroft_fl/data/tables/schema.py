@@ -7,7 +7,7 @@ and categories do. An owner's table is checked against it, and no statistic of t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -159,8 +159,8 @@ class TableSchema:
         return {"columns": kinds, "fills": self.fills, "ignores": self.ignores}
 
     @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> TableSchema:
-        """Return the schema that `as_dict` gave. Raises `DataError` on anything else."""
+    def from_dict(cls, content: Any) -> TableSchema:
+        """Return the schema that `as_dict` gave. Raises `DataError` on any other JSON."""
         try:
             columns = tuple(column_from(dict(each)) for each in content["columns"])
             if not 0 < len({each.name for each in columns}) == len(columns):

@@ -56,7 +56,8 @@ class Correlations:
     def entries(self, candidates: list[int]) -> Float[np.ndarray, "slots c"]:
         """Return what the columns hold of these candidates."""
         index = torch.tensor(candidates, device=self.now.device)
-        rows = torch.cat([rows[:, index] for rows in self._columns] or [self.now[:0, None]])
+        none = self.now.new_empty(0, len(candidates))
+        rows = torch.cat([rows[:, index] for rows in self._columns] or [none])
         return rows[: self._entered].cpu().numpy()
 
     def adopt(self, columns: Float[np.ndarray, "new n"]) -> None:

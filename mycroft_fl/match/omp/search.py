@@ -247,9 +247,9 @@ class Search:
         if self._options.rule != "ols":
             self.fit.drop(places)
             return
-        for place in places[::-1]:  # one by one: each widens what lies outside the span
+        for place in places[::-1].tolist():  # one by one: each widens what lies outside the span
             self._correlations.narrow(self.fit, self.fit.own_part(place), 1)
-            self.fit.drop(place[None])
+            self.fit.drop(np.array([place]))
 
     def _rebase(self) -> None:
         residual = self._problem.residual(*self.picked)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int64, Shaped
@@ -33,6 +33,7 @@ BLOCK = 2**16
 """Numbers that are made whole at a time: as many as stay in a processor's cache."""
 
 
+@runtime_checkable
 class RowBlocks(Protocol):
     """The rows that records add, made when some are asked for; an array is one too."""
 

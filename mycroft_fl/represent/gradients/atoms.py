@@ -17,6 +17,7 @@ _BLOCK_NUMBERS = 2**22  # 32 MiB in float64: what a block's temporary may take
 
 
 @runtime_checkable
+@runtime_checkable
 class Atoms(Protocol):
     """n vectors, known by their products alone, so that they need not be held as rows.
 

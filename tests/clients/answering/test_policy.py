@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from clients.answering.policy import Policy, TrainerLimits
+from clients.answering.policy import Policy
+from clients.answering.trainer_limits import TrainerLimits
 from mycroft_fl.errors import InputError, Refused
 from mycroft_fl.examples import Examples
 from mycroft_fl.privacy.noise.accounting import Spend

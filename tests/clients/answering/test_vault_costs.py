@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 from clients.answering import vault as vault_module
-from clients.answering.policy import Policy, TrainerLimits
+from clients.answering.policy import Policy
 from clients.answering.private_records import PrivateRecords
 from clients.answering.selecting import Selector
+from clients.answering.trainer_limits import TrainerLimits
 from clients.answering.vault import Vault, VaultStorage
 from mycroft_fl.data.task import Task
 from mycroft_fl.errors import BadMessage, MycroftError, Refused

@@ -75,8 +75,8 @@ def test_asked_again_under_new_terms_the_same_examples_come_and_nothing_is_charg
 
 def test_only_what_may_be_handed_over_is(hospital: Hospital) -> None:
     records = records_of(hospital.file, hospital.task)
-    assert records.shareable is not None
-    kept = set(records.examples.ids[~records.shareable].tolist())
+    assert records.may_leave is not None
+    kept = set(records.examples.ids[~records.may_leave].tolist())
     assert len(kept) > 10
     _, report = hospital.ask(hospital.request(seed=8, k=9))
     assert len(report.disclosed) == 9

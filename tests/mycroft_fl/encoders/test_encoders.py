@@ -248,6 +248,7 @@ def test_a_head_is_fitted_on_features_as_the_whole_network_would_be():
     np.testing.assert_allclose(flat_weights(ours), flat_weights(model), atol=1e-6)
 
 
+@pytest.mark.unchecked
 def test_vectors_are_refused_with_what_would_do():
     with pytest.raises(DataError, match="standardised or binning for tables"):
         embeddings_of(SMALL).of(np.zeros((3, 4), np.float32))

@@ -30,6 +30,7 @@ def test_copies_are_at_equal_distances_and_near_ones_apart() -> None:
     assert bool((output[2:] == output[2]).all())
 
 
+@pytest.mark.unchecked
 def test_what_does_not_fit_or_is_not_finite_is_refused() -> None:
     assert distances(torch.empty(0, 2), torch.ones(3, 2)).shape == (0, 3)
     with pytest.raises(DataError, match=r"candidates have shape \(2, 3\), hard examples \(2, 2\)"):

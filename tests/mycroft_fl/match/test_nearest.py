@@ -200,6 +200,7 @@ NAN[2, 1], INFINITE[1, 0] = torch.nan, -torch.inf
         ),
     ],
 )
+@pytest.mark.unchecked
 def test_bad_input_is_one_clear_line(
     error: type[Exception], message: str, candidates: Tensor, hard: Tensor, options: dict
 ) -> None:

@@ -39,7 +39,9 @@ def test_is_the_slope_of_the_exact_cost_in_each_candidates_weight(seed: int) -> 
 
 def test_the_nearest_candidate_lowers_the_cost_most_and_gradients_add_up_to_zero() -> None:
     x = torch.tensor([[5.0], [0.1], [3.0], [9.0]])
-    output = transport_gradient(labelled_cost(x, np.zeros(4), torch.zeros(1, 1), np.zeros(1)))
+    output = transport_gradient(
+        labelled_cost(x, np.zeros(4, int), torch.zeros(1, 1), np.zeros(1, int))
+    )
     assert output.argsort().tolist() == [1, 2, 0, 3]
     assert float(output.sum()) == pytest.approx(0, abs=1e-9)
 

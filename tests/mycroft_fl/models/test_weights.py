@@ -52,6 +52,7 @@ def test_a_model_shares_no_memory_with_the_vector_it_was_loaded_from() -> None:
 
 
 @pytest.mark.parametrize("change", [-1, 1])
+@pytest.mark.unchecked
 def test_a_vector_of_another_length_is_a_bad_message_and_changes_nothing(change: int) -> None:
     model = build("mlp", SHAPE, 3, seed=1)
     before = flat_weights(model)

@@ -155,6 +155,7 @@ ATOMS, TARGETS = DenseAtoms(gaussian(6, 4)), gaussian(2, 4)
         (SettingError, "rule is 'best'", (1,), {"rule": "best"}),
     ],
 )
+@pytest.mark.unchecked
 def test_bad_input_to_many_targets_is_one_clear_line(
     error: type[Exception], message: str, arguments: tuple, options: dict
 ) -> None:

@@ -201,6 +201,7 @@ def test_a_model_without_such_a_last_layer_is_refused(model: nn.Module, message:
         last_layer_gradients(model, *examples(2))
 
 
+@pytest.mark.unchecked
 def test_bad_batches_and_labels_are_refused() -> None:
     model, (x, y) = network(), examples(3)
     with pytest.raises(SettingError, match="batch_size is 0; give 1 or more"):
@@ -216,6 +217,7 @@ def test_bad_batches_and_labels_are_refused() -> None:
         last_layer_gradients(wider, x, y)
 
 
+@pytest.mark.unchecked
 def test_bad_factors_are_refused() -> None:
     with pytest.raises(DataError, match="delta has 3 rows and inputs has 2; give one row of each"):
         GradientFactors(torch.zeros(3, 2), torch.zeros(2, 4))

@@ -165,6 +165,7 @@ def test_no_example_gives_no_atoms_of_the_right_shape(name: str) -> None:
         none.mean()
 
 
+@pytest.mark.unchecked
 def test_bad_requests_are_one_clear_line() -> None:
     model, x, y = setting("mlp")
     with pytest.raises(SettingError, match=r"layers is 'first'; choose from \['all', 'last'\]"):
