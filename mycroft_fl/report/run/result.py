@@ -190,7 +190,7 @@ class Result:
     baseline: Accuracies | None
     control: Accuracies | None
     own_hard_set: Accuracies | None
-    free: Accuracies | None
+    free: Accuracies | None = None
     free_is: str | None = None
     verdict: str | None = None
     random: Accuracies | None = None

@@ -165,7 +165,7 @@ def test_a_real_runs_text_says_what_was_spent_and_leaves_out_what_is_not_known()
     text = summary(REAL.as_json())
     assert text.startswith("# digits: omp, seed 0\n")
     assert "6 examples disclosed, 12 counted against the budget of 20; accuracy" in text
-    assert "+20.0 points over the free model." in text
+    assert "+20.0 points over the own hard set." in text
     assert "| - | b | failed: malformed | - | 0 |" in text
     assert "No differential privacy applies to them." in text
     assert "random picks" not in text
