@@ -88,6 +88,15 @@ class MycroftStrategy(Strategy):
         """The trainer's model as it is now."""
         return self.progress.model
 
+    def final(self) -> AnyModel:
+        """Make the model that the run ends with, of everything that is known; never a worse one.
+
+        Noised steps end with the model that they moved, or with the free one where that is better.
+        """
+        if any(plan.steps_last_layer for plan in self._plans):
+            return self.trainer.kept(self.model)
+        return self.trainer.final(self.scoreboard.worth_having())
+
     def start(
         self,
         grid: Grid,

@@ -88,10 +88,11 @@ def run_trainer(grid: Grid, setup: TrainerSetup) -> MycroftStrategy:
         num_rounds=config.num_rounds,
         timeout=config.timeout,
     )
-    log.info("fine-tuning the references: control, own hard set")
+    log.info("fine-tuning the references: control, own hard set, free")
     folder.save_model("control", trainer.control)
     folder.save_model("own-hard-set", trainer.own_hard_set)
-    folder.save_model("final", strategy.model)
+    folder.save_model("free", trainer.free.model)
+    folder.save_model("final", strategy.final())
     folder.save_acquired(list(strategy.scoreboard.records.values()))
     # All of it: leaving out who does harm would be a choice by the examples themselves.
     published = publisher.publish_model(strategy.scoreboard.acquired())

@@ -37,6 +37,7 @@ KEPT = (
     "baseline",
     "control",
     "own_hard_set",
+    "free",
     "random",
     "final",
     "owners",

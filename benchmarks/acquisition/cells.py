@@ -11,7 +11,7 @@ from mycroft_fl.settings.run_config import RunConfig
 
 METHODS = ("hard-features", "features", "omp", "random")
 SWEPT = ("hard-features", "random")
-FAIR = {"stop-early": False, "scoring.repeats": 1}
+FAIR = {"stop-early": False, "scoring.repeats": 1, "train-on-validation": False}
 Settings = tuple[tuple[str, Any], ...]
 
 
@@ -53,6 +53,13 @@ def main_cells(seeds: int, given: Settings) -> Iterator[Cell]:
             )
 
 
+def free_cells(seeds: int, given: Settings) -> Iterator[Cell]:
+    """The default method with all that the trainer knows, to stand beside the free rival."""
+    for seed in range(seeds):
+        everything = (("train-on-validation", True),)
+        yield Cell(METHODS[0], _settings(given, method=METHODS[0]) + everything, seed)
+
+
 def allocation_cells(seeds: int, given: Settings) -> Iterator[Cell]:
     """The best method by score and in equal shares, whose difference is small: give more seeds."""
     for seed in range(seeds):
@@ -83,6 +90,7 @@ def hard_set_cells(seeds: int, given: Settings) -> Iterator[Cell]:
 CELLS = {
     "main": main_cells,
     "methods": method_cells,
+    "free": free_cells,
     "allocation": allocation_cells,
     "budgets": budget_cells,
     "hard-sets": hard_set_cells,

@@ -15,7 +15,7 @@ from mycroft_fl.report.run.schema import check_result
 from mycroft_fl.report.run.summary import subject
 from mycroft_fl.report.study.folder import CELLS, DONE, PART, as_field, is_study, read_study
 
-REFERENCES = ("baseline", "control", "own_hard_set", "random", "final")
+REFERENCES = ("baseline", "control", "own_hard_set", "free", "random", "final")
 METADATA = ("scenario", "task", "method", "engine", "seed", "settings", "environment", "warnings")
 CELL = re.compile(r"[0-9a-f]{1,64}")
 SAFE = re.compile(r"[^A-Za-z0-9=.,_-]")
@@ -123,9 +123,10 @@ def final_figures(result: Result) -> dict[str, float]:
     """Return what a run is judged by."""
     reached = dict(_reached(result.get("final", {})))
     found = {f"hparam/{key}": float(value) for key, value in reached.items()}
-    rival = dict(_reached(result.get("own_hard_set", {})))
-    if "hard" in reached and "hard" in rival:
-        found["hparam/over_own_hard_set"] = reached["hard"] - rival["hard"]
+    for name in ("own_hard_set", "free"):
+        rival = dict(_reached(result.get(name, {})))
+        if "hard" in reached and "hard" in rival:
+            found[f"hparam/over_{name}"] = reached["hard"] - rival["hard"]
     return {**found, "hparam/disclosed": float(result["disclosed"])}
 
 

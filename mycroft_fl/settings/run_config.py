@@ -158,6 +158,12 @@ class AskingSettings(Settings, SelectionSettings):
     train_on_hard_set: bool = setting(
         "train-on-hard-set", True, "the trainer also trains on the hard examples it sends"
     )
+    train_on_validation: bool = setting(
+        "train-on-validation",
+        True,
+        "the final model also trains on all validation examples but tuning's: failures beside what was "
+        "acquired, the rest with the own data; where train-on-hard-set is true",
+    )
     hard_set_weight: float = setting(
         "hard-set.weight",
         0.1,

@@ -101,7 +101,7 @@ def _handed_over(strategy: MycroftStrategy) -> Victim | None:
 
     def improved(members: Examples, seed: int) -> Classifier:
         acquired = Examples.concatenate([*others, members])
-        return _network(strategy.trainer.improved(acquired, repeat=seed))
+        return _network(strategy.trainer.final(acquired, repeat=seed))
 
     return Victim(owner, giving[owner], improved, None)
 

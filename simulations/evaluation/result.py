@@ -9,6 +9,7 @@ import numpy as np
 
 from mycroft_fl.errors import DataError, RunFailed
 from mycroft_fl.examples import Examples
+from mycroft_fl.report.run.answer import answer
 from mycroft_fl.report.run.result import OwnerResult, Result
 from mycroft_fl.report.run.schema import check_result
 from mycroft_fl.report.run.summary import summary
@@ -35,7 +36,8 @@ UNCHECKED = "unchecked.json"
 
 def evaluate(simulation: Simulation, strategy: MycroftStrategy) -> None:
     """Write result.json and summary.md. No decision of the run can depend on anything here."""
-    result = result_of(simulation, strategy).as_json()
+    found = result_of(simulation, strategy)
+    result = replace(found, verdict=answer(found.as_json()).verdict).as_json()
     try:
         check_result(result)
     except DataError as error:
@@ -55,7 +57,7 @@ def result_of(simulation: Simulation, strategy: MycroftStrategy) -> Result:
     config, scoreboard = simulation.config, strategy.scoreboard
     saved = saved_models(folder, task)
     tests = HeldOut.of(world.trainer("test"), saved[BASELINE], world.trainer_groups("test"))
-    luck = strategy.trainer.improved(_random_instead(simulation, strategy))
+    luck = strategy.trainer.final(_random_instead(simulation, strategy))
     lucky = tests.accuracies(luck)
     known = reached(tests, saved, config)
     known["gains"]["random"] = tests.gains(saved[FINAL], luck, config)
@@ -66,6 +68,7 @@ def result_of(simulation: Simulation, strategy: MycroftStrategy) -> Result:
         seed=config.seed,
         settings=simulation.settings(),
         warnings=run_warnings(simulation, strategy, known, lucky),
+        free_is=strategy.trainer.free.name,
         random=lucky,
         **known,
         rounds=round_results(folder, task, strategy.rounds, tests),

@@ -21,7 +21,7 @@ def measures(result: Result) -> dict[str, float | None]:
         "baseline_test": result["baseline"]["test"],
         **{
             f"{reference}_{key}": result[reference][key]
-            for reference in ("control", "own_hard_set", "random")
+            for reference in ("control", "own_hard_set", "free", "random")
             for key in ("hard", "test")
         },
         "useful": useful_share(result),

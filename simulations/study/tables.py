@@ -13,7 +13,12 @@ from mycroft_fl.report.study.folder import DONE, MEASURES, PART, Axis, Row, as_f
 from mycroft_fl.statistics import over_seeds
 
 log = logging.getLogger(__name__)
-SHOWN = (("failures", "hard"), ("own hard set", "own_hard_set_hard"), ("whole test", "test"))
+SHOWN = (
+    ("failures", "hard"),
+    ("own hard set", "own_hard_set_hard"),
+    ("free", "free_hard"),
+    ("whole test", "test"),
+)
 
 
 def write_parquet(path: Path, rows: Sequence[Row], axes: Sequence[Axis]) -> None:

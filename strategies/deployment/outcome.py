@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from mycroft_fl.report.run.answer import answer
 from mycroft_fl.report.run.files import OUTCOME
 from mycroft_fl.report.run.result import SUPERLINK, Result
 from mycroft_fl.report.run.schema import check_result
@@ -36,7 +38,8 @@ def write_outcome(
     admitted: Sequence[str],
 ) -> None:
     """Write what the run has come to, for programs and for a person."""
-    outcome = outcome_of(folder, task_file, task, strategy, admitted).as_json()
+    found = outcome_of(folder, task_file, task, strategy, admitted)
+    outcome = replace(found, verdict=answer(found.as_json()).verdict).as_json()
     check_result(outcome)
     folder.save_text(SUMMARY, summary(outcome))
     folder.save_json(OUTCOME, outcome)
@@ -68,6 +71,7 @@ def outcome_of(
         settings=config.settings(),
         warnings=_warnings(strategy, admitted),
         **reached(tests, saved, config),
+        free_is=strategy.trainer.free.name,
         rounds=round_results(folder, task.task, strategy.rounds, tests),
         owners=owners,
         privacy=releases(folder, scoreboard),

@@ -152,7 +152,7 @@ class RunFolder:
         return self.path / "owners" / name
 
     def model(self, name: str, suffix: str = ".safetensors") -> Path:
-        """Name the file of a saved model: baseline, control, own-hard-set, round-1 ..., final."""
+        """Name the file of a saved model: baseline, control, own-hard-set, free, round-1 ..., final."""
         return self.path / "models" / f"{name}{suffix}"
 
     def saved(self, name: str) -> Path | None:

@@ -17,7 +17,7 @@ from strategies.runs.folder import RunFolder
 from strategies.runs.held_out import HeldOut
 
 BASELINE, FINAL = "baseline", "final"
-RIVALS = {"control": "control", "own_hard_set": "own-hard-set"}
+RIVALS = {"control": "control", "own_hard_set": "own-hard-set", "free": "free"}
 MODELS = {BASELINE: BASELINE, **RIVALS, FINAL: FINAL}
 """The models that every run saves: field of the result -> name of the file."""
 

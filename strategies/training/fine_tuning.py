@@ -16,7 +16,7 @@ class FineTuning:
     """Fine-tunes of `start` on a trainer's `own` examples, its `hard` ones and an owner's subset."""
 
     def __init__(self, start: AnyModel, own: Examples, hard: Examples, config: RunConfig) -> None:
-        self._start, self._own, self._hard = start, own, hard
+        self.start, self._own, self._hard = start, own, hard
         self._config = config
         self._settings = FineTuneSettings(
             config.fine_tune_steps, config.fine_tune_batch_size, config.fine_tune_learning_rate
@@ -35,7 +35,7 @@ class FineTuning:
         if subset is not None and len(subset):
             sources.append(Source(subset, self._share(subset) if share is None else share))
         seed = derived_seed(self._config.seed, "trainer", "fine-tune", repeat)
-        return fine_tune(self._start, sources, self._settings, seed=seed)
+        return fine_tune(self.start, sources, self._settings, seed=seed)
 
     def best_share(self, subset: Examples, tuning: Examples) -> float:
         """Return the share as set, or the one that serves the tuning split best (of equals the least)."""

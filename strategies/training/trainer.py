@@ -32,6 +32,7 @@ from mycroft_fl.represent.gradients.per_example import last_layer_gradients
 from mycroft_fl.seeds import derived_seed
 from mycroft_fl.selection.methods import method_named
 from mycroft_fl.settings.run_config import RunConfig
+from strategies.training.everything import Everything, FreeRival
 from strategies.training.feature_weight import tuned_feature_weight
 from strategies.training.fine_tuning import FineTuning
 from strategies.training.valuation import Valuation
@@ -141,8 +142,41 @@ class Trainer:
 
     @cached_property
     def own_hard_set(self) -> AnyModel:
-        """The same fine-tune with the sent hard examples and no owner: the rival that is free."""
+        """The same fine-tune with the sent hard examples and no owner."""
         return self.fine_tuning.on(None, hard=True)
+
+    @cached_property
+    def everything(self) -> Everything:
+        """Fine-tunes on all that the trainer holds but its tuning split."""
+        splits, start = self.splits, self.fine_tuning.start
+        validation = Examples.concatenate([splits.selection, splits.scoring])
+        return Everything(start, self.baseline, self.train, validation, splits.tuning, self.config)
+
+    @cached_property
+    def free(self) -> FreeRival:
+        """The strongest model that the trainer can have without any owner."""
+        return self.everything.free(
+            {"baseline": self.baseline, "control": self.control, "own hard set": self.own_hard_set}
+        )
+
+    def final(self, acquired: Examples | None, repeat: int = 0) -> AnyModel:
+        """Fine-tune on all that is known and acquired; as in a round where that is not wanted.
+
+        No owner sees a trace of this model. Another `repeat` draws other batches.
+        """
+        if not self._trains_on_validation:
+            return self.improved(acquired, repeat)
+        return self.everything.with_acquired(acquired, self.free, repeat)
+
+    def kept(self, model: AnyModel) -> AnyModel:
+        """Keep a model that owners had a part in, or take the free one where tuning prefers it."""
+        if not self._trains_on_validation:
+            return model
+        return self.everything.better_of([model], self.free)
+
+    @property
+    def _trains_on_validation(self) -> bool:
+        return self.config.train_on_hard_set and self.config.train_on_validation
 
     @cached_property
     def feature_weight(self) -> float:

@@ -8,7 +8,14 @@ from typing import Any
 
 from mycroft_fl.modes import MODES
 from mycroft_fl.report.run.by_class import clear_of_the_last, clearest, how_like, yardstick
-from mycroft_fl.report.run.gains import Gain, Result, cost_per_point, gain_over
+from mycroft_fl.report.run.gains import (
+    RIVAL_WORDS,
+    Gain,
+    Result,
+    cost_per_point,
+    gain_over,
+    rival_of,
+)
 from mycroft_fl.report.run.summary import scores_are_gains
 
 NAMED = 5
@@ -46,7 +53,7 @@ def worth_it(result: Result) -> list[Mapping[str, Any]]:
 
 def answer(result: Result) -> Verdict:
     """Answer the trainer's question: buy from whom, why, at what cost, or not at all."""
-    gain = gain_over(result, "own_hard_set")
+    gain = gain_over(result, rival_of(result))
     if gain is None and "final" in result:
         verdict = "There is nothing to buy for"
         return Verdict(verdict, ("The baseline gets every test example right.",), (), ())
@@ -64,14 +71,19 @@ def answer(result: Result) -> Verdict:
 
 def _by_gain(result: Result, gain: Gain) -> tuple[str, list[str]]:
     sure = worth_it(result)
-    own, final = (100 * result[key]["hard"] for key in ("own_hard_set", "final"))
+    rival = rival_of(result)
+    without, final = (100 * result[key]["hard"] for key in (rival, "final"))
+    alone = {
+        "free": "trained on all that you hold yourself, which costs nothing,",
+        "own_hard_set": "with your own hard set alone, which costs nothing,",
+    }[rival]
     reached = (
-        f"With what owners gave, the model gets {final:.1f} % of its former failures right; with your own "
-        f"hard set alone, which costs nothing, {own:.1f} %: {gain} points"
+        f"With what owners gave, the model gets {final:.1f} % of its former failures right; {alone} "
+        f"{without:.1f} %: {gain} points"
     )
     if not gain.is_sure:
         what = "too little to tell from nothing" if gain.points > 0 else "no gain"
-        return "Do not buy", [f"{reached}, {what}.", *([_why(result, sure)] if sure else [])]
+        return "Keep your model", [f"{reached}, {what}.", *([_why(result, sure)] if sure else [])]
     reasons = [reached + _cost(result, gain) + ".", _luck(result), _epsilon_sentence(result)]
     if not sure:
         return "Buy from nobody yet: together they help, but who does is not clear", [
@@ -188,12 +200,14 @@ def _tiles(result: Result, gain: Gain | None) -> list[Tile]:
 
 
 def _gain_tiles(result: Result, gain: Gain) -> list[Tile]:
-    own, final = 100 * result["own_hard_set"]["hard"], 100 * result["final"]["hard"]
-    whole = 100 * (result["final"]["test"] - result["own_hard_set"]["test"])
+    rival = rival_of(result)
+    name, without, final = RIVAL_WORDS[rival], result[rival], result["final"]
+    reached = f"{100 * without['hard']:.1f} → {100 * final['hard']:.1f}"
+    whole = 100 * (final["test"] - without["test"])
     return [
-        Tile(f"{own:.1f} → {final:.1f}", "% of the failures right: own hard set, then with owners"),
-        Tile(f"{gain.points:+.1f}", f"points gained{_bounds(gain)} over the own hard set"),
-        Tile(f"{whole:+.1f}", "points on the whole test, over the own hard set"),
+        Tile(reached, f"% of the failures right: {name}, then with owners"),
+        Tile(f"{gain.points:+.1f}", f"points gained{_bounds(gain)} over the {name}"),
+        Tile(f"{whole:+.1f}", f"points on the whole test, over the {name}"),
     ]
 
 

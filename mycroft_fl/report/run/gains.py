@@ -28,6 +28,15 @@ class Gain:
         return f"{self.points:+.1f} [{self.low:+.1f}, {self.high:+.1f}]"
 
 
+def rival_of(result: Result) -> str:
+    """Name the field of the strongest model without any owner; results of 0.1 know no better one."""
+    return "free" if "free" in result else "own_hard_set"
+
+
+RIVAL_WORDS = {"free": "free model", "own_hard_set": "own hard set"}
+"""The rival in words, as in "over the free model"."""
+
+
 def gain_over(result: Result, rival: str) -> Gain | None:
     """Compute what the final model gains over `rival` on the failures; None where that is not known."""
     final, other = (result.get(key, {}).get("hard") for key in ("final", rival))
@@ -40,7 +49,7 @@ def gain_over(result: Result, rival: str) -> Gain | None:
 
 
 def cost_per_point(result: Result, gain: Gain) -> tuple[float, float | None, float | None] | None:
-    """Count the examples disclosed for each point over the own hard set: at the gain, and at its bounds."""
+    """Count the examples disclosed for each point over the rival: at the gain, and at its bounds."""
     if not result["disclosed"] or not gain.is_sure:
         return None
     paid = result["disclosed"]

@@ -35,6 +35,7 @@ SHORT = {
     "baseline": "baseline",
     "control": "control",
     "own_hard_set": "own hard set",
+    "free": "free",
     "random": "random picks",
     "final": "final",
 }
@@ -42,15 +43,24 @@ COLOURS = {
     "baseline": GREY,
     "control": ORANGE,
     "own_hard_set": VERMILION,
+    "free": GREEN,
     "random": PURPLE,
     "final": BLUE,
 }
-MARKS = {"baseline": "X", "control": "v", "own_hard_set": "s", "random": "^", "final": "o"}
+MARKS = {
+    "baseline": "X",
+    "control": "v",
+    "own_hard_set": "s",
+    "free": "D",
+    "random": "^",
+    "final": "o",
+}
 HATCHES = ("", "////", "....", "xxxx", "----")
 DASHED = {
     "baseline": (0, (1, 1.5)),
     "control": (0, (1.5, 1.5)),
     "own_hard_set": (0, (5, 1.5)),
+    "free": (0, (3, 1, 1, 1)),
     "random": (0, (6, 1.5, 1.5, 1.5)),
 }
 
@@ -149,7 +159,7 @@ def _rounds(result: Result) -> Plot | None:
     ):
         values = [100 * start[key], *(100 * each[key] for each in rounds)]
         axes.plot(numbers, values, color=colour, marker=mark, linestyle=dash, label=label)
-    for key in ("control", "random"):
+    for key in ("control", "free", "random"):
         if result.get(key, {}).get("hard") is not None:
             axes.axhline(
                 100 * result[key]["hard"], color=COLOURS[key], linestyle=DASHED[key],

@@ -168,6 +168,9 @@ class Result:
         task: a real run's, by the path of its file.
         engine: where the owners ran: flower, in-process or superlink.
         baseline: what it and the other models reach on test examples; None without these.
+        free: the strongest model without any owner, by the trainer's tuning split.
+        free_is: which of the candidates that is.
+        verdict: the answer to whether to buy, as on the page.
         random: as many examples drawn at random; only a simulator can draw them.
         gains: the final model's, over each rival.
         privacy: every release, owners' and the trainer's own.
@@ -187,6 +190,9 @@ class Result:
     baseline: Accuracies | None
     control: Accuracies | None
     own_hard_set: Accuracies | None
+    free: Accuracies | None = None
+    free_is: str | None = None
+    verdict: str | None = None
     random: Accuracies | None = None
     final: Accuracies | None
     tested: ExampleCounts | None
@@ -211,6 +217,7 @@ class Result:
             "seed": self.seed,
             "settings": dict(self.settings),
             "warnings": list(self.warnings),
+            **_known(verdict=self.verdict),
             **self._reached(),
             "rounds": [each.as_json() for each in self.rounds],
             "owners": [each.as_json() for each in self.owners],
@@ -224,9 +231,10 @@ class Result:
 
     def _reached(self) -> dict[str, Any]:
         """Write what the models reach on test examples; nothing without these."""
-        names = ("baseline", "control", "own_hard_set", "random", "final", "tested")
+        names = ("baseline", "control", "own_hard_set", "free", "random", "final", "tested")
         parts = {name: getattr(self, name) for name in names}
         reached = {name: each.as_json() for name, each in _known(**parts).items()}
+        reached |= _known(free_is=self.free_is) if self.free else {}
         if self.gains:
             reached["gains"] = {name: each.as_json() for name, each in self.gains.items()}
         return reached

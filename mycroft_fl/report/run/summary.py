@@ -8,6 +8,7 @@ from typing import Any
 
 from mycroft_fl.foreign_text import cleaned
 from mycroft_fl.report.run.by_class import TextRows, class_lines
+from mycroft_fl.report.run.gains import RIVAL_WORDS, rival_of
 
 LONGEST_ROW = 1 << 16
 GROUPED = {"disclosed_groups": "of which", "holds": "holds"}
@@ -16,6 +17,7 @@ REFERENCES = (
     ("baseline", "baseline"),
     ("control", "control (own data only)"),
     ("own_hard_set", "own hard set (no owner)"),
+    ("free", "free (all it holds, no owner)"),
     ("random", "random picks, same counts"),
     ("final", "final"),
 )
@@ -121,7 +123,8 @@ def headline(result: Mapping[str, Any]) -> str:
         disclosed += f", {result['spent']} counted against the budget of {budget}"
     if "final" not in result:
         return f"{disclosed}. The task names no test examples, so no accuracy is known."
-    final, own = (result[key]["hard"] for key in ("final", "own_hard_set"))
+    rival = rival_of(result)
+    final, without = (result[key]["hard"] for key in ("final", rival))
     if final is None:
         return "The baseline gets every test example right: there was nothing to gain."
     luck = ""
@@ -129,7 +132,7 @@ def headline(result: Mapping[str, Any]) -> str:
         luck = f", {_points(final - result['random']['hard'])} over random picks"
     return (
         f"{disclosed}; accuracy on the failures {_percent(final)}: "
-        f"{_points(final - own)} points over the own hard set{luck}."
+        f"{_points(final - without)} points over the {RIVAL_WORDS[rival]}{luck}."
     )
 
 

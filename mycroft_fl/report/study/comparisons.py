@@ -17,7 +17,7 @@ from mycroft_fl.report.study.folder import Row, as_field
 from mycroft_fl.statistics import Estimate, over_seeds
 
 LEVEL = 0.05
-OWN = "own hard set"
+OWN, FREE = "own hard set", "free"
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class PairedComparison:
 
 
 def compared(panels: Sequence[Panel]) -> list[PairedComparison]:
-    """Return every pair of kinds, and each with the own hard set, at every place of every panel.
+    """Return every pair of kinds, and each with the free rival, at every place of every panel.
 
     All of them are one family: the more there are, the more each must show (Holm 1979).
     """
@@ -60,13 +60,25 @@ def compared(panels: Sequence[Panel]) -> list[PairedComparison]:
     return [replace(each, corrected=float(p)) for each, p in zip(found, corrected, strict=True)]
 
 
+def rival_in(rows: Sequence[Row]) -> tuple[str, str]:
+    """Name the column of the strongest model without any owner, and what it is called.
+
+    Studies of version 0.1 know the own hard set alone.
+    """
+    if any(row.get("free_hard") is not None for row in rows):
+        return "free_hard", FREE
+    return "own_hard_set_hard", OWN
+
+
 def _of_panel(panel: Panel) -> Iterator[PairedComparison]:
     for place in panel.everywhere():
         where = panel.where(place)
         for kind in panel.kinds():
             mine = panel.at(kind, place)
-            own = _by_seed(mine, "own_hard_set_hard")
-            yield from _one(where, _name(kind), _by_seed(mine, "hard"), OWN, own)
+            column, rival = rival_in(mine)
+            yield from _one(
+                where, _name(kind), _by_seed(mine, "hard"), rival, _by_seed(mine, column)
+            )
         for first, second in itertools.combinations(panel.kinds(), 2):
             if place is not None and panel.is_aside(first) and panel.is_aside(second):
                 continue  # once is enough: no place along changes either

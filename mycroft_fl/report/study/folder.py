@@ -28,8 +28,8 @@ DONE, FAILED = "done", "failed"
 PART = "part"
 MEASURES = (
     "test", "hard", "disclosed", "seconds", "baseline_test", "control_hard", "control_test",
-    "own_hard_set_hard", "own_hard_set_test", "random_hard", "random_test", "useful", "epsilon",
-    "delta", "mu", "epsilon_minus", "tau", "auc", "auc_ceiling",
+    "own_hard_set_hard", "own_hard_set_test", "free_hard", "free_test", "random_hard",
+    "random_test", "useful", "epsilon", "delta", "mu", "epsilon_minus", "tau", "auc", "auc_ceiling",
 )  # fmt: skip
 """Numbers of a cell, each of which may be missing."""
 COLUMNS = ("seed", "status", "reason", *MEASURES, "digest")

@@ -37,7 +37,7 @@ from mycroft_fl.report.study.folder import DONE, Row, Study, as_field
 from mycroft_fl.report.study.plots import reference, scale_along
 from mycroft_fl.statistics import Estimate
 
-OWN = "own hard set"
+OWN, FREE = "own hard set", "free"
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def fronts(study: Study) -> list[Plot]:
 
 def _fronts(study: Study, rows: Sequence[Row]) -> list[Plot]:
     plots = []
-    kinds = [*kinds_of(study, rows), OWN]
+    kinds = [*kinds_of(study, rows), OWN, FREE]
     for number, place in enumerate(places_of(study, rows), start=1):
         points = _points(study, [row for row in rows if place_of(study, row) == place])
         if len({point.disclosed for point in points}) > 1:
@@ -176,8 +176,13 @@ def _points(study: Study, rows: Sequence[Row]) -> list[Point]:
             )
     # Each part has its own: another hard set is another rival.
     parts = dict.fromkeys(row.get("part", "") for row in rows)
-    own = [
-        reference([row for row in rows if row.get("part", "") == part], "own_hard_set_hard")
+    without_owners = [
+        (name, reference([row for row in rows if row.get("part", "") == part], column))
+        for name, column in ((OWN, "own_hard_set_hard"), (FREE, "free_hard"))
         for part in parts
     ]
-    return found + [Point(OWN, OWN, each, 0.0, None) for each in own if each is not None and found]
+    return found + [
+        Point(name, name, each, 0.0, None)
+        for name, each in without_owners
+        if each is not None and found
+    ]

@@ -11,7 +11,7 @@ from typing import Any
 from mycroft_fl.report.layout.drawing import Plot
 from mycroft_fl.report.layout.page import as_latex, as_markdown, numeric_columns, rendered
 from mycroft_fl.report.study.cells import Panel, estimate, measure, over, panels, written
-from mycroft_fl.report.study.comparisons import OWN, PairedComparison, compared
+from mycroft_fl.report.study.comparisons import FREE, OWN, PairedComparison, compared
 from mycroft_fl.report.study.folder import DONE, FAILED, Row, Study, as_field
 from mycroft_fl.report.study.fronts import fronts
 from mycroft_fl.report.study.paper import paper_rows
@@ -20,7 +20,8 @@ from mycroft_fl.report.study.privacy_plots import privacy_plots
 
 MOST_SHOWN = 60
 HEAD = (
-    "seeds", "failures, %", "over own hard set", "over random, same counts", "whole test, %", "records",
+    "seeds", "failures, %", "over own hard set", "over free",
+    "over random, same counts", "whole test, %", "records",
 )  # fmt: skip
 WHERE_KNOWN = (
     ("epsilon", "epsilon", 1, 2),
@@ -88,7 +89,7 @@ def _finding(panel: Panel, comparisons: Sequence[PairedComparison]) -> str | Non
     phrases = [
         f"{written(each.difference, sign=True)} points over {each.second} ({_verdict(each)})"
         for each in (_turned(c, name) for c in comparisons if c.where == where)
-        if each is not None and (each.second == OWN or each.second.endswith("random"))
+        if each is not None and (each.second in (FREE, OWN) or each.second.endswith("random"))
     ]
     return f"{text}; {', '.join(phrases)}." if phrases else f"{text}."
 
@@ -136,6 +137,7 @@ def _measured(rows: Sequence[Row]) -> list[str]:
         str(len({row["seed"] for row in rows})),
         written(estimate(rows, measure("hard"))),
         written(estimate(rows, over("hard", "own_hard_set_hard")), sign=True),
+        written(estimate(rows, over("hard", "free_hard")), sign=True),
         written(estimate(rows, over("hard", "random_hard")), sign=True),
         written(estimate(rows, measure("test"))),
         written(estimate(rows, measure("disclosed")), factor=1, digits=0),

@@ -31,6 +31,7 @@ WIDE = 8
 """From this ratio of most to least on, an axis is logarithmic."""
 REFERENCES: tuple[tuple[str, str, str, Any], ...] = (
     ("own_hard_set_hard", "own hard set", INK, (0, (5, 1.5))),
+    ("free_hard", "free", INK, (0, (3, 1, 1, 1))),
     ("control_hard", "control", GREY, (0, (1.5, 1.5))),
 )
 

@@ -17,8 +17,8 @@ def result(runs):
     found = json.loads((runs["images"] / "result.json").read_text())
     found = copy.deepcopy(found)
     found["disclosed"] = 40
-    found["own_hard_set"]["hard"], found["final"]["hard"] = 0.3, 0.5
-    found["gains"]["own_hard_set"]["hard"] = {"gain": 0.2, "low": 0.1, "high": 0.4}
+    found["free"]["hard"], found["final"]["hard"] = 0.3, 0.5
+    found["gains"]["free"]["hard"] = {"gain": 0.2, "low": 0.1, "high": 0.4}
     found["gains"]["random"]["hard"] = {"gain": 0.05, "low": 0.01, "high": 0.09}
     for each in found["owners"]:
         each.update(score=None, low=None, high=None)
@@ -32,7 +32,7 @@ def test_buys_from_those_whose_whole_interval_is_above_zero(result):
     assert found.verdict == "Buy from a"
     text = " ".join(found.reasons)
     assert "50.0 % of its former failures right" in text
-    assert "with your own hard set alone, which costs nothing, 30.0 %" in text
+    assert "trained on all that you hold yourself, which costs nothing, 30.0 %" in text
     # 40 examples for 20 points is 2 a point; for the bounds, 40 and 10 points, 1 and 4.
     assert "+20.0 [+10.0, +40.0] points for 40 examples, 2.0 (1.0 to 4.0) a point" in text
     assert "is worth +5.0 [+1.0, +9.0] of these points" in text
@@ -51,18 +51,18 @@ def test_several_are_listed_and_many_are_counted(result):
 
 
 @pytest.mark.parametrize("low", [-0.01, 0.0])
-def test_does_not_buy_where_the_own_hard_set_may_do_as_well(result, low):
-    result["gains"]["own_hard_set"]["hard"]["low"] = low
+def test_does_not_buy_where_the_free_model_may_do_as_well(result, low):
+    result["gains"]["free"]["hard"]["low"] = low
     found = answer(result)
-    assert found.verdict == "Do not buy"
+    assert found.verdict == "Keep your model"
     assert "too little to tell from nothing" in found.reasons[0]
-    assert cost_per_point(result, gain_over(result, "own_hard_set")) is None
+    assert cost_per_point(result, gain_over(result, "free")) is None
 
 
 def test_does_not_buy_what_makes_it_worse(result):
-    result["gains"]["own_hard_set"]["hard"] = {"gain": -0.1, "low": -0.2, "high": -0.01}
+    result["gains"]["free"]["hard"] = {"gain": -0.1, "low": -0.2, "high": -0.01}
     found = answer(result)
-    assert found.verdict == "Do not buy"
+    assert found.verdict == "Keep your model"
     assert "-10.0 [-20.0, -1.0] points, no gain" in found.reasons[0]
 
 
@@ -82,7 +82,7 @@ def test_luck_that_does_as_well_is_said(result):
 
 def test_an_older_result_has_no_interval_and_says_so(result):
     del result["gains"]
-    result["own_hard_set"]["hard"], result["final"]["hard"] = 0.3, 0.5
+    result["free"]["hard"], result["final"]["hard"] = 0.3, 0.5
     found = answer(result)
     assert "+20.0 points for 40 examples, 2.0 a point" in " ".join(found.reasons)
     assert any("older version" in text for text in found.notes)

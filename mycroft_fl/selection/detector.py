@@ -1,0 +1,220 @@
+"""A failure detector: small linear models that tell failures from what a model gets right.
+
+The trainer learns it from all its failures, and sends it in place of examples. An owner finds its
+own records in the detector's region with it. The terms for each class serve several failing
+groups at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32, Float64, Int64
+from scipy.optimize import minimize
+
+from mycroft_fl.errors import DataError
+
+CLASS_TERMS, LABEL_TERMS = 0.7, 2.0
+"""What terms of a class, and the label itself, weigh beside the shared features."""
+RIDGE = 5.0
+BEYOND = 6.0  # standard deviations at which features are cut off
+FEWEST_OF_CLASS = 2
+FOLDS = 3
+QUANTILES = np.linspace(0.1, 0.7, 13)
+USEFUL = 0.1
+"""The share of useful records that a threshold is set for."""
+
+Vectors = Float[np.ndarray, "n d"]
+Labels = Int64[np.ndarray, " n"]
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """Examples as feature vectors with their labels."""
+
+    z: Vectors
+    y: Labels
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def __getitem__(self, which: np.ndarray) -> Known:
+        return Known(self.z[which], self.y[which])
+
+
+@dataclass(frozen=True, eq=False)
+class Standardisation:
+    """The mean and deviation of features on what the trainer holds."""
+
+    mean: Float32[np.ndarray, " d"]
+    deviation: Float32[np.ndarray, " d"]
+
+    @classmethod
+    def of(cls, z: Vectors) -> Standardisation:
+        """Take them from feature vectors; a feature that never changes counts for nothing."""
+        deviation = z.std(axis=0, dtype=np.float64)
+        deviation[deviation < 1e-9] = np.inf
+        return cls(
+            z.mean(axis=0, dtype=np.float64).astype(np.float32), deviation.astype(np.float32)
+        )
+
+    def __call__(self, z: Vectors) -> Float64[np.ndarray, "n d"]:
+        """Standardise, and cut off what lies beyond six deviations."""
+        scaled: np.ndarray = np.clip((z - self.mean) / self.deviation, -BEYOND, BEYOND)
+        return scaled.astype(np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class Detector:
+    """Linear models of failure in a feature space, and the threshold of their region.
+
+    `weights` has a row for each of the two models, `bias` a number. Columns are the d features,
+    then d for each of `classes` (those with failures enough), then one for each label.
+    """
+
+    standardisation: Standardisation
+    classes: Int64[np.ndarray, " K"]
+    num_classes: int
+    weights: Float64[np.ndarray, "2 terms"]
+    bias: Float64[np.ndarray, " 2"]
+    threshold: float
+
+    def probability(self, examples: Known) -> Float64[np.ndarray, " n"]:
+        """Return how likely each example is a failure: the mean of both models."""
+        terms = _terms(self.standardisation(examples.z), examples.y, self.classes, self.num_classes)
+        # (n, terms) x (terms, 2) -> (n, 2)
+        probability: np.ndarray = _sigmoid(terms @ self.weights.T + self.bias).mean(axis=1)
+        return probability
+
+    def region(self, examples: Known) -> Bool[np.ndarray, " n"]:
+        """Tell which examples lie in the region where failures are."""
+        inside: np.ndarray = self.probability(examples) >= self.threshold
+        return inside
+
+
+def fit_detector(
+    failures: Known, right: Known, train: Known, *, num_classes: int, seed: int
+) -> Detector:
+    """Fit a detector to all that a trainer knows, its threshold by rehearsal on held-out failures.
+
+    Two balanced ridge logistic regressions: failures against right validation examples and training
+    records; failures against those training records alone.
+
+    Args:
+        failures: Validation examples that the model gets wrong, two at least.
+        right: Validation examples that it gets right.
+        train: Records that it was trained on.
+        num_classes: Number of labels.
+        seed: Seed of the folds.
+
+    Raises:
+        DataError: Fewer than two failures, or nothing to tell them from.
+    """
+    if len(failures) < 2 or len(train) < 2:
+        raise DataError(
+            f"a detector needs 2 failures and 2 training records at least; there are {len(failures)} "
+            f"and {len(train)}"
+        )
+    everyone = Known(
+        np.concatenate([failures.z, right.z, train.z]),
+        np.concatenate([failures.y, right.y, train.y]),
+    )
+    scale = Standardisation.of(everyone.z)
+    counts = np.bincount(failures.y, minlength=num_classes)
+    classes = np.flatnonzero(counts >= FEWEST_OF_CLASS)
+    terms = _terms(scale(everyone.z), everyone.y, classes, num_classes)
+    kind = np.repeat([FAILURE, RIGHT, TRAIN], [len(failures), len(right), len(train)])
+    ridge = RIDGE / everyone.z.shape[1]
+    rehearsal = _Rehearsal(terms @ terms.T, kind, ridge)
+    threshold = rehearsal.threshold(everyone.y, seed)
+    fitted = [
+        rehearsal.fitted(kind == FAILURE, against) for against in (kind != FAILURE, kind == TRAIN)
+    ]
+    return Detector(
+        scale, classes, num_classes,
+        weights=np.stack([alpha @ terms for alpha, _ in fitted]),
+        bias=np.array([bias for _, bias in fitted]), threshold=threshold,
+    )  # fmt: skip
+
+
+def _terms(
+    z: Float64[np.ndarray, "n d"], y: Labels, classes: Int64[np.ndarray, " K"], num_classes: int
+) -> Float64[np.ndarray, "n terms"]:
+    """Build phi(z, y) = [z, .7 z (x) onehot(failing classes), 2 onehot(y)]."""
+    of_class = (y[:, None] == classes[None]).astype(np.float64)  # (n, K)
+    crossed = (of_class[:, :, None] * z[:, None, :]).reshape(len(z), -1)  # (n, K d)
+    labels = np.eye(num_classes)[y]  # (n, C)
+    return np.concatenate([z, CLASS_TERMS * crossed, LABEL_TERMS * labels], axis=1)
+
+
+FAILURE, RIGHT, TRAIN = 0, 1, 2
+
+
+@dataclass(frozen=True, eq=False)
+class _Rehearsal:
+    """Ridge logistic regressions in the span of their rows: there are more terms than rows."""
+
+    gram: Float64[np.ndarray, "n n"]
+    kind: Int64[np.ndarray, " n"]
+    ridge: float
+
+    def fitted(
+        self, failures: Bool[np.ndarray, " n"], others: Bool[np.ndarray, " n"]
+    ) -> tuple[Float64[np.ndarray, " n"], float]:
+        """Fit failures against others; the weights are a sum of rows, by what each counts, and a bias."""
+        rows = np.flatnonzero(failures | others)
+        values, vectors = np.linalg.eigh(self.gram[np.ix_(rows, rows)])
+        kept = values > values[-1] * 1e-10
+        root = np.sqrt(values[kept])
+        # Both sides weigh a half, all losses together 1.
+        weight = np.where(failures[rows], 0.5 / failures.sum(), 0.5 / others.sum())
+        target = np.where(failures[rows], 1.0, -1.0)
+        basis = vectors[:, kept] * root  # (rows, rank): its columns are orthogonal
+        # In these units the Hessian is near the identity: a dozen steps in place of thousands.
+        unit = 1 / np.sqrt(self.ridge + 0.25 * weight.mean() * values[kept])
+
+        def loss(u: np.ndarray) -> tuple[float, np.ndarray]:
+            w, bias = u[:-1] * unit, u[-1]
+            margin = target * (basis @ w + bias)
+            slope = -weight * target * _sigmoid(-margin)
+            value = weight @ np.logaddexp(0, -margin) + self.ridge / 2 * (w @ w)
+            return value, np.append((basis.T @ slope + self.ridge * w) * unit, slope.sum())
+
+        found = minimize(loss, np.zeros(len(unit) + 1), jac=True, method="L-BFGS-B",
+                         options={"maxiter": 500, "ftol": 1e-12, "gtol": 1e-7})  # fmt: skip
+        alpha = np.zeros(len(self.kind))
+        alpha[rows] = vectors[:, kept] @ (found.x[:-1] * unit / root)
+        return alpha, float(found.x[-1])
+
+    def threshold(self, y: Labels, seed: int) -> float:
+        """The probability that held-out failures reach at the quantile of the best F1."""
+        failed = self.kind == FAILURE
+        fold = _folds(self.kind, y, min(FOLDS, int(failed.sum())), seed)
+        held = np.zeros(len(self.kind))
+        for each in range(fold.max() + 1):
+            kept, out = fold != each, fold == each
+            for against in (~failed, self.kind == TRAIN):
+                alpha, bias = self.fitted(failed & kept, against & kept)
+                held[out] += _sigmoid(self.gram[out] @ alpha + bias) / 2
+        useful, others = held[failed], held[~failed]
+        thresholds = np.quantile(useful, QUANTILES)
+        recall = np.array([(useful >= each).mean() for each in thresholds])
+        alarms = np.array([(others >= each).mean() for each in thresholds])
+        found = USEFUL * recall
+        f1 = 2 * found / (found + (1 - USEFUL) * alarms + USEFUL)
+        return float(thresholds[f1.argmax()])
+
+
+def _sigmoid(logits: np.ndarray) -> np.ndarray:
+    probability: np.ndarray = 1 / (1 + np.exp(-np.clip(logits, -50, 50)))
+    return probability
+
+
+def _folds(kind: np.ndarray, y: Labels, folds: int, seed: int) -> np.ndarray:
+    """The fold of each example, kinds spread evenly, and classes within them where they can be."""
+    order = np.random.default_rng(seed).permutation(len(kind))
+    order = order[np.lexsort((y[order], kind[order]))]  # stable: random within kind and class
+    fold = np.empty(len(kind), np.int64)
+    fold[order] = np.arange(len(kind)) % folds
+    return fold

@@ -1,0 +1,104 @@
+"""Models of everything that a trainer knows: the free rival, and the final model beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from mycroft_fl.examples import Examples
+from mycroft_fl.models.fitting import AnyModel, FineTuneSettings, accuracy, correct, fine_tune
+from mycroft_fl.models.sources import Source
+from mycroft_fl.seeds import derived_seed
+from mycroft_fl.settings.run_config import RunConfig
+
+SHARES = (0.15, 0.3, 0.45)
+"""Shares of a batch that failures, and what was acquired, may have together."""
+MARGIN = 0.04
+"""The final model is given up for the free one only where tuning says that it is worse by more.
+
+A tuning split is small: a strict choice threw half of the gain away where there was one.
+"""
+
+
+@dataclass(frozen=True)
+class FreeRival:
+    """The strongest model without any owner, and the name of the candidate that it is."""
+
+    name: str
+    model: AnyModel
+
+
+class Everything:
+    """Fine-tunes of `start` on all that a trainer holds but its tuning split.
+
+    Validation examples that the baseline gets right join the own data. Its failures, and what was
+    acquired, are one source with a share of each batch.
+
+    Args:
+        start: The model that each fine-tune begins with.
+        baseline: The model whose failures are to be mended.
+        train: The trainer's own data.
+        validation: Validation examples that may be trained on.
+        tuning: Examples on which candidates are compared, and nothing is trained.
+        config: The run's settings.
+
+    """
+
+    def __init__(
+        self,
+        start: AnyModel,
+        baseline: AnyModel,
+        train: Examples,
+        validation: Examples,
+        tuning: Examples,
+        config: RunConfig,
+    ) -> None:
+        right = correct(baseline, validation)
+        self.own = Examples.concatenate([train, validation[right]])
+        self.failures = validation[~right]
+        self._start, self._tuning, self._config = start, tuning, config
+        self._settings = FineTuneSettings(
+            config.fine_tune_steps, config.fine_tune_batch_size, config.fine_tune_learning_rate
+        )
+
+    def free(self, others: Mapping[str, AnyModel]) -> FreeRival:
+        """Choose the best model that no owner has any part in; of equals the last, which knows more.
+
+        `others` are models of less than everything, by name.
+        """
+        candidates = {
+            **others,
+            **{f"all failures, share {each:g}": self._tuned(None, each) for each in SHARES},
+        }
+        reached = {name: accuracy(model, self._tuning) for name, model in candidates.items()}
+        best = max(reached.values())
+        name = [each for each, value in reached.items() if value == best][-1]
+        return FreeRival(name, candidates[name])
+
+    def with_acquired(
+        self, acquired: Examples | None, free: FreeRival, repeat: int = 0
+    ) -> AnyModel:
+        """Fine-tune on everything and what was acquired, at the share that serves tuning best.
+
+        The free model where nothing was acquired. Another `repeat` draws other batches.
+        """
+        if acquired is None or not len(acquired):
+            return free.model
+        hard = len(self.failures) + len(acquired)
+        shares = sorted({*SHARES, round(min(0.9, hard / (hard + len(self.own))), 3)})
+        models = [self._tuned(acquired, share, repeat) for share in shares]
+        return self.better_of(models, free)
+
+    def better_of(self, models: Sequence[AnyModel], free: FreeRival) -> AnyModel:
+        """Choose the best of `models` on tuning; `free` where it is better by more than `MARGIN`."""
+        reached = [accuracy(model, self._tuning) for model in models]
+        best = max(reached)
+        if best < accuracy(free.model, self._tuning) - MARGIN:
+            return free.model
+        return models[reached.index(best)]
+
+    def _tuned(self, acquired: Examples | None, share: float, repeat: int = 0) -> AnyModel:
+        hard = [self.failures] if acquired is None else [self.failures, acquired]
+        sources = [Source(self.own, 1.0), Source(Examples.concatenate(hard), share)]
+        seed = derived_seed(self._config.seed, "trainer", "fine-tune", repeat)
+        return fine_tune(self._start, sources, self._settings, seed=seed)
