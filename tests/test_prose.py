@@ -6,8 +6,10 @@ python tests/test_prose.py docs/x.md  that page, and its longest sentences
 
 from __future__ import annotations
 
+import ast
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +63,44 @@ def test_a_page_has_short_sentences(page: Path) -> None:
     found = lengths(page.read_text(encoding="utf-8"))
     assert found.mean() <= MEAN
     assert np.quantile(found, 0.9) <= NINE_IN_TEN
+
+
+NOT_VERBS = frozenset({
+    "A", "All", "An", "As", "At", "Both", "By", "Each", "Either", "Every", "Everything", "For",
+    "From", "How", "If", "In", "Neither", "No", "None", "Nothing", "Of", "One", "Some", "That",
+    "The", "Their", "These", "They", "This", "Those", "Two", "Up", "What", "When", "Where",
+    "Whether", "Which", "Who", "Whose", "With",
+})  # fmt: skip
+NOT_NOUNS = frozenset(
+    ["How", "If", "Of", "What", "When", "Where", "Whether", "Which", "Who", "Whose", "Why"]
+)
+
+
+def first_word(text: str | None) -> str:
+    """The first word of a docstring, without what is around it."""
+    return re.sub(r"\W+$", "", (text or " ").split(" ")[0].split("\n")[0])
+
+
+def docstrings(path: Path) -> Iterator[tuple[str, str]]:
+    """Each function's name and the first word of its docstring; properties are nouns and left out."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(node):
+            decorators = " ".join(ast.unparse(each) for each in node.decorator_list)
+            # The help of a command is one too, but its groups say whose commands they are.
+            if "property" not in decorators and "click.group" not in decorators:
+                yield f"{path.relative_to(ROOT)}:{node.name}", first_word(ast.get_docstring(node))
+
+
+def test_a_functions_docstring_begins_with_a_verb_and_a_modules_with_a_noun() -> None:
+    files = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
+    found = [each for path in files for each in docstrings(path)]
+    assert len(found) > 1000
+    assert [(name, word) for name, word in found if word in NOT_VERBS] == []
+    modules = {
+        str(path.relative_to(ROOT)): first_word(ast.get_docstring(ast.parse(path.read_text())))
+        for path in files
+    }
+    assert {name: word for name, word in modules.items() if word in NOT_NOUNS} == {}
 
 
 def main() -> None:

@@ -20,21 +20,21 @@ MOST_NOISE = 1 << 20
 
 
 async def read_question(reader: asyncio.StreamReader) -> tuple[int, int]:
-    """The kind of question, and the length of what follows. `TimeoutError` where it does not come."""
+    """Read the kind of question, and the length of what follows. `TimeoutError` where it does not come."""
     async with asyncio.timeout(HEAD_SECONDS):
         kind, length = HEAD.unpack(await reader.readexactly(HEAD.size))
     return kind, length
 
 
 async def read_request_head(reader: asyncio.StreamReader) -> bytes:
-    """The head of a signed request. `BadMessage` where it begins otherwise."""
+    """Read the head of a signed request. `BadMessage` where it begins otherwise."""
     async with asyncio.timeout(HEAD_SECONDS):
         front = await reader.readexactly(FRONT_BYTES)
         return front + await reader.readexactly(head_length(front) - FRONT_BYTES)
 
 
 async def read_content(reader: asyncio.StreamReader, claim: Claim) -> Opened:
-    """The content of a head that was proven, hashed as it comes.
+    """Read the content of a head that was proven, hashed as it comes.
 
     `TimeoutError` where it comes too slowly, `BadMessage` where it is not the one that was signed.
     """

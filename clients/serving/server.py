@@ -83,7 +83,7 @@ class VaultServer:
             note(self._log, "the vault is closed")
 
     async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection: one question, at most one answer."""
+        """Serve one connection: one question, at most one answer."""
         try:
             with self._strangers.place(writer):
                 await self._converse(reader, writer)
@@ -139,7 +139,7 @@ class VaultServer:
     async def _answered(
         self, reader: asyncio.StreamReader, claim: Claim, account: Account, deadline: float
     ) -> tuple[int, bytes]:
-        """The process's answer, in turn; a failure where it does not come in time.
+        """Return the process's answer, in turn; a failure where it does not come in time.
 
         The content is kept no longer than this takes.
         """

@@ -1,4 +1,4 @@
-"""Whose request is computed next: of the trainers that wait, the one that has used the least."""
+"""Turns: of the trainers that wait, the one that has used the least comes next."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Turns:
 
     @asynccontextmanager
     async def turn(self, account: Account) -> AsyncIterator[None]:
-        """This trainer's turn, for as long as the block lasts, which its account pays for."""
+        """Take a trainer's turn for as long as the block lasts; its account pays for it."""
         await self._come(account)
         began = time.monotonic()
         try:

@@ -1,1 +1,1 @@
-"""What an owner has given away, kept where no process can forget it."""
+"""Privacy: noise and its price, an owner's spending, relevance of records, audits and attacks."""

@@ -188,7 +188,7 @@ class _Rehearsal:
         return alpha, float(found.x[-1])
 
     def threshold(self, y: Labels, seed: int) -> float:
-        """The probability that held-out failures reach at the quantile of the best F1."""
+        """Return the probability that held-out failures reach at the quantile of the best F1."""
         failed = self.kind == FAILURE
         fold = _folds(self.kind, y, min(FOLDS, int(failed.sum())), seed)
         held = np.zeros(len(self.kind))
@@ -212,7 +212,7 @@ def _sigmoid(logits: np.ndarray) -> np.ndarray:
 
 
 def _folds(kind: np.ndarray, y: Labels, folds: int, seed: int) -> np.ndarray:
-    """The fold of each example, kinds spread evenly, and classes within them where they can be."""
+    """Deal out the fold of each example, kinds spread evenly, and classes within them where they can be."""
     order = np.random.default_rng(seed).permutation(len(kind))
     order = order[np.lexsort((y[order], kind[order]))]  # stable: random within kind and class
     fold = np.empty(len(kind), np.int64)
