@@ -44,7 +44,7 @@ def check_trainers(file: OwnerFile) -> None:
     nameless = [each.name for each in file.policy.trainers if each.key is None]
     if nameless:
         raise InputError(
-            f"trainer '{nameless[0]}' has no key, by which it could be told from anybody; "
+            f"trainer '{nameless[0]}' has no key, so anybody could pass for it; "
             'add key = "trainer.pub", the file that it gave you'
         )
     admitted = file.admitted

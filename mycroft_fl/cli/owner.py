@@ -71,7 +71,7 @@ def check_owner(folder: Path) -> None:
 @FOLDER
 @click.option("--after-stop", is_flag=True, help="Open a vault that `owner stop` had closed.")
 def serve_vault(folder: Path, after_stop: bool) -> None:
-    """Open DIR's vault and answer until it is told to end."""
+    """Open DIR's vault and answer until it is stopped."""
     from clients.serving.server import serve
 
     file = _file(folder)

@@ -87,7 +87,7 @@ def certify_again(folder: Path, days: int) -> None:
 @trainer.command("link")
 @FOLDER
 def link(folder: Path) -> None:
-    """Serve DIR's SuperLink until it is told to end."""
+    """Serve DIR's SuperLink until it is stopped."""
     from strategies.deployment.superlink import serve_superlink
 
     serve_superlink(_trainer(folder))

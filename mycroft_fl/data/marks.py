@@ -62,7 +62,7 @@ def record_ids(columns: Iterable[Any]) -> Int64[np.ndarray, " n"]:
             codes = pd.factorize(ids * (len(values) + 1) + codes)[0].astype(np.int64)
         ids = codes
     if ids is None:
-        raise ValueError("records are told apart by a column at least")
+        raise ValueError("records are distinguished by one column at least")
     return ids
 
 
