@@ -27,6 +27,8 @@ docs: $(READY)  ## the page of commands, and the reference of the library, witho
 
 bench: $(READY)  ## every table of benchmarks/, hours on two cores; goes on where it stopped
 	$(BIN)/python -m benchmarks.acquisition rotated-digits
+	$(BIN)/python -m benchmarks.acquisition rotated-digits --table free
+	$(BIN)/python -m benchmarks.acquisition scarce-fashion --table free
 	$(BIN)/python -m benchmarks.acquisition rotated-digits --table allocation --seeds 30
 	$(BIN)/python -m benchmarks.acquisition rotated-digits --table budgets
 	$(BIN)/python -m benchmarks.acquisition rotated-digits --table hard-sets

@@ -1,7 +1,7 @@
 """What acquisition is worth: methods, allocations, budgets and hard sets, over seeds.
 
-    python -m benchmarks.acquisition SCENARIO [--table main|methods|allocation|budgets|hard-sets] [--seeds 10]
-                                     [--jobs 2] [--out benchmarks/results] [--set KEY=VALUE ...]
+    python -m benchmarks.acquisition SCENARIO [--table main|methods|free|allocation|budgets|hard-sets]
+                                     [--seeds 10] [--jobs 2] [--out benchmarks/results] [--set KEY=VALUE ...]
 
 Every cell is one whole run in process, with the same rounds and the same allocation rule for all
 methods: `stop-early = false`, so that all spend their budget, and, for time, one fine-tune behind
