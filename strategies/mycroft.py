@@ -75,6 +75,7 @@ class MycroftStrategy(Strategy):
         self.resume = resume or Resume()
         self.progress = Progress(trainer, trainer.improved(None), target=target)
         self.rounds: list[RoundRecord] = []
+        self.final_is = "last round"  # or, once it was made: free, or with owners
         self.heard: list[Answers] = []  # of each round since this process began
         self._asked: dict[int, Round] = {}  # rounds whose answers are still to come
 
@@ -93,9 +94,14 @@ class MycroftStrategy(Strategy):
 
         Noised steps end with the model that they moved, or with the free one where that is better.
         """
+        trainer = self.trainer
         if any(plan.steps_last_layer for plan in self._plans):
-            return self.trainer.kept(self.model)
-        return self.trainer.final(self.scoreboard.worth_having())
+            model = trainer.kept(self.model)
+        else:
+            model = trainer.final(self.scoreboard.worth_having())
+        if trainer.trains_on_validation:
+            self.final_is = "free" if model is trainer.free.model else "with owners"
+        return model
 
     def start(
         self,

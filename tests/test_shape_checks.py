@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import torch
-from clients.answering.picks import first_of_each
 from jaxtyping import TypeCheckError
 
+from clients.answering.bounds import needs_model
 from mycroft_fl.errors import DataError
 from mycroft_fl.match.distances import distances
 from simulations.population.partition import marked
@@ -26,7 +26,7 @@ def test_a_wrong_shape_is_caught() -> None:
     [
         lambda: distances([[1.0]], torch.ones(1, 1)),
         lambda: equal_shares(["anna"], "3"),
-        lambda: first_of_each([1, 1]),
+        lambda: needs_model("a request"),
         lambda: marked([], "3"),
     ],
     ids=["mycroft_fl", "strategies", "clients", "simulations"],

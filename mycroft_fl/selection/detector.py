@@ -39,7 +39,7 @@ class Known:
     def __len__(self) -> int:
         return len(self.y)
 
-    def __getitem__(self, which: np.ndarray) -> Known:
+    def __getitem__(self, which: np.ndarray | slice | list[int]) -> Known:
         return Known(self.z[which], self.y[which])
 
 

@@ -108,7 +108,7 @@ def _check(each: dataclasses.Field, value: Any) -> None:
     if type(value) is not kind:
         raise SettingError(
             f"{key} is {value!r}, of type {type(value).__name__}; give a {kind.__name__}, "
-            f"such as {each.default!r}"
+            f"such as {str(each.default).lower() if kind is bool else repr(each.default)}"
         )
     choices = each.metadata["choices"]
     if choices and value not in choices:

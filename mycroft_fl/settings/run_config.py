@@ -167,7 +167,7 @@ class AskingSettings(Settings, SelectionSettings):
     hard_set_weight: float = setting(
         "hard-set.weight",
         0.1,
-        "share of each batch that the sent hard examples get, where trained on",
+        "share of each batch that the sent hard examples get in rounds and scores, where trained on",
         above=0,
         most=0.5,
     )

@@ -43,7 +43,7 @@ class TrainingSettings(Settings):
     subset_weight: float = setting(
         "subset-weight",
         0.25,
-        "share of each batch that owners' examples get; 0: chosen on the tuning split",
+        "share of each batch that owners' examples get, in rounds and scores; 0: chosen on the tuning split",
         least=0,
         most=0.9,
     )

@@ -69,6 +69,7 @@ def result_of(simulation: Simulation, strategy: MycroftStrategy) -> Result:
         settings=simulation.settings(),
         warnings=run_warnings(simulation, strategy, known, lucky),
         free_is=strategy.trainer.free.name,
+        final_is=strategy.final_is,
         random=lucky,
         **known,
         rounds=round_results(folder, task, strategy.rounds, tests),

@@ -27,7 +27,11 @@ def run_warnings(
         *of_hard_set(strategy.trainer, config.hard_set_sent),
         *of_noise(scoreboard),
         *of_nothing_acquired(config.mode, scoreboard),
-        *_of_luck(simulation, scoreboard, models["final"].hard, lucky.hard),
+        *(
+            ()
+            if strategy.final_is == "free"
+            else _of_luck(simulation, scoreboard, models["final"].hard, lucky.hard)
+        ),
         *of_owners([owner.name for owner in scenario.owners], scoreboard),
         *_of_groups(models["control"].groups or {}, models["final"].groups or {}),
         *_of_data(simulation.world, reused=any(owner.reuse for owner in scenario.owners)),

@@ -17,6 +17,10 @@ from strategies.runs.environment import versions
 SHOWN = 3
 
 
+BEFORE = {"train-on-validation": False}
+"""What settings came to in versions that did not have them yet."""
+
+
 def described(study: StudyFile, cells: Sequence[Cell], before: Mapping[str, Any]) -> dict[str, Any]:
     """Return the description of a study now, with the environments that it names since `before`."""
     now = {**versions(), "code": code_version()}
@@ -38,7 +42,7 @@ def check_defaults(before: Mapping[str, Any], folder: Path, ended: int) -> None:
 
     A cell's name leaves out what stands at its default, which must be the same then as now.
     """
-    then, now = before.get("defaults", {}), RunConfig().settings()
+    then, now = {**BEFORE, **before.get("defaults", {})}, RunConfig().settings()
     changed = [key for key in then if key in now and then[key] != now[key]]
     if changed and ended:
         changes = ", ".join(f"{key} from {then[key]} to {now[key]}" for key in changed[:SHOWN])

@@ -58,7 +58,7 @@ def summary_rows(rows: Sequence[Row], axes: Sequence[Axis]) -> tuple[list[str], 
     table = []
     for (part, what), some in sorted(groups.items(), key=lambda each: places[each[0][0]]):
         done = [row for row in some if row["status"] == DONE]
-        shares = [_mean([row[column] for row in done], per_cent=True) for _, column in SHOWN]
+        shares = [_mean([row.get(column) for row in done], per_cent=True) for _, column in SHOWN]
         disclosed = _mean([row["disclosed"] for row in done])
         counts = [str(len(done)), str(len(some) - len(done))]
         table.append([part, what, *shares, disclosed, *counts])

@@ -91,9 +91,6 @@ class RunFolder:
             raise InputError(f"{path} is not the folder of a run; start one there first")
         check_no_way_out(path)
         _shut(path)
-        # Both are written anew from the last checkpoint.
-        for name in ("rounds.jsonl", "error.json"):
-            (path / name).unlink(missing_ok=True)
         return cls(path)
 
     @classmethod
@@ -178,6 +175,9 @@ class RunFolder:
 
     def set_rounds(self, records: Sequence[RoundRecord]) -> None:
         """Begin `rounds.jsonl` with the rounds that a resumed run had; none where it is new."""
+        # Of an earlier end nothing stays, once it is sure that the run goes on.
+        for name in ("rounds.jsonl", "error.json"):
+            (self.path / name).unlink(missing_ok=True)
         if records:
             lines = [json.dumps(each.as_json()) + "\n" for each in records]
             self.save_text("rounds.jsonl", "".join(lines))

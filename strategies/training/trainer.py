@@ -38,7 +38,7 @@ from strategies.training.fine_tuning import FineTuning
 from strategies.training.valuation import Valuation
 
 HALVINGS = 50
-FREE_TO_CHANGE = ("timeout", "min-owners")
+FREE_TO_CHANGE = ("timeout", "min-owners", "train-on-validation")
 """Settings that may differ when a run is resumed: they change no request and no score."""
 
 
@@ -164,18 +164,19 @@ class Trainer:
 
         No owner sees a trace of this model. Another `repeat` draws other batches.
         """
-        if not self._trains_on_validation:
+        if not self.trains_on_validation:
             return self.improved(acquired, repeat)
         return self.everything.with_acquired(acquired, self.free, repeat)
 
     def kept(self, model: AnyModel) -> AnyModel:
         """Keep a model that owners had a part in, or take the free one where tuning prefers it."""
-        if not self._trains_on_validation:
+        if not self.trains_on_validation:
             return model
         return self.everything.better_of([model], self.free)
 
     @property
-    def _trains_on_validation(self) -> bool:
+    def trains_on_validation(self) -> bool:
+        """Whether the final model trains on validation examples too."""
         return self.config.train_on_hard_set and self.config.train_on_validation
 
     @cached_property

@@ -70,6 +70,7 @@ def test_concatenate_keeps_order() -> None:
     assert whole.x[:, 0].tolist() == [2, 2, 3, 3, 3, 1]
 
 
+@pytest.mark.unchecked
 def test_a_label_missing_is_said() -> None:
     with pytest.raises(DataError, match="3 examples but 2 labels; give one label per example"):
         Examples(np.zeros((3, 2), np.float32), np.zeros(2, np.int64))

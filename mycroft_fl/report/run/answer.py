@@ -73,13 +73,15 @@ def _by_gain(result: Result, gain: Gain) -> tuple[str, list[str]]:
     sure = worth_it(result)
     rival = rival_of(result)
     without, final = (100 * result[key]["hard"] for key in (rival, "final"))
-    alone = {
-        "free": "trained on all that you hold yourself, which costs nothing,",
-        "own_hard_set": "with your own hard set alone, which costs nothing,",
-    }[rival]
+    alone = f"{_alone(result)}, which costs nothing, {without:.1f} %"
+    if result.get("final_is") == "free":
+        return "Keep your model", [
+            "On your tuning examples the model with what owners gave was clearly worse than the free one, so "
+            f"the final model is the free one. It gets of your former failures, {alone}."
+        ]
     reached = (
-        f"With what owners gave, the model gets {final:.1f} % of its former failures right; {alone} "
-        f"{without:.1f} %: {gain} points"
+        f"With what owners gave, the model gets {final:.1f} % of its former failures right; {alone}: "
+        f"{gain} points"
     )
     if not gain.is_sure:
         what = "too little to tell from nothing" if gain.points > 0 else "no gain"
@@ -94,6 +96,17 @@ def _by_gain(result: Result, gain: Gain) -> tuple[str, list[str]]:
     names = _listed([each["owner"] for each in sure])
     verdict = f"Buy from {names}" if scores_are_gains(result) else f"Ask {names}"
     return verdict, [*reasons, _why(result, sure)]
+
+
+def _alone(result: Result) -> str:
+    """Say how the rival came about."""
+    if rival_of(result) == "own_hard_set" or result.get("free_is") == "own hard set":
+        return "with your own hard set alone"
+    if result.get("free_is") == "baseline":
+        return "as it was before"
+    if result.get("free_is") == "control":
+        return "trained on your own data again"
+    return "trained on all that you hold yourself"
 
 
 def _by_scores(result: Result) -> tuple[str, list[str]]:
@@ -175,6 +188,11 @@ def _caveats(result: Result) -> list[str]:
         f"This is one run with one seed ({result['seed']}). Its intervals say how far other "
         "examples could move the figures, not what other draws of the data would: a study over seeds does."
     ]
+    if result.get("final_is") == "last round" and rival_of(result) == "free":
+        found.append(
+            "The free model trains on all failures that you hold, and the final one does not: "
+            "train-on-validation or train-on-hard-set is false. Set both to true to compare like with like."
+        )
     scored = sum(each["low"] is not None for each in result["owners"])
     chance = scored * (1 - result["settings"].get("scoring.confidence", 0.95)) / 2
     if chance >= LIKELY:

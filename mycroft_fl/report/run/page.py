@@ -37,7 +37,7 @@ MEANING_OF = {
 }
 SIMULATED = " What an owner holds is known to the simulator alone."
 RIVALS = (
-    ("free", "free (all it holds, no owner)"),
+    ("free", "free (no owner)"),
     ("own_hard_set", "own hard set (no owner)"),
     ("random", "random picks, same counts"),
     ("control", "control (own data only)"),

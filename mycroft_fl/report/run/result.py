@@ -170,6 +170,7 @@ class Result:
         baseline: what it and the other models reach on test examples; None without these.
         free: the strongest model without any owner, by the trainer's tuning split.
         free_is: which of the candidates that is.
+        final_is: how the final model came about: with owners, free, or last round.
         verdict: the answer to whether to buy, as on the page.
         random: as many examples drawn at random; only a simulator can draw them.
         gains: the final model's, over each rival.
@@ -192,6 +193,7 @@ class Result:
     own_hard_set: Accuracies | None
     free: Accuracies | None = None
     free_is: str | None = None
+    final_is: str | None = None
     verdict: str | None = None
     random: Accuracies | None = None
     final: Accuracies | None
@@ -217,7 +219,7 @@ class Result:
             "seed": self.seed,
             "settings": dict(self.settings),
             "warnings": list(self.warnings),
-            **_known(verdict=self.verdict),
+            **_known(final_is=self.final_is, verdict=self.verdict),
             **self._reached(),
             "rounds": [each.as_json() for each in self.rounds],
             "owners": [each.as_json() for each in self.owners],

@@ -17,7 +17,7 @@ REFERENCES = (
     ("baseline", "baseline"),
     ("control", "control (own data only)"),
     ("own_hard_set", "own hard set (no owner)"),
-    ("free", "free (all it holds, no owner)"),
+    ("free", "free (no owner)"),
     ("random", "random picks, same counts"),
     ("final", "final"),
 )

@@ -190,6 +190,7 @@ def test_an_assignment_without_key_or_value_is_refused(assignment):
         assigned(assignment)
 
 
+@pytest.mark.unchecked
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [

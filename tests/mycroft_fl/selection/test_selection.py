@@ -210,6 +210,7 @@ def test_features_in_the_models_space_are_the_nearest_there(seed: int, model: Cl
     assert picked.indices.tolist() == by_definition(inner, outer, allowed, 12)
 
 
+@pytest.mark.unchecked
 def test_images_are_compared_as_shares_of_white_whatever_their_shape() -> None:
     x = np.arange(5 * 2 * 3 * 3, dtype=np.uint8).reshape(5, 2, 3, 3)
     seen = query(Examples(x, np.zeros(5, np.int64)), None).features(Examples(x, np.zeros(5)))

@@ -68,9 +68,11 @@ def test_a_value_of_another_type_is_refused_by_name(each: dataclasses.Field) -> 
     kind = type(each.default)
     wrong = {bool: 1, int: 2.0, float: "0.5", str: 5}[kind]
     message = refused(each.metadata["key"], wrong)
+    # As a person types it: TOML's true is not Python's True.
+    example = str(each.default).lower() if kind is bool else repr(each.default)
     assert message == (
         f"{each.metadata['key']} is {wrong!r}, of type {type(wrong).__name__}; "
-        f"give a {kind.__name__}, such as {each.default!r}"
+        f"give a {kind.__name__}, such as {example}"
     )
 
 

@@ -123,7 +123,7 @@ def test_the_result_is_valid_and_lies_beside_all_that_the_contract_names(usual):
     ]
     assert rounds == kept
     assert (folder / "summary.md").read_text().startswith("# small: hard-features, seed 0\n")
-    names = {"baseline", "control", "own-hard-set", "final"}
+    names = {"baseline", "control", "own-hard-set", "free", "final"}
     names |= {f"round-{each['round']}" for each in result["rounds"]}
     assert {path.stem for path in (folder / "models").iterdir()} == names
 
@@ -148,11 +148,11 @@ def test_the_accuracies_are_those_of_the_saved_models(usual):
     simulation, result = usual
     test, groups = simulation.world.trainer("test"), simulation.world.trainer_groups("test")
     right = {}
-    for name in ("baseline", "control", "own-hard-set", "final", "round-1"):
+    for name in ("baseline", "control", "own-hard-set", "free", "final", "round-1", "round-2"):
         model = build("mlp", (1, 8, 8), 10, seed=1)
         load_weights(model, simulation.folder.path / "models" / f"{name}.safetensors")
         right[name] = correct(model, test)
-    for name in ("baseline", "control", "own-hard-set", "final"):
+    for name in ("baseline", "control", "own-hard-set", "free", "final"):
         reached = result[name.replace("-", "_")]
         assert reached["test"] == pytest.approx(right[name].mean())
         assert reached["hard"] == pytest.approx(right[name][~right["baseline"]].mean())
@@ -160,7 +160,8 @@ def test_the_accuracies_are_those_of_the_saved_models(usual):
             assert value == pytest.approx(right[name][groups == group].mean())
     assert result["baseline"]["hard"] == 0
     assert result["rounds"][0]["test"] == pytest.approx(right["round-1"].mean())
-    assert result["rounds"][-1]["hard"] == result["final"]["hard"]
+    hard = right["round-2"][~right["baseline"]].mean()
+    assert result["rounds"][1]["hard"] == pytest.approx(hard)
 
 
 def test_the_owner_with_most_of_what_is_missing_ranks_first_and_the_model_gets_better(usual):
@@ -361,7 +362,7 @@ def test_poisoned_test_examples_change_no_decision(usual, tmp_path, monkeypatch)
     assert [[each[key] for key in output] for each in result["owners"]] == [
         [each[key] for key in output] for each in ours["owners"]
     ]
-    for name in ("baseline", "control", "own-hard-set", "final"):
+    for name in ("baseline", "control", "own-hard-set", "free", "final"):
         file = Path("models") / f"{name}.safetensors"
         saved = [(each.folder.path / file).read_bytes() for each in (simulation, theirs)]
         assert saved[0] == saved[1]

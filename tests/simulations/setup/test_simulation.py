@@ -75,6 +75,7 @@ def test_policy_keys_are_laid_over_the_scenarios_policy(load):
     assert load(**over).scenario.policy == {"max-records": 3, "modes": ["raw"]}
 
 
+@pytest.mark.unchecked
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

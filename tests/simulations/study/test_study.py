@@ -371,4 +371,5 @@ def test_a_summary_says_of_a_cell_only_what_it_has():
     assert [row[0] for row in table] == [
         "mode score, policy.epsilon 1.0", "mode score, policy.epsilon 2.0", "mode raw",
     ]  # fmt: skip
-    assert table[2][1:] == ["50.0", "25.0", "75.0", "0", "1", "0"]
+    # Of an earlier version: what it did not know has no number.
+    assert table[2][1:] == ["50.0", "25.0", "-", "75.0", "0", "1", "0"]

@@ -120,7 +120,8 @@ def test_a_share_of_every_owner_s_labels_is_redrawn_and_handed_over_so(cells, cl
 def test_fine_tunes_begin_where_they_are_told(cells):
     """Steps of no length leave every model where it began: at the baseline, or at fresh weights."""
     found = cells(
-        'fine-tune.from = ["baseline", "scratch"]\nfine-tune.learning-rate = 1e-12',
+        'fine-tune.from = ["baseline", "scratch"]\nfine-tune.learning-rate = 1e-12\n'
+        "train-on-validation = false",
         "fine-tune.from",
     )
     begun, anew = found["baseline"], found["scratch"]

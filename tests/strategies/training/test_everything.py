@@ -64,6 +64,7 @@ def test_what_a_trainer_holds_is_a_strong_rival_for_any_model(model) -> None:
     assert accuracy(free.model, test) > accuracy(made["baseline"], test) + 0.2
 
 
+@pytest.mark.unchecked
 def test_the_best_on_tuning_is_free_and_of_equals_the_one_that_knows_more(
     known, monkeypatch
 ) -> None:
@@ -79,6 +80,7 @@ def test_the_best_on_tuning_is_free_and_of_equals_the_one_that_knows_more(
     )
 
 
+@pytest.mark.unchecked
 @pytest.mark.parametrize(("worse_by", "kept"), [(-0.1, True), (0.039, True), (0.041, False)])
 def test_it_is_given_up_only_where_tuning_is_clear(known, monkeypatch, worse_by, kept) -> None:
     reached = {"free": 0.8, "low": 0.1, "mine": 0.8 - worse_by}
@@ -87,6 +89,7 @@ def test_it_is_given_up_only_where_tuning_is_clear(known, monkeypatch, worse_by,
     assert chosen == ("mine" if kept else "free")
 
 
+@pytest.mark.unchecked
 def test_without_anything_acquired_the_free_model_is_the_final_one(known) -> None:
     everything, free = Everything(**known), FreeRival("free", "free")
     assert everything.with_acquired(None, free) == "free"

@@ -210,6 +210,7 @@ def test_no_statement_takes_a_disclosure_back(
     assert sorted(PrivacyLedger(path).disclosed().tolist()) == [1, 2]
 
 
+@pytest.mark.unchecked
 def test_what_fails_in_the_middle_charges_nothing(ledger: PrivacyLedger) -> None:
     class Broken:
         """Fails at its third example."""
