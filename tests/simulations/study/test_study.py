@@ -358,6 +358,11 @@ def test_cells_of_a_version_with_another_default_are_not_taken_for_those_of_this
     del described["defaults"]["subset-weight"]
     (out / "study.json").write_text(json.dumps(described))
     go(study, out)
+    # A version that had no such setting ended its runs in another way.
+    del described["defaults"]["train-on-validation"]
+    (out / "study.json").write_text(json.dumps(described))
+    with pytest.raises(StudyError, match=r"\(train-on-validation from False to True\)"):
+        go(study, out)
 
 
 def test_a_summary_says_of_a_cell_only_what_it_has():

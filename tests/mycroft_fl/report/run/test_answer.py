@@ -40,6 +40,33 @@ def test_buys_from_those_whose_whole_interval_is_above_zero(result):
     assert {tile.figure for tile in found.tiles} >= {"30.0 → 50.0", "+20.0", "40", "2.0"}
 
 
+@pytest.mark.parametrize(
+    ("free_is", "words"),
+    [
+        ("baseline", "as it was before, which costs nothing"),
+        ("control", "trained on your own data again, which costs nothing"),
+        ("own hard set", "with your own hard set alone, which costs nothing"),
+        ("all failures, share 0.3", "trained on all that you hold yourself, which costs nothing"),
+    ],
+)
+def test_the_rival_is_called_what_it_is(result, free_is, words):
+    result["free_is"] = free_is
+    assert words in answer(result).reasons[0]
+
+
+def test_where_the_free_model_is_the_final_one_no_gain_is_spoken_of(result):
+    result["final_is"] = "free"
+    found = answer(result)
+    assert found.verdict == "Keep your model"
+    assert "the final model is the free one" in found.reasons[0]
+    assert "With what owners gave, the model gets" not in " ".join(found.reasons)
+
+
+def test_a_rival_that_knows_more_is_not_left_unsaid(result):
+    result["final_is"] = "last round"
+    assert any("compare like with like" in each for each in answer(result).notes)
+
+
 def test_several_are_listed_and_many_are_counted(result):
     helpful = result["owners"][0]
     result["owners"] = [{**helpful, "owner": name} for name in "abc"]
