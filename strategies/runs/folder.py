@@ -38,6 +38,8 @@ CHECKPOINTS, PLOTS = "checkpoints", "plots"
 PUBLISHED = "published"
 FOLDERS = ("models", "owners", PUBLISHED, CHECKPOINTS)
 MARKER = ".mycroft-run"
+GOES_ON = "goes on"
+"""In the marker of a folder that was reopened, until its run has gone on."""
 
 
 PREVIOUS = ".previous"
@@ -91,6 +93,8 @@ class RunFolder:
             raise InputError(f"{path} is not the folder of a run; start one there first")
         check_no_way_out(path)
         _shut(path)
+        # Nothing is removed before it is sure that the run goes on: see set_rounds.
+        (path / MARKER).write_text(GOES_ON)
         return cls(path)
 
     @classmethod
@@ -140,9 +144,11 @@ class RunFolder:
         )
 
     def is_fresh(self) -> bool:
-        """Check whether this is a run's folder in which nothing has run yet."""
-        marked = (self.path / MARKER).is_file()
-        return marked and not (self.path / "rounds.jsonl").exists()
+        """Check whether this is a run's folder that is open to a run: new, or reopened."""
+        marker = self.path / MARKER
+        if not marker.is_file():
+            return False
+        return not (self.path / "rounds.jsonl").exists() or marker.read_text() == GOES_ON
 
     def owner(self, name: str) -> Path:
         """Name the folder that stands for an owner's own disk."""
@@ -178,6 +184,7 @@ class RunFolder:
         # Of an earlier end nothing stays, once it is sure that the run goes on.
         for name in ("rounds.jsonl", "error.json"):
             (self.path / name).unlink(missing_ok=True)
+        (self.path / MARKER).write_text("")
         if records:
             lines = [json.dumps(each.as_json()) + "\n" for each in records]
             self.save_text("rounds.jsonl", "".join(lines))

@@ -225,10 +225,15 @@ def test_another_task_does_not_go_on_with_this_one(simulated, monkeypatch, tmp_p
     RunFolder.reopened(tmp_path / "run")
     file = str(tmp_path / "small.toml")
     other = Simulation.load(file, {"seed": 1}, tmp_path / "run", engine="in-process")
+    rounds = (tmp_path / "run" / "rounds.jsonl").read_bytes()
     with pytest.raises(InputError, match="of another task, other data or other settings"):
         run(other)
-    patient = {"timeout": 60.0, "min-owners": 2}
-    assert run(Simulation.load(file, patient, tmp_path / "run", engine="in-process"))["rounds"]
+    assert (tmp_path / "run" / "rounds.jsonl").read_bytes() == rounds
+    # None of these changes a request or a score.
+    patient = {"timeout": 60.0, "min-owners": 2, "train-on-validation": False}
+    result = run(Simulation.load(file, patient, tmp_path / "run", engine="in-process"))
+    assert result["rounds"]
+    assert result["final_is"] == "last round"
 
 
 @pytest.mark.parametrize("name", ["state.json", "arrays.npz", "model.safetensors"])
