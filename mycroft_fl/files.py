@@ -21,7 +21,7 @@ from mycroft_fl.errors import DiskFull, InputError
 
 PRIVATE_FILE, PRIVATE_FOLDER, PUBLIC_FILE = 0o600, 0o700, 0o666
 OTHERS = 0o077
-PART, LONGEST_STEM = ".part", 100
+PART, LONGEST_STEM, LONGEST_SOCKET = ".part", 100, 107
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 SAID_WHEN_FULL = ("No space left on device", "disk is full", "Disk quota exceeded")
 """By SQLite, by safetensors, by archives: they keep no number of the error."""
@@ -105,7 +105,12 @@ def folder_whole(path: Path, *, replace: bool = False) -> Iterator[Path]:
         before = _part_of(path)
         if replace and path.is_dir():
             path.rename(before)
-        part.rename(path)
+        try:
+            part.rename(path)
+        except BaseException:
+            if before.is_dir():
+                before.rename(path)
+            raise
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)  # on a disk that is full it takes up room
         raise
@@ -191,6 +196,17 @@ def full_disk_said(folder: Path) -> Iterator[None]:
         if isinstance(error, DiskFull) or not is_full(error):
             raise
         raise disk_full(error, folder) from error
+
+
+def socket_path(place: Path) -> Path:
+    """Return a path that a Unix socket can have. `InputError` on one that is too long."""
+    length = len(os.fsencode(place))
+    if length > LONGEST_SOCKET:
+        raise InputError(
+            f"the path {place} has {length} bytes, that of a socket at most {LONGEST_SOCKET}; "
+            "keep the folder at a shorter path"
+        )
+    return place
 
 
 def check_no_way_out(folder: Path) -> None:

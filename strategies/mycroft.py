@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterable
+from functools import cached_property
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
@@ -26,6 +27,7 @@ from strategies.rounds.run_state import Answers, Progress
 from strategies.rounds.scoreboard import Scoreboard
 from strategies.rounds.transport import PlainTransport, Route, Transport
 from strategies.runs.resume import Resume
+from strategies.training.everything import FinalModel
 from strategies.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
@@ -75,7 +77,6 @@ class MycroftStrategy(Strategy):
         self.resume = resume or Resume()
         self.progress = Progress(trainer, trainer.improved(None), target=target)
         self.rounds: list[RoundRecord] = []
-        self.final_is = "last round"  # or, once it was made: free, or with owners
         self.heard: list[Answers] = []  # of each round since this process began
         self._asked: dict[int, Round] = {}  # rounds whose answers are still to come
 
@@ -89,19 +90,16 @@ class MycroftStrategy(Strategy):
         """The trainer's model as it is now."""
         return self.progress.model
 
-    def final(self) -> AnyModel:
-        """Make the model that the run ends with, of everything that is known; never a worse one.
+    @cached_property
+    def final(self) -> FinalModel:
+        """The model that the run ends with, once its last round has ended; made once.
 
-        Noised steps end with the model that they moved, or with the free one where that is better.
+        Of everything that is known. Noised steps end with the model that they moved, or with the free
+        one where that is better.
         """
-        trainer = self.trainer
         if any(plan.steps_last_layer for plan in self._plans):
-            model = trainer.kept(self.model)
-        else:
-            model = trainer.final(self.scoreboard.worth_having())
-        if trainer.trains_on_validation:
-            self.final_is = "free" if model is trainer.free.model else "with owners"
-        return model
+            return self.trainer.kept(self.model)
+        return self.trainer.final(self.scoreboard.worth_having())
 
     def start(
         self,

@@ -13,7 +13,7 @@ from clients.answering.noted import check_noise
 from clients.answering.policy import Policy
 from clients.answering.private_records import PrivateRecords
 from clients.owner.file import OwnerFile
-from clients.owner.load import check_trainers, records_of, task_of
+from clients.owner.load import check_socket, check_trainers, records_of, task_of
 from mycroft_fl.data.task import Task
 from mycroft_fl.modes import MODES, handing_over
 from mycroft_fl.privacy.noise.samplers import OS_ENTROPY
@@ -34,6 +34,7 @@ class Findings:
 def check(file: OwnerFile) -> Findings:
     """Read all that the owner's file names. `InputError` on what would keep the vault shut."""
     check_trainers(file)
+    check_socket(file)
     KeyPair.load(file.vault.key)
     task = task_of(file)
     records = records_of(file, task)

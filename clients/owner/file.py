@@ -23,6 +23,7 @@ QUOTA_KEYS = {
     "requests": int, "connections": int, "seconds-per-hour": float, "waiting": int,
     "waiting-days": int,
 }  # fmt: skip
+DEVICES = ("auto", "cpu", "cuda")
 VAULT_KEYS = (
     "socket", "group", "key", "max-megabytes", "seconds", "device", "threads", *QUOTA_KEYS,
 )  # fmt: skip
@@ -135,6 +136,8 @@ def _vault(table: TomlTable, base: Path) -> VaultSettings:
         threads=table.one("threads", int, 1),
         quotas=_quotas(table),
     )
+    if settings.device not in DEVICES:
+        raise table.wrong("device", f"is '{settings.device}'; choose from {list(DEVICES)}")
     if not 1 <= settings.max_megabytes <= 1024:
         raise table.wrong("max-megabytes", f"is {settings.max_megabytes}; give 1 to 1024")
     if not 1 <= settings.seconds <= 86400:

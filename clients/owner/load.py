@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import grp
+import os
 from typing import TYPE_CHECKING
 
 from clients.owner.file import OwnerFile
 from mycroft_fl.errors import InputError
+from mycroft_fl.files import socket_path
 from mycroft_fl.tasks.description import read_task
 
 if TYPE_CHECKING:
@@ -54,6 +57,27 @@ def check_trainers(file: OwnerFile) -> None:
             f"trainer '{out[0]}' is revoked, by its name or its key; take it out of owner.toml, or let "
             f"it ask again by `mycroft-fl owner readmit {file.folder} {out[0]}`"
         )
+
+
+def check_socket(file: OwnerFile) -> int | None:
+    """Check where the vault is to listen. Returns the group that may ask; None: its user alone.
+
+    `InputError` on a path that no socket can have, or a group that the user is no member of.
+    """
+    socket_path(file.vault.socket)
+    group = file.vault.group
+    if not group:
+        return None
+    try:
+        number = grp.getgrnam(group).gr_gid
+    except KeyError:
+        number = -1
+    if number < 0 or not (os.geteuid() == 0 or number in {os.getegid(), *os.getgroups()}):
+        raise InputError(
+            f"vault.group is '{group}', of which the vault's user is no member; add it to the group, "
+            "or leave group out"
+        )
+    return number
 
 
 def open_vault(file: OwnerFile) -> Vault:

@@ -53,11 +53,17 @@ def set_up(folder: Path, owner: NewOwner) -> OwnerFile:
         )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder} is there already; give a new or an empty folder")
+    missing = [each for each in folder.parents if not each.exists()]
     folder.parent.mkdir(parents=True, exist_ok=True)
     remove_parts(folder)
-    with folder_whole(folder) as part:
-        _fill(part, folder, owner)
-        load_owner_file(part / "owner.toml")
+    try:
+        with folder_whole(folder) as part:
+            _fill(part, folder, owner)
+            load_owner_file(part / "owner.toml")
+    except BaseException:
+        for each in missing:  # the innermost first
+            each.rmdir()
+        raise
     return load_owner_file(folder / "owner.toml")
 
 

@@ -9,7 +9,6 @@ another process, see vault_process.py.
 from __future__ import annotations
 
 import asyncio
-import grp
 import os
 import resource
 import shutil
@@ -22,7 +21,7 @@ from pathlib import Path
 
 from clients.answering.log import Rationed, note, owner_log
 from clients.owner.file import OwnerFile
-from clients.owner.load import check_trainers
+from clients.owner.load import check_socket, check_trainers
 from clients.owner.lock import alone, is_stopped, leaving
 from clients.owner.quotas import Account
 from clients.serving.admission import Door
@@ -66,11 +65,11 @@ class VaultServer:
 
     async def serve(self, over: asyncio.Event, ready: Callable[[], None] = lambda: None) -> None:
         """Answer from `ready` until `over`."""
-        path = self._file.vault.socket
+        path, group = self._file.vault.socket, check_socket(self._file)
         path.unlink(missing_ok=True)
         server = await asyncio.start_unix_server(self._meet, path=path, backlog=WAITING)
         try:
-            _let_in(path, self._file.vault.group)
+            _let_in(path, group)
             note(self._log, f"serving at {path}")
             ready()
             await over.wait()
@@ -226,16 +225,9 @@ def _allow_files() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
-def _let_in(path: Path, group: str) -> None:
+def _let_in(path: Path, group: int | None) -> None:
     """Let a group ask; without one, nobody but the vault's own user."""
     path.chmod(0o600)
-    if not group:
-        return
-    try:
-        shutil.chown(path, group=grp.getgrnam(group).gr_gid)
-    except (KeyError, PermissionError) as error:
-        raise InputError(
-            f"vault.group is '{group}', of which the vault's user is no member; add it to the group, "
-            "or leave group out"
-        ) from error
-    path.chmod(0o660)
+    if group is not None:
+        shutil.chown(path, group=group)
+        path.chmod(0o660)

@@ -25,7 +25,8 @@ def facility_location(
     """Pick up to `k` records that cover all, label by label.
 
     F(S) = sum over records i of w_i max over picks j of the same label of s_ij, with
-    s_ij = exp(-|z_i - z_j|^2 / m) and m the median squared distance within the label. F is monotone
+    s_ij = exp(-|z_i - z_j|^2 / m) and m the median squared distance within the label. Of a label with
+    more than `MOST_SERVED` records, i runs over the weightiest. F is monotone
     and submodular, so greedy picks reach 1 - 1/e of the best set (Nemhauser et al. 1978).
 
     Args:

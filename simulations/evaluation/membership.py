@@ -101,7 +101,7 @@ def _handed_over(strategy: MycroftStrategy) -> Victim | None:
 
     def improved(members: Examples, seed: int) -> Classifier:
         acquired = Examples.concatenate([*others, members])
-        return _network(strategy.trainer.final(acquired, repeat=seed))
+        return _network(strategy.trainer.final(acquired, repeat=seed).model)
 
     return Victim(owner, giving[owner], improved, None)
 
@@ -113,6 +113,8 @@ def _noised(simulation: Simulation, strategy: MycroftStrategy) -> Victim | None:
     name = next((owner for owner in ranked if owner in stepped), None)
     if name is None or len(strategy.heard) < len(strategy.rounds):
         return None
+    if strategy.final.how == "free":
+        return None  # no record of an owner has a part in it
     held = simulation.world.records(name)
     if held.units is not None:
         return None

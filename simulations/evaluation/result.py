@@ -57,7 +57,7 @@ def result_of(simulation: Simulation, strategy: MycroftStrategy) -> Result:
     config, scoreboard = simulation.config, strategy.scoreboard
     saved = saved_models(folder, task)
     tests = HeldOut.of(world.trainer("test"), saved[BASELINE], world.trainer_groups("test"))
-    luck = strategy.trainer.final(_random_instead(simulation, strategy))
+    luck = strategy.trainer.final(_random_instead(simulation, strategy)).model
     lucky = tests.accuracies(luck)
     known = reached(tests, saved, config)
     known["gains"]["random"] = tests.gains(saved[FINAL], luck, config)
@@ -69,7 +69,7 @@ def result_of(simulation: Simulation, strategy: MycroftStrategy) -> Result:
         settings=simulation.settings(),
         warnings=run_warnings(simulation, strategy, known, lucky),
         free_is=strategy.trainer.free.name,
-        final_is=strategy.final_is,
+        final_is=strategy.final.how,
         random=lucky,
         **known,
         rounds=round_results(folder, task, strategy.rounds, tests),

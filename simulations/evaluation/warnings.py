@@ -29,7 +29,7 @@ def run_warnings(
         *of_nothing_acquired(config.mode, scoreboard),
         *(
             ()
-            if strategy.final_is == "free"
+            if strategy.final.how == "free"
             else _of_luck(simulation, scoreboard, models["final"].hard, lucky.hard)
         ),
         *of_owners([owner.name for owner in scenario.owners], scoreboard),

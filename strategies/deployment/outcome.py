@@ -72,7 +72,7 @@ def outcome_of(
         warnings=_warnings(strategy, admitted),
         **reached(tests, saved, config),
         free_is=strategy.trainer.free.name,
-        final_is=strategy.final_is,
+        final_is=strategy.final.how,
         rounds=round_results(folder, task.task, strategy.rounds, tests),
         owners=owners,
         privacy=releases(folder, scoreboard),

@@ -16,6 +16,7 @@ from typing import Any
 
 from mycroft_fl import errors
 from mycroft_fl.errors import EngineFailed, InputError, MycroftError
+from mycroft_fl.files import socket_path
 from mycroft_fl.foreign_text import cleaned
 from mycroft_fl.progress_lines import MARK
 from mycroft_fl.protocol.keys import PublicKey
@@ -36,7 +37,7 @@ from strategies.deployment.flower_commands import (
     write_app,
 )
 from strategies.deployment.trainer_folder import CONNECTION, AdmittedOwner, TrainerFolder
-from strategies.link.private import by_socket, checked
+from strategies.link.private import by_socket
 from strategies.runs.folder import RunFolder
 
 log = logging.getLogger(__name__)
@@ -68,7 +69,7 @@ def superlink_command(trainer: TrainerFolder) -> list[str]:
     if left < SOON:
         log.warning("the SuperLink's certificate runs out on %s", f"{until:%Y-%m-%d}")
     return [
-        sys.executable, "-P", "-m", "strategies.link.serve", str(checked(trainer.door)),
+        sys.executable, "-P", "-m", "strategies.link.serve", str(socket_path(trainer.door)),
         "--host", trainer.listen, "--port", str(trainer.port),
         "--ssl-ca-certfile", str(trainer.certs / CA_CERTIFICATE),
         "--ssl-certfile", str(trainer.certs / SERVER_CERTIFICATE),

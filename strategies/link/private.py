@@ -19,25 +19,12 @@ from typing import Any
 
 import tomli_w
 
-from mycroft_fl.errors import InputError
 from mycroft_fl.files import write_whole
 
 SOCKET = "MYCROFT_SUPERLINK_SOCKET"  # in the environment of Flower's commands
 NOWHERE = "superlink.invalid:1"
 """The address in Flower's settings: by RFC 2606 no such host can be."""
-LONGEST = 107  # bytes in the path of a Unix socket
 SERVERS = ("flower-superlink", "flower-supernode", "flwr-clientapp")
-
-
-def checked(place: Path) -> Path:
-    """Check that a socket can have this path. `InputError` on one that is too long."""
-    length = len(os.fsencode(place))
-    if length > LONGEST:
-        raise InputError(
-            f"the path {place} has {length} bytes, that of a socket at most {LONGEST}; "
-            "keep the folder at a shorter path"
-        )
-    return place
 
 
 def connection(name: str) -> str:

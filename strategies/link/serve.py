@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from mycroft_fl.errors import InputError, MycroftError, RunFailed
-from mycroft_fl.files import locked
+from mycroft_fl.files import locked, socket_path
 from strategies.link.front import Front, Refusals
 from strategies.link.gate import Gate
-from strategies.link.private import NOWHERE, checked
+from strategies.link.private import NOWHERE
 
 OLD_PORTS = ("FLWR_INTERNAL_GRPC_CONTROL_API", "FLWR_INTERNAL_GRPC_FLEET_API")
 """By these Flower would open its older APIs on ports of their own, on all addresses."""
@@ -78,7 +78,7 @@ def private_socket(place: Path) -> Iterator[socket.socket]:
 
     `InputError` where another does.
     """
-    checked(place)
+    socket_path(place)
     place.parent.chmod(0o700)
     try:
         lock = locked(place.with_suffix(".lock"), wait=False)

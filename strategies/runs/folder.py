@@ -40,8 +40,6 @@ FOLDERS = ("models", "owners", PUBLISHED, CHECKPOINTS)
 MARKER = ".mycroft-run"
 GOES_ON = "goes on"
 """In the marker of a folder that was reopened, until its run has gone on."""
-
-
 PREVIOUS = ".previous"
 
 

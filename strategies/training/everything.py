@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mycroft_fl.examples import Examples
-from mycroft_fl.models.fitting import AnyModel, FineTuneSettings, accuracy, correct, fine_tune
+from mycroft_fl.models.fitting import AnyModel, accuracy, correct
 from mycroft_fl.models.sources import Source
-from mycroft_fl.seeds import derived_seed
 from mycroft_fl.settings.run_config import RunConfig
+from strategies.training.fine_tuning import mixed
 
 SHARES = (0.15, 0.3, 0.45)
 """Shares of a batch that failures, and what was acquired, may have together."""
@@ -25,6 +25,14 @@ class FreeRival:
     """The strongest model without any owner, and the name of the candidate that it is."""
 
     name: str
+    model: AnyModel
+
+
+@dataclass(frozen=True)
+class FinalModel:
+    """The model that a run ends with, and how it came about: "with owners", "free" or "last round"."""
+
+    how: str
     model: AnyModel
 
 
@@ -57,9 +65,6 @@ class Everything:
         self.own = Examples.concatenate([train, validation[right]])
         self.failures = validation[~right]
         self._start, self._tuning, self._config = start, tuning, config
-        self._settings = FineTuneSettings(
-            config.fine_tune_steps, config.fine_tune_batch_size, config.fine_tune_learning_rate
-        )
 
     def free(self, others: Mapping[str, AnyModel]) -> FreeRival:
         """Choose the best model that no owner has any part in; of equals the last, which knows more.
@@ -68,7 +73,7 @@ class Everything:
         """
         candidates = {
             **others,
-            **{f"all failures, share {each:g}": self._tuned(None, each) for each in SHARES},
+            **{f"all failures, share {each:g}": self._tuned(each) for each in self._shares()},
         }
         reached = {name: accuracy(model, self._tuning) for name, model in candidates.items()}
         best = max(reached.values())
@@ -77,28 +82,31 @@ class Everything:
 
     def with_acquired(
         self, acquired: Examples | None, free: FreeRival, repeat: int = 0
-    ) -> AnyModel:
+    ) -> FinalModel:
         """Fine-tune on everything and what was acquired, at the share that serves tuning best.
 
         The free model where nothing was acquired. Another `repeat` draws other batches.
         """
         if acquired is None or not len(acquired):
-            return free.model
-        hard = len(self.failures) + len(acquired)
-        shares = sorted({*SHARES, round(min(0.9, hard / (hard + len(self.own))), 3)})
-        models = [self._tuned(acquired, share, repeat) for share in shares]
+            return FinalModel("free", free.model)
+        models = [self._tuned(each, acquired, repeat) for each in self._shares(acquired)]
         return self.better_of(models, free)
 
-    def better_of(self, models: Sequence[AnyModel], free: FreeRival) -> AnyModel:
+    def better_of(self, models: Sequence[AnyModel], free: FreeRival) -> FinalModel:
         """Choose the best of `models` on tuning; `free` where it is better by more than `MARGIN`."""
         reached = [accuracy(model, self._tuning) for model in models]
         best = max(reached)
         if best < accuracy(free.model, self._tuning) - MARGIN:
-            return free.model
-        return models[reached.index(best)]
+            return FinalModel("free", free.model)
+        return FinalModel("with owners", models[reached.index(best)])
 
-    def _tuned(self, acquired: Examples | None, share: float, repeat: int = 0) -> AnyModel:
+    def _shares(self, acquired: Examples | None = None) -> list[float]:
+        """List the shares to choose from: fixed ones, and one in proportion to the examples."""
+        hard = len(self.failures) + (0 if acquired is None else len(acquired))
+        proportional = round(min(0.9, max(0.01, hard / (hard + len(self.own)))), 3)
+        return sorted({*SHARES, proportional})
+
+    def _tuned(self, share: float, acquired: Examples | None = None, repeat: int = 0) -> AnyModel:
         hard = [self.failures] if acquired is None else [self.failures, acquired]
         sources = [Source(self.own, 1.0), Source(Examples.concatenate(hard), share)]
-        seed = derived_seed(self._config.seed, "trainer", "fine-tune", repeat)
-        return fine_tune(self._start, sources, self._settings, seed=seed)
+        return mixed(self._start, sources, self._config, repeat)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mycroft_fl.examples import Examples
 from mycroft_fl.models.fitting import AnyModel, FineTuneSettings, accuracy, fine_tune
 from mycroft_fl.models.sources import Source
@@ -12,15 +14,23 @@ from mycroft_fl.settings.run_config import RunConfig
 SHARES_TO_CHOOSE_FROM = (0.1, 0.25, 0.4)
 
 
+def mixed(
+    start: AnyModel, sources: Sequence[Source], config: RunConfig, repeat: int = 0
+) -> AnyModel:
+    """Fine-tune a model on batches that these sources share; another `repeat` draws other batches."""
+    settings = FineTuneSettings(
+        config.fine_tune_steps, config.fine_tune_batch_size, config.fine_tune_learning_rate
+    )
+    seed = derived_seed(config.seed, "trainer", "fine-tune", repeat)
+    return fine_tune(start, sources, settings, seed=seed)
+
+
 class FineTuning:
     """Fine-tunes of `start` on a trainer's `own` examples, its `hard` ones and an owner's subset."""
 
     def __init__(self, start: AnyModel, own: Examples, hard: Examples, config: RunConfig) -> None:
         self.start, self._own, self._hard = start, own, hard
         self._config = config
-        self._settings = FineTuneSettings(
-            config.fine_tune_steps, config.fine_tune_batch_size, config.fine_tune_learning_rate
-        )
 
     def on(
         self, subset: Examples | None, *, hard: bool, repeat: int = 0, share: float | None = None
@@ -34,8 +44,7 @@ class FineTuning:
             sources.append(Source(self._hard, self._config.hard_set_weight))
         if subset is not None and len(subset):
             sources.append(Source(subset, self._share(subset) if share is None else share))
-        seed = derived_seed(self._config.seed, "trainer", "fine-tune", repeat)
-        return fine_tune(self.start, sources, self._settings, seed=seed)
+        return mixed(self.start, sources, self._config, repeat)
 
     def best_share(self, subset: Examples, tuning: Examples) -> float:
         """Return the share as set, or the one that serves the tuning split best (of equals the least)."""

@@ -32,7 +32,7 @@ from mycroft_fl.represent.gradients.per_example import last_layer_gradients
 from mycroft_fl.seeds import derived_seed
 from mycroft_fl.selection.methods import method_named
 from mycroft_fl.settings.run_config import RunConfig
-from strategies.training.everything import Everything, FreeRival
+from strategies.training.everything import Everything, FinalModel, FreeRival
 from strategies.training.feature_weight import tuned_feature_weight
 from strategies.training.fine_tuning import FineTuning
 from strategies.training.valuation import Valuation
@@ -159,24 +159,23 @@ class Trainer:
             {"baseline": self.baseline, "control": self.control, "own hard set": self.own_hard_set}
         )
 
-    def final(self, acquired: Examples | None, repeat: int = 0) -> AnyModel:
+    def final(self, acquired: Examples | None, repeat: int = 0) -> FinalModel:
         """Fine-tune on all that is known and acquired; as in a round where that is not wanted.
 
         No owner sees a trace of this model. Another `repeat` draws other batches.
         """
-        if not self.trains_on_validation:
-            return self.improved(acquired, repeat)
+        if not self._trains_on_validation:
+            return FinalModel("last round", self.improved(acquired, repeat))
         return self.everything.with_acquired(acquired, self.free, repeat)
 
-    def kept(self, model: AnyModel) -> AnyModel:
+    def kept(self, model: AnyModel) -> FinalModel:
         """Keep a model that owners had a part in, or take the free one where tuning prefers it."""
-        if not self.trains_on_validation:
-            return model
+        if not self._trains_on_validation:
+            return FinalModel("last round", model)
         return self.everything.better_of([model], self.free)
 
     @property
-    def trains_on_validation(self) -> bool:
-        """Whether the final model trains on validation examples too."""
+    def _trains_on_validation(self) -> bool:
         return self.config.train_on_hard_set and self.config.train_on_validation
 
     @cached_property

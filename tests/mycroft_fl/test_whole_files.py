@@ -90,6 +90,24 @@ def test_a_folder_that_holds_something_is_replaced_only_where_that_is_asked(tmp_
     assert content(tmp_path) == {"owner/below/a.txt": "two"}
 
 
+def test_a_folder_whose_replacement_fails_at_the_very_end_comes_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(tmp_path / "owner", "one")
+    rename, moves = Path.rename, []
+
+    def failing(source: Path, target: Path) -> Path:
+        moves.append(target)
+        if len(moves) == 2:  # the new folder, once the old one is aside
+            raise OSError(errno.EIO, "Input/output error")
+        return rename(source, target)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(OSError, match="Input/output"):
+        fill(tmp_path / "owner", "two", replace=True)
+    assert content(tmp_path) == {"owner/below/a.txt": "one"}
+
+
 def test_a_killed_process_leaves_the_folder_before_and_a_part_that_can_be_removed(
     tmp_path: Path,
 ) -> None:

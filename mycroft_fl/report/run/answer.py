@@ -76,8 +76,8 @@ def _by_gain(result: Result, gain: Gain) -> tuple[str, list[str]]:
     alone = f"{_alone(result)}, which costs nothing, {without:.1f} %"
     if result.get("final_is") == "free":
         return "Keep your model", [
-            "On your tuning examples the model with what owners gave was clearly worse than the free one, so "
-            f"the final model is the free one. It gets of your former failures, {alone}."
+            "What owners gave is not in the final model: your tuning or scoring examples speak against it. "
+            f"The final model is the free one. Of your former failures it gets right, {alone}."
         ]
     reached = (
         f"With what owners gave, the model gets {final:.1f} % of its former failures right; {alone}: "

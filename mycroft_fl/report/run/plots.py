@@ -18,6 +18,7 @@ from mycroft_fl.report.layout.drawing import (
     PAPER,
     PURPLE,
     SERIES,
+    SKY,
     VERMILION,
     Plot,
     canvas,
@@ -43,7 +44,7 @@ COLOURS = {
     "baseline": GREY,
     "control": ORANGE,
     "own_hard_set": VERMILION,
-    "free": GREEN,
+    "free": SKY,
     "random": PURPLE,
     "final": BLUE,
 }
@@ -175,8 +176,8 @@ def _rounds(result: Result) -> Plot | None:
         + [f"round {each['round']} {100 * each['hard']:.1f} %" for each in rounds]
     )
     caption = (
-        "Accuracy after each round on held-out examples. Round 0 is the trainer's own hard set, which "
-        "costs nothing."
+        "Accuracy after each round on held-out examples. Round 0 is the trainer's own hard set. Models of "
+        "rounds know less than the free and the final model: these train on validation examples too."
     )
     return finished(figure, "rounds", caption, alt)
 

@@ -63,6 +63,42 @@ def test_a_new_folder_holds_all_it_takes_and_is_its_users_alone(
     assert [each.name for each in tmp_path.iterdir()] == ["clinic"]
 
 
+def test_what_fails_leaves_no_folder_above_either(given: Hospital, tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    with pytest.raises(InputError):
+        init(given, tmp_path / "here" / "a" / "b" / "clinic", "--mode", "raw", "--name", "no name")
+    with pytest.raises(InputError):
+        init(
+            given,
+            tmp_path / "here" / "a" / "b" / "clinic",
+            "--trainer",
+            f"lab={given.base / 'task.json'}",
+        )
+    assert list((tmp_path / "here").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('socket = "' + "s" * 108 + '"', "that of a socket at most 107"),
+        ('group = "nobody-knows-this-group"', "of which the vault's user is no member"),
+        ('device = "gpu"', r"vault.device is 'gpu'; choose from \['auto', 'cpu', 'cuda'\]"),
+    ],
+    ids=["socket", "group", "device"],
+)
+def test_check_refuses_what_serve_would(given: Hospital, tmp_path: Path, line, said) -> None:
+    init(given, tmp_path / "clinic", *MARKS)
+    path = tmp_path / "clinic" / "owner.toml"
+    text = path.read_text()
+    path.write_text(
+        text.replace("[vault]", f"[vault]\n{line}")
+        if "[vault]" in text
+        else f"{text}\n[vault]\n{line}\n"
+    )
+    with pytest.raises(InputError, match=said):
+        invoked("check", str(tmp_path / "clinic"))
+
+
 def test_the_supernodes_key_is_one_that_flower_takes(given: Hospital, tmp_path: Path) -> None:
     init(given, tmp_path / "clinic", *MARKS)
     path = tmp_path / "clinic" / "supernode-key"

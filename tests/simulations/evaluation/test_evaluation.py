@@ -97,7 +97,9 @@ def parts(**changed: Any) -> tuple[Any, Any]:
         records=it["records"],
         ranking=lambda: ranked(list(it["records"].values())),
     )
-    strategy = SimpleNamespace(trainer=trainer, scoreboard=scoreboard, final_is="with owners")
+    strategy = SimpleNamespace(
+        trainer=trainer, scoreboard=scoreboard, final=SimpleNamespace(how="with owners")
+    )
     return simulation, strategy
 
 

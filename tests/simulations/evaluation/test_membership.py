@@ -93,8 +93,9 @@ def test_a_model_that_learnt_what_it_was_handed_by_heart_gives_it_away(result_of
 def test_behind_much_noise_it_guesses_and_its_ceiling_is_near(result_of, mode):
     settings = {"policy__sgd_steps": 10} if mode == "dp-sgd" else {}
     result = result_of(
-        attack="membership", mode=mode, num_rounds=2, policy__epsilon=2.0, **settings
-    )
+        attack="membership", mode=mode, num_rounds=2, policy__epsilon=2.0, train_on_validation=False,
+        **settings,
+    )  # fmt: skip
     found = result["attack"]
     assert (found["owner"], found["records"]) == ("a", 200)
     # 200 records in 16 models: chance alone stays within 0.04 of guessing.
@@ -144,8 +145,17 @@ def test_what_is_repeated_with_the_answers_of_the_run_is_the_run(result_of, monk
         seen["run"] = flat_weights(strategy.model)
 
     monkeypatch.setattr(evaluation, "attacked", replaying)
-    result_of(attack="membership", mode=mode, num_rounds=4, policy__epsilon=8.0)
+    result_of(
+        attack="membership", mode=mode, num_rounds=4, policy__epsilon=8.0, train_on_validation=False
+    )
     assert np.array_equal(seen["again"], seen["run"])
+
+
+def test_where_the_free_model_is_the_final_one_no_owner_is_attacked(result_of):
+    result = result_of(attack="membership", mode="dp-sgd", num_rounds=2, policy__epsilon=0.01)
+    assert result["final_is"] == "free"
+    assert result["attack"] is None
+    assert result["final"] == result["free"]
 
 
 def test_an_owner_s_answers_are_drawn_from_the_records_of_each_model_alone(result_of, monkeypatch):

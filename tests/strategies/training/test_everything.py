@@ -10,7 +10,7 @@ from mycroft_fl.models.catalogue import build_model
 from mycroft_fl.models.fitting import FitSettings, accuracy, correct, fit
 from mycroft_fl.settings.run_config import RunConfig
 from strategies.training import everything as module
-from strategies.training.everything import SHARES, Everything, FreeRival
+from strategies.training.everything import SHARES, Everything, FinalModel, FreeRival
 
 CONFIG = RunConfig(fine_tune_steps=60)
 MOVED = 1
@@ -71,8 +71,10 @@ def test_the_best_on_tuning_is_free_and_of_equals_the_one_that_knows_more(
     reached = {}
     monkeypatch.setattr(module, "accuracy", lambda model, examples: reached[model])
     everything = Everything(**known)
-    monkeypatch.setattr(everything, "_tuned", lambda acquired, share, repeat=0: f"share {share}")
-    reached |= {"a": 0.9, "b": 0.5, **{f"share {each}": 0.6 for each in SHARES}}
+    monkeypatch.setattr(
+        everything, "_tuned", lambda share, acquired=None, repeat=0: f"share {share}"
+    )
+    reached |= {"a": 0.9, "b": 0.5, **{f"share {each}": 0.6 for each in everything._shares()}}
     assert everything.free({"x": "a", "y": "b"}) == FreeRival("x", "a")
     reached["share 0.3"] = 0.9
     assert everything.free({"x": "a", "y": "b"}) == FreeRival(
@@ -86,14 +88,14 @@ def test_it_is_given_up_only_where_tuning_is_clear(known, monkeypatch, worse_by,
     reached = {"free": 0.8, "low": 0.1, "mine": 0.8 - worse_by}
     monkeypatch.setattr(module, "accuracy", lambda model, examples: reached[model])
     chosen = Everything(**known).better_of(["low", "mine"], FreeRival("free", "free"))
-    assert chosen == ("mine" if kept else "free")
+    assert chosen == (FinalModel("with owners", "mine") if kept else FinalModel("free", "free"))
 
 
 @pytest.mark.unchecked
 def test_without_anything_acquired_the_free_model_is_the_final_one(known) -> None:
     everything, free = Everything(**known), FreeRival("free", "free")
-    assert everything.with_acquired(None, free) == "free"
-    assert everything.with_acquired(clouds(1, 0, moved=False), free) == "free"
+    assert everything.with_acquired(None, free) == FinalModel("free", "free")
+    assert everything.with_acquired(clouds(1, 0, moved=False), free).how == "free"
 
 
 def test_what_was_acquired_stands_beside_the_failures(known) -> None:
@@ -102,6 +104,17 @@ def test_what_was_acquired_stands_beside_the_failures(known) -> None:
     useful = clouds(11, 150, moved=True)
     test = clouds(9, 500, moved=True)
     final = everything.with_acquired(useful, free)
-    assert accuracy(final, test) >= accuracy(free.model, test) - 0.01
-    again = everything.with_acquired(useful, free)
-    assert (correct(again, test) == correct(final, test)).all()
+    assert final.how == "with owners"
+    assert accuracy(final.model, test) >= accuracy(free.model, test) - 0.01
+    # Labels of the other class lead it astray: then it is given up.
+    turned = Examples(np.repeat(useful.x, 20, axis=0), np.repeat(1 - useful.y, 20))
+    assert everything.with_acquired(turned, free).how == "free"
+
+
+def test_the_free_rival_may_choose_among_as_many_shares_as_the_final_model(known) -> None:
+    everything = Everything(**known)
+    free, final = everything._shares(), everything._shares(clouds(11, 150, moved=True))
+    assert len(free) == len(final) == len(SHARES) + 1
+    hard, own = len(everything.failures), len(everything.own)
+    assert round(hard / (hard + own), 3) in free
+    assert round((hard + 150) / (hard + 150 + own), 3) in final

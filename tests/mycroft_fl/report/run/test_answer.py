@@ -58,7 +58,7 @@ def test_where_the_free_model_is_the_final_one_no_gain_is_spoken_of(result):
     result["final_is"] = "free"
     found = answer(result)
     assert found.verdict == "Keep your model"
-    assert "the final model is the free one" in found.reasons[0]
+    assert "The final model is the free one" in found.reasons[0]
     assert "With what owners gave, the model gets" not in " ".join(found.reasons)
 
 
