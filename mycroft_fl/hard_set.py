@@ -23,6 +23,11 @@ class Splits:
     scoring: Examples
     tuning: Examples
 
+    @property
+    def not_tuning(self) -> Examples:
+        """All that models may be trained on once nobody is scored any more."""
+        return Examples.concatenate([self.selection, self.scoring])
+
 
 @dataclass(frozen=True)
 class HardSet:

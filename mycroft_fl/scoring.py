@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float, Shaped
 
 DRAWS = 2000
 MOST = 1e6
@@ -16,11 +16,35 @@ none may keep a finished run's result from being written."""
 
 @dataclass(frozen=True)
 class Score:
-    """A gain in accuracy on the scoring split, and its confidence interval."""
+    """A gain in accuracy on validation examples that judge, and its confidence interval.
+
+    `loss_fall` is the mean fall of their log-loss, in nats, and `loss_low` its lower bound; None
+    where they are not known. They tell owners apart long before accuracies do.
+    """
 
     gain: float
     low: float
     high: float
+    loss_fall: float | None = None
+    loss_low: float | None = None
+
+    @property
+    def expected(self) -> float:
+        """The gain that is to be expected, in proportion to which owners are asked for more."""
+        return self.gain if self.loss_fall is None else self.loss_fall
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether the gain is above zero beyond doubt."""
+        return (self.low if self.loss_low is None else self.loss_low) > 0
+
+    @property
+    def order(self) -> tuple[float, float]:
+        """What ranks owners, the larger the better.
+
+        The expected fall in log-loss; where none is known the lower bound, then the gain.
+        """
+        return (self.low if self.loss_fall is None else self.loss_fall, self.gain)
 
     @classmethod
     def within(cls, most: float, gain: float, low: float, high: float) -> Score:
@@ -34,10 +58,14 @@ class Score:
         """
         return cls(*(min(max(each, -most), most) for each in (gain, low, high)))
 
+    def with_loss(self, other: Score) -> Score:
+        """Return the same score with the fall in log-loss that goes with it, and its lower bound."""
+        return replace(self, loss_fall=other.gain, loss_low=other.low)
+
 
 def gain_with_interval(
-    with_subset: Bool[np.ndarray, "repeats n"],
-    without: Bool[np.ndarray, "repeats n"],
+    with_subset: Shaped[np.ndarray, "repeats n"],
+    without: Shaped[np.ndarray, "repeats n"],
     *,
     confidence: float,
     seed: int,
@@ -48,7 +76,8 @@ def gain_with_interval(
     the split are in the score. (Efron & Tibshirani 1993, ch. 13.)
 
     Args:
-        with_subset: row r says which of the n scoring examples the r-th fine-tune with it gets right.
+        with_subset: row r says which of the n judging examples the r-th fine-tune with it gets right,
+            or gives another figure of each, the larger the better.
         without: the same of the fine-tunes without the subset.
         confidence: of the interval, 0 to 1.
         seed: of the bootstrap.
@@ -61,7 +90,7 @@ def gain_with_interval(
     resampled = np.einsum("br,rn,bn->b", of_repeats, difference, of_examples, optimize=True)
     tail = (1 - confidence) / 2
     low, high = np.quantile(resampled, [tail, 1 - tail])
-    return Score.within(1.0, float(difference.mean()), float(low), float(high))
+    return Score.within(MOST, float(difference.mean()), float(low), float(high))
 
 
 def alignment(

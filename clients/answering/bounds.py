@@ -7,6 +7,7 @@ the request and the task alone, and a request that does not fit them is malforme
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,7 @@ from mycroft_fl.examples import Examples
 from mycroft_fl.models.networks import ON_ENCODER, build, is_network
 from mycroft_fl.models.weights import size_of
 from mycroft_fl.modes import MODES
+from mycroft_fl.protocol.detector import Detector
 from mycroft_fl.protocol.messages import Request
 from mycroft_fl.selection.methods import method_named
 
@@ -51,6 +53,8 @@ class Bounds:
         if (request.hard.x.dtype, request.hard.x.shape[1:]) != (self.dtype, self.shape):
             raise BadMessage("the hard set is of another shape or type than this owner's examples")
         self._check_classes(request.num_classes)
+        if request.detector is not None:
+            self._check_detector(request, request.detector, max_model)
         if not needs_model(request):
             return
         if not is_network(request.model):
@@ -58,6 +62,17 @@ class Bounds:
         size = _model_size(request.model, self.shape, request.num_classes)
         if size > max_model:
             raise Refused(f"model '{request.model}' has {size} numbers; at most {max_model}")
+
+    def _check_detector(self, request: Request, detector: Detector, max_model: int) -> None:
+        if detector.size > max_model:
+            raise Refused(f"a detector of {detector.size} numbers; at most {max_model}")
+        inputs = math.prod(self.shape)
+        if detector.basis is not None and detector.basis.shape[1] != inputs:
+            raise BadMessage(
+                f"a detector of {detector.basis.shape[1]} inputs; examples have {inputs}"
+            )
+        if detector.hidden and request.weights is None:
+            raise BadMessage("a detector looks at a hidden layer, and no weights came with it")
 
     def _check_classes(self, asked: int) -> None:
         if self.num_classes is None:
@@ -70,7 +85,8 @@ class Bounds:
 def needs_model(request: Request) -> bool:
     """Say whether a request is answered through a model, the trainer's or the owner's own."""
     through = method_named(request.method).looks_through != "nothing"
-    return through or request.feature_space == "model" or not MODES[request.mode].by_method
+    told = request.detector is not None and request.weights is not None
+    return told or through or request.feature_space == "model" or not MODES[request.mode].by_method
 
 
 @functools.lru_cache(maxsize=64)

@@ -96,7 +96,7 @@ def added_to_score(seen: SeenRecords, clip: float) -> Contributions:
     if view.request.score_by == "class":
         ranked = view.class_targets.relevances(view.model.head, seen.records)
     else:
-        ranked = seen.records.relevances(view.model.head, view.ranking)
+        ranked = seen.ranked
     return Contributions(SCORE_BOUND, score_rows(ranked, values))
 
 

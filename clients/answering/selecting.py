@@ -16,6 +16,7 @@ from mycroft_fl.privacy.relevance.hard_set_target import Target
 from mycroft_fl.protocol.messages import Request
 from mycroft_fl.seeds import derived_seed
 from mycroft_fl.selection.methods import Query, Selection, method_named
+from mycroft_fl.selection.region import seen_by
 
 Ids = Int64[np.ndarray, " _n"]
 
@@ -31,19 +32,21 @@ class Selector:
         """Raise `BadMessage` where a request contradicts itself, `Refused` where its method has no use."""
         if request.weights is None and _looks_through(request) == "trainer-model":
             raise BadMessage(f"method '{request.method}' needs the trainer's weights")
-        if request.target is not None and MODES[request.mode].by_method:
-            _check_target(request)
+        if MODES[request.mode].by_method:
+            _check_brought(request)
 
     def view_of(self, request: Request) -> TrainerView | None:
         """Give the trainer's view that came with a request; None where none did. Reads no record.
 
         Raises `BadMessage` where its weights, or a target beside them, do not fit.
         """
-        if request.weights is None or not needs_model(request):
-            return None
-        view = TrainerView.of(request, self._records.examples)
-        if request.target is not None:
-            Target.of_noised(view.model, request.target)
+        view, nothing = None, self._records.examples[:0]
+        if request.weights is not None and needs_model(request):
+            view = TrainerView.of(request, nothing)
+            if request.target is not None:
+                Target.of_noised(view.model, request.target)
+        if request.detector is not None:
+            seen_by(request.detector, view.model if view else None, nothing)
         return view
 
     def choose(
@@ -69,6 +72,7 @@ class Selector:
             device=self._device,
             target=view.target.direction if view and target else None,
             stands_for=target.stands_for if target else 0,
+            detector=request.detector,
             **request.selection(),
         )
         k = min(request.k, at_most, len(fresh))
@@ -81,9 +85,18 @@ class Selector:
         return self._models.fitted(request.model, request.num_classes, request.owner_epochs, seed)
 
 
+def _check_brought(request: Request) -> None:
+    """Check that the method can go by what the request brought."""
+    takes = method_named(request.method).takes
+    if request.brought not in takes:
+        raise Refused(
+            f"method '{request.method}' goes by {list(takes)}, and {request.brought} came"
+        )
+    if request.target is not None:
+        _check_target(request)
+
+
 def _check_target(request: Request) -> None:
-    if not method_named(request.method).takes_target:
-        raise Refused(f"method '{request.method}' needs hard examples, and a target came instead")
     if request.gradient_layers != "last":
         raise BadMessage("a target is of the last layer; gradient-layers must be 'last'")
     if request.weights is None and _looks_through(request) != "nothing":

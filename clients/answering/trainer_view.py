@@ -18,6 +18,7 @@ from mycroft_fl.models.weights import load_flat_weights, put_head
 from mycroft_fl.privacy.relevance.by_class import ClassTargets
 from mycroft_fl.privacy.relevance.hard_set_target import RecordView, Target
 from mycroft_fl.protocol.messages import Request
+from mycroft_fl.selection.region import flat_inputs
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +69,22 @@ class TrainerView:
             put_head(head, self.request.head)
         return head
 
+    def relevances(self, examples: Examples, records: RecordView) -> Float64[np.ndarray, " n"]:
+        """Work out each record's relevance: to the target, or 1 in a detector's region and 0 outside."""
+        detector = self.request.detector
+        if detector is None:
+            return records.relevances(self.model.head, self.target)
+        z = detector.seen(flat_inputs(examples), records.inputs if detector.hidden else None)
+        probability = detector.probability(z, examples.y)
+        inside: np.ndarray = (probability >= detector.threshold).astype(np.float64)
+        return np.where(np.isfinite(probability), inside, np.nan)
+
+    @functools.cached_property
+    def asked_by(self) -> str:
+        """Name what relevance is to, by its content."""
+        detector = self.request.detector
+        return self.target.digest if detector is None else detector.digest
+
     @functools.cached_property
     def name(self) -> str:
         """The model's name, by its content."""
@@ -96,7 +113,14 @@ class SeenRecords:
     @functools.cached_property
     def relevances(self) -> Float64[np.ndarray, " n"]:
         """Each record's relevance to the target, by the weights that were sent."""
-        return self.kept.relevances(self.view, self.records)
+        return self.kept.relevances(self.view, self.examples, self.records)
+
+    @property
+    def ranked(self) -> Float64[np.ndarray, " n"]:
+        """Each record's relevance as a ranking of owners sees it."""
+        if self.view.request.detector is not None:
+            return self.relevances
+        return self.records.relevances(self.view.model.head, self.view.ranking)
 
     @functools.cached_property
     def inputs(self) -> Float64[np.ndarray, "n q"]:
@@ -118,11 +142,13 @@ class ViewCache:
             self._records = {view.name: RecordView.through(view.model, examples)}
         return self._records[view.name]
 
-    def relevances(self, view: TrainerView, seen: RecordView) -> Float64[np.ndarray, " n"]:
-        """Give the records' relevance to the view's target."""
-        name = f"{view.name} {view.target.digest}"
+    def relevances(
+        self, view: TrainerView, examples: Examples, seen: RecordView
+    ) -> Float64[np.ndarray, " n"]:
+        """Give the records' relevance to what the view's request asks for."""
+        name = f"{view.name} {view.asked_by}"
         if name not in self._relevances:
-            self._relevances = {name: seen.relevances(view.model.head, view.target)}
+            self._relevances = {name: view.relevances(examples, seen)}
         return self._relevances[name]
 
     def whitened(self, view: TrainerView, seen: RecordView) -> Float64[np.ndarray, "n q"]:

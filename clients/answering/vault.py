@@ -193,6 +193,8 @@ def request_digest(request: Request) -> str:
     # paid for keeps its digest.
     if request.whitening is not None:
         sent.append(request.whitening)
+    if request.detector is not None:
+        hasher.update(request.detector.digest.encode())
     for array in (request.hard.x, request.hard.y, *sent):
         if array is None:
             hasher.update(b"none")
@@ -200,7 +202,7 @@ def request_digest(request: Request) -> str:
         # With its shape, or bytes could move from one array to the next.
         hasher.update(f"{array.dtype.str}{array.shape}".encode())
         hasher.update(np.ascontiguousarray(array).tobytes())
-    arrays = ("hard", "weights", "head", "whitening", "target")
+    arrays = ("hard", "weights", "head", "whitening", "target", "detector")
     plain = {key: value for key, value in vars(request).items() if key not in arrays}
     if request.score_by == "hard-set":
         del plain["score_by"]

@@ -11,6 +11,7 @@ from jaxtyping import Float32, Float64
 
 from mycroft_fl.examples import Examples
 from mycroft_fl.protocol.card import Card
+from mycroft_fl.protocol.detector import Detector
 from mycroft_fl.settings.selection import SelectionSettings
 
 BESIDES = 1 << 16
@@ -51,11 +52,11 @@ class NoisedTarget:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Request(SelectionSettings):
-    """A question of the trainer to one owner: up to `k` examples that help with `hard`, or with `target`.
+    """A question of the trainer to one owner: up to `k` examples that help with what the model fails on.
 
-    With a target, `hard` is empty and says only of what shape and type examples are. `weights`
-    travel only where the method looks through the trainer's model. No field can widen an owner's
-    policy.
+    That is told by `hard` examples, by a `target`, or by a `detector`; with one of the latter `hard`
+    is empty and says only of what shape and type examples are. `weights` travel only where owners
+    look through the trainer's model. No field can widen an owner's policy.
     """
 
     server_round: int
@@ -74,8 +75,16 @@ class Request(SelectionSettings):
     rate: float = 0.0
     """How far `dp-sgd` goes by a summed gradient of length 1."""
     target: NoisedTarget | None = None
+    detector: Detector | None = None
     score_by: str = "hard-set"
     """To what a `score` adds up relevances, see `SCORED_BY`."""
+
+    @property
+    def brought(self) -> str:
+        """What tells of the failures, as the setting `request` calls it."""
+        if self.detector is not None:
+            return "detector"
+        return "hard-set" if self.target is None else "target"
 
 
 @dataclass(frozen=True, eq=False)

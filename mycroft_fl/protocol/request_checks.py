@@ -34,8 +34,8 @@ def check_score(request: Request) -> None:
     """Raise `BadMessage` unless it is known by what to score, and hard examples are there for it."""
     if request.score_by not in SCORED_BY:
         raise BadMessage("score-by must be 'hard-set' or 'class'")
-    if request.score_by == "class" and request.target is not None:
-        raise BadMessage("a score by class needs hard examples, and a target came instead")
+    if request.score_by == "class" and len(request.hard) == 0:
+        raise BadMessage("a score by class needs hard examples, and something else came instead")
 
 
 def check_gradient(request: Request) -> None:

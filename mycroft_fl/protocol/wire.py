@@ -21,6 +21,8 @@ from mycroft_fl.errors import BadMessage, SettingError
 from mycroft_fl.examples import Examples
 from mycroft_fl.modes import answer_names
 from mycroft_fl.protocol.card import Card
+from mycroft_fl.protocol.detector import ARRAYS as DETECTOR_ARRAYS
+from mycroft_fl.protocol.detector import Detector, checked_detector
 from mycroft_fl.protocol.messages import (
     Expected,
     NoisedTarget,
@@ -60,6 +62,9 @@ _WHOLE_NUMBERS = {"k": MAX_EXAMPLES, "owner-epochs": 1000, "num-classes": 1_000_
 
 _TARGET_FIELDS: dict[str, type] = {"scale": float, "clip": float, "stands-for": int}
 
+_DETECTOR_FIELDS: dict[str, type] = {"hidden": bool, "threshold": float}
+_DETECTOR = {f"detector-{name}" for name in ("basis", *DETECTOR_ARRAYS)}
+
 _CARD_FIELDS: dict[str, type] = {
     each.name: {"str": str, "int": int, "float": float, "bool": bool}[str(each.type)]
     for each in dataclasses.fields(Card)
@@ -82,29 +87,40 @@ def pack_request(request: Request) -> RecordDict:
         arrays["target"] = Array(target.direction)
         target_fields = {key: getattr(target, key.replace("-", "_")) for key in _TARGET_FIELDS}
         content["target"] = ConfigRecord(target_fields)
+    detector = request.detector
+    if detector is not None:
+        for name, array in detector.arrays().items():
+            arrays[f"detector-{name}"] = Array(array)
+        fields_of_detector = {key: getattr(detector, key) for key in _DETECTOR_FIELDS}
+        content["detector"] = ConfigRecord(fields_of_detector)
     content["arrays"] = ArrayRecord(arrays)
     return content
 
 
 def unpack_request(content: RecordDict) -> Request:
     """Read the request in `content`. `BadMessage` on anything that is not one."""
-    _check_records(content, {"request", "target", "arrays"})
+    _check_records(content, {"request", "target", "detector", "arrays"})
     fields = _fields(content, "request", _REQUEST_FIELDS)
-    arrays = _arrays(content, {"x", "y"}, {"weights", "head", "whitening", "target"})
+    arrays = _arrays(content, {"x", "y"}, {"weights", "head", "whitening", "target"} | _DETECTOR)
     _check_limits(fields)
     hard = _examples(arrays, fields["num-classes"], at_most=MAX_HARD)
     target = _target(content, arrays)
-    if len(hard) == 0 and target is None:
+    detector = _detector(content, arrays, fields["num-classes"])
+    brought = (len(hard) > 0) + (target is not None) + (detector is not None)
+    if not brought:
         raise BadMessage("the hard set is empty")
-    if len(hard) and target is not None:
-        raise BadMessage("a request brings hard examples or a target, and not both")
+    if brought > 1:
+        raise BadMessage(
+            "a request brings hard examples, a target or a detector, and only one of them"
+        )
     weights, head, whitening = map(arrays.get, ("weights", "head", "whitening"))
     if weights is not None and not is_finite_float32(weights, dimensions=1):
         raise BadMessage("weights must be one vector of finite float32")
     named = {key.replace("-", "_"): value for key, value in fields.items()}
     request = Request(
-        hard=hard, weights=weights, head=head, whitening=whitening, target=target, **named
-    )
+        hard=hard, weights=weights, head=head, whitening=whitening, target=target,
+        detector=detector, **named,
+    )  # fmt: skip
     check_mode(request)
     return request
 
@@ -140,6 +156,19 @@ def _target(content: RecordDict, arrays: Mapping[str, np.ndarray]) -> NoisedTarg
     if not 1 <= fields["stands-for"] <= MAX_HARD:
         raise BadMessage(f"a target must stand for 1 to {MAX_HARD} hard examples")
     return NoisedTarget(direction, fields["scale"], fields["clip"], stands_for=fields["stands-for"])
+
+
+def _detector(
+    content: RecordDict, arrays: Mapping[str, np.ndarray], num_classes: int
+) -> Detector | None:
+    """Read the detector in a request, None where there is none."""
+    came = {name.removeprefix("detector-"): arrays[name] for name in _DETECTOR & set(arrays)}
+    if "detector" not in content and not came:
+        return None
+    fields = _fields(content, "detector", _DETECTOR_FIELDS)
+    if not set(DETECTOR_ARRAYS) <= set(came):
+        raise BadMessage("a detector without all of its arrays")
+    return checked_detector(came, num_classes=num_classes, **fields)
 
 
 def pack_report(report: OwnerReport) -> RecordDict:

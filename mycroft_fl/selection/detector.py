@@ -1,4 +1,4 @@
-"""A failure detector: small linear models that tell failures from what a model gets right.
+"""The fit of a failure detector: small linear models that tell failures from what a model gets right.
 
 The trainer learns it from all its failures, and sends it in place of examples. An owner finds its
 own records in the detector's region with it. The terms for each class serve several failing
@@ -12,18 +12,19 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64, Int64
 from scipy.optimize import minimize
+from sklearn.decomposition import PCA
 
 from mycroft_fl.errors import DataError
+from mycroft_fl.protocol.detector import BEYOND, CLASS_TERMS, LABEL_TERMS, Detector
 
-CLASS_TERMS, LABEL_TERMS = 0.7, 2.0
-"""What terms of a class, and the label itself, weigh beside the shared features."""
 RIDGE = 5.0
-BEYOND = 6.0  # standard deviations at which features are cut off
 FEWEST_OF_CLASS = 2
 FOLDS = 3
 QUANTILES = np.linspace(0.1, 0.7, 13)
 USEFUL = 0.1
 """The share of useful records that a threshold is set for."""
+COMPONENTS = 40
+"""Principal components that stand for the inputs of an image."""
 
 Vectors = Float[np.ndarray, "n d"]
 Labels = Int64[np.ndarray, " n"]
@@ -44,58 +45,42 @@ class Known:
 
 
 @dataclass(frozen=True, eq=False)
-class Standardisation:
-    """The mean and deviation of features on what the trainer holds."""
+class Rehearsed:
+    """A fitted detector, and what its region held on folds that it had not seen.
 
-    mean: Float32[np.ndarray, " d"]
-    deviation: Float32[np.ndarray, " d"]
-
-    @classmethod
-    def of(cls, z: Vectors) -> Standardisation:
-        """Take them from feature vectors; a feature that never changes counts for nothing."""
-        deviation = z.std(axis=0, dtype=np.float64)
-        deviation[deviation < 1e-9] = np.inf
-        return cls(
-            z.mean(axis=0, dtype=np.float64).astype(np.float32), deviation.astype(np.float32)
-        )
-
-    def __call__(self, z: Vectors) -> Float64[np.ndarray, "n d"]:
-        """Standardise, and cut off what lies beyond six deviations."""
-        scaled: np.ndarray = np.clip((z - self.mean) / self.deviation, -BEYOND, BEYOND)
-        return scaled.astype(np.float64)
-
-
-@dataclass(frozen=True, eq=False)
-class Detector:
-    """Linear models of failure in a feature space, and the threshold of their region.
-
-    `weights` has a row for each of the two models, `bias` a number. Columns are the d features,
-    then d for each of `classes` (those with failures enough), then one for each label.
+    `recall`: of failures; `alarms`: of all else that the trainer holds, `others` examples.
     """
 
-    standardisation: Standardisation
-    classes: Int64[np.ndarray, " K"]
-    num_classes: int
-    weights: Float64[np.ndarray, "2 terms"]
-    bias: Float64[np.ndarray, " 2"]
-    threshold: float
+    detector: Detector
+    recall: float
+    alarms: float
+    others: int
 
-    def probability(self, examples: Known) -> Float64[np.ndarray, " n"]:
-        """Return how likely each example is a failure: the mean of both models."""
-        terms = _terms(self.standardisation(examples.z), examples.y, self.classes, self.num_classes)
-        # (n, terms) x (terms, 2) -> (n, 2)
-        probability: np.ndarray = _sigmoid(terms @ self.weights.T + self.bias).mean(axis=1)
-        return probability
+    @property
+    def alarms_deviation(self) -> float:
+        """Standard deviation of `alarms`, a share of so many examples (Agresti & Coull 1998)."""
+        share = (self.alarms * self.others + 2) / (self.others + 4)
+        return float(np.sqrt(share * (1 - share) / (self.others + 4)))
 
-    def region(self, examples: Known) -> Bool[np.ndarray, " n"]:
-        """Tell which examples lie in the region where failures are."""
-        inside: np.ndarray = self.probability(examples) >= self.threshold
-        return inside
+
+def principal_components(inputs: Vectors, seed: int) -> Float32[np.ndarray, "q p"]:
+    """Find the directions in which flat inputs differ most, `COMPONENTS` at most."""
+    count = min(COMPONENTS, *inputs.shape)
+    found = PCA(count, svd_solver="randomized", random_state=seed % 2**32).fit(inputs)
+    components: np.ndarray = found.components_
+    return components.astype(np.float32)
 
 
 def fit_detector(
-    failures: Known, right: Known, train: Known, *, num_classes: int, seed: int
-) -> Detector:
+    failures: Known,
+    right: Known,
+    train: Known,
+    *,
+    num_classes: int,
+    seed: int,
+    basis: Float32[np.ndarray, "q p"] | None = None,
+    hidden: bool = False,
+) -> Rehearsed:
     """Fit a detector to all that a trainer knows, its threshold by rehearsal on held-out failures.
 
     Two balanced ridge logistic regressions: failures against right validation examples and training
@@ -107,6 +92,8 @@ def fit_detector(
         train: Records that it was trained on.
         num_classes: Number of labels.
         seed: Seed of the folds.
+        basis: What made z of inputs, told to owners; None: inputs are in z as they are.
+        hidden: Whether z has the model's last hidden layer behind that.
 
     Raises:
         DataError: Fewer than two failures, or nothing to tell them from.
@@ -120,22 +107,31 @@ def fit_detector(
         np.concatenate([failures.z, right.z, train.z]),
         np.concatenate([failures.y, right.y, train.y]),
     )
-    scale = Standardisation.of(everyone.z)
+    mean, scale = _standardisation(everyone.z)
+    scaled = np.clip((everyone.z - mean) * scale, -BEYOND, BEYOND).astype(np.float64)
     counts = np.bincount(failures.y, minlength=num_classes)
     classes = np.flatnonzero(counts >= FEWEST_OF_CLASS)
-    terms = _terms(scale(everyone.z), everyone.y, classes, num_classes)
+    terms = _terms(scaled, everyone.y, classes, num_classes)
     kind = np.repeat([FAILURE, RIGHT, TRAIN], [len(failures), len(right), len(train)])
-    ridge = RIDGE / everyone.z.shape[1]
-    rehearsal = _Rehearsal(terms @ terms.T, kind, ridge)
-    threshold = rehearsal.threshold(everyone.y, seed)
+    rehearsal = _Rehearsal(terms @ terms.T, kind, RIDGE / everyone.z.shape[1])
+    threshold, recall, alarms = rehearsal.threshold(everyone.y, seed)
     fitted = [
         rehearsal.fitted(kind == FAILURE, against) for against in (kind != FAILURE, kind == TRAIN)
     ]
-    return Detector(
-        scale, classes, num_classes,
-        weights=np.stack([alpha @ terms for alpha, _ in fitted]),
-        bias=np.array([bias for _, bias in fitted]), threshold=threshold,
-    )  # fmt: skip
+    weights = np.stack([alpha @ terms for alpha, _ in fitted]).astype(np.float32)
+    bias = np.array([bias for _, bias in fitted], np.float32)
+    detector = Detector(basis, hidden, mean, scale, classes, weights, bias, threshold)
+    return Rehearsed(detector, recall, alarms, others=len(right) + len(train))
+
+
+def _standardisation(
+    z: Vectors,
+) -> tuple[Float32[np.ndarray, " d"], Float32[np.ndarray, " d"]]:
+    """Give the mean and the inverse deviation of features; one that never changes counts for nothing."""
+    deviation = z.std(axis=0, dtype=np.float64)
+    deviation[deviation < 1e-9] = np.inf
+    mean = z.mean(axis=0, dtype=np.float64)
+    return mean.astype(np.float32), (1 / deviation).astype(np.float32)
 
 
 def _terms(
@@ -187,8 +183,11 @@ class _Rehearsal:
         alpha[rows] = vectors[:, kept] @ (found.x[:-1] * unit / root)
         return alpha, float(found.x[-1])
 
-    def threshold(self, y: Labels, seed: int) -> float:
-        """Return the probability that held-out failures reach at the quantile of the best F1."""
+    def threshold(self, y: Labels, seed: int) -> tuple[float, float, float]:
+        """Return the probability that held-out failures reach at the quantile of the best F1.
+
+        With the shares of held-out failures and of all else that reach it.
+        """
         failed = self.kind == FAILURE
         fold = _folds(self.kind, y, min(FOLDS, int(failed.sum())), seed)
         held = np.zeros(len(self.kind))
@@ -203,7 +202,9 @@ class _Rehearsal:
         alarms = np.array([(others >= each).mean() for each in thresholds])
         found = USEFUL * recall
         f1 = 2 * found / (found + (1 - USEFUL) * alarms + USEFUL)
-        return float(thresholds[f1.argmax()])
+        best = int(f1.argmax())
+        within = float(np.clip(thresholds[best], 1e-6, 1 - 1e-6))
+        return within, float(recall[best]), float(alarms[best])
 
 
 def _sigmoid(logits: np.ndarray) -> np.ndarray:

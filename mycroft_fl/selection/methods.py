@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from mycroft_fl.errors import SettingError, suggestion
 from mycroft_fl.examples import Examples
+from mycroft_fl.modes import MODES
 from mycroft_fl.selection.features import (
     coverage,
     features,
@@ -30,10 +31,12 @@ from mycroft_fl.selection.gradients import (
 )
 from mycroft_fl.selection.query import Query
 from mycroft_fl.selection.references import full, random
+from mycroft_fl.selection.region import detector_cover
 from mycroft_fl.selection.result import Selection, shares
 from mycroft_fl.selection.valuation import knn_shapley, transport
+from mycroft_fl.settings.run_config import RunConfig
 
-__all__ = ["METHODS", "Method", "Query", "Selection", "method_named", "shares"]
+__all__ = ["METHODS", "Method", "Query", "Selection", "method_named", "sent_in", "shares"]
 
 
 Select = Callable[[Examples, Query, int], Selection]
@@ -45,8 +48,8 @@ class Method:
 
     "nothing": the data alone; "a-model": gradients of the trainer's model or of the owner's own;
     "trainer-model": the trainer's and no other. `by_class`: a candidate is of use only to hard
-    examples of its class. `weighs_features`: it reads the query's `feature_weight`. `takes_target`: it
-    does without hard examples where the query has a target.
+    examples of its class. `weighs_features`: it reads the query's `feature_weight`. `takes`: what it
+    can go by, as `request` calls it.
     """
 
     select: Select
@@ -54,14 +57,18 @@ class Method:
     everything: bool = False
     by_class: bool = True
     weighs_features: bool = False
-    takes_target: bool = False
+    takes: tuple[str, ...] = ("hard-set",)
 
+
+ANYTHING = ("hard-set", "target", "detector")
 
 METHODS: dict[str, Method] = {
     "omp": Method(omp),
-    "omp-whole": Method(omp_whole, by_class=False, takes_target=True),
+    "omp-whole": Method(omp_whole, by_class=False, takes=("hard-set", "target")),
     "omp-each": Method(omp_each),
-    "gradient-neighbours": Method(gradient_neighbours, by_class=False, takes_target=True),
+    "gradient-neighbours": Method(
+        gradient_neighbours, by_class=False, takes=("hard-set", "target")
+    ),
     "features": Method(features, looks_through="nothing"),
     "features-to-set": Method(features_to_set, looks_through="nothing"),
     "features-diverse": Method(features_diverse, looks_through="nothing"),
@@ -71,10 +78,11 @@ METHODS: dict[str, Method] = {
     "omp-coverage": Method(omp_coverage, weighs_features=True),
     "knn-shapley": Method(knn_shapley, looks_through="nothing"),
     "transport": Method(transport, looks_through="nothing", by_class=False),
-    "random": Method(random, looks_through="nothing", by_class=False, takes_target=True),
-    "full": Method(
-        full, looks_through="nothing", everything=True, by_class=False, takes_target=True
+    "detector-cover": Method(
+        detector_cover, looks_through="nothing", by_class=False, takes=("detector",)
     ),
+    "random": Method(random, looks_through="nothing", by_class=False, takes=ANYTHING),
+    "full": Method(full, looks_through="nothing", everything=True, by_class=False, takes=ANYTHING),
 }
 
 
@@ -95,6 +103,16 @@ def method_named(name: str) -> Method:
     if not callable(function) or _parameters(function) != 3:
         raise SettingError(f"method '{name}' must be a function of (candidates, query, k)")
     return Method(function, by_class=False)
+
+
+def sent_in(config: RunConfig) -> str:
+    """Say what owners are sent in a run: as set, or what its method goes by, hard examples if it can."""
+    takes, mode = method_named(config.method).takes, MODES[config.mode]
+    if config.request != "auto":
+        return config.request
+    if mode.noised or mode.drawn or "hard-set" in takes:
+        return "hard-set"
+    return takes[0]
 
 
 def _parameters(function: Callable) -> int | None:

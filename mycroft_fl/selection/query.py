@@ -13,6 +13,7 @@ from mycroft_fl.errors import SettingError
 from mycroft_fl.examples import Examples
 from mycroft_fl.models.fitting import as_input
 from mycroft_fl.models.networks import Classifier
+from mycroft_fl.protocol.detector import Detector
 from mycroft_fl.represent.gradients.per_example import Atoms, DenseAtoms, gradients
 from mycroft_fl.represent.spaces import space_named
 from mycroft_fl.settings.selection import SelectionSettings
@@ -27,7 +28,7 @@ class Query(SelectionSettings):
     handed over before: a later choice goes on from them. The settings of a selection are those of
     the request, and `device` is the run's. With `ready` an example's x is its gradient.
     With a `target`, a mean gradient that came in place of hard examples, `hard` is empty and
-    `stands_for` says how many are behind it.
+    `stands_for` says how many are behind it. With a `detector` of failures it is empty too.
     """
 
     hard: Examples
@@ -38,12 +39,21 @@ class Query(SelectionSettings):
     ready: bool = False
     target: Float[torch.Tensor, "C p_and_bias"] | None = None
     stands_for: int = 0
+    detector: Detector | None = None
 
     def require_model(self) -> Classifier:
         """Give the model, for a method that cannot do without."""
         if self.model is None:
             raise SettingError("this method looks through a model, and the request brought none")
         return self.model
+
+    def require_detector(self) -> Detector:
+        """Give the detector, for a method that cannot do without."""
+        if self.detector is None:
+            raise SettingError(
+                "this method goes by a failure detector, and the request brought none"
+            )
+        return self.detector
 
     def features(self, examples: Examples) -> Float[torch.Tensor, "n d"]:
         """Give the examples in the feature space that was asked for."""

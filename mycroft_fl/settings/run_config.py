@@ -119,9 +119,10 @@ class AskingSettings(Settings, SelectionSettings):
     timeout: float = setting("timeout", 600.0, "seconds an owner has to answer", above=0)
     request: str = setting(
         "request",
-        "hard-set",
-        "what owners are sent: hard examples, or in their place a mean gradient of them with noise",
-        choices=("hard-set", "target"),
+        "auto",
+        "what owners are sent: hard examples, a mean gradient of them with noise, or a detector of "
+        "failures learnt from all of them; auto: what the method goes by, hard examples where it can",
+        choices=("auto", "hard-set", "target", "detector"),
     )
     target_epsilon: float = setting(
         "target.epsilon",
@@ -212,10 +213,10 @@ class RunConfig(TrainingSettings, AskingSettings):
                 "less than 5 % of validation for tuning; lower one of them"
             )
 
-        if self.score_by == "class" and self.request == "target":
+        if self.score_by == "class" and self.request in ("target", "detector"):
             raise SettingError(
-                'score.by = "class" needs hard examples, and request = "target" sends none; set '
-                'score.by = "hard-set", or request = "hard-set"'
+                f'score.by = "class" needs hard examples, and request = "{self.request}" sends none; '
+                'set score.by = "hard-set", or request = "hard-set"'
             )
         if self.train_on_hard_set and self.subset_weight + self.hard_set_weight > 0.95:
             raise SettingError(

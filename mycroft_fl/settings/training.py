@@ -48,7 +48,11 @@ class TrainingSettings(Settings):
         most=0.9,
     )
     scoring_repeats: int = setting(
-        "scoring.repeats", 3, "fine-tunes, each with its own seed, behind a score", least=1
+        "scoring.repeats",
+        3,
+        "fine-tunes behind a score, each with its own seed; rounded up to fours, one a fold, where all "
+        "of validation judges",
+        least=1,
     )
     scoring_confidence: float = setting(
         "scoring.confidence", 0.95, "level of a score's interval", above=0, most=0.999

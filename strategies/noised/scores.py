@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
 from jaxtyping import Float64
+from scipy import stats
 
 from mycroft_fl.examples import hard_classes
 from mycroft_fl.hard_set import HardSet
 from mycroft_fl.protocol.messages import Statistic
-from mycroft_fl.scoring import Score
+from mycroft_fl.scoring import MOST, Score
+from mycroft_fl.selection.detector import Rehearsed
 from strategies.noised.steps import relevance_score
 from strategies.training.trainer import Trainer
 
@@ -42,3 +45,22 @@ def scores_of_classes(statistic: Statistic, trainer: Trainer) -> Mapping[str, Sc
         trainer.task.classes[label]: relevance_score(statistic, confidence, each)
         for label, each in zip(classes, np.eye(len(classes)), strict=True)
     }
+
+
+def region_score(
+    statistic: Statistic, rehearsed: Rehearsed, confidence: float
+) -> tuple[Score, float]:
+    """Compute the share of an owner's records that is useful, with its interval, and its stock.
+
+    A count in a detector's region, corrected by what the region held on the trainer's own folds:
+    false alarms are taken off, and missed failures added (adjusted count, Forman 2008). The
+    interval is of the noise and of the false alarms' own uncertainty. The stock is how many
+    records may be asked for: those in the region, by the noised count.
+    """
+    inside, sigma = float(statistic.relevance()[0]), statistic.sigma
+    records = max(float(statistic.counted().sum()), sigma, 1.0)
+    found = max(rehearsed.recall - rehearsed.alarms, 0.05)
+    share = (inside / records - rehearsed.alarms) / found
+    spread = math.hypot(sigma / records, rehearsed.alarms_deviation) / found
+    half = float(stats.norm.ppf((1 + confidence) / 2)) * spread
+    return Score.within(MOST, share, share - half, share + half), max(0.0, inside)

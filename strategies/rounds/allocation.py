@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
+from jaxtyping import Int64
 
 from mycroft_fl.scoring import Score
 from mycroft_fl.seeds import derived_seed
@@ -36,21 +37,35 @@ def equal_shares(owners: Iterable[str], budget: int) -> dict[str, int]:
 
 
 def by_score(scores: Mapping[str, Score], budget: int) -> dict[str, int]:
-    """Split `budget` in proportion to the gain, among owners whose lower bound is above zero.
+    """Split `budget` in proportion to the expected gain, among owners that gain beyond doubt.
 
     Where there is none, whoever seems to gain anything is asked, or else all alike.
     """
     names = sorted(scores)
-    earning = [name for name in names if scores[name].low > 0]
+    earning = [name for name in names if scores[name].is_clear]
     if not earning:
-        earning = [name for name in names if scores[name].gain > 0]
+        earning = [name for name in names if scores[name].expected > 0]
     if not earning:
         return equal_shares(names, budget)
-    return _split(earning, [scores[name].gain for name in earning], budget)
+    return _split(earning, [scores[name].expected for name in earning], budget)
 
 
-def _split(names: Sequence[str], weights: Sequence[float], budget: int) -> dict[str, int]:
+def by_stock(
+    promises: Mapping[str, float], stocks: Mapping[str, float], budget: int
+) -> dict[str, int]:
+    """Split `budget` in proportion to what each owner promises, none asked for more than its stock."""
+    names = [name for name in sorted(promises) if promises[name] > 0 and stocks[name] >= 1]
+    most = np.array([int(min(stocks[name], budget)) for name in names], np.int64)
+    return _split(names, [promises[name] for name in names], budget, most)
+
+
+def _split(
+    names: Sequence[str],
+    weights: Sequence[float],
+    budget: int,
+    most: Int64[np.ndarray, " n"] | None = None,
+) -> dict[str, int]:
     # Whole-number weights, so that a split does not hang on the last bit of a float.
     scaled = np.maximum(1, np.round(np.asarray(weights) * 1e6)).astype(np.int64)
-    granted = shares(budget, scaled, np.full(len(names), budget))
+    granted = shares(budget, scaled, np.full(len(names), budget) if most is None else most)
     return {name: int(count) for name, count in zip(names, granted, strict=True) if count}

@@ -6,7 +6,7 @@ from mycroft_fl.errors import SettingError, suggestion
 from mycroft_fl.models.networks import NETWORKS, Classifier, is_network
 from mycroft_fl.modes import MODES
 from mycroft_fl.protocol.messages import NoisedTarget
-from mycroft_fl.selection.methods import METHODS, method_named
+from mycroft_fl.selection.methods import METHODS, method_named, sent_in
 from mycroft_fl.settings.run_config import RunConfig
 from strategies.rounds.plans import plans_of
 from strategies.training.trainer import Trainer
@@ -20,11 +20,13 @@ def check_requirements(trainer: Trainer, target: NoisedTarget | None) -> None:
             f"method '{config.method}' looks through the trainer's model, which stays home "
             'with gradients-from = "owner"; set gradients-from = "trainer", or use omp or features'
         )
-    if (config.request == "target") == (target is None):
+    if (sent_in(config) == "target") == (target is None):
         raise SettingError(
             f"request is '{config.request}'; give the strategy a target where it is 'target' "
             "and else none, see Publisher.publish_target"
         )
+    if sent_in(config) == "detector":
+        _ = trainer.detector  # learnt now, or an error that ends the run before anybody is asked
     check_gradient_model(trainer.task.model, config, method.looks_through)
     steps = any(plan.steps_last_layer for plan in plans_of(config.mode))
     if steps and not isinstance(trainer.baseline, Classifier):
@@ -54,8 +56,7 @@ def check_gradient_model(model: str, config: RunConfig, looks_through: str) -> N
 
 def check_publishing(config: RunConfig) -> None:
     """Check that what is to be published can be. Else `SettingError`."""
-    if config.request == "target":
-        _check_target(config)
+    _check_sent(config)
     if config.publish_epsilon and not all(plan.hands_over for plan in plans_of(config.mode)):
         raise SettingError(
             f"publish-epsilon is for scores by fine-tuning; those of mode '{config.mode}' carry the "
@@ -68,14 +69,26 @@ def check_publishing(config: RunConfig) -> None:
         )
 
 
-def _check_target(config: RunConfig) -> None:
+def _check_sent(config: RunConfig) -> None:
+    """Check that the method goes by what is sent, and that it can be made."""
+    sends, takes = sent_in(config), method_named(config.method).takes
     chooses = any(MODES[plan.answer].by_method for plan in plans_of(config.mode))
-    if chooses and not method_named(config.method).takes_target:
-        able = sorted(name for name, method in METHODS.items() if method.takes_target)
+    if chooses and sends not in takes:
+        able = sorted(name for name, method in METHODS.items() if sends in method.takes)
         raise SettingError(
-            f"method '{config.method}' needs hard examples, and request = \"target\" sends none; choose "
-            f'a method from {able}, or set request = "hard-set"'
+            f"method '{config.method}' does not go by request = \"{sends}\"; choose a method from "
+            f'{able}, or set request = "{takes[0]}"'
         )
+    if sends == "target":
+        _check_target(config)
+    if sends == "detector" and config.gradients_from != "trainer":
+        raise SettingError(
+            'request = "detector" looks through the trainer\'s model, which stays home with '
+            'gradients-from = "owner"; set gradients-from = "trainer", or request = "hard-set"'
+        )
+
+
+def _check_target(config: RunConfig) -> None:
     if config.gradients_from != "trainer" or config.gradient_layers != "last":
         raise SettingError(
             'request = "target" sends a gradient of the last layer of the trainer\'s model; set '

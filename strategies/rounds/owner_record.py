@@ -39,7 +39,8 @@ class OwnerRecord:
     `lost` counts what it may have disclosed without the trainer seeing it: answers that came too
     late or in no usable form. `screening` is the cheap score, which orders those that were not
     scored by fine-tuning;
-    `exhausted` once it had nothing more to give. `cards` are what it stated about its answers,
+    `exhausted` once it had less to give than was asked. `stock` is how many useful records it has by a
+    noised count, where one was asked for. `cards` are what it stated about its answers,
     `by_class` its scores class by class, where score.by = class.
     """
 
@@ -50,6 +51,7 @@ class OwnerRecord:
     failure: Failure | None = None
     lost: int = 0
     exhausted: bool = False
+    stock: float | None = None
     cards: tuple[Card, ...] = ()
     by_class: Mapping[str, Score] = field(default_factory=dict)
 
@@ -66,6 +68,15 @@ class OwnerRecord:
     def disclosed(self) -> int:
         """Number of examples that this owner has handed over."""
         return sum(len(part) for part in self.acquired)
+
+    @property
+    def promise(self) -> float:
+        """What may be expected of asking it for more: its stock, weighted by the share that is useful."""
+        if self.score is None:
+            return 0.0
+        if self.stock is None:
+            return self.score.expected
+        return max(0.0, self.stock) * max(0.0, self.score.gain)
 
     @property
     def does_harm(self) -> bool:
@@ -90,12 +101,12 @@ class OwnerRecord:
         """Join all that this owner has handed over."""
         return Examples.concatenate(list(self.acquired))
 
-    def with_answer(self, disclosed: Examples) -> OwnerRecord:
-        """Record one more answer."""
+    def with_answer(self, disclosed: Examples, asked: int) -> OwnerRecord:
+        """Record one more answer to a request for `asked` examples. Fewer are all that it has."""
         return replace(
             self,
             acquired=(*self.acquired, disclosed),
-            exhausted=len(disclosed) == 0,
+            exhausted=len(disclosed) < asked,
             failure=None,
         )
 
@@ -103,16 +114,18 @@ class OwnerRecord:
 def ranked(records: list[OwnerRecord]) -> list[tuple[OwnerRecord, int | None]]:
     """Rank owners from most to least worth; the failed and not asked have none.
 
-    By the lower bound, then the gain; behind them the screened by their cheap score, then who
-    answered with nothing: from them there is nothing to buy, however certain their zero is. Names
-    settle ties, so that a ranking never depends on the order of arrival.
+    By stock and share of useful records where these were counted, else as scores are ordered. Behind
+    them the screened by their cheap score, then who answered with nothing: from them there is
+    nothing to buy, however certain their zero is. Names settle ties, so that a ranking never
+    depends on the order of arrival.
     """
 
     def key(each: OwnerRecord) -> tuple[int, float, float, str]:
         if each.exhausted and each.disclosed == 0:
             return (2, 0.0, 0.0, each.owner)
         if each.score is not None:
-            return (0, -each.score.low, -each.score.gain, each.owner)
+            first, second = each.score.order
+            return (0, -first if each.stock is None else -each.promise, -second, each.owner)
         if each.screening is not None:
             return (1, -each.screening, 0.0, each.owner)
         return (3 if each.failure else 4, 0.0, 0.0, each.owner)

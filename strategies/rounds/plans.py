@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from mycroft_fl.modes import MODES, resolved
+from mycroft_fl.selection.methods import sent_in
 from mycroft_fl.settings.run_config import MAX_EXAMPLES
-from strategies.noised.scores import score_by_class, scores_of_classes
+from strategies.noised.scores import region_score, score_by_class, scores_of_classes
 from strategies.noised.steps import NoisedSteps, relevance_score
 from strategies.rounds import allocation
 from strategies.rounds.run_state import Answers, Progress
@@ -129,6 +130,10 @@ def by_noised_scores(progress: Progress, answers: Answers) -> None:
             progress.scoreboard.enter_class_scores(
                 owner, score, scores_of_classes(statistic, trainer)
             )
+    elif sent_in(progress.config) == "detector":
+        for owner, statistic in answers.statistics.items():
+            score, stock = region_score(statistic, trainer.detector, confidence)
+            progress.scoreboard.enter_stock(owner, score, stock)
     else:
         progress.scoreboard.enter_scores(
             {
@@ -173,10 +178,14 @@ def _split(progress: Progress, candidates: set[str], spend: int) -> dict[str, in
     scores = {
         name: score for name, score in progress.scoreboard.scored().items() if name in candidates
     }
-    if not candidates or (config.stop_early and all(each.low <= 0 for each in scores.values())):
+    if not candidates or (config.stop_early and not any(each.is_clear for each in scores.values())):
         return {}
     if config.allocation == "equal":
         return allocation.equal_shares(candidates, spend)
+    stocks = progress.scoreboard.stocks(candidates)
+    if stocks:
+        promises = {name: progress.scoreboard.records[name].promise for name in stocks}
+        return allocation.by_stock(promises, stocks, spend)
     return allocation.by_score(scores, spend)
 
 

@@ -140,7 +140,7 @@ class Round:
         scoreboard = self._progress.scoreboard
         scoreboard.enter_card(owner, report.card)
         if report.disclosed is not None:
-            scoreboard.enter_answer(owner, report.disclosed)
+            scoreboard.enter_answer(owner, report.disclosed, self.counts[owner])
         if report.statistic is not None:
             self._statistics[owner] = report.statistic
 

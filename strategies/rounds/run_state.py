@@ -10,9 +10,10 @@ import numpy as np
 from jaxtyping import Float32
 
 from mycroft_fl.models.fitting import AnyModel
+from mycroft_fl.models.networks import Classifier
 from mycroft_fl.models.weights import flat_weights
 from mycroft_fl.protocol.messages import NoisedTarget, Request, Statistic
-from mycroft_fl.selection.methods import Method, method_named
+from mycroft_fl.selection.methods import Method, method_named, sent_in
 from mycroft_fl.settings.run_config import RunConfig
 from strategies.noised.steps import NoisedSteps
 from strategies.rounds.scoreboard import Scoreboard
@@ -48,23 +49,31 @@ class Progress:
         `brings` are fields of the request that only some modes have.
         """
         trainer, config = self.trainer, self.config
+        sends = sent_in(config)
         through_trainer = mode != "raw" or (
-            config.gradients_from == "trainer"
-            and (self.method.looks_through != "nothing" or config.feature_space == "model")
+            config.gradients_from == "trainer" and self._looks_through_model(sends)
         )
+        hard = trainer.hard_set.sent
         return Request(
             server_round=server_round,
             k=k,
-            hard=trainer.hard_set.sent if self.target is None else trainer.hard_set.sent[:0],
+            hard=hard if sends == "hard-set" else hard[:0],
             num_classes=trainer.task.num_classes,
             model=trainer.gradient_model_name,
             weights=self._weights if through_trainer else None,
             seed=config.seed,
             mode=mode,
             target=self.target,
+            detector=trainer.detector.detector if sends == "detector" else None,
             **config.selection(feature_weight=trainer.feature_weight),
             **brings,
         )
+
+    def _looks_through_model(self, sends: str) -> bool:
+        """Say whether owners choose through the trainer's model; a detector takes one where there is."""
+        if sends == "detector":
+            return isinstance(self.trainer.baseline, Classifier)
+        return self.method.looks_through != "nothing" or self.config.feature_space == "model"
 
     @property
     def _weights(self) -> Float32[np.ndarray, " w"]:

@@ -48,9 +48,9 @@ class Scoreboard:
 
     @property
     def buys_nothing(self) -> bool:
-        """Whether owners were scored, and none has a lower bound above zero."""
+        """Whether owners were scored, and none gains anything beyond doubt."""
         scores = [each.score for each in self.records.values() if each.score is not None]
-        return bool(scores) and all(score.low <= 0 for score in scores)
+        return bool(scores) and not any(score.is_clear for score in scores)
 
     def ranking(self) -> list[tuple[OwnerRecord, int | None]]:
         """List owners from most to least worth, with their rank."""
@@ -62,6 +62,14 @@ class Scoreboard:
             name: each
             for name, each in self.records.items()
             if each.acquired and not each.exhausted
+        }
+
+    def stocks(self, owners: Iterable[str]) -> dict[str, float]:
+        """Say how many useful records these owners have left, where counts are known and clear of zero."""
+        return {
+            name: each.stock - each.disclosed
+            for name, each in sorted(self.records.items())
+            if name in owners and each.stock is not None and each.score and each.score.is_clear
         }
 
     def require_enough(self, answered: int, config: RunConfig) -> None:
@@ -100,9 +108,9 @@ class Scoreboard:
             name: self.records[name].subset() for name in owners if self.records[name].disclosed
         }
 
-    def enter_answer(self, owner: str, disclosed: Examples) -> None:
-        """Enter what an owner has handed over, perhaps nothing."""
-        answered = self.records[owner].with_answer(disclosed)
+    def enter_answer(self, owner: str, disclosed: Examples, asked: int) -> None:
+        """Enter what an owner that was asked for `asked` examples has handed over, perhaps nothing."""
+        answered = self.records[owner].with_answer(disclosed, asked)
         if not answered.disclosed:
             answered = replace(answered, score=WORTHLESS)
         self.records[owner] = answered
@@ -129,6 +137,10 @@ class Scoreboard:
         """Enter what fine-tuning says of these owners."""
         for owner, score in scores.items():
             self.records[owner] = replace(self.records[owner], score=score)
+
+    def enter_stock(self, owner: str, score: Score, stock: float) -> None:
+        """Enter what a noised count says of an owner: the share of useful records, and how many."""
+        self.records[owner] = replace(self.records[owner], score=score, stock=stock)
 
     def enter_class_scores(self, owner: str, score: Score, classes: Mapping[str, Score]) -> None:
         """Enter what an owner says of itself under noise: its score, and one for each class."""

@@ -218,6 +218,7 @@ def _as_json(record: OwnerRecord) -> dict[str, Any]:
         "failure": record.failure,
         "lost": record.lost,
         "exhausted": record.exhausted,
+        "stock": record.stock,
         "cards": [dataclasses.asdict(card) for card in record.cards],
         "by_class": {name: dataclasses.asdict(each) for name, each in record.by_class.items()},
     }
@@ -232,6 +233,7 @@ def _owner_record(name: str, record: dict[str, Any], arrays: dict[str, np.ndarra
         score=None if record["score"] is None else Score(**record["score"]),
         cards=tuple(Card(**card) for card in record["cards"]),
         by_class={label: Score(**each) for label, each in record["by_class"].items()},
+        stock=record.get("stock"),
         **rest,
     )
 

@@ -73,7 +73,7 @@ class Everything:
         """
         candidates = {
             **others,
-            **{f"all failures, share {each:g}": self._tuned(each) for each in self._shares()},
+            **{f"all failures, share {each:g}": self.tuned(each) for each in self._shares()},
         }
         reached = {name: accuracy(model, self._tuning) for name, model in candidates.items()}
         best = max(reached.values())
@@ -89,7 +89,7 @@ class Everything:
         """
         if acquired is None or not len(acquired):
             return FinalModel("free", free.model)
-        models = [self._tuned(each, acquired, repeat) for each in self._shares(acquired)]
+        models = [self.tuned(each, acquired, repeat) for each in self._shares(acquired)]
         return self.better_of(models, free)
 
     def better_of(self, models: Sequence[AnyModel], free: FreeRival) -> FinalModel:
@@ -106,7 +106,8 @@ class Everything:
         proportional = round(min(0.9, max(0.01, hard / (hard + len(self.own)))), 3)
         return sorted({*SHARES, proportional})
 
-    def _tuned(self, share: float, acquired: Examples | None = None, repeat: int = 0) -> AnyModel:
+    def tuned(self, share: float, acquired: Examples | None = None, repeat: int = 0) -> AnyModel:
+        """Fine-tune on everything, failures and what was acquired with this share of a batch."""
         hard = [self.failures] if acquired is None else [self.failures, acquired]
         sources = [Source(self.own, 1.0), Source(Examples.concatenate(hard), share)]
         return mixed(self._start, sources, self._config, repeat)

@@ -30,8 +30,11 @@ from mycroft_fl.models.networks import Classifier, build, is_network
 from mycroft_fl.models.weights import loaded
 from mycroft_fl.represent.gradients.per_example import last_layer_gradients
 from mycroft_fl.seeds import derived_seed
-from mycroft_fl.selection.methods import method_named
+from mycroft_fl.selection.detector import Rehearsed
+from mycroft_fl.selection.methods import method_named, sent_in
 from mycroft_fl.settings.run_config import RunConfig
+from strategies.training.cross_fitting import FOLDS, CrossFitting, Judged
+from strategies.training.detection import FeatureSpace, learnt_detector
 from strategies.training.everything import Everything, FinalModel, FreeRival
 from strategies.training.feature_weight import tuned_feature_weight
 from strategies.training.fine_tuning import FineTuning
@@ -127,12 +130,17 @@ class Trainer:
     @cached_property
     def valuation(self) -> Valuation:
         """The judge of owners' subsets."""
+        crossed = self._scores_by_all
         return Valuation(
             self.splits.scoring,
             self.baseline,
-            self._scored_with,
+            self._cross_fitting.judge if crossed else self._judged_on_scoring,
             lambda: self.gradient_model,
             self.config,
+            repeats=-(-self.config.scoring_repeats // FOLDS)
+            if crossed
+            else self.config.scoring_repeats,
+            by_loss=crossed,
         )
 
     @cached_property
@@ -148,9 +156,31 @@ class Trainer:
     @cached_property
     def everything(self) -> Everything:
         """Fine-tunes on all that the trainer holds but its tuning split."""
-        splits, start = self.splits, self.fine_tuning.start
-        validation = Examples.concatenate([splits.selection, splits.scoring])
-        return Everything(start, self.baseline, self.train, validation, splits.tuning, self.config)
+        return self._everything_of(self.splits.not_tuning)
+
+    def _everything_of(self, validation: Examples) -> Everything:
+        return Everything(
+            self.fine_tuning.start, self.baseline, self.train, validation, self.splits.tuning,
+            self.config,
+        )  # fmt: skip
+
+    @cached_property
+    def detector(self) -> Rehearsed:
+        """The detector of failures, learnt from all that the trainer may tell of.
+
+        `DataError` where the model fails on fewer than two examples.
+        """
+        # Published scores hide a record of the scoring split only if nothing else knows of it.
+        splits, seed = self.splits, self._seed("detector")
+        validation = splits.selection if self.config.publish_epsilon else splits.not_tuning
+        return learnt_detector(
+            FeatureSpace.of(self.baseline, self.task.model, self.train, seed),
+            self.train,
+            validation,
+            num_classes=self.task.num_classes,
+            hard_classes=self._hard_classes(),
+            seed=seed,
+        )
 
     @cached_property
     def free(self) -> FreeRival:
@@ -206,8 +236,24 @@ class Trainer:
         hard = self.config.train_on_hard_set
         return self.fine_tuning.on(acquired, hard=hard, repeat=repeat, share=share)
 
-    def _scored_with(self, subset: Examples | None, repeat: int) -> AnyModel:
-        return self.fine_tuning.on(subset, hard=self.shows_hard_set, repeat=repeat)
+    @property
+    def _scores_by_all(self) -> bool:
+        """Whether all validation examples but tuning's judge owners, each in its turn.
+
+        Not where owners, or whoever reads published scores, must learn nothing of the others.
+        """
+        hidden = self.config.publish_epsilon > 0 or not self.shows_hard_set
+        return self._trains_on_validation and not hidden
+
+    @cached_property
+    def _cross_fitting(self) -> CrossFitting:
+        validation = self.splits.not_tuning
+        wrong = ~correct(self.baseline, validation)
+        return CrossFitting(validation, wrong, self._everything_of, self._seed("folds"))
+
+    def _judged_on_scoring(self, subset: Examples | None, repeat: int) -> Judged:
+        model = self.fine_tuning.on(subset, hard=self.shows_hard_set, repeat=repeat)
+        return Judged.of(model, self.splits.scoring)
 
     @property
     def shows_hard_set(self) -> bool:
@@ -216,7 +262,7 @@ class Trainer:
         Where a noised target stands in its place, scores by which owners are asked for more, and last
         layers that are sent, must know nothing else of it.
         """
-        return self.config.train_on_hard_set and self.config.request == "hard-set"
+        return self.config.train_on_hard_set and sent_in(self.config) != "target"
 
     @cached_property
     def _fresh(self) -> AnyModel:

@@ -72,7 +72,7 @@ def test_the_best_on_tuning_is_free_and_of_equals_the_one_that_knows_more(
     monkeypatch.setattr(module, "accuracy", lambda model, examples: reached[model])
     everything = Everything(**known)
     monkeypatch.setattr(
-        everything, "_tuned", lambda share, acquired=None, repeat=0: f"share {share}"
+        everything, "tuned", lambda share, acquired=None, repeat=0: f"share {share}"
     )
     reached |= {"a": 0.9, "b": 0.5, **{f"share {each}": 0.6 for each in everything._shares()}}
     assert everything.free({"x": "a", "y": "b"}) == FreeRival("x", "a")

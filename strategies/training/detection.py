@@ -1,0 +1,84 @@
+"""The trainer's failure detector, learnt from what it holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float32
+
+from mycroft_fl.examples import Examples
+from mycroft_fl.models.fitting import AnyModel, correct
+from mycroft_fl.models.networks import ON_ENCODER, Classifier
+from mycroft_fl.selection.detector import Known, Rehearsed, fit_detector, principal_components
+from mycroft_fl.selection.region import flat_inputs, hidden_layer
+
+MOST = 800
+"""Examples of a kind that a detector is fitted to; time grows with their number cubed."""
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureSpace:
+    """Where a detector tells failures apart: inputs, or principal components of them, a hidden layer.
+
+    A table's columns as they are; of images 40 principal components and the network's last hidden
+    layer; an encoder's embedding alone.
+    """
+
+    model: AnyModel
+    basis: Float32[np.ndarray, "q p"] | None
+    hidden: bool
+
+    @classmethod
+    def of(cls, model: AnyModel, name: str, train: Examples, seed: int) -> FeatureSpace:
+        """Choose the space for a model, called `name`, and the kind of examples that it takes."""
+        if train.x.ndim == 2:
+            return cls(model, None, hidden=False)
+        inputs = flat_inputs(train)
+        if name.startswith(ON_ENCODER):
+            return cls(model, np.empty((0, inputs.shape[1]), np.float32), hidden=True)
+        hidden = isinstance(model, Classifier) and name != "linear"
+        return cls(model, principal_components(inputs, seed), hidden=hidden)
+
+    def known(self, examples: Examples) -> Known:
+        """See examples in this space."""
+        inputs = flat_inputs(examples)
+        parts = [inputs if self.basis is None else inputs @ self.basis.T]
+        if self.hidden:
+            assert isinstance(self.model, Classifier)
+            parts.append(hidden_layer(self.model, examples))
+        return Known(np.concatenate(parts, axis=1), examples.y)
+
+
+def learnt_detector(
+    space: FeatureSpace,
+    train: Examples,
+    validation: Examples,
+    *,
+    num_classes: int,
+    hard_classes: frozenset[int],
+    seed: int,
+) -> Rehearsed:
+    """Learn a detector from the model's failures, what it gets right, and what it was trained on.
+
+    Of each at most `MOST`, drawn at random. `DataError` where there are fewer than two failures.
+
+    Args:
+        space: Where failures are told apart, with the model whose failures they are.
+        train: The trainer's own data.
+        validation: Examples on which the model's failures are found.
+        num_classes: Number of labels.
+        hard_classes: Only these classes' failures count; empty: all.
+        seed: Seed of the draws.
+    """
+    right = correct(space.model, validation)
+    counts = np.isin(validation.y, list(hard_classes)) if hard_classes else np.ones_like(right)
+    rng = np.random.default_rng(seed)
+
+    def some(examples: Examples) -> Known:
+        return space.known(examples[np.sort(rng.permutation(len(examples))[:MOST])])
+
+    return fit_detector(
+        some(validation[~right & counts]), some(validation[right]), some(train),
+        num_classes=num_classes, seed=seed, basis=space.basis, hidden=space.hidden,
+    )  # fmt: skip
