@@ -15,8 +15,8 @@ from mycroft_fl.data.task import Task
 from mycroft_fl.errors import DataError, ScenarioError, suggestion
 from mycroft_fl.examples import Examples
 from mycroft_fl.seeds import derived_seed
-from simulations.population.corrupt import FOR_VECTORS, corrupt, redraw_labels, unlike_others
 from simulations.population.by_column import draw_by_column, with_owners_named
+from simulations.population.corrupt import FOR_VECTORS, corrupt, redraw_labels, unlike_others
 from simulations.population.groups import Population, for_test
 from simulations.population.partition import Draws, Want, marked, partition, skewed_draw
 from simulations.population.scenario_file import PARTS, Owner, Scenario

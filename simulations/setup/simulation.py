@@ -71,7 +71,8 @@ class Simulation:
         """Read a scenario and lay `settings` over it.
 
         Besides run settings these may be `owners`, `model`, `dataset`, `attack`, `policy.*`,
-        `trainer.PART.GROUP`, and, of all owners, `label-noise` and `corruption.*`. Raises `InputError` for whatever is wrong.
+        `trainer.PART.GROUP`, and, of all owners, `label-noise` and `corruption.*`. Raises `InputError`
+        for whatever is wrong.
 
         Args:
             asked_for: a packaged scenario's name, or a file.
