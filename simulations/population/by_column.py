@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import numpy as np
+from jaxtyping import Bool
 
 from mycroft_fl.data.formats.spec import DatasetSpec
 from mycroft_fl.data.sources import Dataset, load_dataset
@@ -37,7 +38,7 @@ def with_owners_named(scenario: Scenario) -> Scenario:
         raise ScenarioError(f"{scenario.name}: owners.by does not fit: {error}") from error
     large = {value: size for value, size in sizes.items() if size >= by.at_least}
     small = tuple(value for value in sizes if value not in large)
-    parts = [((value,), _safe(value)) for value in large]
+    parts: list[tuple[tuple[str, ...], str]] = [((value,), _safe(value)) for value in large]
     if small and by.rest == "pool":
         parts.append((small, REST))
     if not parts:
@@ -64,26 +65,41 @@ def draw_by_column(
     A row of several groups is of the scarcest, as everywhere. Raises `ScenarioError` where the
     trainer has all rows of one.
     """
+    named = {owner.name: owner.rows for owner in owners if owner.rows is not None}
+    if not named:
+        return {}
+    # All of one scenario's stand in one column and the same groups.
+    one = next(iter(named.values()))
     taken = marked(draws.values(), population.size)
-    held: Draws = {}
-    for owner in owners:
-        if owner.rows is None:
-            continue
-        parts = {}
-        for group in scarcest_first({name: population.pools[name] for name in owner.rows.of}):
-            parts[group] = population.left_with(group, owner.rows.column, owner.rows.values, taken)
-            taken[parts[group]] = True
-        whole = np.concatenate(list(parts.values()))
-        if not len(whole):
-            raise ScenarioError(
-                f"owner '{owner.name}' holds nothing, for the trainer has all of its rows; let the "
-                "trainer draw fewer, or raise owners.at-least"
-            )
-        if 0 < owner.rows.at_most < len(whole):
-            whole = rng("at-most", owner.name).choice(whole, owner.rows.at_most, replace=False)
-        kept = {group: part[np.isin(part, whole)] for group, part in parts.items()}
-        held[owner.name] = {group: part for group, part in kept.items() if len(part)}
-    return held
+    held: Draws = {name: {} for name in named}
+    for group in scarcest_first({name: population.pools[name] for name in one.of}):
+        left = population.pools[group][~taken[population.pools[group]]]
+        texts = population.texts(group, one.column, left)
+        for name, rows in named.items():
+            found = left[np.isin(texts, rows.values)]
+            held[name] |= {group: found} if len(found) else {}
+            taken[found] = True
+    return {name: _limited(name, parts, named[name].at_most, rng) for name, parts in held.items()}
+
+
+def _limited(
+    name: str,
+    parts: dict[str, np.ndarray],
+    at_most: int,
+    rng: Callable[[str, str], np.random.Generator],
+) -> dict[str, np.ndarray]:
+    """Return the parts, or `at_most` of all together, drawn at random."""
+    if not parts:
+        raise ScenarioError(
+            f"owner '{name}' holds nothing, for the trainer has all of its rows; let the trainer draw "
+            "fewer, or raise owners.at-least"
+        )
+    whole = np.concatenate(list(parts.values()))
+    if not 0 < at_most < len(whole):
+        return parts
+    whole = rng("at-most", name).choice(whole, at_most, replace=False)
+    kept = {group: part[np.isin(part, whole)] for group, part in parts.items()}
+    return {group: part for group, part in kept.items() if len(part)}
 
 
 def _sizes(dataset: Dataset, by: ByColumn, groups: Iterable[Group]) -> dict[str, int]:
@@ -97,10 +113,21 @@ def _sizes(dataset: Dataset, by: ByColumn, groups: Iterable[Group]) -> dict[str,
                 f"group '{group.name}' has a data set of its own; name the groups without one in "
                 "owners.of"
             )
-        chosen |= dataset.where(group.where)
+        chosen |= dataset.where(group.where) & _of_classes(dataset, group)
     texts = dataset.texts(by.by)[chosen & ~dataset.from_test]
     counts = Counter(str(text) for text in texts if text is not None)
     return dict(sorted(counts.items(), key=lambda each: (-each[1], each[0])))
+
+
+def _of_classes(dataset: Dataset, group: Group) -> Bool[np.ndarray, " n"]:
+    if group.classes is None:
+        return np.ones(len(dataset), dtype=bool)
+    labels = [
+        label
+        for label, name in enumerate(dataset.classes)
+        if label in group.classes or name in group.classes
+    ]
+    return np.isin(dataset.y, labels)
 
 
 def _safe(value: str) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float, Int64
 
 from mycroft_fl.data.formats.spec import DatasetSpec
 from mycroft_fl.data.formats.transforms import TRANSFORMS, fit_to
@@ -41,7 +41,6 @@ class Population:
         self._main_spec, self.main = main, self._datasets[main]
         self.duplicates = sum(dataset.duplicates for dataset in self._datasets.values())
         self.overlap = sum(dataset.overlap for dataset in self._datasets.values())
-        self._texts: dict[tuple[DatasetSpec, str], np.ndarray] = {}
         self._identities = self._identify()
         self.size = 1 + max(int(identities.max()) for identities in self._identities.values())
         self._labels = {name: self._label_map(group) for name, group in self._groups.items()}
@@ -137,16 +136,10 @@ class Population:
         labels = self._labels[group][dataset.y[self._rows(group, pool)]]
         return {label: pool[labels == label] for label in self.classes_of(group)}
 
-    def left_with(
-        self, group: str, column: str, values: Collection[str], taken: Bool[np.ndarray, " _size"]
-    ) -> Int64[np.ndarray, " _k"]:
-        """Return those of a group's pool that have one of these values in a column and are not taken."""
-        pool = self.pools[group]
-        pool = pool[~taken[pool]]
-        key = (self._source[group], column)
-        if key not in self._texts:
-            self._texts[key] = self._datasets[key[0]].texts(column).astype(str)
-        return pool[np.isin(self._texts[key][self._rows(group, pool)], list(values))]
+    def texts(self, group: str, column: str, identities: Int64[np.ndarray, " k"]) -> np.ndarray:
+        """Return a column's values of these examples as text, empty where they are missing."""
+        texts = self._datasets[self._source[group]].texts(column)[self._rows(group, identities)]
+        return np.array(["" if text is None else text for text in texts], dtype=str)
 
     def _rows(self, group: str, identities: Int64[np.ndarray, " k"]) -> Int64[np.ndarray, " k"]:
         # np.unique keeps each data set's identities in one sorted array; rows follow by search.

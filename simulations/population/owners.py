@@ -82,10 +82,16 @@ class Owner:
     skew: float | None = None
     rows: Rows | None = None
 
+    @property
+    def draws_by_count(self) -> bool:
+        """Whether it draws counts of groups from the stock of which nobody holds anything twice."""
+        return not self.reuse and self.skew is None and self.rows is None and self.dataset is None
+
 
 def read_by_column(table: TomlTable, groups: list[str]) -> ByColumn | None:
     """Return what `[owners] by = ...` says; None where the file lists its owners."""
-    if not isinstance(table.values.get("owners"), dict):
+    given = table.values.get("owners")
+    if not isinstance(given, dict) or not set(given) & set(COLUMN_KEYS):
         return None
     owners = table.table("owners")
     owners.check_keys(COLUMN_KEYS)

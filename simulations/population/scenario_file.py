@@ -86,6 +86,10 @@ class Scenario:
         """
         if count < 1:
             raise ScenarioError(f"owners is {count}; give a whole number of at least 1")
+        if count > len(self.owners) and any(owner.rows for owner in self.owners):
+            raise ScenarioError(
+                f"owners is {count}, but the column names {len(self.owners)}; give at most that many"
+            )
         taken = {owner.name.casefold() for owner in self.owners}
         owners = list(self.owners[:count])
         for place in range(len(self.owners), count):

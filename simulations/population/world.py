@@ -118,13 +118,10 @@ class World:
     def holds(self, name: str) -> dict[str, int]:
         """Return how many examples of which group an owner holds; none where its data cannot be used."""
         owner = self._owner(name)
-        if owner.rows is not None:
-            counts = Counter(self.owner_groups(name).tolist())
-            return {group: counts[group] for group in self._groups if counts[group]}
-        if owner.dataset is None:
+        if owner.dataset is None and owner.rows is None:
             return dict(owner.holds)
         try:
-            return {OWN_DATA: len(self.owner(name))}
+            return dict(sorted(Counter(self.owner_groups(name).tolist()).items()))
         except DataError:
             return {}
 
@@ -142,9 +139,7 @@ class World:
         pools = self._population.pools
         trainer = [self._trainer_want(part) for part in PARTS]
         drawing = [owner for owner in self.scenario.owners if owner.dataset is None]
-        alone = [
-            Want(o.name, o.holds) for o in drawing if not o.reuse and o.skew is None and not o.rows
-        ]
+        alone = [Want(o.name, o.holds) for o in drawing if o.draws_by_count]
         try:
             draws = partition(pools, trainer + alone, self._draw_rng)
             held = marked([draws[want.holder] for want in trainer], self._population.size)
