@@ -15,10 +15,10 @@ SOURCES = {
     "each of <class>/<image>, all images of 112 x 112 pixels",
     "clinc150": "CLINC150 (Larson et al. 2019) as train.csv.gz, val.csv.gz and test.csv.gz with the "
     "columns text, intent and domain, then run python -m benchmarks.sentences clinc150",
-    "heart-hospitals": "heart.csv, the four hospitals of UCI's Heart Disease (dataset 45) in one "
-    "table with the columns hospital and disease (yes or no)",
+    "heart-hospitals": "heart.csv, the four files of UCI's Heart Disease (dataset 45) as one table, with "
+    "the columns hospital (cleveland, hungarian, switzerland, va-long-beach) and disease (yes, no)",
     "diabetes-130": "diabetes.csv.gz, which is diabetic_data.csv of UCI's Diabetes 130-US Hospitals "
-    "(dataset 296) with empty fields for '?'",
+    "(dataset 296), compressed",
 }
 
 
