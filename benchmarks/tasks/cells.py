@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.packaged_encoder import packaged_encoder
 from benchmarks.tables import keep, stored
 from mycroft_fl.examples import Examples
 from mycroft_fl.models.fitting import correct
@@ -29,7 +28,7 @@ METHODS = {"encoder": ("features", "omp", "random"), "spurious": ("features", "r
 BUDGETS = {"encoder": (100, 200), "spurious": (32, 64)}
 SHARES = {"encoder": (0,), "spurious": (5, 2, 10, 20)}
 HOLDING = ("a", "b", "c", "d")
-PIXELS = 96
+ENCODER = "timm:tf_efficientnet_lite0:package@96"
 Settings = tuple[tuple[str, Any], ...]
 
 
@@ -85,9 +84,8 @@ class Shortlist:
         scenario = load_scenario({"encoder": "scarce-cifar10"}.get(cell.task, "spurious-fashion"))
         own: dict[str, Any] = {}
         if cell.task == "encoder":
-            encoder = packaged_encoder(PIXELS)
-            scenario = replace(scenario, model=f"linear:{encoder}")
-            own = {"feature-space": encoder}
+            scenario = replace(scenario, model=f"linear:{ENCODER}")
+            own = {"feature-space": ENCODER}
         if cell.percent:
             owners = tuple(
                 replace(

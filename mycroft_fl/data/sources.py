@@ -15,6 +15,7 @@ from jaxtyping import Bool, Int, Int64
 from mycroft_fl.data.formats.cache import cache_folder, fingerprint
 from mycroft_fl.data.formats.files import LabelledRows, named_labels, read_mapped, read_npz
 from mycroft_fl.data.formats.images import read_images, read_listed_images
+from mycroft_fl.data.formats.located import located
 from mycroft_fl.data.formats.spec import DatasetSpec
 from mycroft_fl.data.formats.transforms import fit_to
 from mycroft_fl.data.known import KNOWN, food101
@@ -85,15 +86,20 @@ class Dataset:
         """Return which rows have these values in these columns; a list of values means any of them."""
         chosen = np.ones(len(self), dtype=bool)
         for name, value in wanted.items():
-            if self.columns is None:
-                raise DataError("rows are chosen by columns, but this is no table")
             values = {str(each) for each in (value if isinstance(value, list) else [value])}
-            found = np.isin(text_of(self.columns.column(name)).astype(str), list(values))
+            texts = self.texts(name).astype(str)
+            found = np.isin(texts, list(values))
             if not found.any():
-                known = sorted(set(text_of(self.columns.column(name)).astype(str)))[:20]
+                known = sorted(set(texts))[:20]
                 raise DataError(f"no row has {name} = {sorted(values)}; there are {known}")
             chosen &= found
         return chosen
+
+    def texts(self, column: str) -> np.ndarray:
+        """Return a column's values as text, None where they are missing. Raises `DataError`."""
+        if self.columns is None:
+            raise DataError("rows are chosen by columns, but this is no table")
+        return text_of(self.columns.column(column))
 
 
 def load_dataset(
@@ -130,7 +136,7 @@ def _known_table(spec: DatasetSpec) -> DatasetSpec:
 
 
 def _found(name: str, base: Path) -> tuple[Path, str]:
-    path = (base / Path(name).expanduser()).absolute()
+    path = located(name, base)
     try:
         path.stat()
         return path, fingerprint(path)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from mycroft_fl.claims import check_archive
 from mycroft_fl.encoders.hub import hub_as_it_is
+from mycroft_fl.encoders.packaged import with_packaged_weights
 from mycroft_fl.errors import DataError, SettingError, one_line, suggestion
 from mycroft_fl.settings.space_names import EncoderName
 
@@ -51,6 +52,7 @@ def fingerprint(name: EncoderName) -> str:
 
     A file is read through; a tag stands for its weights in the library's installed version.
     """
+    name = with_packaged_weights(name)
     digest = hashlib.blake2b(digest_size=12)
     digest.update(f"{PREPARED}|{name.library}|{name.architecture}|{name.pixels}|".encode())
     digest.update(importlib.metadata.version(PACKAGES[name.library]).encode())
@@ -73,6 +75,7 @@ def _file_digest(file: Path, changed: int, size: int) -> bytes:
 
 def open_encoder(name: EncoderName) -> Encoder:
     """Return the encoder, on a GPU where there is one. `SettingError` or `DataError` in one line."""
+    name = with_packaged_weights(name)
     if name.path is not None:
         _require_there(name, name.path)
     load = {"open_clip": _open_clip, "torchvision": _torchvision, "timm": _timm}[name.library]

@@ -136,6 +136,11 @@ class Population:
         labels = self._labels[group][dataset.y[self._rows(group, pool)]]
         return {label: pool[labels == label] for label in self.classes_of(group)}
 
+    def texts(self, group: str, column: str, identities: Int64[np.ndarray, " k"]) -> np.ndarray:
+        """Return a column's values of these examples as text, empty where they are missing."""
+        texts = self._datasets[self._source[group]].texts(column)[self._rows(group, identities)]
+        return np.array(["" if text is None else text for text in texts], dtype=str)
+
     def _rows(self, group: str, identities: Int64[np.ndarray, " k"]) -> Int64[np.ndarray, " k"]:
         # np.unique keeps each data set's identities in one sorted array; rows follow by search.
         order = self._orders[self._source[group]]

@@ -13,7 +13,15 @@ from mycroft_fl.data.formats.transforms import TRANSFORMS
 from mycroft_fl.errors import ScenarioError, suggestion
 from mycroft_fl.settings.toml_table import TomlTable
 from simulations.population.cues import CUES
-from simulations.population.owners import BEHAVIOURS, Corruption, Owner, read_counts, read_owners
+from simulations.population.owners import (
+    BEHAVIOURS,
+    ByColumn,
+    Corruption,
+    Owner,
+    read_by_column,
+    read_counts,
+    read_owners,
+)
 
 __all__ = [
     "BEHAVIOURS",
@@ -68,6 +76,7 @@ class Scenario:
     policy: Mapping[str, Any]
     base: Path
     name: str
+    by_column: ByColumn | None = None
 
     def with_owners(self, count: int) -> Scenario:
         """Return the scenario with `count` owners: its own in order, over and over.
@@ -77,6 +86,10 @@ class Scenario:
         """
         if count < 1:
             raise ScenarioError(f"owners is {count}; give a whole number of at least 1")
+        if count > len(self.owners) and any(owner.rows for owner in self.owners):
+            raise ScenarioError(
+                f"owners is {count}, but the column names {len(self.owners)}; give at most that many"
+            )
         taken = {owner.name.casefold() for owner in self.owners}
         owners = list(self.owners[:count])
         for place in range(len(self.owners), count):
@@ -99,6 +112,7 @@ def load_scenario(name_or_path: str | Path) -> Scenario:
     table.check_keys(SCENARIO_KEYS)
     groups = _groups(table.table("groups"))
     names = [group.name for group in groups]
+    by_column = read_by_column(table, names)
     return Scenario(
         title=table.one("title", str, path.stem),
         dataset=read_spec(table),
@@ -106,11 +120,12 @@ def load_scenario(name_or_path: str | Path) -> Scenario:
         weights=_weights(table, path.parent),
         groups=groups,
         trainer=_trainer(table.table("trainer"), names),
-        owners=read_owners(table, names),
+        owners=() if by_column else read_owners(table, names),
         run=table.table("run").flat(),
         policy=table.table("policy").flat(),
         base=path.parent,
         name=path.stem,
+        by_column=by_column,
     )
 
 

@@ -15,6 +15,7 @@ from mycroft_fl.data.task import Task
 from mycroft_fl.errors import DataError, ScenarioError, suggestion
 from mycroft_fl.examples import Examples
 from mycroft_fl.seeds import derived_seed
+from simulations.population.by_column import draw_by_column, with_owners_named
 from simulations.population.corrupt import FOR_VECTORS, corrupt, redraw_labels, unlike_others
 from simulations.population.groups import Population, for_test
 from simulations.population.partition import Draws, Want, marked, partition, skewed_draw
@@ -46,6 +47,7 @@ class World:
     """
 
     def __init__(self, scenario: Scenario, seed: int) -> None:
+        scenario = with_owners_named(scenario)
         self.scenario = scenario
         self.seed = seed
         self._population = Population(scenario)
@@ -116,10 +118,10 @@ class World:
     def holds(self, name: str) -> dict[str, int]:
         """Return how many examples of which group an owner holds; none where its data cannot be used."""
         owner = self._owner(name)
-        if owner.dataset is None:
+        if owner.dataset is None and owner.rows is None:
             return dict(owner.holds)
         try:
-            return {OWN_DATA: len(self.owner(name))}
+            return dict(sorted(Counter(self.owner_groups(name).tolist()).items()))
         except DataError:
             return {}
 
@@ -137,11 +139,12 @@ class World:
         pools = self._population.pools
         trainer = [self._trainer_want(part) for part in PARTS]
         drawing = [owner for owner in self.scenario.owners if owner.dataset is None]
-        alone = [Want(o.name, o.holds) for o in drawing if not o.reuse and o.skew is None]
+        alone = [Want(o.name, o.holds) for o in drawing if o.draws_by_count]
         try:
             draws = partition(pools, trainer + alone, self._draw_rng)
             held = marked([draws[want.holder] for want in trainer], self._population.size)
             left = {group: pool[~held[pool]] for group, pool in pools.items()}
+            draws |= draw_by_column(self._population, drawing, draws, self._rng)
             draws |= self._skewed(drawing, draws)
             for owner in drawing:
                 if owner.reuse:

@@ -10,13 +10,15 @@ from mycroft_fl.data.formats.spec import spec_from_setting
 from mycroft_fl.errors import SettingError
 from mycroft_fl.models.networks import is_network
 from mycroft_fl.settings.space_names import from_folder
-from simulations.population.owners import spoiled
-from simulations.population.scenario_file import Scenario
+from mycroft_fl.settings.toml_table import TomlTable
+from simulations.population.by_column import with_owners_named
+from simulations.population.owners import read_counts, spoiled
+from simulations.population.scenario_file import PARTS, Scenario
 
 OVERRIDES = {
     "owners": int, "model": str, "dataset": (str, dict), "label-noise": (float, int), "attack": str,
 }  # fmt: skip
-TABLES = ("policy.", "corruption.")
+TABLES = ("policy.", "corruption.", *(f"trainer.{part}." for part in PARTS))
 """Tables any key of which may be set."""
 ATTACKS = ("none", "membership")
 """Attacks on the model that a run ends with: for a simulator alone, who knows all records."""
@@ -47,6 +49,11 @@ def overridden(scenario: Scenario, overrides: Mapping[str, Any]) -> Scenario:
         if key in overrides and type(overrides[key]) not in kinds:
             names = " or ".join(each.__name__ for each in kinds)
             raise SettingError(f"{key} is {overrides[key]!r}; give a value of type {names}")
+    scenario = replace(scenario, trainer=_trainer(scenario, overrides))
+    if "dataset" in overrides:
+        dataset = spec_from_setting(overrides["dataset"], SettingError)
+        scenario = replace(scenario, dataset=dataset)
+    scenario = with_owners_named(scenario)
     if "owners" in overrides:
         scenario = scenario.with_owners(overrides["owners"])
     policy = {k.removeprefix("policy."): v for k, v in overrides.items() if k.startswith("policy.")}
@@ -54,10 +61,19 @@ def overridden(scenario: Scenario, overrides: Mapping[str, Any]) -> Scenario:
         scenario,
         owners=spoiled(scenario.owners, overrides),
         model=from_folder(overrides.get("model", scenario.model), scenario.base),
-        dataset=(
-            spec_from_setting(overrides["dataset"], SettingError)
-            if "dataset" in overrides
-            else scenario.dataset
-        ),
         policy={**scenario.policy, **policy},
     )
+
+
+def _trainer(scenario: Scenario, overrides: Mapping[str, Any]) -> Mapping[str, Mapping[str, int]]:
+    """Return how many examples the trainer has, with each `trainer.PART.GROUP` laid over it."""
+    groups = [group.name for group in scenario.groups]
+    trainer = {}
+    for part in PARTS:
+        start = f"trainer.{part}."
+        given = {k.removeprefix(start): v for k, v in overrides.items() if k.startswith(start)}
+        counts = {part: {**scenario.trainer[part], **given}}
+        trainer[part] = read_counts(
+            TomlTable(counts, "settings", "trainer", SettingError), part, groups
+        )
+    return trainer

@@ -44,7 +44,8 @@ from strategies.training.trainer import TrainerData
 
 log = logging.getLogger(__name__)
 
-OF_OWNERS = ("label-noise", "corruption.")
+NAMED = ("label-noise", "corruption.", "trainer.")
+"""Beginnings of overrides that a result names as they were given."""
 PATIENCE = 5.0
 """Seconds. Flower's engine has all its nodes at once: a plain `flwr run .` has only two."""
 
@@ -69,8 +70,9 @@ class Simulation:
     ) -> Simulation:
         """Read a scenario and lay `settings` over it.
 
-        Besides run settings these may be `owners`, `model`, `dataset`, `attack`, `policy.*`, and,
-        of all owners, `label-noise` and `corruption.*`. Raises `InputError` for whatever is wrong.
+        Besides run settings these may be `owners`, `model`, `dataset`, `attack`, `policy.*`,
+        `trainer.PART.GROUP`, and, of all owners, `label-noise` and `corruption.*`. Raises `InputError`
+        for whatever is wrong.
 
         Args:
             asked_for: a packaged scenario's name, or a file.
@@ -124,7 +126,7 @@ class Simulation:
             "dataset": DatasetSpec.of(self.scenario.dataset).as_setting(),
             "owners": len(self.scenario.owners),
             **{f"policy.{key}": value for key, value in self.scenario.policy.items()},
-            **{key: value for key, value in self.given.items() if key.startswith(OF_OWNERS)},
+            **{key: value for key, value in self.given.items() if key.startswith(NAMED)},
             **({"attack": self.attack} if "attack" in self.given else {}),
         }
 

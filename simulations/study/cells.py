@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from mycroft_fl.data.formats.located import located
 from mycroft_fl.data.formats.spec import DatasetSpec
 from mycroft_fl.errors import InputError, StudyError
 from mycroft_fl.files import digest_of
@@ -104,7 +105,7 @@ def _holdings(scenario: Scenario) -> str:
     specs += [DatasetSpec.of(g.dataset) for g in scenario.groups if g.dataset is not None]
     specs += [owner.dataset for owner in scenario.owners if owner.dataset is not None]
     files = [path for spec in specs for path in (spec.path, spec.test_path) if path]
-    content = [_content(scenario.base / Path(file).expanduser()) for file in files]
+    content = [_content(located(file, scenario.base)) for file in files]
     weights = _content(scenario.weights) if scenario.weights else ""
     return _digest(definition(anywhere), *content, weights)
 

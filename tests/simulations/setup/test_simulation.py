@@ -75,6 +75,16 @@ def test_policy_keys_are_laid_over_the_scenarios_policy(load):
     assert load(**over).scenario.policy == {"max-records": 3, "modes": ["raw"]}
 
 
+def test_the_trainers_counts_are_laid_over_one_by_one(load):
+    before = load().scenario.trainer
+    simulation = load(**{"trainer.validation.any": 7})
+    after = simulation.scenario.trainer
+    assert after["validation"] == {**before["validation"], "any": 7}
+    assert {**after, "validation": None} == {**before, "validation": None}
+    assert len(simulation.world.trainer("validation")) == 7
+    assert simulation.settings()["trainer.validation.any"] == 7
+
+
 @pytest.mark.unchecked
 @pytest.mark.parametrize(
     ("settings", "message"),
@@ -92,6 +102,10 @@ def test_policy_keys_are_laid_over_the_scenarios_policy(load):
             {"policy.modes": ["pickle"]},
             "policy.modes is ['pickle']; choose from ['raw', 'raw-gumbel'",
         ),
+        ({"trainer.validation.ani": 3}, "settings: trainer.validation names the unknown group"),
+        ({"trainer.test.any": -1}, "settings: trainer.test.any is -1; give a whole number of at"),
+        ({"trainer.train.any": "x"}, "settings: trainer.train.any is 'x'; give a whole number"),
+        ({"trainer.tests.any": 3}, "unknown setting 'trainer.tests.any'"),
         ({"owners": "3"}, "owners is '3'; give a value of type int"),
         ({"owners": True}, "owners is True; give a value of type int"),
         ({"owners": 0}, "owners is 0; give a whole number of at least 1"),

@@ -1,0 +1,1 @@
+"""Shifts: each rule of acquisition on worlds of real and of made-up shifts."""

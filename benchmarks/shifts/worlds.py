@@ -1,0 +1,57 @@
+"""The worlds and the rules that are compared: one line each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Settings = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class World:
+    """A scenario with the groups that its trainer's model fails on, and settings laid over it."""
+
+    scenario: str
+    failing: tuple[str, ...]
+    settings: Settings = field(default_factory=dict)
+
+
+SERVICES = (
+    "auto-and-commute", "banking", "credit-cards", "home", "kitchen-and-dining", "meta", "small-talk",
+    "utility", "work",
+)  # fmt: skip
+
+
+def _few(scenario: str, group: str, count: int, others: Settings) -> World:
+    """A world in which the trainer knows few failures: `count` validation examples of the group."""
+    counts = {group: count, **others}
+    return World(
+        scenario, (group,), {f"trainer.validation.{name}": size for name, size in counts.items()}
+    )
+
+
+WORLDS = {
+    "pacs-sketch": World("pacs-sketch", ("sketch",)),
+    "pacs-cartoon": World("pacs-cartoon", ("cartoon",)),
+    "clinc150-travel": World("clinc150-travel", ("travel",)),
+    "clinc150-banking": World("clinc150-banking", ("banking",)),
+    "hospitals": World("hospitals", ("orthopedics",)),
+    "heart": World("heart", ("veterans",)),
+    "three-groups": World("three-groups", ("bags", "sandals", "coats")),
+    "rotated-digits": World("rotated-digits", ("rotated",)),
+    "scarce-fashion": World("scarce-fashion", ("scarce",)),
+    "spurious-fashion": World("spurious-fashion", ("swapped",)),
+    "intrusion-forest": World("intrusion-nsl-kdd", ("missing",), {"proxy": "mlp"}),
+    "intrusion-mlp": World("intrusion-nsl-kdd", ("missing",), {"model": "mlp"}),
+    # From 8 to 32 failures in all validation examples.
+    "pacs-sketch-few": _few("pacs-sketch", "sketch", 15, {"photo": 100}),
+    "clinc150-travel-few": _few("clinc150-travel", "travel", 15, dict.fromkeys(SERVICES, 10)),
+    "rotated-digits-few": _few("rotated-digits", "rotated", 20, {"upright": 60}),
+}
+RULES: dict[str, Settings] = {
+    "hard-features": {"method": "hard-features"},
+    "random": {"method": "random"},
+}
+"""A rule is a row of the table: its name, and the settings that make it."""
