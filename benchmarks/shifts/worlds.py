@@ -52,6 +52,10 @@ WORLDS = {
 }
 RULES: dict[str, Settings] = {
     "hard-features": {"method": "hard-features"},
+    "detector": {"method": "detector-cover"},
+    "detector, counted": {
+        "method": "detector-cover", "mode": "score-then-raw", "policy.epsilon": 1.0,
+    },
     "random": {"method": "random"},
 }
 """A rule is a row of the table: its name, and the settings that make it."""
