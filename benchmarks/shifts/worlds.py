@@ -53,7 +53,7 @@ WORLDS = {
 RULES: dict[str, Settings] = {
     "hard-features": {"method": "hard-features"},
     "detector": {"method": "detector-cover"},
-    "detector, counted": {
+    "detector-counted": {
         "method": "detector-cover", "mode": "score-then-raw", "policy.epsilon": 1.0,
     },
     "random": {"method": "random"},
