@@ -54,7 +54,9 @@ RULES: dict[str, Settings] = {
     "hard-features": {"method": "hard-features"},
     "detector": {"method": "detector-cover"},
     "detector-counted": {
-        "method": "detector-cover", "mode": "score-then-raw", "policy.epsilon": 1.0,
+        "method": "detector-cover",
+        "mode": "score-then-raw",
+        "policy.epsilon": 1.0,
     },
     "random": {"method": "random"},
 }

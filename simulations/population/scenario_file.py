@@ -57,12 +57,17 @@ class Group:
     dataset: str | DatasetSpec | None = None
 
 
+LABEL_NOISE = "label-noise"
+"""The key of the share of labels that are redrawn, of an owner or of the trainer's validation."""
+
+
 @dataclass(frozen=True)
 class Scenario:
     """A scenario's file, checked. `run` and `policy` hold dotted keys, to be checked where used.
 
-    `trainer` maps train, validation and test to {group: count}; `base` is the folder from
-    which relative paths are taken, `name` the file's stem.
+    `trainer` maps train, validation and test to {group: count}, and `label_noise` is the share of
+    its validation labels that are redrawn; `base` is the folder from which relative paths are
+    taken, `name` the file's stem.
     """
 
     title: str
@@ -77,6 +82,7 @@ class Scenario:
     base: Path
     name: str
     by_column: ByColumn | None = None
+    label_noise: float = 0.0
 
     def with_owners(self, count: int) -> Scenario:
         """Return the scenario with `count` owners: its own in order, over and over.
@@ -126,6 +132,7 @@ def load_scenario(name_or_path: str | Path) -> Scenario:
         base=path.parent,
         name=path.stem,
         by_column=by_column,
+        label_noise=table.table("trainer").share(LABEL_NOISE, 0.0),
     )
 
 
@@ -174,7 +181,7 @@ def _group(name: str, table: TomlTable) -> Group:
 
 
 def _trainer(table: TomlTable, groups: list[str]) -> dict[str, dict[str, int]]:
-    table.check_keys(PARTS)
+    table.check_keys((*PARTS, LABEL_NOISE))
     return {part: read_counts(table, part, groups) for part in PARTS}
 
 

@@ -73,8 +73,15 @@ class World:
         return Task(self.classes, there.shape, there.dtype, self.scenario.model, there.table)
 
     def trainer(self, part: str) -> Examples:
-        """Return the trainer's own examples; `part` is train, validation or test."""
-        return self._built(_trainer_holder(part))
+        """Return the trainer's own examples; `part` is train, validation or test.
+
+        Of validation labels a share may be wrong; those of the test are right, whatever they judge.
+        """
+        examples, noise = self._built(_trainer_holder(part)), self.scenario.label_noise
+        if part != "validation" or not noise:
+            return examples
+        rng = self._rng("label-noise", _trainer_holder(part))
+        return redraw_labels(examples, noise, self.num_classes, rng)
 
     def trainer_groups(self, part: str) -> np.ndarray:
         """Return the group's name of each of the trainer's examples, in their order."""

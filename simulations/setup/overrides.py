@@ -13,12 +13,13 @@ from mycroft_fl.settings.space_names import from_folder
 from mycroft_fl.settings.toml_table import TomlTable
 from simulations.population.by_column import with_owners_named
 from simulations.population.owners import read_counts, spoiled
-from simulations.population.scenario_file import PARTS, Scenario
+from simulations.population.scenario_file import LABEL_NOISE, PARTS, Scenario
 
 OVERRIDES = {
     "owners": int, "model": str, "dataset": (str, dict), "label-noise": (float, int), "attack": str,
 }  # fmt: skip
-TABLES = ("policy.", "corruption.", *(f"trainer.{part}." for part in PARTS))
+OF_TRAINER = f"trainer.{LABEL_NOISE}"
+TABLES = ("policy.", "corruption.", OF_TRAINER, *(f"trainer.{part}." for part in PARTS))
 """Tables any key of which may be set."""
 ATTACKS = ("none", "membership")
 """Attacks on the model that a run ends with: for a simulator alone, who knows all records."""
@@ -50,6 +51,9 @@ def overridden(scenario: Scenario, overrides: Mapping[str, Any]) -> Scenario:
             names = " or ".join(each.__name__ for each in kinds)
             raise SettingError(f"{key} is {overrides[key]!r}; give a value of type {names}")
     scenario = replace(scenario, trainer=_trainer(scenario, overrides))
+    if OF_TRAINER in overrides:
+        given = TomlTable({LABEL_NOISE: overrides[OF_TRAINER]}, "settings", "trainer", SettingError)
+        scenario = replace(scenario, label_noise=given.share(LABEL_NOISE))
     if "dataset" in overrides:
         dataset = spec_from_setting(overrides["dataset"], SettingError)
         scenario = replace(scenario, dataset=dataset)

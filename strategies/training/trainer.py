@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Bool
 
 from mycroft_fl.data.task import Task
 from mycroft_fl.errors import SettingError, suggestion
@@ -38,6 +39,7 @@ from strategies.training.detection import FeatureSpace, learnt_detector
 from strategies.training.everything import Everything, FinalModel, FreeRival
 from strategies.training.feature_weight import tuned_feature_weight
 from strategies.training.fine_tuning import FineTuning
+from strategies.training.suspects import suspects
 from strategies.training.valuation import Valuation
 
 HALVINGS = 50
@@ -156,7 +158,21 @@ class Trainer:
     @cached_property
     def everything(self) -> Everything:
         """Fine-tunes on all that the trainer holds but its tuning split."""
-        return self._everything_of(self.splits.not_tuning)
+        return self._everything_of(self.validation)
+
+    @cached_property
+    def validation(self) -> Examples:
+        """All validation examples but tuning's, without those whose labels look wrong."""
+        return self.splits.not_tuning[~self.suspects]
+
+    @cached_property
+    def suspects(self) -> Bool[np.ndarray, " n"]:
+        """Which validation examples but tuning's have labels that look wrong."""
+        return suspects(self._feature_space, self.train, self.splits.not_tuning)
+
+    @cached_property
+    def _feature_space(self) -> FeatureSpace:
+        return FeatureSpace.of(self.baseline, self.task.model, self.train, self._seed("detector"))
 
     def _everything_of(self, validation: Examples) -> Everything:
         return Everything(
@@ -171,15 +187,14 @@ class Trainer:
         `DataError` where the model fails on fewer than two examples.
         """
         # Published scores hide a record of the scoring split only if nothing else knows of it.
-        splits, seed = self.splits, self._seed("detector")
-        validation = splits.selection if self.config.publish_epsilon else splits.not_tuning
+        splits, hides = self.splits, self.config.publish_epsilon > 0
         return learnt_detector(
-            FeatureSpace.of(self.baseline, self.task.model, self.train, seed),
+            self._feature_space,
             self.train,
-            validation,
+            splits.selection if hides else self.validation,
             num_classes=self.task.num_classes,
             hard_classes=self._hard_classes(),
-            seed=seed,
+            seed=self._seed("detector"),
         )
 
     @cached_property
@@ -247,9 +262,8 @@ class Trainer:
 
     @cached_property
     def _cross_fitting(self) -> CrossFitting:
-        validation = self.splits.not_tuning
-        wrong = ~correct(self.baseline, validation)
-        return CrossFitting(validation, wrong, self._everything_of, self._seed("folds"))
+        wrong = ~correct(self.baseline, self.validation)
+        return CrossFitting(self.validation, wrong, self._everything_of, self._seed("folds"))
 
     def _judged_on_scoring(self, subset: Examples | None, repeat: int) -> Judged:
         model = self.fine_tuning.on(subset, hard=self.shows_hard_set, repeat=repeat)
