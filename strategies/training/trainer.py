@@ -16,15 +16,16 @@ from mycroft_fl.data.task import Task
 from mycroft_fl.errors import SettingError, suggestion
 from mycroft_fl.examples import Examples
 from mycroft_fl.hard_set import HardSet, Splits, find_hard_set, split_validation
+from mycroft_fl.metrics.metric import Metric
 from mycroft_fl.models.catalogue import build_model
 from mycroft_fl.models.fitting import (
     AnyModel,
     FitSettings,
-    accuracy,
     as_input,
-    correct,
     fit,
+    judged,
     losses,
+    predict,
 )
 from mycroft_fl.models.networks import Classifier, build, is_network
 from mycroft_fl.models.weights import loaded
@@ -63,6 +64,7 @@ class Trainer:
         self.task = task
         self.config = config
         self.train = data.train
+        self.metric = Metric.chosen(config.metric, task.classes, data.validation.y)
         self.splits: Splits = split_validation(
             data.validation,
             selection=config.split_selection,
@@ -97,6 +99,8 @@ class Trainer:
         settings = {k: v for k, v in self.config.settings().items() if k not in FREE_TO_CHANGE}
         task, splits = self.task, self.splits
         parts = [settings, list(task.classes), list(task.shape), str(task.dtype), task.model]
+        costs = self.metric.costs
+        parts += [] if costs is None else [costs.tolist()]
         hasher = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
         for part in (self.train, splits.selection, splits.scoring, splits.tuning):
             hasher.update(part.ids.tobytes() + part.y.tobytes())
@@ -133,6 +137,7 @@ class Trainer:
             self._scored_with,
             lambda: self.gradient_model,
             self.config,
+            self.metric,
         )
 
     @cached_property
@@ -150,7 +155,9 @@ class Trainer:
         """Fine-tunes on all that the trainer holds but its tuning split."""
         splits, start = self.splits, self.fine_tuning.start
         validation = Examples.concatenate([splits.selection, splits.scoring])
-        return Everything(start, self.baseline, self.train, validation, splits.tuning, self.config)
+        return Everything(
+            start, self.baseline, self.train, validation, splits.tuning, self.config, self.metric
+        )
 
     @cached_property
     def free(self) -> FreeRival:
@@ -189,7 +196,7 @@ class Trainer:
         """Tune the feature weight on the trainer's own selection and tuning splits."""
 
         def reached(picked: Examples) -> float:
-            return accuracy(self.improved(picked), self.splits.tuning)
+            return judged(self.improved(picked), self.splits.tuning, self.metric)
 
         return tuned_feature_weight(
             self.hard_set.sent, self.splits.selection, self.gradient_model, self.config, reached
@@ -202,7 +209,7 @@ class Trainer:
         """
         share = None
         if acquired is not None:
-            share = self.fine_tuning.best_share(acquired, self.splits.tuning)
+            share = self.fine_tuning.best_share(acquired, self.splits.tuning, self.metric)
         hard = self.config.train_on_hard_set
         return self.fine_tuning.on(acquired, hard=hard, repeat=repeat, share=share)
 
@@ -237,17 +244,22 @@ class Trainer:
         return FitSettings(config.fit_epochs, config.fit_batch_size, config.fit_learning_rate)
 
     def _find_hard_set(self) -> HardSet:
-        selection = self.splits.selection
+        selection, metric = self.splits.selection, self.metric
+        answers = predict(self.baseline, selection.x)
         return find_hard_set(
             selection,
-            correct=correct(self.baseline, selection),
+            correct=answers == selection.y,
             loss=losses(self.baseline, selection),
             rule=self.config.hard_set_rule,
             sent=self.config.hard_set_sent,
             classes=self._hard_classes(),
+            lost=None if metric.is_accuracy else metric.lost(selection.y, answers),
         )
 
     def _hard_classes(self) -> frozenset[int]:
+        """Find the only classes that may be hard: as set, else the one whose recall counts, else all."""
+        if not self.config.hard_set_classes.strip() and self.metric.label is not None:
+            return frozenset({self.metric.label})
         names = [name.strip() for name in self.config.hard_set_classes.split(",") if name.strip()]
         for name in names:
             if name not in self.task.classes:
