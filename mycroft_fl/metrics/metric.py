@@ -146,8 +146,10 @@ class OnExamples:
     def value(self, probabilities: Probabilities) -> float:
         """Compute the metric of a model that gives these probabilities."""
         if self._valued is None:
-            return float((self._each(probabilities) * self._weights).mean())
-        return float(self._valued(probabilities.astype(np.float64), self._once)[0])
+            found = float((self._each(probabilities) * self._weights).mean())
+        else:
+            found = float(self._valued(probabilities.astype(np.float64), self._once)[0])
+        return min(max(found, -1.0), 1.0)  # sums of rounded shares may pass a range's end
 
     def gains(
         self,

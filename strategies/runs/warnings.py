@@ -13,7 +13,7 @@ LEAST_AGREEMENT = 0.1
 
 
 def of_metric(trainer: Trainer) -> Iterator[str]:
-    """Say why a metric other than accuracy was taken, and where the trainer cannot go by the one that was set."""
+    """Say why auto took a metric other than accuracy, and where the trainer cannot go by its metric."""
     metric, splits = trainer.metric, trainer.splits
     if metric.reason:
         yield f"metric = auto is {metric.name} here: {metric.reason}"

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mycroft_fl.examples import Examples
+from mycroft_fl.metrics.metric import ACCURATE, Metric
 from mycroft_fl.report.run.result import Accuracies
 from mycroft_fl.scoring import Score
 from mycroft_fl.settings.run_config import RunConfig
@@ -79,7 +80,8 @@ def parts(**changed: Any) -> tuple[Any, Any]:
     it = {
         "config": RunConfig(hard_set_sent=4), "sent": 4, "agreement": 0.5, "disclosed": 10,
         "buys_nothing": False, "duplicates": 0, "overlap": 0, "reuse": False, "names": ["a", "b"],
-        "records": {"a": OwnerRecord("a"), "b": OwnerRecord("b")}, **changed,
+        "records": {"a": OwnerRecord("a"), "b": OwnerRecord("b")}, "metric": ACCURATE,
+        "tuning": [0, 1], **changed,
     }  # fmt: skip
     world = World()
     world.duplicates, world.overlap = it["duplicates"], it["overlap"]
@@ -90,6 +92,11 @@ def parts(**changed: Any) -> tuple[Any, Any]:
     trainer = SimpleNamespace(
         hard_set=SimpleNamespace(sent=examples(*range(it["sent"]))),
         hard_set_agreement=lambda: it["agreement"],
+        metric=it["metric"],
+        splits=SimpleNamespace(
+            scoring=SimpleNamespace(y=np.array([0, 1])),
+            tuning=SimpleNamespace(y=np.array(it["tuning"])),
+        ),
     )
     scoreboard = SimpleNamespace(
         disclosed=it["disclosed"],
@@ -103,8 +110,8 @@ def parts(**changed: Any) -> tuple[Any, Any]:
     return simulation, strategy
 
 
-def reached(hard: float | None, **groups: float) -> Accuracies:
-    return Accuracies(0.5, hard, groups or {"u": 0.5, "v": 0.5})
+def reached(hard: float | None, metric: float | None = None, **groups: float) -> Accuracies:
+    return Accuracies(0.5, hard, groups or {"u": 0.5, "v": 0.5}, metric)
 
 
 def warnings(
@@ -141,6 +148,27 @@ def test_a_good_run_gives_no_warning():
         (
             {"final": reached(0.6, u=0.46, v=0.9), "control": reached(0.2, u=0.5, v=0.5)},
             "accuracy on u fell from 0.500 (control) to 0.460",
+        ),
+        (
+            {"metric": Metric("balanced-accuracy", name="balanced-accuracy", reason="b is rare")},
+            "metric = auto is balanced-accuracy here: b is rare",
+        ),
+        (
+            {"metric": Metric("worst-group", name="worst-group")},
+            "metric = worst-group: the trainer knows no groups, so its choices and scores go by the worst",
+        ),
+        (
+            {"metric": Metric("recall", label=1, name="recall:b"), "tuning": [0, 0]},
+            "metric = recall:b: choices on tuning have no example of that class to go by; give more",
+        ),
+        (
+            # On the failures it is better than luck, and by the metric it is not.
+            {
+                "metric": Metric("auc", name="auc"),
+                "final": reached(0.6, 0.8),
+                "lucky": reached(0.4, 0.9),
+            },
+            "method hard-features is worse than random picks of the same number (0.800 against 0.900 by auc)",
         ),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
