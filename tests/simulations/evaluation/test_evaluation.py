@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, roc_auc_score
 
 from mycroft_fl.examples import Examples
 from mycroft_fl.metrics.metric import ACCURATE, Metric
@@ -221,3 +222,50 @@ def test_owners_are_listed_from_first_to_last_with_groups_counted_by_content():
     assert [output[1][key] for key in ("score", "low", "high")] == [None] * 3
     assert output[2]["disclosed_groups"] == {}
     assert all(each["holds"] == {"u": 3, "v": 7} for each in output)
+
+
+class Sure(torch.nn.Module):
+    """A model whose logits are its input."""
+
+    def forward(self, x):
+        return x.float()
+
+
+class Turned(Sure):
+    """Likewise, with the classes in another order."""
+
+    def forward(self, x):
+        return x.float().roll(1, dims=1)
+
+
+@pytest.mark.unchecked
+@pytest.mark.parametrize(
+    ("kind", "truth"),
+    [
+        ("accuracy", lambda y, p, g: accuracy_score(y, p.argmax(1))),
+        ("balanced-accuracy", lambda y, p, g: balanced_accuracy_score(y, p.argmax(1))),
+        ("f1", lambda y, p, g: f1_score(y, p.argmax(1), average="macro")),
+        ("auc", lambda y, p, g: roc_auc_score(y, p, multi_class="ovr")),
+        (
+            "worst-group",
+            lambda y, p, g: min(accuracy_score(y[g == n], p[g == n].argmax(1)) for n in "uv"),
+        ),
+    ],
+)
+def test_a_model_s_metric_and_its_gain_are_of_all_test_examples(kind, truth):
+    rng = np.random.default_rng(0)
+    y, x = rng.integers(0, 3, 300), rng.normal(size=(300, 3)).astype(np.float32)
+    x[np.arange(300), y] += 1
+    groups = rng.choice(["u", "v"], 300)
+    metric = Metric(kind, name=kind)
+    tests = HeldOut.of(Examples(x, y), Sure(), groups, metric)
+    values = [
+        truth(y, torch.from_numpy(each).double().softmax(1).numpy(), groups)
+        for each in (x, np.roll(x, 1, axis=1))
+    ]
+    assert tests.accuracies(Sure()).metric == pytest.approx(values[0])
+    gains = tests.gains(Sure(), Turned(), RunConfig())
+    assert gains.metric.gain == pytest.approx(values[0] - values[1])
+    assert 0 < gains.metric.low < gains.metric.gain < gains.metric.high
+    if kind == "accuracy":
+        assert gains.metric == gains.test
