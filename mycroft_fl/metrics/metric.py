@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float, Float64, Int64, Shaped
 
-from mycroft_fl.errors import SettingError, suggestion
+from mycroft_fl.errors import DataError, SettingError, suggestion
 from mycroft_fl.metrics.costs import read_costs
 from mycroft_fl.metrics.names import (
     ACCURACY,
@@ -69,9 +69,18 @@ class Metric:
 
     @classmethod
     def chosen(cls, text: str, classes: Sequence[str], y: Int64[np.ndarray, " n"]) -> Metric:
-        """Make the metric of that name, or for `auto` the one that suits the labels `y`."""
+        """Make the metric of that name, or for `auto` the one that suits the labels `y`.
+
+        `DataError` where it is the recall of a class that `y` lacks.
+        """
         if text != AUTO:
-            return cls.of(text, classes)
+            found = cls.of(text, classes)
+            if found.label is not None and found.label not in y:
+                raise DataError(
+                    f"metric is '{text}', and none of {len(y)} validation examples is of that class; give "
+                    "some, or choose another metric"
+                )
+            return found
         labels, counts = np.unique(y, return_counts=True)
         equal = len(y) / max(1, len(labels))
         rarest = int(counts.argmin()) if len(counts) else 0

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from mycroft_fl.errors import SettingError
+from mycroft_fl.errors import DataError, SettingError
 from mycroft_fl.metrics.metric import ACCURATE, Metric
 from mycroft_fl.metrics.names import FORMS, check_metric, metric_from_folder
 from mycroft_fl.scoring import gain_with_interval
@@ -263,6 +263,15 @@ def test_recall_of_a_class_that_the_task_lacks_suggests_one() -> None:
     with pytest.raises(SettingError) as error:
         Metric.of("recall:atack", ("attack", "normal"))
     assert str(error.value) == "metric names the unknown class 'atack'; did you mean 'attack'?"
+
+
+def test_recall_of_a_class_that_validation_lacks_is_refused() -> None:
+    with pytest.raises(DataError) as error:
+        Metric.chosen("recall:c", CLASSES, np.array([0, 1, 1]))
+    assert str(error.value) == (
+        "metric is 'recall:c', and none of 3 validation examples is of that class; give some, or choose "
+        "another metric"
+    )
 
 
 def test_a_class_may_have_a_colon_in_its_name() -> None:
