@@ -80,7 +80,7 @@ def synthetic(seed: int) -> pd.DataFrame:
 
 def diabetes(seed: int) -> pd.DataFrame:
     """Read each patient's first admission: readmitted within 30 days, or not at all."""
-    path = Path(os.environ["MYCROFT_DATA"]) / "diabetes-130" / "diabetes.csv.gz"
+    path = Path(os.environ.get("MYCROFT_DATA", ".")) / "diabetes-130" / "diabetes.csv.gz"
     table = pd.read_csv(path, low_memory=False).drop_duplicates("patient_nbr")
     table = table[table["readmitted"] != ">30"]
     numbers = table.select_dtypes("number").drop(columns=["encounter_id", "patient_nbr"])

@@ -32,7 +32,7 @@ CLEARLY = 4
 """Classes are clearly unequal where the rarest holds less than this part of an equal share, ..."""
 ENOUGH = 16
 """... and an equal share is so many examples: below, luck could have made it so."""
-A_BLOCK = 1 << 20
+A_BLOCK = 1 << 18
 """Numbers of one temporary array of a bootstrap that recomputes the metric."""
 
 

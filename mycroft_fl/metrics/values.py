@@ -55,7 +55,8 @@ def macro_auc(y: Int64[np.ndarray, " n"]) -> Valued:
     def valued(probabilities: np.ndarray, counts: np.ndarray) -> np.ndarray:
         # Of two classes both areas are the same, but for probabilities that round to 1.
         classes = [1] if probabilities.shape[1] == 2 else np.unique(y)
-        areas = [_auc(probabilities[:, c], y == c, counts) for c in classes]
+        turned = np.ascontiguousarray(counts.T, dtype=np.float64)
+        areas = [_auc(probabilities[:, c], y == c, turned) for c in classes]
         return np.asarray(np.mean(areas, axis=0))
 
     return valued
@@ -77,13 +78,17 @@ def worst_share(strata: Int[np.ndarray, " n"], y: Int64[np.ndarray, " n"]) -> Va
 def _auc(
     scores: Float64[np.ndarray, " n"], positive: Bool[np.ndarray, " n"], counts: np.ndarray
 ) -> Float64[np.ndarray, " b"]:
-    """Compute the chance that a positive example scores above a negative one; ties count half."""
+    """Compute the chance that a positive example scores above a negative one; ties count half.
+
+    `counts` have a row an example here: rows are sorted far faster than columns.
+    """
     order = np.argsort(scores, kind="stable")
     _, starts = np.unique(scores[order], return_index=True)
-    sorted_counts, is_positive = counts[:, order].astype(np.float64), positive[order]
-    # Examples of one score stand together: nobody among them is above another.
-    above = np.add.reduceat(sorted_counts * is_positive, starts, axis=1)
-    below = np.add.reduceat(sorted_counts * ~is_positive, starts, axis=1)
-    pairs = above.sum(axis=1) * below.sum(axis=1)
-    won = (above * (below.cumsum(axis=1) - below / 2)).sum(axis=1)
+    sorted_counts, is_positive = counts[order], positive[order, None]
+    above, below = sorted_counts * is_positive, sorted_counts * ~is_positive
+    if len(starts) < len(scores):
+        # Examples of one score stand together: nobody among them is above another.
+        above, below = (np.add.reduceat(each, starts, axis=0) for each in (above, below))
+    pairs = above.sum(axis=0) * below.sum(axis=0)
+    won = np.einsum("nb,nb->b", above, below.cumsum(axis=0) - below / 2)
     return np.asarray(np.divide(won, pairs, out=np.zeros_like(won), where=pairs > 0))
