@@ -10,6 +10,9 @@ from jaxtyping import Bool, Float, Float64, Int, Int64
 from mycroft_fl.errors import DataError
 from mycroft_fl.examples import Examples, hard_classes
 
+LEAST_LOST = 1e-9
+"""A class whose hard examples take nothing from the metric gives its own behind all others."""
+
 
 @dataclass(frozen=True)
 class Splits:
@@ -84,8 +87,11 @@ def find_hard_set(
     rule: str,
     sent: int,
     classes: frozenset[int] = frozenset(),
+    lost: Float64[np.ndarray, " n"] | None = None,
 ) -> HardSet:
-    """Return the hard examples of the selection split, `sent` of them, balanced over classes.
+    """Return the hard examples of the selection split, `sent` of them, spread over classes.
+
+    All classes give alike, or in proportion to what their hard examples take from the metric.
 
     Within a class the hardest go first: they are the furthest from being solved by chance.
 
@@ -97,6 +103,7 @@ def find_hard_set(
             failures are too few).
         sent: how many at most.
         classes: the only ones that may be hard; empty for all.
+        lost: what each example takes from the metric; None where all classes are to give alike.
     """
     eligible = np.isin(selection.y, list(classes)) if classes else np.ones(len(selection), bool)
     if not eligible.any():
@@ -114,16 +121,24 @@ def find_hard_set(
             f"the model gets none of {int(eligible.sum())} eligible validation examples wrong, so there "
             'is no hard set; give harder validation examples or set hard-set.rule = "highest-loss"'
         )
-    chosen = _balanced(hardest_first, selection.y, sent)
+    chosen = _spread(hardest_first, selection.y, sent, lost)
     return HardSet(selection[chosen], labels=selection.y[hardest_first])
 
 
-def _balanced(
-    candidates: Int[np.ndarray, " c"], y: Int64[np.ndarray, " n"], count: int
+def _spread(
+    candidates: Int[np.ndarray, " c"],
+    y: Int64[np.ndarray, " n"],
+    count: int,
+    lost: Float64[np.ndarray, " n"] | None,
 ) -> Int[np.ndarray, " k"]:
-    """Return the first `count` candidates when every class gives one in turn, as far as it goes."""
-    turn = np.empty(len(candidates), dtype=np.int64)
+    """Return `count` candidates, the first of each class, classes in proportion to what they lose.
+
+    Where all lose alike, every class gives one in turn, as far as it goes. (Sainte-Lague's method:
+    the j-th of a class has its turn at (j - 1/2) / loss.)
+    """
+    turn = np.empty(len(candidates))
     for label in np.unique(y[candidates]):
         of_class = y[candidates] == label
-        turn[of_class] = np.arange(of_class.sum())
+        weight = 1.0 if lost is None else max(float(lost[candidates[of_class]].sum()), LEAST_LOST)
+        turn[of_class] = (np.arange(of_class.sum()) + 0.5) / weight
     return candidates[np.argsort(turn, kind="stable")][:count]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float, Shaped
+from jaxtyping import Bool, Float, Float64, Int64, Shaped
 
 DRAWS = 2000
 MOST = 1e6
@@ -16,7 +17,7 @@ none may keep a finished run's result from being written."""
 
 @dataclass(frozen=True)
 class Score:
-    """A gain in accuracy on validation examples that judge, and its confidence interval.
+    """A gain in the run's metric on validation examples that judge, and its confidence interval.
 
     `loss_fall` is the mean fall of their log-loss, in nats, and `loss_low` its lower bound; None
     where they are not known. They tell owners apart long before accuracies do.
@@ -63,12 +64,48 @@ class Score:
         return replace(self, loss_fall=other.gain, loss_low=other.low)
 
 
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """The resamples of a bootstrap: each repeat's share of it, and how often each example is in it."""
+
+    of_repeats: Float64[np.ndarray, "b repeats"]
+    counts: Int64[np.ndarray, "b n"]
+
+
+@runtime_checkable
+class Judge(Protocol):
+    """A metric on the examples that are scored, as `Metric.on` makes one."""
+
+    def gains(
+        self, with_subset: np.ndarray, without: np.ndarray, drawn: Draws
+    ) -> tuple[float, np.ndarray]:
+        """Compute by how much outputs with a subset are better than without, and so on each resample."""
+        ...
+
+
+class RightOrWrong:
+    """Accuracy of outputs that say of each example whether it is right."""
+
+    def gains(
+        self,
+        with_subset: Bool[np.ndarray, "repeats n"],
+        without: Bool[np.ndarray, "repeats n"],
+        drawn: Draws,
+    ) -> tuple[float, Float64[np.ndarray, " b"]]:
+        """Compute the mean difference, and that of each resample."""
+        difference = with_subset.astype(np.float64) - without
+        n = difference.shape[1]
+        return weighted_gains(difference, np.ones(n), drawn, drawn.counts / n)
+
+
 def gain_with_interval(
-    with_subset: Shaped[np.ndarray, "repeats n"],
-    without: Shaped[np.ndarray, "repeats n"],
+    with_subset: Shaped[np.ndarray, "repeats n ..."],
+    without: Shaped[np.ndarray, "repeats n ..."],
     *,
     confidence: float,
     seed: int,
+    metric: Judge | None = None,
+    most: float = 1.0,
 ) -> Score:
     """Return the mean gain, with a percentile interval from a bootstrap over repeats and examples.
 
@@ -76,21 +113,43 @@ def gain_with_interval(
     the split are in the score. (Efron & Tibshirani 1993, ch. 13.)
 
     Args:
-        with_subset: row r says which of the n judging examples the r-th fine-tune with it gets right,
-            or gives another figure of each, the larger the better.
+        with_subset: row r is of the r-th fine-tune with it: for each of the n judging examples the
+            probabilities of all classes; without a metric, whether it is right, or another figure, the
+            larger the better.
         without: the same of the fine-tunes without the subset.
         confidence: of the interval, 0 to 1.
         seed: of the bootstrap.
+        metric: what is gained, on these examples; None for accuracy.
+        most: the largest gain that there can be.
     """
-    difference = with_subset.astype(np.float64) - without
-    repeats, n = difference.shape
+    repeats, n = with_subset.shape[:2]
     rng = np.random.default_rng(seed)
     of_repeats = rng.multinomial(repeats, np.full(repeats, 1 / repeats), size=DRAWS) / repeats
-    of_examples = rng.multinomial(n, np.full(n, 1 / n), size=DRAWS) / n
-    resampled = np.einsum("br,rn,bn->b", of_repeats, difference, of_examples, optimize=True)
+    counts = rng.multinomial(n, np.full(n, 1 / n), size=DRAWS)
+    gain, resampled = (metric or RightOrWrong()).gains(
+        with_subset, without, Draws(of_repeats, counts)
+    )
     tail = (1 - confidence) / 2
     low, high = np.quantile(resampled, [tail, 1 - tail])
-    return Score.within(MOST, float(difference.mean()), float(low), float(high))
+    return Score.within(most, gain, float(low), float(high))
+
+
+def weighted_gains(
+    difference: Float64[np.ndarray, "repeats n"],
+    weights: Float64[np.ndarray, " n"],
+    drawn: Draws,
+    of_examples: Float64[np.ndarray, "b n"],
+) -> tuple[float, Float64[np.ndarray, " b"]]:
+    """Return the weighted mean of each example's gain, and that of each resample.
+
+    Args:
+        difference: what each repeat gains on each example.
+        weights: of the examples, 1 in the mean.
+        drawn: the resamples.
+        of_examples: what each example weighs in each resample, 1 in all.
+    """
+    resampled = np.einsum("br,rn,bn->b", drawn.of_repeats, difference, of_examples, optimize=True)
+    return float((difference * weights).mean()), resampled
 
 
 def alignment(

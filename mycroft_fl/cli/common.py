@@ -15,6 +15,7 @@ from rich.text import Text
 
 from mycroft_fl.errors import InputError, SettingError
 from mycroft_fl.foreign_text import cleaned, cleaned_lines
+from mycroft_fl.metrics.names import metric_from_folder
 
 
 def assigned(assignment: str) -> tuple[str, Any]:
@@ -39,6 +40,8 @@ def existing(scenario: str) -> str:
 
 def from_here(key: str, value: Any) -> tuple[str, Any]:
     """Return a file of the folder one is in by its whole path: all else is relative to the scenario."""
+    if key == "metric" and isinstance(value, str):
+        return key, metric_from_folder(value, Path.cwd())
     path = value.get("path") if isinstance(value, dict) else value
     if key != "dataset" or not isinstance(path, str) or not Path(path).exists():
         return key, value

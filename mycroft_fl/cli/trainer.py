@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from mycroft_fl.cli.common import assigned, print_rows, say, say_lines
+from mycroft_fl.cli.common import assigned, from_here, print_rows, say, say_lines
 
 PATH = click.Path(path_type=Path)
 FOLDER = click.argument("folder", type=PATH, metavar="DIR")
@@ -151,7 +151,7 @@ def run(
     from strategies.deployment.superlink import start_run
     from strategies.runs.folder import RunFolder
 
-    made, settings = _trainer(folder), dict(assigned(each) for each in assignments)
+    made, settings = _trainer(folder), dict(from_here(*assigned(each)) for each in assignments)
     place = (out or _fresh(made.runs, task.stem)).absolute()
     with RunFolder.replacing(place, force=False):
         _show(lambda: start_run(made, task, place, settings, waits=wait), place, as_json)
@@ -168,7 +168,7 @@ def resume(run: Path, assignments: tuple[str, ...], wait: bool, as_json: bool) -
     from strategies.deployment.superlink import resume_run
 
     show_progress(sys.stderr)
-    settings = dict(assigned(each) for each in assignments)
+    settings = dict(from_here(*assigned(each)) for each in assignments)
     _show(lambda: resume_run(run, settings, waits=wait), run.absolute(), as_json)
 
 

@@ -10,11 +10,12 @@ from typing import TypeVar, cast
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32, Int64
+from jaxtyping import Bool, Float, Float32, Float64, Int64
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from mycroft_fl.examples import Examples
+from mycroft_fl.metrics.metric import Metric
 from mycroft_fl.models.estimators import Estimator
 from mycroft_fl.models.fit_cache import cached_fit
 from mycroft_fl.models.frozen import FrozenBody
@@ -145,6 +146,16 @@ def predict(model: nn.Module | Estimator, x: np.ndarray) -> Int64[np.ndarray, " 
     return logits(model, x).argmax(dim=1).numpy()
 
 
+def probabilities(model: nn.Module | Estimator, examples: Examples) -> Float64[np.ndarray, "n c"]:
+    """Return the probability that the model gives each class, for each example.
+
+    In double precision, so that the likeliest class is the one that `predict` returns.
+    """
+    if isinstance(model, Estimator):
+        return model.probabilities(examples.x)
+    return logits(model, examples.x).double().softmax(dim=1).numpy()
+
+
 def losses(model: nn.Module | Estimator, examples: Examples) -> Float32[np.ndarray, " n"]:
     """Return each example's cross-entropy."""
     if isinstance(model, Estimator):
@@ -162,6 +173,13 @@ def correct(model: nn.Module | Estimator, examples: Examples) -> Bool[np.ndarray
 def accuracy(model: nn.Module | Estimator, examples: Examples) -> float:
     """Return the share of `examples` that the model gets right."""
     return float(correct(model, examples).mean())
+
+
+def judged(model: nn.Module | Estimator, examples: Examples, metric: Metric) -> float:
+    """Return the metric's value of a model on `examples`; larger is better."""
+    if metric.is_accuracy:
+        return accuracy(model, examples)
+    return metric.value(examples.y, probabilities(model, examples))
 
 
 def _trained(model: nn.Module, x: np.ndarray) -> tuple[nn.Module, Tensor]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mycroft_fl.errors import SettingError
+from mycroft_fl.metrics.names import check_metric
 from mycroft_fl.modes import MODES
 from mycroft_fl.settings.declared import Settings, SettingValue, setting
 from mycroft_fl.settings.selection import SelectionSettings
@@ -207,6 +208,7 @@ class RunConfig(TrainingSettings, AskingSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_space(self.feature_space)
+        check_metric(self.metric)
         if self.split_selection + self.split_scoring > 0.95:
             raise SettingError(
                 f"split.selection {self.split_selection} and split.scoring {self.split_scoring} leave "

@@ -11,6 +11,13 @@ from mycroft_fl.settings.declared import Settings, setting
 class TrainingSettings(Settings):
     """Settings that no owner needs to know of."""
 
+    metric: str = setting(
+        "metric",
+        "auto",
+        "what a good model is judged by, in choices on the tuning split, scores of owners and results: "
+        "accuracy, balanced-accuracy, recall:CLASS, f1, auc, worst-group or cost:FILE; auto: balanced "
+        "accuracy where the validation examples' classes are clearly unequal, else accuracy",
+    )
     split_selection: float = setting(
         "split.selection", 0.4, "share of validation that gives the hard set", above=0, most=0.9
     )

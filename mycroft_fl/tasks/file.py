@@ -14,7 +14,7 @@ Relative paths are taken from the file's own folder; unknown keys are refused.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,7 @@ from mycroft_fl.data.tables.schema import fit_schema
 from mycroft_fl.data.task import Task
 from mycroft_fl.errors import DataError
 from mycroft_fl.examples import Examples
+from mycroft_fl.metrics.names import metric_from_folder
 from mycroft_fl.settings.run_config import RunConfig
 from mycroft_fl.settings.space_names import from_folder
 from mycroft_fl.settings.toml_table import TomlTable
@@ -74,9 +75,10 @@ def load_task(path: Path) -> TaskFile:
     for part, examples in parts.items():
         if len(examples) == 0:
             raise table.wrong(part, "holds nothing that the parts before it do not hold")
+    config = RunConfig.from_settings(table.table("run").flat())
+    config = replace(config, metric=metric_from_folder(config.metric, base))
     return TaskFile(
-        task, parts["train"], parts["validation"], parts.get("test"), _weights(table, base),
-        RunConfig.from_settings(table.table("run").flat()),
+        task, parts["train"], parts["validation"], parts.get("test"), _weights(table, base), config
     )  # fmt: skip
 
 

@@ -56,7 +56,9 @@ def result_of(simulation: Simulation, strategy: MycroftStrategy) -> Result:
     world, folder, task = simulation.world, simulation.folder, simulation.task
     config, scoreboard = simulation.config, strategy.scoreboard
     saved = saved_models(folder, task)
-    tests = HeldOut.of(world.trainer("test"), saved[BASELINE], world.trainer_groups("test"))
+    metric = strategy.trainer.metric
+    groups = world.trainer_groups("test")
+    tests = HeldOut.of(world.trainer("test"), saved[BASELINE], groups, metric)
     luck = strategy.trainer.final(_random_instead(simulation, strategy)).model
     lucky = tests.accuracies(luck)
     known = reached(tests, saved, config)
@@ -68,6 +70,7 @@ def result_of(simulation: Simulation, strategy: MycroftStrategy) -> Result:
         seed=config.seed,
         settings=simulation.settings(),
         warnings=run_warnings(simulation, strategy, known, lucky),
+        metric=metric.name,
         free_is=strategy.trainer.free.name,
         final_is=strategy.final.how,
         random=lucky,

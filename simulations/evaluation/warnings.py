@@ -9,8 +9,13 @@ from simulations.population.world import World
 from simulations.setup.simulation import Simulation
 from strategies.mycroft import MycroftStrategy
 from strategies.rounds.plans import plans_of
-from strategies.rounds.scoreboard import Scoreboard
-from strategies.runs.warnings import of_hard_set, of_noise, of_nothing_acquired, of_owners
+from strategies.runs.warnings import (
+    of_hard_set,
+    of_metric,
+    of_noise,
+    of_nothing_acquired,
+    of_owners,
+)
 
 TOLERATED_FALL = 0.03
 
@@ -24,13 +29,14 @@ def run_warnings(
     """Collect all warnings. `lucky` is what as many random picks reached, in place of the chosen ones."""
     scoreboard, scenario, config = strategy.scoreboard, simulation.scenario, simulation.config
     return [
+        *of_metric(strategy.trainer),
         *of_hard_set(strategy.trainer, config.hard_set_sent),
         *of_noise(scoreboard),
         *of_nothing_acquired(config.mode, scoreboard),
         *(
             ()
             if strategy.final.how == "free"
-            else _of_luck(simulation, scoreboard, models["final"].hard, lucky.hard)
+            else _of_luck(simulation, strategy, models["final"], lucky)
         ),
         *of_owners([owner.name for owner in scenario.owners], scoreboard),
         *_of_groups(models["control"].groups or {}, models["final"].groups or {}),
@@ -39,18 +45,22 @@ def run_warnings(
 
 
 def _of_luck(
-    simulation: Simulation, scoreboard: Scoreboard, reached: float | None, lucky: float | None
+    simulation: Simulation, strategy: MycroftStrategy, final: Accuracies, random: Accuracies
 ) -> Iterator[str]:
-    """Warn where acquired examples did no more than random ones."""
+    """Warn where acquired examples did no more than random ones, in the run's metric."""
     method = simulation.config.method
     hands_over = any(plan.hands_over for plan in plans_of(simulation.config.mode))
-    if not hands_over or not scoreboard.disclosed or method in ("random", "full"):
+    if not hands_over or not strategy.scoreboard.disclosed or method in ("random", "full"):
         return
+    metric = strategy.trainer.metric
+    reached, lucky, what = final.hard, random.hard, "on the failures"
+    if not metric.is_accuracy:
+        reached, lucky, what = final.metric, random.metric, f"by {metric.name}"
     if reached is not None and lucky is not None and reached <= lucky:
         how = "equal to" if reached == lucky else "worse than"
         yield (
             f"method {method} is {how} random picks of the same number ({reached:.3f} against "
-            f"{lucky:.3f} on the failures): look for a broken similarity"
+            f"{lucky:.3f} {what}): look for a broken similarity"
         )
 
 

@@ -22,6 +22,8 @@ from mycroft_fl.device import torch_device
 from mycroft_fl.encoders.embeddings import embeddings_of
 from mycroft_fl.errors import DataError, ScenarioError
 from mycroft_fl.files import private_folder, write_whole
+from mycroft_fl.metrics.metric import check_metric_of
+from mycroft_fl.metrics.names import metric_from_folder
 from mycroft_fl.models.catalogue import build_model
 from mycroft_fl.modes import MODES
 from mycroft_fl.privacy.noise.samplers import Noise, simulated
@@ -88,6 +90,7 @@ class Simulation:
             config,
             feature_space=from_folder(config.feature_space, scenario.base),
             proxy=from_folder(config.proxy, scenario.base),
+            metric=metric_from_folder(config.metric, scenario.base),
         )
         simulation = cls(asked_for, settings, engine, scenario, config, RunFolder(folder))
         for owner in scenario.owners:
@@ -144,6 +147,7 @@ class Simulation:
         method = method_named(self.config.method)
         task = self.task
         build_model(task.model, task.shape, task.num_classes, seed=0)
+        check_metric_of(self.config.metric, task.classes)
         check_gradient_model(task.model, self.config, method.looks_through)
         check_publishing(self.config)
         check_attack(self.attack, self.config.mode, self.scenario.model)

@@ -14,6 +14,7 @@ from mycroft_fl.data.formats.located import located
 from mycroft_fl.data.formats.spec import DatasetSpec
 from mycroft_fl.errors import InputError, StudyError
 from mycroft_fl.files import digest_of
+from mycroft_fl.metrics.names import COST, cost_file
 from mycroft_fl.settings.run_config import RunConfig
 from simulations.population.scenario_file import Scenario
 from simulations.population.world_cache import definition, sharing
@@ -86,6 +87,9 @@ def _of_seeds(study: StudyFile, grid: Grid, combination: Mapping[str, Any]) -> I
     told_apart = {
         key: value for key, value in first.settings().items() if value != defaults.get(key)
     }
+    costs = cost_file(first.config.metric)
+    if costs is not None:
+        told_apart["metric"] = f"{COST}:{_content(costs)}"
     for seed in study.seeds:
         depends = [held, engine, {**told_apart, "seed": seed}]
         yield Cell(

@@ -20,6 +20,7 @@ from threadpoolctl import threadpool_limits
 
 from mycroft_fl.errors import EngineFailed, InputError
 from mycroft_fl.files import locked
+from mycroft_fl.metrics.metric import check_metric_of
 from mycroft_fl.progress_lines import MARK, show_progress
 from mycroft_fl.settings.run_config import RunConfig
 from mycroft_fl.tasks.file import TaskFile, load_task
@@ -64,7 +65,9 @@ class RunPlan:
         """Load the task from its file, and the run's settings. `InputError` on what is wrong."""
         task = load_task(Path(self.task))
         changed = task.config.settings() | self.settings
-        return task, RunConfig.from_settings(changed)
+        config = RunConfig.from_settings(changed)
+        check_metric_of(config.metric, task.task.classes)
+        return task, config
 
 
 def setup_for(context: Context) -> TrainerSetup:

@@ -58,7 +58,10 @@ def outcome_of(
     """
     config, scoreboard = strategy.config, strategy.scoreboard
     saved = saved_models(folder, task.task)
-    tests = None if task.test is None else HeldOut.of(task.test, saved[BASELINE])
+    metric = strategy.trainer.metric
+    tests = None
+    if task.test is not None:
+        tests = HeldOut.of(task.test, saved[BASELINE], metric=metric)
     owners = [
         owner_result(record, rank, failure=record.failure, lost=record.lost)
         for record, rank in scoreboard.ranking()
@@ -70,6 +73,7 @@ def outcome_of(
         seed=config.seed,
         settings=config.settings(),
         warnings=_warnings(strategy, admitted),
+        metric=metric.name,
         **reached(tests, saved, config),
         free_is=strategy.trainer.free.name,
         final_is=strategy.final.how,
@@ -86,6 +90,7 @@ def outcome_of(
 def _warnings(strategy: MycroftStrategy, admitted: Sequence[str]) -> list[str]:
     config, scoreboard = strategy.config, strategy.scoreboard
     return [
+        *warnings.of_metric(strategy.trainer),
         *warnings.of_hard_set(strategy.trainer, config.hard_set_sent),
         *warnings.of_noise(scoreboard),
         *warnings.of_nothing_acquired(config.mode, scoreboard),

@@ -180,8 +180,8 @@ class NoisedSteps:
         for head in self._tried:
             load_head(model, head)
             with torch.no_grad():
-                guessed = model.head(inputs).argmax(1).numpy()
-            reached.append(float((guessed == tuning.y).mean()))
+                guessed = model.head(inputs).double().softmax(1).numpy()
+            reached.append(self._trainer.metric.value(tuning.y, guessed))
         best = len(reached) - 1 - int(np.argmax(reached[::-1]))
         load_head(model, self._tried[best])
         return model

@@ -4,11 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from mycroft_fl.metrics.names import WORST_GROUP
 from strategies.rounds.plans import plans_of
 from strategies.rounds.scoreboard import Scoreboard
 from strategies.training.trainer import Trainer
 
 LEAST_AGREEMENT = 0.1
+
+
+def of_metric(trainer: Trainer) -> Iterator[str]:
+    """Say why auto took a metric other than accuracy, and where the trainer cannot go by its metric."""
+    metric, splits = trainer.metric, trainer.splits
+    if metric.reason:
+        yield f"metric = auto is {metric.name} here: {metric.reason}"
+    if metric.kind == WORST_GROUP:
+        yield (
+            "metric = worst-group: the trainer knows no groups, so its choices and scores go by the "
+            "worst class"
+        )
+    for what, split in (("scores of owners", splits.scoring), ("choices on tuning", splits.tuning)):
+        if metric.label is not None and not (split.y == metric.label).any():
+            yield (
+                f"metric = {metric.name}: {what} have no example of that class to go by; give more of it "
+                "in validation"
+            )
 
 
 def of_hard_set(trainer: Trainer, wanted: int) -> Iterator[str]:

@@ -6,14 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mycroft_fl.examples import Examples
-from mycroft_fl.models.fitting import AnyModel, accuracy, correct
+from mycroft_fl.metrics.metric import ACCURATE, Metric
+from mycroft_fl.models.fitting import AnyModel, correct, judged
 from mycroft_fl.models.sources import Source
 from mycroft_fl.settings.run_config import RunConfig
 from strategies.training.fine_tuning import mixed
 
 SHARES = (0.15, 0.3, 0.45)
 """Shares of a batch that failures, and what was acquired, may have together."""
-MARGIN = 0.04
+MARGIN = 0.04  # of the metric, all of which go from 0 to 1 or from -1 to 0
 """The final model is given up for the free one only where tuning says that it is worse by more.
 
 A tuning split is small: a strict choice threw half of the gain away where there was one.
@@ -49,6 +50,7 @@ class Everything:
         validation: Validation examples that may be trained on.
         tuning: Examples on which candidates are compared, and nothing is trained.
         config: The run's settings.
+        metric: What is compared.
 
     """
 
@@ -60,11 +62,13 @@ class Everything:
         validation: Examples,
         tuning: Examples,
         config: RunConfig,
+        metric: Metric = ACCURATE,
     ) -> None:
         right = correct(baseline, validation)
         self.own = Examples.concatenate([train, validation[right]])
         self.failures = validation[~right]
         self._start, self._tuning, self._config = start, tuning, config
+        self._metric = metric
 
     def free(self, others: Mapping[str, AnyModel]) -> FreeRival:
         """Choose the best model that no owner has any part in; of equals the last, which knows more.
@@ -75,7 +79,7 @@ class Everything:
             **others,
             **{f"all failures, share {each:g}": self.tuned(each) for each in self._shares()},
         }
-        reached = {name: accuracy(model, self._tuning) for name, model in candidates.items()}
+        reached = {name: self._reached(model) for name, model in candidates.items()}
         best = max(reached.values())
         name = [each for each, value in reached.items() if value == best][-1]
         return FreeRival(name, candidates[name])
@@ -94,11 +98,14 @@ class Everything:
 
     def better_of(self, models: Sequence[AnyModel], free: FreeRival) -> FinalModel:
         """Choose the best of `models` on tuning; `free` where it is better by more than `MARGIN`."""
-        reached = [accuracy(model, self._tuning) for model in models]
+        reached = [self._reached(model) for model in models]
         best = max(reached)
-        if best < accuracy(free.model, self._tuning) - MARGIN:
+        if best < self._reached(free.model) - MARGIN:
             return FinalModel("free", free.model)
         return FinalModel("with owners", models[reached.index(best)])
+
+    def _reached(self, model: AnyModel) -> float:
+        return judged(model, self._tuning, self._metric)
 
     def _shares(self, acquired: Examples | None = None) -> list[float]:
         """List the shares to choose from: fixed ones, and one in proportion to the examples."""

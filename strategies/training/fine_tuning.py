@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mycroft_fl.examples import Examples
-from mycroft_fl.models.fitting import AnyModel, FineTuneSettings, accuracy, fine_tune
+from mycroft_fl.metrics.metric import ACCURATE, Metric
+from mycroft_fl.models.fitting import AnyModel, FineTuneSettings, fine_tune, judged
 from mycroft_fl.models.sources import Source
 from mycroft_fl.seeds import derived_seed
 from mycroft_fl.selection.methods import method_named
@@ -46,13 +47,13 @@ class FineTuning:
             sources.append(Source(subset, self._share(subset) if share is None else share))
         return mixed(self.start, sources, self._config, repeat)
 
-    def best_share(self, subset: Examples, tuning: Examples) -> float:
+    def best_share(self, subset: Examples, tuning: Examples, metric: Metric = ACCURATE) -> float:
         """Return the share as set, or the one that serves the tuning split best (of equals the least)."""
         if self._config.subset_weight or self._pools:
             return self._share(subset)
         hard = self._config.train_on_hard_set
         reached = {
-            share: accuracy(self.on(subset, hard=hard, share=share), tuning)
+            share: judged(self.on(subset, hard=hard, share=share), tuning, metric)
             for share in SHARES_TO_CHOOSE_FROM
         }
         return max(reached, key=lambda share: (reached[share], -share))

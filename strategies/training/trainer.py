@@ -11,21 +11,22 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Bool
 
 from mycroft_fl.data.task import Task
 from mycroft_fl.errors import SettingError, suggestion
 from mycroft_fl.examples import Examples
 from mycroft_fl.hard_set import HardSet, Splits, find_hard_set, split_validation
+from mycroft_fl.metrics.metric import Metric
 from mycroft_fl.models.catalogue import build_model
 from mycroft_fl.models.fitting import (
     AnyModel,
     FitSettings,
-    accuracy,
     as_input,
-    correct,
     fit,
+    judged,
     losses,
+    predict,
+    probabilities,
 )
 from mycroft_fl.models.networks import Classifier, build, is_network
 from mycroft_fl.models.weights import loaded
@@ -34,12 +35,11 @@ from mycroft_fl.seeds import derived_seed
 from mycroft_fl.selection.detector import Rehearsed
 from mycroft_fl.selection.methods import method_named, sent_in
 from mycroft_fl.settings.run_config import RunConfig
-from strategies.training.cross_fitting import FOLDS, CrossFitting, Judged
-from strategies.training.detection import FeatureSpace, learnt_detector
+from strategies.training.cross_fitting import FOLDS, Outputs
 from strategies.training.everything import Everything, FinalModel, FreeRival
 from strategies.training.feature_weight import tuned_feature_weight
 from strategies.training.fine_tuning import FineTuning
-from strategies.training.suspects import suspects
+from strategies.training.knowledge import Knowledge
 from strategies.training.valuation import Valuation
 
 HALVINGS = 50
@@ -68,6 +68,7 @@ class Trainer:
         self.task = task
         self.config = config
         self.train = data.train
+        self.metric = Metric.chosen(config.metric, task.classes, data.validation.y)
         self.splits: Splits = split_validation(
             data.validation,
             selection=config.split_selection,
@@ -102,6 +103,8 @@ class Trainer:
         settings = {k: v for k, v in self.config.settings().items() if k not in FREE_TO_CHANGE}
         task, splits = self.task, self.splits
         parts = [settings, list(task.classes), list(task.shape), str(task.dtype), task.model]
+        costs = self.metric.costs
+        parts += [] if costs is None else [costs.tolist()]
         hasher = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
         for part in (self.train, splits.selection, splits.scoring, splits.tuning):
             hasher.update(part.ids.tobytes() + part.y.tobytes())
@@ -136,9 +139,11 @@ class Trainer:
         return Valuation(
             self.splits.scoring,
             self.baseline,
-            self._cross_fitting.judge if crossed else self._judged_on_scoring,
+            self.knowledge.cross_fitting.judge if crossed else self._judged_on_scoring,
             lambda: self.gradient_model,
             self.config,
+            self.metric,
+            judging=self.knowledge.validation if crossed else self.splits.scoring,
             repeats=-(-self.config.scoring_repeats // FOLDS)
             if crossed
             else self.config.scoring_repeats,
@@ -156,46 +161,22 @@ class Trainer:
         return self.fine_tuning.on(None, hard=True)
 
     @cached_property
+    def knowledge(self) -> Knowledge:
+        """All that follows from the trainer's own data."""
+        return Knowledge(
+            (self.baseline, self.task.model), self.fine_tuning.start, self.train, self.splits,
+            self.config, self.metric,
+        )  # fmt: skip
+
+    @property
     def everything(self) -> Everything:
         """Fine-tunes on all that the trainer holds but its tuning split."""
-        return self._everything_of(self.validation)
-
-    @cached_property
-    def validation(self) -> Examples:
-        """All validation examples but tuning's, without those whose labels look wrong."""
-        return self.splits.not_tuning[~self.suspects]
-
-    @cached_property
-    def suspects(self) -> Bool[np.ndarray, " n"]:
-        """Which validation examples but tuning's have labels that look wrong."""
-        return suspects(self._feature_space, self.train, self.splits.not_tuning)
-
-    @cached_property
-    def _feature_space(self) -> FeatureSpace:
-        return FeatureSpace.of(self.baseline, self.task.model, self.train, self._seed("detector"))
-
-    def _everything_of(self, validation: Examples) -> Everything:
-        return Everything(
-            self.fine_tuning.start, self.baseline, self.train, validation, self.splits.tuning,
-            self.config,
-        )  # fmt: skip
+        return self.knowledge.everything
 
     @cached_property
     def detector(self) -> Rehearsed:
-        """The detector of failures, learnt from all that the trainer may tell of.
-
-        `DataError` where the model fails on fewer than two examples.
-        """
-        # Published scores hide a record of the scoring split only if nothing else knows of it.
-        splits, hides = self.splits, self.config.publish_epsilon > 0
-        return learnt_detector(
-            self._feature_space,
-            self.train,
-            splits.selection if hides else self.validation,
-            num_classes=self.task.num_classes,
-            hard_classes=self._hard_classes(),
-            seed=self._seed("detector"),
-        )
+        """The detector of failures. `DataError` where the model fails on fewer than two examples."""
+        return self.knowledge.detector(self.task.num_classes, self._hard_classes())
 
     @cached_property
     def free(self) -> FreeRival:
@@ -234,7 +215,7 @@ class Trainer:
         """Tune the feature weight on the trainer's own selection and tuning splits."""
 
         def reached(picked: Examples) -> float:
-            return accuracy(self.improved(picked), self.splits.tuning)
+            return judged(self.improved(picked), self.splits.tuning, self.metric)
 
         return tuned_feature_weight(
             self.hard_set.sent, self.splits.selection, self.gradient_model, self.config, reached
@@ -247,7 +228,7 @@ class Trainer:
         """
         share = None
         if acquired is not None:
-            share = self.fine_tuning.best_share(acquired, self.splits.tuning)
+            share = self.fine_tuning.best_share(acquired, self.splits.tuning, self.metric)
         hard = self.config.train_on_hard_set
         return self.fine_tuning.on(acquired, hard=hard, repeat=repeat, share=share)
 
@@ -260,14 +241,9 @@ class Trainer:
         hidden = self.config.publish_epsilon > 0 or not self.shows_hard_set
         return self._trains_on_validation and not hidden
 
-    @cached_property
-    def _cross_fitting(self) -> CrossFitting:
-        wrong = ~correct(self.baseline, self.validation)
-        return CrossFitting(self.validation, wrong, self._everything_of, self._seed("folds"))
-
-    def _judged_on_scoring(self, subset: Examples | None, repeat: int) -> Judged:
+    def _judged_on_scoring(self, subset: Examples | None, repeat: int) -> Outputs:
         model = self.fine_tuning.on(subset, hard=self.shows_hard_set, repeat=repeat)
-        return Judged.of(model, self.splits.scoring)
+        return probabilities(model, self.splits.scoring)
 
     @property
     def shows_hard_set(self) -> bool:
@@ -297,17 +273,22 @@ class Trainer:
         return FitSettings(config.fit_epochs, config.fit_batch_size, config.fit_learning_rate)
 
     def _find_hard_set(self) -> HardSet:
-        selection = self.splits.selection
+        selection, metric = self.splits.selection, self.metric
+        answers = predict(self.baseline, selection.x)
         return find_hard_set(
             selection,
-            correct=correct(self.baseline, selection),
+            correct=answers == selection.y,
             loss=losses(self.baseline, selection),
             rule=self.config.hard_set_rule,
             sent=self.config.hard_set_sent,
             classes=self._hard_classes(),
+            lost=None if metric.is_accuracy else metric.lost(selection.y, answers),
         )
 
     def _hard_classes(self) -> frozenset[int]:
+        """Find the only classes that may be hard: as set, else the one whose recall counts, else all."""
+        if not self.config.hard_set_classes.strip() and self.metric.label is not None:
+            return frozenset({self.metric.label})
         names = [name.strip() for name in self.config.hard_set_classes.split(",") if name.strip()]
         for name in names:
             if name not in self.task.classes:

@@ -153,3 +153,55 @@ def test_shares_are_of_all_that_was_found_and_not_of_what_is_sent() -> None:
     assert sorted(found.sent.y) == [1, 3]  # class 2 is not sent, and has no share
     assert found.shares.tolist() == [2 / 8, 6 / 8]
     assert found.found == 9
+
+
+@given(selections(), st.floats(0.01, 100))
+def test_where_all_classes_lose_alike_it_is_as_without_a_metric(case, each) -> None:
+    y, right, loss, sent = case
+    wrong = np.array(y)[~np.array(right)]
+    lost = np.array(
+        [each / np.count_nonzero(wrong == label) if label in wrong else 0 for label in y]
+    )
+    shared = {"correct": np.array(right), "loss": np.array(loss), "rule": "misclassified"}
+    found = find_hard_set(numbered(y), **shared, sent=sent, lost=lost)
+    # Sums of rounded parts may settle a tie of turns elsewhere, and no more than that.
+    plain = find_hard_set(numbered(y), **shared, sent=sent)
+    counts = [Counter(each.sent.y.tolist()) for each in (found, plain)]
+    assert all(abs(counts[0][label] - counts[1][label]) <= 1 for label in set(y))
+
+
+@pytest.mark.parametrize(
+    ("lost", "given_"),
+    [
+        # Class 1 is rare and wrong throughout, class 0 has ten failures of a hundred: 10 to 1.
+        (lambda y: np.where(y == 1, 100 / 10, 1.0), {0: 1, 1: 10}),
+        (lambda y: np.where(y == 1, 1.0, 1.0), {0: 5, 1: 6}),
+        (lambda y: np.where(y == 1, 0.0, 1.0), {0: 10, 1: 1}),
+    ],
+)
+def test_classes_give_in_proportion_to_what_the_metric_loses_by_them(lost, given_) -> None:
+    y = np.array([0] * 10 + [1] * 10)
+    found = find_hard_set(
+        numbered(y.tolist()),
+        correct=np.zeros(20, bool),
+        loss=np.arange(20.0),
+        rule="misclassified",
+        sent=11,
+        lost=np.asarray(lost(y), dtype=np.float64),
+    )
+    assert Counter(found.sent.y.tolist()) == given_
+    # Within a class the hardest go first, as ever.
+    for label, count in given_.items():
+        mine = [place for place in places(found) if y[place] == label]
+        assert mine == sorted(np.flatnonzero(y == label).tolist())[::-1][:count]
+
+
+def test_the_hard_set_of_largest_weights_is_webster_s_division() -> None:
+    # 30 seats for 53, 24 and 23 of a hundred, as in textbooks on apportionment.
+    y = np.repeat([0, 1, 2], 40)
+    lost = np.repeat([53.0, 24.0, 23.0], 40) / 40
+    found = find_hard_set(
+        numbered(y.tolist()), correct=np.zeros(120, bool), loss=np.zeros(120),
+        rule="misclassified", sent=30, lost=lost,
+    )  # fmt: skip
+    assert Counter(found.sent.y.tolist()) == {0: 16, 1: 7, 2: 7}

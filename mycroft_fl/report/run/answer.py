@@ -9,27 +9,20 @@ from typing import Any
 from mycroft_fl.modes import MODES
 from mycroft_fl.report.run.by_class import clear_of_the_last, clearest, how_like, yardstick
 from mycroft_fl.report.run.gains import (
-    RIVAL_WORDS,
     Gain,
     Result,
     cost_per_point,
     gain_over,
     rival_of,
 )
+from mycroft_fl.report.run.judged import judged_by
 from mycroft_fl.report.run.summary import scores_are_gains
+from mycroft_fl.report.run.tiles import Tile, largest_epsilon, tiles
 
 NAMED = 5
 LIKELY = 0.5
 MOVING = frozenset(mode.name for mode in MODES.values() if mode.moves_head)
 """Modes whose noised answers move the model; a noised score only ranks owners."""
-
-
-@dataclass(frozen=True)
-class Tile:
-    """A figure of the first screen, with what it means."""
-
-    figure: str
-    meaning: str
 
 
 @dataclass(frozen=True)
@@ -54,7 +47,7 @@ def worth_it(result: Result) -> list[Mapping[str, Any]]:
 def answer(result: Result) -> Verdict:
     """Answer the trainer's question: buy from whom, why, at what cost, or not at all."""
     gain = gain_over(result, rival_of(result))
-    if gain is None and "final" in result:
+    if "final" in result and result["final"]["hard"] is None:
         verdict = "There is nothing to buy for"
         return Verdict(verdict, ("The baseline gets every test example right.",), (), ())
     if result["settings"].get("mode", "raw") == "score":
@@ -66,23 +59,29 @@ def answer(result: Result) -> Verdict:
         verdict, reasons = _by_scores(result)
     else:
         verdict, reasons = _by_gain(result, gain)
-    return Verdict(verdict, tuple(reasons), tuple(_caveats(result)), tuple(_tiles(result, gain)))
+    return Verdict(verdict, tuple(reasons), tuple(_caveats(result)), tuple(tiles(result, gain)))
 
 
 def _by_gain(result: Result, gain: Gain) -> tuple[str, list[str]]:
     sure = worth_it(result)
     rival = rival_of(result)
-    without, final = (100 * result[key]["hard"] for key in (rival, "final"))
+    judged = judged_by(result)
+    without, final = (100 * result[key][judged.key] for key in (rival, "final"))
     alone = f"{_alone(result)}, which costs nothing, {without:.1f} %"
     if result.get("final_is") == "free":
+        what = (
+            "Of your former failures it gets right"
+            if judged.is_accuracy
+            else f"Its {judged.words} is"
+        )
         return "Keep your model", [
             "What owners gave is not in the final model: your tuning or scoring examples speak against it. "
-            f"The final model is the free one. Of your former failures it gets right, {alone}."
+            f"The final model is the free one. {what}, {alone}."
         ]
-    reached = (
-        f"With what owners gave, the model gets {final:.1f} % of its former failures right; {alone}: "
-        f"{gain} points"
-    )
+    model = f"gets {final:.1f} % of its former failures right"
+    if not judged.is_accuracy:
+        model = f"reaches {final:.1f} % in {judged.words} {judged.where}"
+    reached = f"With what owners gave, the model {model}; {alone}: {gain} points"
     if not gain.is_sure:
         what = "too little to tell from nothing" if gain.points > 0 else "no gain"
         return "Keep your model", [f"{reached}, {what}.", *([_why(result, sure)] if sure else [])]
@@ -135,8 +134,8 @@ def _why(result: Result, sure: Sequence[Mapping[str, Any]]) -> str:
         for each in sure[:NAMED]
     ]
     return (
-        "By itself each of these clearly raises accuracy on your scoring examples above what your "
-        f"own hard set gives, in points: {'; '.join(said)}{_more(sure)}."
+        f"By itself each of these clearly raises {judged_by(result).words} on your scoring examples above "
+        f"what your own hard set gives, in points: {'; '.join(said)}{_more(sure)}."
     )
 
 
@@ -168,7 +167,7 @@ def _cost(result: Result, gain: Gain) -> str:
 
 
 def _epsilon_sentence(result: Result) -> str:
-    spent = _largest_epsilon(result)
+    spent = largest_epsilon(result)
     if not spent:
         return ""
     return f"For noised answers owners spent up to epsilon {spent:.3g} per unit."
@@ -205,46 +204,14 @@ def _caveats(result: Result) -> list[str]:
     return found
 
 
-def _tiles(result: Result, gain: Gain | None) -> list[Tile]:
-    tiles = [] if gain is None else _gain_tiles(result, gain)
-    tiles.append(Tile(str(result["disclosed"]), "examples disclosed"))
-    cost = None if gain is None else cost_per_point(result, gain)
-    if cost is not None:
-        tiles.append(Tile(f"{cost[0]:.1f}", "examples for a point gained"))
-    spent = _largest_epsilon(result)
-    if spent:
-        tiles.append(Tile(f"{spent:.3g}", "epsilon spent by an owner, at most"))
-    return tiles
-
-
-def _gain_tiles(result: Result, gain: Gain) -> list[Tile]:
-    rival = rival_of(result)
-    name, without, final = RIVAL_WORDS[rival], result[rival], result["final"]
-    reached = f"{100 * without['hard']:.1f} → {100 * final['hard']:.1f}"
-    whole = 100 * (final["test"] - without["test"])
-    return [
-        Tile(reached, f"% of the failures right: {name}, then with owners"),
-        Tile(f"{gain.points:+.1f}", f"points gained{_bounds(gain)} over the {name}"),
-        Tile(f"{whole:+.1f}", f"points on the whole test, over the {name}"),
-    ]
-
-
 def _moved(result: Result) -> bool:
     """Check whether noised answers moved the model."""
     return any(each["mode"] in MOVING for each in result["privacy"])
 
 
-def _largest_epsilon(result: Result) -> float:
-    return max((each["epsilon_total"] or 0.0 for each in result["privacy"]), default=0.0)
-
-
 def _interval(each: Mapping[str, Any]) -> str:
     score, low, high = (100 * each[key] for key in ("score", "low", "high"))
     return f"{score:+.1f} [{low:+.1f}, {high:+.1f}]"
-
-
-def _bounds(gain: Gain) -> str:
-    return "" if gain.low is None else f" [{gain.low:+.1f}, {gain.high:+.1f}]"
 
 
 def _count(number: int, noun: str) -> str:

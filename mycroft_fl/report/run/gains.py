@@ -6,12 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mycroft_fl.report.run.judged import judged_by
+
 Result = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Gain:
-    """Accuracy gained on the failures over a rival, in points; no interval in older results."""
+    """What is gained over a rival, in points: accuracy on the failures, or the run's metric.
+
+    No interval in older results.
+    """
 
     points: float
     low: float | None
@@ -38,11 +43,12 @@ RIVAL_WORDS = {"free": "free model", "own_hard_set": "own hard set"}
 
 
 def gain_over(result: Result, rival: str) -> Gain | None:
-    """Compute what the final model gains over `rival` on the failures; None where that is not known."""
-    final, other = (result.get(key, {}).get("hard") for key in ("final", rival))
+    """Compute what the final model gains over `rival`; None where that is not known."""
+    at = judged_by(result).key
+    final, other = (result.get(key, {}).get(at) for key in ("final", rival))
     if final is None or other is None:
         return None
-    known = result.get("gains", {}).get(rival, {}).get("hard")
+    known = result.get("gains", {}).get(rival, {}).get(at)
     if known is None:
         return Gain(100 * (final - other), None, None)
     return Gain(*(100 * known[key] for key in ("gain", "low", "high")))

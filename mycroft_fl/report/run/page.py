@@ -14,10 +14,12 @@ from mycroft_fl.report.run.by_class import MEANING, TextRows, class_rows
 from mycroft_fl.report.run.disclosed import Shown, disclosed
 from mycroft_fl.report.run.files import RunFiles
 from mycroft_fl.report.run.gains import gain_over
+from mycroft_fl.report.run.judged import judged_by
 from mycroft_fl.report.run.plots import run_plots
 from mycroft_fl.report.run.summary import (
     accuracy_rows,
     attack_line,
+    metric_line,
     owner_rows,
     privacy_rows,
     promises,
@@ -62,6 +64,7 @@ def run_page(files: RunFiles) -> tuple[str, list[Plot]]:
         "owners": _owners(result),
         "by_class": {**_table(*class_rows(result)), "caption": MEANING},
         "accuracy": _table(*accuracy_rows(result)),
+        "metric": " ".join(metric_line(result)),
         "gains": _gains(result),
         "rounds": _table(*round_rows(result)),
         "shown": [_with_numeric(each) for each in shown],
@@ -103,8 +106,8 @@ def _owners(result: Result) -> dict[str, Any]:
             row.insert(5, _price(each))
     sure = {each["owner"] for each in worth_it(result)}
     what = (
-        "The gain is on the trainer's scoring examples, from each owner's examples alone, over the own "
-        "hard set."
+        f"The gain in {judged_by(result).words} is on the trainer's scoring examples, from each owner's "
+        "examples alone, over the own hard set."
         if scores_are_gains(result)
         else "Relevance of an average record, by noised sums; a hard example has 100 %."
     )
@@ -145,8 +148,10 @@ def _gains(result: Result) -> dict[str, Any] | None:
         rows.append(
             [label, str(gain or "-"), f"{points[0]:+.1f} [{points[1]:+.1f}, {points[2]:+.1f}]"]
         )
+    judged = judged_by(result)
+    heads = ("failures", "whole test") if judged.is_accuracy else (judged.words, "accuracy")
     return {
-        "head": ["the final model over", "failures, points", "whole test, points"],
+        "head": ["the final model over", *(f"{each}, points" for each in heads)],
         "rows": rows,
         "numeric": (1, 2),
         "caption": "Paired on the same test examples, with bootstrap intervals over them.",

@@ -27,7 +27,7 @@ from mycroft_fl.report.layout.drawing import (
     look,
     shortened,
 )  # fmt: skip
-from mycroft_fl.report.run.summary import REFERENCES, scores_are_gains
+from mycroft_fl.report.run.summary import REFERENCES, gain_unit, metric_columns, scores_are_gains
 
 MOST_OWNERS = 30
 MOST_GROUPS = 12
@@ -91,7 +91,7 @@ def _ranking(result: Result) -> Plot | None:
     axes.grid(axis="y", visible=False)
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel(
-        "gain over no owner, points" if gains else "relevance, % of a hard example's",
+        f"{gain_unit(result)}, over no owner" if gains else "relevance, % of a hard example's",
     )
     hidden = len(scored) - len(shown)
     caption = (
@@ -187,11 +187,13 @@ def _groups(result: Result) -> Plot | None:
         return None
     names = sorted(result["final"].get("groups", {}))[:MOST_GROUPS]
     references = [key for key, _ in REFERENCES if key in result]
-    rows = [("the failures", "hard"), ("whole test", "test"), *((name, None) for name in names)]
+    rows: list[tuple[str, str | None]] = [("the failures", "hard"), ("whole test", "test")]
+    rows += [(words, "metric") for words in metric_columns(result)]
+    line, rows = len(rows) - 0.5, [*rows, *((name, None) for name in names)]
     figure, axes = canvas(1.5 + 0.42 * len(rows))
     for key in references:
         reached = result[key]
-        values = [reached[at] if at else reached["groups"].get(name) for name, at in rows]
+        values = [reached.get(at) if at else reached["groups"].get(name) for name, at in rows]
         known = [(100 * value, place) for place, value in enumerate(values) if value is not None]
         axes.plot(
             [value for value, _ in known], [place for _, place in known], linestyle="none",
@@ -200,9 +202,9 @@ def _groups(result: Result) -> Plot | None:
     axes.set_yticks(range(len(rows)), [shortened(name) for name, _ in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
-    axes.set_xlabel("accuracy, %")
+    axes.set_xlabel(" and ".join(["accuracy", *metric_columns(result)]) + ", %")
     axes.xaxis.set_major_locator(MaxNLocator(6))
-    axes.axhline(1.5, color=MUTED, linewidth=0.8)
+    axes.axhline(line, color=MUTED, linewidth=0.8)
     legend_below(figure, columns=3)
     alt = "Accuracy by model: " + "; ".join(
         f"{SHORT[key]} {100 * result[key]['test']:.1f} % on the whole test, "

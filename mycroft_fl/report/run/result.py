@@ -24,16 +24,18 @@ class Accuracies:
     """Shares of the test examples that a model gets right.
 
     `hard` is over those that the baseline gets wrong, None where it gets all right. `groups` are
-    the scenario's.
+    the scenario's. `metric` is the run's metric over all of them.
     """
 
     test: float
     hard: float | None
     groups: Mapping[str, float] | None = None
+    metric: float | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Write the accuracies as a result file holds them."""
-        return {"test": self.test, "hard": self.hard, **_known(groups=self.groups)}
+        known = _known(groups=self.groups, metric=self.metric)
+        return {"test": self.test, "hard": self.hard, **known}
 
 
 @dataclass(frozen=True)
@@ -51,14 +53,19 @@ class ExampleCounts:
 
 @dataclass(frozen=True)
 class Gains:
-    """Gains of the final model over a rival, with intervals; None over no examples."""
+    """Gains of the final model over a rival, with intervals; None over no examples.
+
+    In accuracy, but for `metric`, which is over all examples in the run's metric.
+    """
 
     test: Score | None
     hard: Score | None
+    metric: Score | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Write the gains as a result file holds them."""
-        return {"test": _gain(self.test), "hard": _gain(self.hard)}
+        known = _known(metric=_gain(self.metric))
+        return {"test": _gain(self.test), "hard": _gain(self.hard), **known}
 
 
 @dataclass(frozen=True)
@@ -167,6 +174,7 @@ class Result:
         scenario: a simulation's, by name.
         task: a real run's, by the path of its file.
         engine: where the owners ran: flower, in-process or superlink.
+        metric: by which its trainer chose and scored, as `auto` was understood.
         baseline: what it and the other models reach on test examples; None without these.
         free: the strongest model without any owner, by the trainer's tuning split.
         free_is: which of the candidates that is.
@@ -188,6 +196,7 @@ class Result:
     seed: int
     settings: Mapping[str, Any]
     warnings: Sequence[str]
+    metric: str | None = None
     baseline: Accuracies | None
     control: Accuracies | None
     own_hard_set: Accuracies | None
@@ -219,6 +228,7 @@ class Result:
             "seed": self.seed,
             "settings": dict(self.settings),
             "warnings": list(self.warnings),
+            **_known(metric=self.metric),
             **_known(final_is=self.final_is, verdict=self.verdict),
             **self._reached(),
             "rounds": [each.as_json() for each in self.rounds],

@@ -7,8 +7,10 @@ from pathlib import PurePath
 from typing import Any
 
 from mycroft_fl.foreign_text import cleaned
+from mycroft_fl.metrics.names import AUTO
 from mycroft_fl.report.run.by_class import TextRows, class_lines
 from mycroft_fl.report.run.gains import RIVAL_WORDS, rival_of
+from mycroft_fl.report.run.judged import judged_by
 
 LONGEST_ROW = 1 << 16
 GROUPED = {"disclosed_groups": "of which", "holds": "holds"}
@@ -29,15 +31,25 @@ def subject(result: Mapping[str, Any]) -> str:
 
 
 def accuracy_rows(result: Mapping[str, Any]) -> tuple[list[str], TextRows]:
-    """List each model's accuracy on the failures, on all, and by group: head and rows."""
-    groups = sorted(result.get("final", {}).get("groups", {}))
+    """List each model's accuracy on the failures, on all, and by group: head and rows.
+
+    Before these stands the run's metric, where that is another.
+    """
+    groups, metric = sorted(result.get("final", {}).get("groups", {})), metric_columns(result)
     rows = [
-        [label, _percent(result[key]["hard"]), _percent(result[key]["test"])]
+        [label, *(_percent(result[key].get("metric")) for _ in metric)]
+        + [_percent(result[key]["hard"]), _percent(result[key]["test"])]
         + [_percent(result[key].get("groups", {}).get(group)) for group in groups]
         for key, label in REFERENCES
         if key in result
     ]
-    return ["model", "failures", "whole test", *groups], rows
+    return ["model", *metric, "failures", "whole test", *groups], rows
+
+
+def metric_columns(result: Mapping[str, Any]) -> list[str]:
+    """Name the column of the run's metric; none where that is accuracy, which has columns of its own."""
+    judged = judged_by(result)
+    return [] if judged.is_accuracy else [judged.words]
 
 
 def owner_rows(result: Mapping[str, Any]) -> tuple[list[str], TextRows]:
@@ -56,9 +68,15 @@ def owner_rows(result: Mapping[str, Any]) -> tuple[list[str], TextRows]:
         ]
         for each in result["owners"]
     ]
-    unit = "gain, points" if scores_are_gains(result) else "relevance, %"
+    unit = gain_unit(result) if scores_are_gains(result) else "relevance, %"
     known = GROUPED.values() if "scenario" in result else ()
     return ["rank", "owner", "status", unit, "disclosed", *known], rows
+
+
+def gain_unit(result: Mapping[str, Any]) -> str:
+    """Say what a point of a score is of, where that is not accuracy."""
+    judged = judged_by(result)
+    return "gain, points" if judged.is_accuracy else f"gain in {judged.words}, points"
 
 
 def scores_are_gains(result: Mapping[str, Any]) -> bool:
@@ -115,6 +133,18 @@ def attack_line(result: Mapping[str, Any]) -> str:
     )
 
 
+def metric_line(result: Mapping[str, Any]) -> list[str]:
+    """Say which metric the run went by, and an empty line; nothing where that is accuracy."""
+    judged = judged_by(result)
+    if judged.is_accuracy:
+        return []
+    how = " (set as auto)" if result["settings"].get("metric") == AUTO else ""
+    return [
+        f"Choices, scores and the verdict go by {judged.words}{how}; the other figures are accuracies.",
+        "",
+    ]
+
+
 def headline(result: Mapping[str, Any]) -> str:
     """Say in a sentence or two what the run cost and what it reached."""
     disclosed = f"{result['disclosed']} examples disclosed"
@@ -123,15 +153,15 @@ def headline(result: Mapping[str, Any]) -> str:
         disclosed += f", {result['spent']} counted against the budget of {budget}"
     if "final" not in result:
         return f"{disclosed}. The task names no test examples, so no accuracy is known."
-    rival = rival_of(result)
-    final, without = (result[key]["hard"] for key in ("final", rival))
-    if final is None:
+    rival, judged = rival_of(result), judged_by(result)
+    if result["final"]["hard"] is None:
         return "The baseline gets every test example right: there was nothing to gain."
+    final, without = (result[key][judged.key] for key in ("final", rival))
     luck = ""
     if "random" in result:
-        luck = f", {_points(final - result['random']['hard'])} over random picks"
+        luck = f", {_points(final - result['random'][judged.key])} over random picks"
     return (
-        f"{disclosed}; accuracy on the failures {_percent(final)}: "
+        f"{disclosed}; {judged.words} {judged.where} {_percent(final)}: "
         f"{_points(final - without)} points over the {RIVAL_WORDS[rival]}{luck}."
     )
 
@@ -145,7 +175,7 @@ def summary(result: Mapping[str, Any]) -> str:
     ]
     lines += ["", *(f"- Warning: {text}" for text in result["warnings"])]
     if "final" in result:
-        lines += ["", "## Accuracy", "", *_markdown(*accuracy_rows(result))]
+        lines += ["", "## Accuracy", "", *metric_line(result), *_markdown(*accuracy_rows(result))]
     lines += ["", "## Owners", "", *_markdown(*owner_rows(result))]
     if by_class := class_lines(result):
         lines += ["", "## By class", "", *by_class]
@@ -159,6 +189,7 @@ def summary(result: Mapping[str, Any]) -> str:
 
 def round_rows(result: Mapping[str, Any]) -> tuple[list[str], TextRows]:
     """List who was asked and answered in each round, and what the model then reached: head and rows."""
+    metric = metric_columns(result)
     rows = [
         [
             str(each["round"]),
@@ -166,11 +197,12 @@ def round_rows(result: Mapping[str, Any]) -> tuple[list[str], TextRows]:
             str(each["answered"]),
             ", ".join(f"{owner}: {code}" for owner, code in each["failed"].items()) or "-",
             str(each["disclosed"]),
+            *(_percent(each.get("metric")) for _ in metric if "hard" in each),
             *(_percent(each[key]) for key in ("hard", "test") if key in each),
         ]
         for each in result["rounds"]
     ]
-    reached = ("failures", "whole test") if "final" in result else ()
+    reached = (*metric, "failures", "whole test") if "final" in result else ()
     return ["round", "asked", "answered", "failed", "disclosed", *reached], rows
 
 

@@ -18,6 +18,7 @@ from mycroft_fl.report.run.summary import (
     accuracy_rows,
     attack_line,
     headline,
+    metric_columns,
     owner_rows,
 )
 
@@ -30,7 +31,8 @@ def show(result: Mapping[str, Any], console: Console) -> None:
     """Show the result on a terminal: tables, what to be wary of, and one sentence."""
     head, rows = accuracy_rows(result)
     if rows:
-        console.print(_table("Accuracy, %", head, rows))
+        title = " and ".join(["Accuracy", *metric_columns(result)])
+        console.print(_table(f"{title}, %", head, rows))
     head, rows = owner_rows(result)
     columns = len(head) if console.width >= WIDTH_OFF_TERMINAL else COLUMNS_WHERE_NARROW
     shown = [row[:columns] for row in rows[:SHOWN_OWNERS]]

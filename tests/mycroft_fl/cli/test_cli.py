@@ -205,6 +205,12 @@ def test_an_assignment_without_key_or_value_is_refused(assignment):
         (["--set", "model=mpl"], "unknown model 'mpl'; did you mean 'mlp'?"),
         (["--set", "dataset=digit"], "no data set 'digit'"),
         (["--set", "hard-set.classes=eleven"], "unknown class 'eleven'"),
+        (["--set", "metric=acuracy"], "metric is 'acuracy'; did you mean 'accuracy'?"),
+        (["--set", "metric=recall:eleven"], "metric names the unknown class 'eleven'; choose from"),
+        (
+            ["--set", "metric=cost:no.csv"],
+            "metric: no.csv holds no costs: it cannot be read as CSV",
+        ),
         (["--method", "opm"], "unknown method 'opm'; did you mean 'omp'?"),
         (["--method", "nowhere:at_all"], "method 'nowhere:at_all' cannot be imported"),
         (["--set", "gradients-from=owner"], "stays home"),

@@ -28,6 +28,8 @@ def other_than(each: dataclasses.Field) -> object:
         return not each.default
     if each.name == "feature_space":
         return "timm:resnet18:none@64"
+    if each.name == "metric":
+        return "recall:another:thing"
     if isinstance(each.default, str):
         return "another:thing"
     return each.default + 1 if isinstance(each.default, int) else each.default / 2

@@ -10,8 +10,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, roc_auc_score
 
 from mycroft_fl.examples import Examples
+from mycroft_fl.metrics.metric import ACCURATE, Metric
 from mycroft_fl.report.run.result import Accuracies
 from mycroft_fl.scoring import Score
 from mycroft_fl.settings.run_config import RunConfig
@@ -79,7 +81,8 @@ def parts(**changed: Any) -> tuple[Any, Any]:
     it = {
         "config": RunConfig(hard_set_sent=4), "sent": 4, "agreement": 0.5, "disclosed": 10,
         "buys_nothing": False, "duplicates": 0, "overlap": 0, "reuse": False, "names": ["a", "b"],
-        "records": {"a": OwnerRecord("a"), "b": OwnerRecord("b")}, **changed,
+        "records": {"a": OwnerRecord("a"), "b": OwnerRecord("b")}, "metric": ACCURATE,
+        "tuning": [0, 1], **changed,
     }  # fmt: skip
     world = World()
     world.duplicates, world.overlap = it["duplicates"], it["overlap"]
@@ -90,6 +93,11 @@ def parts(**changed: Any) -> tuple[Any, Any]:
     trainer = SimpleNamespace(
         hard_set=SimpleNamespace(sent=examples(*range(it["sent"]))),
         hard_set_agreement=lambda: it["agreement"],
+        metric=it["metric"],
+        splits=SimpleNamespace(
+            scoring=SimpleNamespace(y=np.array([0, 1])),
+            tuning=SimpleNamespace(y=np.array(it["tuning"])),
+        ),
     )
     scoreboard = SimpleNamespace(
         disclosed=it["disclosed"],
@@ -103,8 +111,8 @@ def parts(**changed: Any) -> tuple[Any, Any]:
     return simulation, strategy
 
 
-def reached(hard: float | None, **groups: float) -> Accuracies:
-    return Accuracies(0.5, hard, groups or {"u": 0.5, "v": 0.5})
+def reached(hard: float | None, metric: float | None = None, **groups: float) -> Accuracies:
+    return Accuracies(0.5, hard, groups or {"u": 0.5, "v": 0.5}, metric)
 
 
 def warnings(
@@ -141,6 +149,27 @@ def test_a_good_run_gives_no_warning():
         (
             {"final": reached(0.6, u=0.46, v=0.9), "control": reached(0.2, u=0.5, v=0.5)},
             "accuracy on u fell from 0.500 (control) to 0.460",
+        ),
+        (
+            {"metric": Metric("balanced-accuracy", name="balanced-accuracy", reason="b is rare")},
+            "metric = auto is balanced-accuracy here: b is rare",
+        ),
+        (
+            {"metric": Metric("worst-group", name="worst-group")},
+            "metric = worst-group: the trainer knows no groups, so its choices and scores go by the worst",
+        ),
+        (
+            {"metric": Metric("recall", label=1, name="recall:b"), "tuning": [0, 0]},
+            "metric = recall:b: choices on tuning have no example of that class to go by; give more",
+        ),
+        (
+            # On the failures it is better than luck, and by the metric it is not.
+            {
+                "metric": Metric("auc", name="auc"),
+                "final": reached(0.6, 0.8),
+                "lucky": reached(0.4, 0.9),
+            },
+            "method hard-features is worse than random picks of the same number (0.800 against 0.900 by auc)",
         ),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
@@ -193,3 +222,50 @@ def test_owners_are_listed_from_first_to_last_with_groups_counted_by_content():
     assert [output[1][key] for key in ("score", "low", "high")] == [None] * 3
     assert output[2]["disclosed_groups"] == {}
     assert all(each["holds"] == {"u": 3, "v": 7} for each in output)
+
+
+class Sure(torch.nn.Module):
+    """A model whose logits are its input."""
+
+    def forward(self, x):
+        return x.float()
+
+
+class Turned(Sure):
+    """Likewise, with the classes in another order."""
+
+    def forward(self, x):
+        return x.float().roll(1, dims=1)
+
+
+@pytest.mark.unchecked
+@pytest.mark.parametrize(
+    ("kind", "truth"),
+    [
+        ("accuracy", lambda y, p, g: accuracy_score(y, p.argmax(1))),
+        ("balanced-accuracy", lambda y, p, g: balanced_accuracy_score(y, p.argmax(1))),
+        ("f1", lambda y, p, g: f1_score(y, p.argmax(1), average="macro")),
+        ("auc", lambda y, p, g: roc_auc_score(y, p, multi_class="ovr")),
+        (
+            "worst-group",
+            lambda y, p, g: min(accuracy_score(y[g == n], p[g == n].argmax(1)) for n in "uv"),
+        ),
+    ],
+)
+def test_a_model_s_metric_and_its_gain_are_of_all_test_examples(kind, truth):
+    rng = np.random.default_rng(0)
+    y, x = rng.integers(0, 3, 300), rng.normal(size=(300, 3)).astype(np.float32)
+    x[np.arange(300), y] += 1
+    groups = rng.choice(["u", "v"], 300)
+    metric = Metric(kind, name=kind)
+    tests = HeldOut.of(Examples(x, y), Sure(), groups, metric)
+    values = [
+        truth(y, torch.from_numpy(each).double().softmax(1).numpy(), groups)
+        for each in (x, np.roll(x, 1, axis=1))
+    ]
+    assert tests.accuracies(Sure()).metric == pytest.approx(values[0])
+    gains = tests.gains(Sure(), Turned(), RunConfig())
+    assert gains.metric.gain == pytest.approx(values[0] - values[1])
+    assert 0 < gains.metric.low < gains.metric.gain < gains.metric.high
+    if kind == "accuracy":
+        assert gains.metric == gains.test

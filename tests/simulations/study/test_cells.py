@@ -114,6 +114,21 @@ def test_a_changed_file_of_data_changes_the_name_and_a_moved_one_does_not(plan, 
     assert not set(found[0]) & set(found[1])
 
 
+def test_a_changed_file_of_costs_changes_the_name_and_a_moved_one_does_not(plan, tmp_path):
+    names = [str(label) for label in range(10)]
+
+    def digest_with(cost, name):
+        rows = [[a, *(str(cost * (a < b) + (a > b)) for b in names)] for a in names]
+        text = "\n".join(",".join(row) for row in [["true", *names], *rows])
+        (tmp_path / name).write_text(text)
+        return digests(plan(scenario=SCENARIO + f'metric = "cost:{name}"\n'))
+
+    before = digest_with(2, "costs.csv")
+    assert before == digest_with(2, "others.csv")
+    assert not set(before) & set(digest_with(3, "costs.csv"))
+    assert not set(before) & set(digests(plan()))
+
+
 def test_parts_that_ask_for_the_same_run_share_it(plan):
     cells = plan("""
     seeds = 1

@@ -69,7 +69,7 @@ def test_the_best_on_tuning_is_free_and_of_equals_the_one_that_knows_more(
     known, monkeypatch
 ) -> None:
     reached = {}
-    monkeypatch.setattr(module, "accuracy", lambda model, examples: reached[model])
+    monkeypatch.setattr(module, "judged", lambda model, examples, metric: reached[model])
     everything = Everything(**known)
     monkeypatch.setattr(
         everything, "tuned", lambda share, acquired=None, repeat=0: f"share {share}"
@@ -86,7 +86,7 @@ def test_the_best_on_tuning_is_free_and_of_equals_the_one_that_knows_more(
 @pytest.mark.parametrize(("worse_by", "kept"), [(-0.1, True), (0.039, True), (0.041, False)])
 def test_it_is_given_up_only_where_tuning_is_clear(known, monkeypatch, worse_by, kept) -> None:
     reached = {"free": 0.8, "low": 0.1, "mine": 0.8 - worse_by}
-    monkeypatch.setattr(module, "accuracy", lambda model, examples: reached[model])
+    monkeypatch.setattr(module, "judged", lambda model, examples, metric: reached[model])
     chosen = Everything(**known).better_of(["low", "mine"], FreeRival("free", "free"))
     assert chosen == (FinalModel("with owners", "mine") if kept else FinalModel("free", "free"))
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from mycroft_fl.examples import Examples
+from mycroft_fl.metrics.metric import Metric
 from mycroft_fl.models.networks import build
 from mycroft_fl.selection.methods import METHODS, Method, Selection
 from mycroft_fl.settings.run_config import RunConfig
@@ -86,11 +87,12 @@ def test_it_looks_at_the_selection_and_the_tuning_split_and_at_no_other(
     trainer = trainer_of(method="funcfeat")
     looked_at: list[Examples] = []
 
-    def noted(model: Any, examples: Examples) -> float:
+    def noted(model: Any, examples: Examples, metric: Metric) -> float:
+        assert metric is trainer.metric
         looked_at.append(examples)
         return 0.5
 
-    monkeypatch.setattr(module, "accuracy", noted)
+    monkeypatch.setattr(module, "judged", noted)
     assert trainer.tuned_feature_weight() == 1.0
     assert all(each is trainer.splits.tuning for each in looked_at)
     assert len(looked_at) == len(WEIGHTS)

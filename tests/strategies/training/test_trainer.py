@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from mycroft_fl.errors import DataError, SettingError
+from mycroft_fl.examples import Examples
 from mycroft_fl.models.fitting import correct
 from mycroft_fl.models.networks import build
 from mycroft_fl.models.weights import save_weights
@@ -97,3 +98,72 @@ def test_a_hard_set_agrees_with_itself_as_far_as_its_halves_point_one_way(usual)
 
 def test_a_hard_set_of_one_does_not_agree_with_itself(trainer_of):
     assert trainer_of(hard_set_sent=1).hard_set_agreement() == 0.0
+
+
+def test_balanced_digits_are_judged_by_accuracy_and_any_metric_can_be_set(usual, trainer_of):
+    assert usual.metric.is_accuracy
+    assert trainer_of(metric="auc").metric.kind == "auc"
+
+
+def test_the_baseline_does_not_depend_on_the_metric(usual, trainer_of, same):
+    assert same(trainer_of(metric="balanced-accuracy").baseline, usual.baseline)
+
+
+def test_with_the_recall_of_a_class_its_failures_alone_are_hard(trainer_of):
+    recall = trainer_of(metric="recall:4")
+    assert set(recall.hard_set.sent.y.tolist()) == {4}
+    # What the setting names stays in force.
+    named = trainer_of(metric="recall:4", hard_set_classes="4,7")
+    assert set(named.hard_set.sent.y.tolist()) == {4, 7}
+    assert (
+        np.flatnonzero(named.hard_set.sent.y == 4) < np.flatnonzero(named.hard_set.sent.y == 7)[0]
+    ).all()
+
+
+def rare(people: dict[str, Examples], label: int, kept: int) -> Examples:
+    """The trainer's validation examples with few of one class."""
+    validation = people["validation"]
+    gone = np.flatnonzero(validation.y == label)[kept:]
+    return validation[np.setdiff1d(np.arange(len(validation)), gone)]
+
+
+def test_auto_weighs_a_rare_class_and_sends_more_of_its_failures(trainer_of, people):
+    few = {"validation": rare(people, 4, 4)}
+    by_auto, plain = trainer_of(few), trainer_of(few, metric="accuracy")
+    assert by_auto.metric.name == "balanced-accuracy"
+    assert by_auto.metric.reason.startswith("class '4' has 4 of ")
+    assert plain.metric.is_accuracy
+    selection = by_auto.splits.selection
+    wrong = ~correct(by_auto.baseline, selection)
+    # Independent of the code: classes by error rate, each example the share of its class.
+    rates = {label: wrong[selection.y == label].mean() for label in np.unique(selection.y)}
+    sent = by_auto.hard_set.sent.y
+    for label, rate in rates.items():
+        held = int(wrong[selection.y == label].sum())
+        share = len(sent) * rate / sum(rates.values())
+        assert int((sent == label).sum()) <= max(share + 2, 1)
+        assert int((sent == label).sum()) >= min(held, share - 2)
+
+
+def test_another_file_of_costs_is_another_run(trainer_of, tmp_path):
+    path = tmp_path / "costs.csv"
+
+    def fingerprint(cost: int) -> str:
+        names = [str(label) for label in range(10)]
+        rows = [
+            [str(cost * (a != b)) if a != "3" else str(int(a != b)) for b in names] for a in names
+        ]
+        lines = [
+            ",".join(["true", *names]),
+            *(",".join([a, *r]) for a, r in zip(names, rows, strict=True)),
+        ]
+        path.write_text("\n".join(lines))
+        return trainer_of(metric=f"cost:{path}").fingerprint()
+
+    assert fingerprint(5) == fingerprint(5)
+    assert fingerprint(5) != fingerprint(6)
+
+
+def test_the_recall_of_a_class_that_the_task_lacks_is_refused(trainer_of):
+    with pytest.raises(SettingError, match="metric names the unknown class 'four'; choose from"):
+        trainer_of(metric="recall:four")

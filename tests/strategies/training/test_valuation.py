@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 
 from mycroft_fl.examples import Examples
 from mycroft_fl.models import fitting
-from mycroft_fl.models.fitting import accuracy, correct
+from mycroft_fl.models.fitting import accuracy, correct, probabilities
 from mycroft_fl.models.sources import Source
 from strategies.training import valuation as module
 
@@ -83,5 +84,45 @@ def test_the_cheap_score_of_nothing_is_zero(usual, people):
 
 def test_the_cheap_score_is_zero_where_nothing_hard_is_kept(monkeypatch, trainer_of, people):
     it = trainer_of()
-    monkeypatch.setattr(module, "correct", lambda model, examples: np.ones(len(examples), bool))
+    monkeypatch.setattr(module, "predict", lambda model, x: it.splits.scoring.y)
     assert it.valuation.alignments({"a": people["useful"]}) == {"a": 0.0}
+
+
+def test_in_another_metric_a_score_is_its_gain_and_published_gains_stay_accuracies(
+    trainer_of, people
+):
+    plain, by_auc = trainer_of(), trainer_of(metric="auc")
+    # The same models: the hard set of this metric is spread otherwise.
+    by_auc.hard_set = plain.hard_set
+    subset, scoring = people["useful"], plain.splits.scoring
+    score = by_auc.valuation.scores({"a": subset})["a"]
+    accuracy_score = plain.valuation.scores({"a": subset})["a"]
+    gains = []
+    for repeat in range(2):
+        reached = [
+            roc_auc_score(
+                scoring.y,
+                probabilities(plain._scored_with(each, repeat), scoring),
+                multi_class="ovr",
+            )
+            for each in (subset, None)
+        ]
+        gains.append(reached[0] - reached[1])
+    assert score.gain == pytest.approx(np.mean(gains))
+    assert score != accuracy_score
+    assert np.array_equal(by_auc.valuation.gains["a"], plain.valuation.gains["a"])
+    assert by_auc.valuation.gains["a"].mean() == pytest.approx(accuracy_score.gain)
+
+
+def test_the_cheap_score_weighs_kept_hard_examples_by_what_the_metric_loses(trainer_of, people):
+    it = trainer_of(metric="recall:4")
+    scoring = it.splits.scoring
+    kept = scoring[~correct(it.baseline, scoring) & (scoring.y == 4)]
+    gradient = it.valuation._mean_gradient
+    hard = gradient(kept)
+    wanted = gradient(people["useful"]) @ hard / np.linalg.norm(hard)
+    assert it.valuation.alignments({"a": people["useful"]})["a"] == pytest.approx(wanted)
+    # Of unequal weights: an example that counts twice is as two.
+    pair, weights = kept[:2], np.array([2.0, 1.0])
+    twice = gradient(Examples.concatenate([pair, pair[:1]]))
+    assert gradient(pair, weights) == pytest.approx(twice, rel=1e-5, abs=1e-9)
