@@ -166,6 +166,14 @@ class AskingSettings(Settings, SelectionSettings):
         "the final model also trains on all validation examples but tuning's: failures beside what was "
         "acquired, the rest with the own data; where train-on-hard-set is true",
     )
+    harm_at_most: float = setting(
+        "harm-at-most",
+        100.0,
+        "points that the final model may lose, on tuning, of what the baseline gets right; where a model "
+        "loses more, one on the way to it, the free model or the baseline takes its place",
+        least=0,
+        most=100,
+    )
     hard_set_weight: float = setting(
         "hard-set.weight",
         0.1,

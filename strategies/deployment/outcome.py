@@ -21,6 +21,7 @@ from strategies.runs.held_out import HeldOut
 from strategies.runs.outcome import (
     BASELINE,
     owner_result,
+    prices,
     reached,
     releases,
     round_results,
@@ -77,6 +78,7 @@ def outcome_of(
         **reached(tests, saved, config),
         free_is=strategy.trainer.free.name,
         final_is=strategy.final.how,
+        front=prices(tests, saved, strategy.final.candidates),
         rounds=round_results(folder, task.task, strategy.rounds, tests),
         owners=owners,
         privacy=releases(folder, scoreboard),

@@ -37,12 +37,14 @@ def equal_shares(owners: Iterable[str], budget: int) -> dict[str, int]:
 
 
 def by_score(scores: Mapping[str, Score], budget: int) -> dict[str, int]:
-    """Split `budget` in proportion to the expected gain, among owners that gain beyond doubt.
+    """Split `budget` in proportion to the expected gain, among owners of whom one is expected.
 
-    Where there is none, whoever seems to gain anything is asked, or else all alike.
+    By accuracy alone, a pilot tells too little of that: there, first among owners that gain beyond
+    doubt. Where nothing is expected of anybody, all are asked alike.
     """
     names = sorted(scores)
-    earning = [name for name in names if scores[name].is_clear]
+    by_loss = any(score.loss_fall is not None for score in scores.values())
+    earning = [] if by_loss else [name for name in names if scores[name].is_clear]
     if not earning:
         earning = [name for name in names if scores[name].expected > 0]
     if not earning:

@@ -15,6 +15,7 @@ from strategies.rounds.owner_record import OwnerRecord, RoundRecord
 from strategies.rounds.scoreboard import Scoreboard
 from strategies.runs.folder import RunFolder
 from strategies.runs.held_out import HeldOut
+from strategies.training.front import front
 
 BASELINE, FINAL = "baseline", "final"
 RIVALS = {"control": "control", "own_hard_set": "own-hard-set", "free": "free"}
@@ -45,6 +46,16 @@ def reached(
         "tested": tests.counts(),
         "gains": {field: tests.gains(saved[FINAL], saved[field], config) for field in RIVALS},
     }
+
+
+def prices(
+    tests: HeldOut | None, saved: Mapping[str, AnyModel], candidates: Sequence[AnyModel]
+) -> list[dict[str, float]] | None:
+    """List what candidates for the final model gain and lose on test examples, the best of them."""
+    if tests is None or not candidates:
+        return None
+    models = [saved["free"], saved[FINAL], *candidates]
+    return [dict(vars(each)) for each in front(models, saved[BASELINE], tests.examples)]
 
 
 def round_results(

@@ -11,6 +11,7 @@ from mycroft_fl.models.fitting import AnyModel, correct, judged
 from mycroft_fl.models.sources import Source
 from mycroft_fl.settings.run_config import RunConfig
 from strategies.training.fine_tuning import mixed
+from strategies.training.front import Price, between
 
 SHARES = (0.15, 0.3, 0.45)
 """Shares of a batch that failures, and what was acquired, may have together."""
@@ -31,10 +32,14 @@ class FreeRival:
 
 @dataclass(frozen=True)
 class FinalModel:
-    """The model that a run ends with, and how it came about: "with owners", "free" or "last round"."""
+    """The model that a run ends with, how it came about, and what else there was to choose from.
+
+    "with owners"; "free"; "baseline", where no other model keeps what it can do; or "last round".
+    """
 
     how: str
     model: AnyModel
+    candidates: tuple[AnyModel, ...] = ()
 
 
 class Everything:
@@ -68,7 +73,7 @@ class Everything:
         self.own = Examples.concatenate([train, validation[right]])
         self.failures = validation[~right]
         self._start, self._tuning, self._config = start, tuning, config
-        self._metric = metric
+        self._baseline, self._metric = baseline, metric
 
     def free(self, others: Mapping[str, AnyModel]) -> FreeRival:
         """Choose the best model that no owner has any part in; of equals the last, which knows more.
@@ -97,12 +102,29 @@ class Everything:
         return self.better_of(models, free)
 
     def better_of(self, models: Sequence[AnyModel], free: FreeRival) -> FinalModel:
-        """Choose the best of `models` on tuning; `free` where it is better by more than `MARGIN`."""
-        reached = [self._reached(model) for model in models]
-        best = max(reached)
-        if best < self._reached(free.model) - MARGIN:
-            return FinalModel("free", free.model)
-        return FinalModel("with owners", models[reached.index(best)])
+        """Choose the best of `models` on tuning; `free` where it is better by more than `MARGIN`.
+
+        Only among models that do no more harm there than may be. Where none is, one on the way from
+        the baseline to one of them, the free model, or the baseline itself.
+        """
+        ways = [way for model in models for way in between(self._baseline, model)]
+        candidates = (*models, *ways)
+        kept = self._harmless(models) or self._harmless(ways)
+        unharmed = self._harmless([free.model])
+        if not kept and not unharmed:
+            return FinalModel("baseline", self._baseline, candidates)
+        best = max(kept, key=self._reached) if kept else free.model
+        if not kept or (unharmed and self._reached(best) < self._reached(free.model) - MARGIN):
+            return FinalModel("free", free.model, candidates)
+        return FinalModel("with owners", best, candidates)
+
+    def _harmless(self, models: Sequence[AnyModel]) -> list[AnyModel]:
+        """Keep those that lose no more on tuning than may be of what the baseline gets right."""
+        most = self._config.harm_at_most
+        if most >= 100:
+            return list(models)
+        right = correct(self._baseline, self._tuning)
+        return [each for each in models if Price.of(each, right, self._tuning).harm <= most]
 
     def _reached(self, model: AnyModel) -> float:
         return judged(model, self._tuning, self._metric)

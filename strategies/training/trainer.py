@@ -43,7 +43,7 @@ from strategies.training.knowledge import Knowledge
 from strategies.training.valuation import Valuation
 
 HALVINGS = 50
-FREE_TO_CHANGE = ("timeout", "min-owners", "train-on-validation")
+FREE_TO_CHANGE = ("timeout", "min-owners", "train-on-validation", "harm-at-most")
 """Settings that may differ when a run is resumed: they change no request and no score."""
 
 

@@ -68,6 +68,11 @@ def _by_gain(result: Result, gain: Gain) -> tuple[str, list[str]]:
     judged = judged_by(result)
     without, final = (100 * result[key][judged.key] for key in (rival, "final"))
     alone = f"{_alone(result)}, which costs nothing, {without:.1f} %"
+    if result.get("final_is") == "baseline":
+        return "Keep your model", [
+            "Every other model loses more than harm-at-most of what the baseline gets right on your tuning "
+            "examples. A larger harm-at-most allows more; the price list shows what it would bring."
+        ]
     if result.get("final_is") == "free":
         what = (
             "Of your former failures it gets right"

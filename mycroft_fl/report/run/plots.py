@@ -27,6 +27,7 @@ from mycroft_fl.report.layout.drawing import (
     look,
     shortened,
 )  # fmt: skip
+from mycroft_fl.report.run.front_plot import front_plot
 from mycroft_fl.report.run.summary import REFERENCES, gain_unit, metric_columns, scores_are_gains
 
 MOST_OWNERS = 30
@@ -70,6 +71,7 @@ def run_plots(result: Result) -> list[Plot]:
     """Draw every plot that the result has numbers for."""
     with look():
         drawn = [_ranking(result), _disclosed(result), _rounds(result), _groups(result)]
+        drawn.append(front_plot(result))
     return [plot for plot in drawn if plot is not None]
 
 

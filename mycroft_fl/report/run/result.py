@@ -178,7 +178,9 @@ class Result:
         baseline: what it and the other models reach on test examples; None without these.
         free: the strongest model without any owner, by the trainer's tuning split.
         free_is: which of the candidates that is.
-        final_is: how the final model came about: with owners, free, or last round.
+        final_is: how the final model came about: with owners, free, baseline, or last round.
+        front: prices of the candidates for the final model: points lost of what the baseline gets
+            right, points gained of what it gets wrong.
         verdict: the answer to whether to buy, as on the page.
         random: as many examples drawn at random; only a simulator can draw them.
         gains: the final model's, over each rival.
@@ -203,6 +205,7 @@ class Result:
     free: Accuracies | None = None
     free_is: str | None = None
     final_is: str | None = None
+    front: Sequence[Mapping[str, float]] | None = None
     verdict: str | None = None
     random: Accuracies | None = None
     final: Accuracies | None
@@ -247,6 +250,7 @@ class Result:
         parts = {name: getattr(self, name) for name in names}
         reached = {name: each.as_json() for name, each in _known(**parts).items()}
         reached |= _known(free_is=self.free_is) if self.free else {}
+        reached |= _known(front=self.front and [dict(each) for each in self.front])
         if self.gains:
             reached["gains"] = {name: each.as_json() for name, each in self.gains.items()}
         return reached
