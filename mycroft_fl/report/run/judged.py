@@ -19,6 +19,7 @@ from mycroft_fl.metrics.names import (
 )
 
 Result = Mapping[str, Any]
+MODELS = ("baseline", "control", "own_hard_set", "free", "random", "final")
 LONGEST = 60
 WORDS = {
     ACCURACY: "accuracy",
@@ -51,9 +52,10 @@ ON_FAILURES = Judged("hard", "accuracy", "on the failures")
 
 
 def judged_by(result: Result) -> Judged:
-    """Find what a result's verdict goes by; results of older versions know accuracy alone."""
+    """Find what a result's verdict goes by: accuracy where a model's figure in the metric is missing."""
     name = result.get("metric", ACCURACY)
-    if name == ACCURACY:
+    models = (result[key] for key in MODELS if key in result)
+    if name == ACCURACY or not all("metric" in each for each in models):
         return ON_FAILURES
     return Judged("metric", metric_words(name), "on the whole test")
 

@@ -118,7 +118,7 @@ def test_the_result_is_valid_and_lies_beside_all_that_the_contract_names(usual):
     assert json.loads((folder / "result.json").read_text()) == result
     rounds = [json.loads(line) for line in (folder / "rounds.jsonl").read_text().splitlines()]
     kept = [
-        {k: v for k, v in r.items() if k not in ("test", "hard", "groups")}
+        {k: v for k, v in r.items() if k not in ("test", "hard", "groups", "metric")}
         for r in result["rounds"]
     ]
     assert rounds == kept
@@ -158,6 +158,7 @@ def test_the_accuracies_are_those_of_the_saved_models(usual):
         assert reached["hard"] == pytest.approx(right[name][~right["baseline"]].mean())
         for group, value in reached["groups"].items():
             assert value == pytest.approx(right[name][groups == group].mean())
+    assert all(result[name]["metric"] == result[name]["test"] for name in ("baseline", "final"))
     assert result["baseline"]["hard"] == 0
     assert result["rounds"][0]["test"] == pytest.approx(right["round-1"].mean())
     hard = right["round-2"][~right["baseline"]].mean()
