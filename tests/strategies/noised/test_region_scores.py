@@ -71,3 +71,13 @@ def test_a_region_no_better_than_chance_says_nothing_for_certain() -> None:
 def test_where_the_noise_leaves_no_record_the_count_is_taken_for_the_noise() -> None:
     score, _ = region_score(counted(2.0, -50.0, 8.0), rehearsed(1.0, 0.0), 0.95)
     assert score.gain == pytest.approx(2.0 / 8.0)
+
+
+@pytest.mark.parametrize("claimed", [1e300, -1e300])
+def test_whatever_an_owner_claims_its_stock_and_score_stay_within_what_a_result_can_hold(
+    claimed: float,
+) -> None:
+    statistic = Statistic(np.array([claimed, 0.0, 0.0, 10.0]), 1.0)
+    score, stock = region_score(statistic, rehearsed(0.6, 0.1), 0.95)
+    assert 0 <= stock <= MOST
+    assert max(map(abs, (score.gain, score.low, score.high))) <= MOST

@@ -141,6 +141,11 @@ def test_what_one_owner_lacks_goes_to_the_others():
     assert by_stock({}, {}, 10) == {}
 
 
+def test_an_owner_that_claims_any_number_gets_no_more_than_the_budget():
+    promises, stocks = {"a": 1e12, "b": 1.0}, {"a": 1e6, "b": 9.0}
+    assert by_stock(promises, stocks, 10**6) == {"a": 10**6 - 1, "b": 1}
+
+
 def test_where_the_fall_in_loss_is_known_it_divides_the_budget():
     plain = score(0.1, -0.1)
     scores = {
