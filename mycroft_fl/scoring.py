@@ -69,6 +69,7 @@ def gain_with_interval(
     *,
     confidence: float,
     seed: int,
+    most: float = 1.0,
 ) -> Score:
     """Return the mean gain, with a percentile interval from a bootstrap over repeats and examples.
 
@@ -81,6 +82,7 @@ def gain_with_interval(
         without: the same of the fine-tunes without the subset.
         confidence: of the interval, 0 to 1.
         seed: of the bootstrap.
+        most: the largest difference there can be, of accuracies 1; averaging must not pass it.
     """
     difference = with_subset.astype(np.float64) - without
     repeats, n = difference.shape
@@ -90,7 +92,7 @@ def gain_with_interval(
     resampled = np.einsum("br,rn,bn->b", of_repeats, difference, of_examples, optimize=True)
     tail = (1 - confidence) / 2
     low, high = np.quantile(resampled, [tail, 1 - tail])
-    return Score.within(MOST, float(difference.mean()), float(low), float(high))
+    return Score.within(most, float(difference.mean()), float(low), float(high))
 
 
 def alignment(

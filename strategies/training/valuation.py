@@ -17,7 +17,7 @@ from mycroft_fl.represent.gradients.per_example import last_layer_gradients
 from mycroft_fl.scoring import Score, alignment, gain_with_interval
 from mycroft_fl.seeds import derived_seed
 from mycroft_fl.settings.run_config import RunConfig
-from strategies.training.cross_fitting import Judge, Judged
+from strategies.training.cross_fitting import LARGEST_LOSS, Judge, Judged
 
 log = logging.getLogger(__name__)
 
@@ -71,8 +71,9 @@ class Valuation:
         if not self._by_loss:
             return score
         fall = gain_with_interval(
-            -_loss(judged), -_loss(self._without), confidence=confidence, seed=seed
-        )
+            -_loss(judged), -_loss(self._without), confidence=confidence, seed=seed,
+            most=LARGEST_LOSS,
+        )  # fmt: skip
         return score.with_loss(fall)
 
     def alignments(self, subsets: Mapping[str, Examples]) -> dict[str, float]:
