@@ -1,4 +1,4 @@
-"""What a failure detector tells of single failures that the trainer learnt it from."""
+"""The attacks on a failure detector as a trainer sends it, and on smaller ones."""
 
 from __future__ import annotations
 

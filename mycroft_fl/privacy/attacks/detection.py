@@ -1,4 +1,4 @@
-"""What a failure detector tells of the failures that it was learnt from: who they are, how they look."""
+"""Attacks on a failure detector: which failures it was learnt from, and how they look."""
 
 from __future__ import annotations
 
