@@ -105,6 +105,7 @@ MODES: dict[str, Mode] = {
             audits=(
                 _AUDITS + "audit_score",
                 _AUDITS + "audit_score_by_class",
+                _AUDITS + "audit_score_by_region",
                 _AUDITS + "audit_fresh_noise",
                 _AUDITS + "audit_ledger",
                 "clients.owner.audit:audit_score_through_a_file",

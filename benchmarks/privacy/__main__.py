@@ -7,6 +7,7 @@
     python -m benchmarks.privacy dp-sgd   --task fashion|rotated|intrusion
     python -m benchmarks.privacy published --task fashion|rotated|intrusion
     python -m benchmarks.privacy target   --task fashion|rotated|intrusion
+    python -m benchmarks.privacy detector --task fashion|rotated
 
 `ranking`: twelve owners of distinct shares of the group that the trainer fails on; Kendall's tau-b of
 the ranking against the true shares, by the score at each epsilon (per record, add/remove, delta 1e-5),
@@ -22,6 +23,8 @@ raw OMP picks, the own hard set and the control.
 `dp-sgd`: the same by one run of DP-SGD at the owner.
 `published`: what twelve owners' published scores (`publish-epsilon`) keep of the trainer's own ranking.
 `target`: fifty picks by a noised target (`request = "target"`) beside fifty by the hard set.
+`detector`: attacks on a failure detector (`request = "detector"`): whether a failure was among those that
+it was learnt from, and how near the direction of its gradient comes to one of them.
 The noise is seeded (SIMULATED). One cell is one seed, kept in OUT/privacy-TABLE-TASK.jsonl; a second
 call goes on where the first one stopped. Means and 95 % intervals over seeds are printed.
 """
@@ -34,6 +37,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.privacy.detector import detector
 from benchmarks.privacy.gradient import dp_sgd, gradient
 from benchmarks.privacy.gumbel import drawing, shares_of_gain
 from benchmarks.privacy.published import published
@@ -51,6 +55,7 @@ TABLES: dict[str, Callable[[str, int], dict[str, float]]] = {
     "dp-sgd": dp_sgd,
     "published": published,
     "target": target,
+    "detector": detector,
 }
 
 

@@ -75,9 +75,7 @@ class TrainerView:
         if detector is None:
             return records.relevances(self.model.head, self.target)
         z = detector.seen(flat_inputs(examples), records.inputs if detector.hidden else None)
-        probability = detector.probability(z, examples.y)
-        inside: np.ndarray = (probability >= detector.threshold).astype(np.float64)
-        return np.where(np.isfinite(probability), inside, np.nan)
+        return detector.counted(z, examples.y)
 
     @functools.cached_property
     def asked_by(self) -> str:

@@ -110,6 +110,12 @@ class Detector:
         inside: np.ndarray = self.probability(z, y) >= self.threshold
         return inside
 
+    def counted(self, z: Float64[np.ndarray, "n d"], y: Labels) -> Float64[np.ndarray, " n"]:
+        """Return 1 for each record in the region and 0 outside; NaN for one that is not finite."""
+        probability = self.probability(z, y)
+        inside: np.ndarray = (probability >= self.threshold).astype(np.float64)
+        return np.where(np.isfinite(probability), inside, np.nan)
+
     def relevance(self, z: Float64[np.ndarray, "n d"], y: Labels) -> Float64[np.ndarray, " n"]:
         """Return how far each record is within the region: 1 at most, 0 at its border, -1 at least."""
         above = self.probability(z, y) - self.threshold

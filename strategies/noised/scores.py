@@ -63,4 +63,4 @@ def region_score(
     share = (inside / records - rehearsed.alarms) / found
     spread = math.hypot(sigma / records, rehearsed.alarms_deviation) / found
     half = float(stats.norm.ppf((1 + confidence) / 2)) * spread
-    return Score.within(MOST, share, share - half, share + half), max(0.0, inside)
+    return Score.within(MOST, share, share - half, share + half), min(max(0.0, inside), MOST)

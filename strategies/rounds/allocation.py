@@ -58,7 +58,9 @@ def by_stock(
     """Split `budget` in proportion to what each owner promises, none asked for more than its stock."""
     names = [name for name in sorted(promises) if promises[name] > 0 and stocks[name] >= 1]
     most = np.array([int(min(stocks[name], budget)) for name in names], np.int64)
-    return _split(names, [promises[name] for name in names], budget, most)
+    # Beside the largest: one owner's lie about its stock must not pass all whole numbers.
+    largest = max((promises[name] for name in names), default=1.0)
+    return _split(names, [promises[name] / largest for name in names], budget, most)
 
 
 def _split(

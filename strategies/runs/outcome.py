@@ -80,6 +80,7 @@ def owner_result(record: OwnerRecord, rank: int | None, **known: Any) -> OwnerRe
         status=record.status,
         rank=rank,
         score=record.score,
+        stock=record.stock,
         by_class=record.by_class,
         disclosed=record.disclosed,
         card=record.cards[-1] if record.cards else None,

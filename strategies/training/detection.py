@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32
 
+from mycroft_fl.errors import DataError
 from mycroft_fl.examples import Examples
 from mycroft_fl.models.fitting import AnyModel, correct
 from mycroft_fl.models.networks import ON_ENCODER, Classifier
@@ -78,7 +79,13 @@ def learnt_detector(
     def some(examples: Examples) -> Known:
         return space.known(examples[np.sort(rng.permutation(len(examples))[:MOST])])
 
+    wrong = validation[~right & counts]
+    if len(wrong) < 2:
+        raise DataError(
+            f"the model gets {len(wrong)} of the validation examples that count wrong, and a detector is "
+            "learnt from 2 at least; give harder ones, or take a method that goes by hard examples"
+        )
     return fit_detector(
-        some(validation[~right & counts]), some(validation[right]), some(train),
+        some(wrong), some(validation[right]), some(train),
         num_classes=num_classes, seed=seed, basis=space.basis, hidden=space.hidden,
     )  # fmt: skip

@@ -157,8 +157,8 @@ def test_what_an_owner_leaves_unspent_goes_into_the_later_rounds(strategy_of, sc
     network = Network(a=giving(digits[400:500], limit=8), b=giving(digits[500:600]))
     strategy = strategy_of({"num_rounds": 4}, owners=2)
     run(strategy, network)
-    # 30 left over three rounds; a gives 3 of its 5, and then nothing more.
-    assert network.asked() == [{"a": 5, "b": 5}, {"a": 5, "b": 5}, {"a": 6, "b": 5}, {"b": 17}]
+    # 30 left over three rounds; a gives 3 of its 5, which are all that it has.
+    assert network.asked() == [{"a": 5, "b": 5}, {"a": 5, "b": 5}, {"b": 11}, {"b": 11}]
     assert strategy.scoreboard.disclosed == 40
 
 
@@ -451,7 +451,7 @@ def test_a_request_holds_the_hard_set_that_is_sent_and_the_runs_settings(strateg
         "server_round": 1, "method": "features", "k": 5, "num_classes": 10, "model": "mlp",
         "feature_space": "pixels", "owner_epochs": 3, "seed": 7, "mode": "raw", "score_by": "hard-set",
         "gradient_layers": "all", "feature_weight": 3.0, "head": None, "rate": 0.0,
-        "whitening": None, "target": None,
+        "whitening": None, "target": None, "detector": None,
     }  # fmt: skip
     kept = [strategy.trainer.splits.scoring, strategy.trainer.splits.tuning]
     assert not any(np.isin(part.ids, request.hard.ids).any() for part in kept)

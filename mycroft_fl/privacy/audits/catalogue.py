@@ -31,6 +31,7 @@ from mycroft_fl.privacy.relevance import hard_set_target as relevance
 from mycroft_fl.privacy.relevance.by_class import ClassTargets
 from mycroft_fl.privacy.spending import ledger
 from mycroft_fl.privacy.spending.budget import Budget, Limits
+from mycroft_fl.protocol.detector import Detector
 
 Audit = Callable[[], Iterator[Finding]]
 
@@ -100,6 +101,27 @@ def audit_score_by_class() -> Iterator[Finding]:
     persons = np.array([0] * len(like) + list(range(1, 21)))
     name, rows = "by class, one person with records of all classes", np.vstack([like, rest])
     yield from _gaussian("score", name, rows, bound, 1.0, persons, len(like))
+
+
+def audit_score_by_region() -> Iterator[Finding]:
+    """Audit a score by a detector: a record in its region, a huge one, and a person with fifty."""
+    plain, rng = np.ones(4, np.float32), np.random.default_rng(0)
+    weights = np.concatenate([np.ones((2, 4)), np.zeros((2, 3))], axis=1).astype(np.float32)
+    classes, bias = np.array([], np.int64), np.zeros(2, np.float32)
+    detector = Detector(None, False, 0 * plain, 1e9 * plain, classes, weights, bias, 0.5)
+
+    def rows_of(x: np.ndarray) -> np.ndarray:
+        z = detector.seen(x.astype(np.float32), None)
+        return relevance.score_rows(detector.counted(z, np.zeros(len(x), np.int64)))
+
+    rest, bound = rows_of(rng.normal(size=(20, 4))), relevance.SCORE_BOUND
+    for name, size in (("one record", 1.0), ("a record of huge numbers", 1e30)):
+        rows = np.vstack([rows_of(np.full((1, 4), size)), rest])
+        yield from _gaussian("score", f"in a detector's region, {name}", rows, bound, 1.0)
+    persons = np.array([0] * 50 + list(range(1, 21)))
+    rows = np.vstack([rows_of(np.ones((50, 4))), rest])
+    name = "in a detector's region, one person with 50 records"
+    yield from _gaussian("score", name, rows, bound, 1.0, persons, 50)
 
 
 def audit_gradient() -> Iterator[Finding]:

@@ -97,6 +97,7 @@ class RoundResult:
 class OwnerResult:
     """An owner's place in the ranking, what it gave and what it stated last.
 
+    `stock` is how many useful records it has by a noised count, None where none was asked for.
     `disclosed_groups` and `holds` only a simulator knows. `failure`, the code of its last answer,
     and `lost`, the examples it may have disclosed in vain, are a real run's.
     """
@@ -112,6 +113,7 @@ class OwnerResult:
     holds: Mapping[str, int] | None = None
     failure: Failure | None = None
     lost: int | None = None
+    stock: float | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Write the owner as a result file holds it."""
@@ -123,6 +125,8 @@ class OwnerResult:
             "score": score.gain if score else None,
             "low": score.low if score else None,
             "high": score.high if score else None,
+            "loss_fall": score.loss_fall if score else None,
+            "stock": self.stock,
             "by_class": {
                 name: {"score": each.gain, "low": each.low, "high": each.high}
                 for name, each in self.by_class.items()

@@ -96,7 +96,7 @@ def test_a_target_without_its_numbers_or_numbers_without_it_are_a_bad_message() 
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"hard": SOMEBODY}, "hard examples or a target, and not both"),
+        ({"hard": SOMEBODY}, "hard examples, a target or a detector, and only one of them"),
         ({"target": None}, "the hard set is empty"),
     ],
 )
@@ -110,7 +110,7 @@ def test_hard_examples_and_a_target_come_never_both_and_never_neither(
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"score_by": "class"}, "by class needs hard examples, and a target came instead"),
+        ({"score_by": "class"}, "by class needs hard examples, and something else came instead"),
         (
             {"score_by": "class", "mode": "gradient", "hard": SOMEBODY, "target": None},
             "takes no score-by",

@@ -17,6 +17,7 @@ from torch.nn.functional import cross_entropy
 from mycroft_fl.errors import SettingError
 from mycroft_fl.examples import Examples
 from mycroft_fl.models.networks import Classifier, build
+from mycroft_fl.protocol.detector import Detector
 from mycroft_fl.selection.methods import METHODS, Query, Selection, method_named, shares
 
 CLASSES, DIMENSIONS = 4, 6
@@ -36,8 +37,19 @@ def model() -> Classifier:
     return build("mlp", (DIMENSIONS,), CLASSES, seed=0)
 
 
+def a_detector(seed: int = 0) -> Detector:
+    """A detector in whose region most candidates are, some more likely failures than others."""
+    weights = np.random.default_rng(seed).normal(size=(2, 2 * DIMENSIONS + CLASSES))
+    plain = np.ones(DIMENSIONS, np.float32)
+    return Detector(
+        None, False, 0 * plain, plain, np.array([2]), weights.astype(np.float32),
+        np.zeros(2, np.float32), threshold=0.1,
+    )  # fmt: skip
+
+
 def query(hard: Examples, model: Classifier | None, space: str = "pixels", seed: int = 0) -> Query:
-    return Query(hard=hard, model=model, feature_space=space, seed=seed)
+    """A query with all that a method may go by."""
+    return Query(hard=hard, model=model, feature_space=space, seed=seed, detector=a_detector())
 
 
 def gradient(model: Classifier, examples: Examples, i: int) -> np.ndarray:
@@ -296,6 +308,7 @@ def test_a_built_in_method_is_found_by_its_name() -> None:
     assert all(method_named(name) is method for name, method in METHODS.items())
     assert sorted(METHODS) == [
         "coverage",
+        "detector-cover",
         "features",
         "features-diverse",
         "features-to-set",

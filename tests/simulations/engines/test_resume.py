@@ -54,6 +54,7 @@ MODES = {
     "raw": ("raw", "hard-features", "mlp", ""),
     "score-then-raw": ("score-then-raw", "hard-features", "mlp", "epsilon = 5.0\ndelta = 1e-5\n"),
     "by-class": ("score-then-raw", "hard-features", "mlp", BY_CLASS),
+    "stock": ("score-then-raw", "detector-cover", "mlp", "epsilon = 5.0\ndelta = 1e-5\n"),
     "gradient": ("gradient", "hard-features", "mlp", "epsilon = 1e6\ndelta = 1e-5\n"),
     "estimator": ("raw", "features", "random-forest", ""),
 }
@@ -155,7 +156,7 @@ CASES = [("raw", place) for place in PLACES] + [
     for case in ("score-then-raw", "gradient", "estimator")
     for place in ("after the first round", "with the second round's answers on their way")
 ]
-CASES += [("by-class", "after the first round")]
+CASES += [(case, "after the first round") for case in ("by-class", "stock")]
 
 
 @pytest.mark.parametrize(("case", "place"), CASES)

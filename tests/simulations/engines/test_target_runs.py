@@ -189,9 +189,9 @@ def test_more_epsilon_than_was_set_cannot_be_had_from_the_same_ledger(tmp_path: 
     ("given", "said"),
     [
         *(
-            ({"method": name}, f"method '{name}' needs hard examples")
+            ({"method": name}, f"method '{name}' does not go by request = \"target\"")
             for name, method in METHODS.items()
-            if not method.takes_target
+            if "target" not in method.takes
         ),
         (
             {"method": "omp", "mode": "score-then-raw", "policy.epsilon": 1.0},
@@ -212,5 +212,5 @@ def test_what_cannot_be_asked_with_a_target_is_refused_before_the_start(
 
 def test_the_same_is_refused_where_a_trainer_begins_without_a_check(tmp_path: Path) -> None:
     trainer = trainer_of(tmp_path, method="hard-features")
-    with pytest.raises(SettingError, match="method 'hard-features' needs hard examples"):
+    with pytest.raises(SettingError, match="method 'hard-features' does not go by"):
         Publisher(trainer, tmp_path / "published")

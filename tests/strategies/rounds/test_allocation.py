@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mycroft_fl.scoring import Score
-from strategies.rounds.allocation import by_score, equal_shares, pilots
+from strategies.rounds.allocation import by_score, by_stock, equal_shares, pilots
 
 names = st.sets(st.text("abcdefgh0123", min_size=1, max_size=4), min_size=1, max_size=30)
 budgets = st.integers(1, 500)
@@ -104,3 +104,53 @@ def test_twice_the_gain_is_asked_for_twice_as_many():
 
 def test_nobody_is_asked_where_nobody_was_scored():
     assert by_score({}, 100) == {}
+
+
+stocked = st.dictionaries(
+    st.text("abcdef", min_size=1, max_size=3),
+    st.tuples(
+        st.floats(-5, 50).map(lambda each: round(each, 3)),
+        st.floats(-20, 200).map(lambda each: round(each, 3)),
+    ),
+    max_size=12,
+)
+
+
+@given(owners=stocked, budget=budgets)
+def test_a_split_by_stock_never_passes_budget_or_stock_and_is_in_proportion(owners, budget):
+    promises = {name: promise for name, (promise, _) in owners.items()}
+    stocks = {name: stock for name, (_, stock) in owners.items()}
+    asked = by_stock(promises, stocks, budget)
+    able = {name for name in owners if promises[name] > 0 and stocks[name] >= 1}
+    assert set(asked) <= able
+    assert all(1 <= count <= stocks[name] for name, count in asked.items())
+    # All is spent that may be.
+    assert sum(asked.values()) == min(budget, sum(math.floor(stocks[name]) for name in able))
+    free = [name for name in able if asked.get(name, 0) < math.floor(stocks[name])]
+    for one in free:
+        for other in able:
+            # Who has not given all is asked for no less than its promise beside any other's.
+            least = asked.get(other, 0) * promises[one] / promises[other]
+            assert asked.get(one, 0) >= least - 1 - promises[one] / promises[other]
+
+
+def test_what_one_owner_lacks_goes_to_the_others():
+    promises, stocks = {"a": 3.0, "b": 1.0, "c": 1.0}, {"a": 10.4, "b": 99.0, "c": 0.9}
+    assert by_stock(promises, stocks, 40) == {"a": 10, "b": 30}
+    assert by_stock(promises, stocks, 8) == {"a": 6, "b": 2}
+    assert by_stock({}, {}, 10) == {}
+
+
+def test_an_owner_that_claims_any_number_gets_no_more_than_the_budget():
+    promises, stocks = {"a": 1e12, "b": 1.0}, {"a": 1e6, "b": 9.0}
+    assert by_stock(promises, stocks, 10**6) == {"a": 10**6 - 1, "b": 1}
+
+
+def test_where_the_fall_in_loss_is_known_it_divides_the_budget():
+    plain = score(0.1, -0.1)
+    scores = {
+        "a": plain.with_loss(Score(0.2, 0.1, 0.3)),
+        "b": plain.with_loss(Score(0.1, 0.05, 0.2)),
+        "c": score(0.9, 0.8).with_loss(Score(0.4, -0.1, 0.9)),
+    }
+    assert by_score(scores, 90) == {"a": 60, "b": 30}

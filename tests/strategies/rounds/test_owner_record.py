@@ -38,6 +38,27 @@ def test_the_lower_bound_decides_then_the_gain_then_the_name():
     assert places(records) == [("c", 1), ("b", 2), ("d", 3), ("a", 4)]
 
 
+def test_where_the_fall_in_loss_is_known_it_decides_then_the_gain():
+    def fell(name: str, fall: float, gain: float) -> OwnerRecord:
+        plain = scored(name, -0.5, gain)
+        assert plain.score is not None
+        return replace(plain, score=plain.score.with_loss(Score(fall, fall - 1, fall + 1)))
+
+    records = [fell("a", 0.1, 0.9), fell("b", 0.2, 0.0), fell("c", 0.1, 1.0)]
+    assert places(records) == [("b", 1), ("c", 2), ("a", 3)]
+
+
+def test_where_a_stock_was_counted_stock_times_share_decides():
+    def counted(name: str, stock: float, share: float) -> OwnerRecord:
+        return replace(scored(name, share - 0.1, share), stock=stock)
+
+    records = [counted("rich", 5.0, 0.9), counted("large", 100.0, 0.1), counted("none", 80.0, -0.2)]
+    assert [each.promise for each in records] == pytest.approx([4.5, 10.0, 0.0])
+    assert places(records) == [("large", 1), ("rich", 2), ("none", 3)]
+    assert OwnerRecord("a", stock=9.0).promise == 0.0
+    assert scored("a", 0.1, 0.4).promise == 0.4
+
+
 def test_the_screened_stand_behind_the_scored_by_their_cheap_score():
     records = [
         OwnerRecord("late", screening=9.0),
@@ -109,13 +130,14 @@ def test_the_status_says_how_far_an_owner_came(record, status):
     assert record.status == status
 
 
-def test_answers_add_up_in_order_and_an_empty_one_exhausts():
-    one = OwnerRecord("a", failure="timeout").with_answer(examples(3))
+def test_answers_add_up_in_order_and_one_with_fewer_than_asked_exhausts():
+    one = OwnerRecord("a", failure="timeout").with_answer(examples(3), asked=3)
     assert (one.disclosed, one.exhausted, one.failure) == (3, False, None)
-    two = one.with_answer(examples(2, start=10))
-    assert two.disclosed == 5
+    two = one.with_answer(examples(2, start=10), asked=3)
+    assert (two.disclosed, two.exhausted) == (5, True)
+    assert not one.with_answer(examples(2, start=10), asked=2).exhausted
     assert two.subset().x[:, 0].tolist() == [0, 1, 2, 10, 11]
-    spent = two.with_answer(examples(0))
+    spent = two.with_answer(examples(0), asked=1)
     assert spent.exhausted
     assert spent.disclosed == 5
 
@@ -125,14 +147,14 @@ def test_answers_add_up_in_order_and_an_empty_one_exhausts():
     [("refused", 0), ("error", 7), ("timeout", 7), ("malformed", 7), ("duplicate", 7)],
 )
 def test_a_failed_answer_may_have_disclosed_what_was_asked_unless_it_was_refused(code, lost):
-    one = OwnerRecord("a").with_answer(examples(3)).with_failure(code, 7)
+    one = OwnerRecord("a").with_answer(examples(3), 3).with_failure(code, 7)
     assert (one.failure, one.disclosed, one.spent) == (code, 3, 3 + lost)
     assert one.with_failure("error", 2).spent == 3 + lost + 2
-    assert one.with_answer(examples(1, start=5)).spent == 4 + lost
+    assert one.with_answer(examples(1, start=5), 1).spent == 4 + lost
 
 
 def test_what_was_handed_over_before_is_known_again():
-    one = OwnerRecord("a").with_answer(examples(3)).with_answer(examples(2, start=10))
+    one = OwnerRecord("a").with_answer(examples(3), 3).with_answer(examples(2, start=10), 2)
     assert not OwnerRecord("a").holds_again(examples(3))
     assert not one.holds_again(examples(4, start=3))
     assert one.holds_again(examples(2, start=11))

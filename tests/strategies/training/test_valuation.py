@@ -12,24 +12,33 @@ from mycroft_fl.models import fitting
 from mycroft_fl.models.fitting import accuracy, correct, probabilities
 from mycroft_fl.models.sources import Source
 from strategies.training import valuation as module
+from strategies.training.cross_fitting import FOLDS, LARGEST_LOSS, SHARE
 
 
 def test_owners_are_scored_with_the_plain_share_where_it_is_to_be_chosen(seen, trainer_of, people):
-    it = trainer_of(subset_weight=0.0)
+    it = trainer_of(subset_weight=0.0, train_on_validation=False)
     it.valuation.scores({"a": people["useful"]})
     with_subset = [sources for sources, _ in seen if len(sources) == 3]
     assert [(len(last.examples), last.share) for *_, last in with_subset] == [(20, 0.25)] * 2
 
 
-def test_useful_examples_score_higher_than_plain_ones_and_those_than_noise(usual, people):
-    scores = usual.valuation.scores({name: people[name] for name in ("useful", "plain", "noise")})
+@pytest.fixture(scope="module")
+def by_split(trainer_of):
+    """A trainer that scores on the scoring split alone."""
+    return trainer_of(train_on_validation=False)
+
+
+def test_useful_examples_score_higher_than_plain_ones_and_those_than_noise(by_split, people):
+    named = {name: people[name] for name in ("useful", "plain", "noise")}
+    scores = by_split.valuation.scores(named)
+    assert all(each.loss_fall is None for each in scores.values())
     assert scores["useful"].gain > scores["plain"].gain > scores["noise"].gain
     assert scores["useful"].low > 0 > scores["noise"].low
     assert all(each.low <= each.gain <= each.high for each in scores.values())
 
 
 def test_a_score_is_the_gain_in_accuracy_over_the_same_fine_tunes_without(seen, trainer_of, people):
-    it = trainer_of()
+    it = trainer_of(train_on_validation=False)
     subset = people["useful"]
     score = it.valuation.scores({"a": subset})["a"]
     splits, gains = it.splits, []
@@ -47,6 +56,73 @@ def test_a_score_is_the_gain_in_accuracy_over_the_same_fine_tunes_without(seen, 
         ]
         gains.append(reached[0] - reached[1])
     assert score.gain == pytest.approx(np.mean(gains))
+
+
+def test_by_cross_fitting_useful_examples_are_clear_of_zero_and_noise_is_not(usual, people):
+    named = {name: people[name] for name in ("useful", "plain", "noise")}
+    scores = usual.valuation.scores(named)
+    assert scores["useful"].order > scores["plain"].order > scores["noise"].order
+    assert scores["useful"].is_clear
+    assert not scores["noise"].is_clear
+    assert all(each.loss_low <= each.loss_fall for each in scores.values())
+
+
+def judged(model: torch.nn.Module, held: Examples) -> tuple[np.ndarray, np.ndarray]:
+    """Which of the held-out examples are right, and their log-loss, each at most `LARGEST_LOSS`."""
+    with torch.no_grad():
+        logits = model(torch.from_numpy(held.x).float() / 255).double()
+    loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(held.y), reduction="none")
+    return logits.argmax(1).numpy() == held.y, np.minimum(loss.numpy(), LARGEST_LOSS)
+
+
+def test_a_cross_fitted_score_is_the_gain_of_models_that_have_not_seen_what_judges_them(
+    seen, trainer_of, people
+):
+    it, subset = trainer_of(scoring_repeats=5), people["useful"]
+    score = it.valuation.scores({"a": subset})["a"]
+    # Five are rounded up to two rounds of four folds, with the subset and without.
+    assert len(seen) == 2 * 2 * FOLDS
+    validation, settings = it.splits.not_tuning, fitting.FineTuneSettings(40, 64, 3e-3)
+    wrong = ~correct(it.baseline, validation)
+    gains, falls, held_out = [], [], []
+    for with_subset, without in zip(seen[: 2 * FOLDS], seen[2 * FOLDS :], strict=True):
+        assert with_subset[1] == without[1]
+        (own, failures), (_, acquired) = without[0], with_subset[0]
+        assert (own.share, failures.share, acquired.share) == (1.0, SHARE, SHARE)
+        known = np.concatenate([own.examples.ids, failures.examples.ids])
+        held = validation[~np.isin(validation.ids, known)]
+        assert np.isin(it.train.ids, known).all()
+        assert not np.isin(np.concatenate([it.splits.tuning.ids, subset.ids]), known).any()
+        assert set(acquired.examples.ids) == {*failures.examples.ids, *subset.ids}
+        assert not set(failures.examples.ids) - set(validation.ids[wrong])
+        # Failures are spread evenly.
+        assert abs(np.isin(held.ids, validation.ids[wrong]).sum() - wrong.sum() / FOLDS) < 1
+        (right, loss), (right_before, loss_before) = (
+            judged(fitting.fine_tune(it.baseline, sources, settings, seed=seed), held)
+            for sources, seed in (with_subset, without)
+        )
+        gains.append(right.astype(float) - right_before)
+        falls.append(loss_before - loss)
+        held_out.append(held.ids)
+    for repeat in range(2):
+        folds = np.concatenate(held_out[repeat * FOLDS : (repeat + 1) * FOLDS])
+        assert sorted(folds) == sorted(validation.ids)
+    assert score.gain == pytest.approx(np.concatenate(gains).mean())
+    assert score.loss_fall == pytest.approx(np.concatenate(falls).mean(), abs=1e-6)
+    assert it.valuation.gains["a"].mean() == pytest.approx(score.gain)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"train_on_validation": False}, {"train_on_hard_set": False}, {"publish_epsilon": 1.0}],
+)
+def test_where_others_must_learn_nothing_of_the_rest_the_scoring_split_judges(
+    trainer_of, people, changed
+):
+    it = trainer_of(**changed)
+    score = it.valuation.scores({"a": people["useful"]})["a"]
+    assert (score.loss_fall, score.loss_low) == (None, None)
+    assert it.valuation.gains["a"].shape == (len(it.splits.scoring),)
 
 
 def test_a_score_does_not_depend_on_who_else_is_scored(usual, people):

@@ -175,6 +175,20 @@ def test_a_real_runs_text_says_what_was_spent_and_leaves_out_what_is_not_known()
         assert {len(row) for row in rows} == {len(head)}
 
 
+def test_a_fall_in_loss_and_a_stock_are_written_and_null_where_they_are_not_known() -> None:
+    plain = REAL.owners[0].as_json()
+    assert (plain["loss_fall"], plain["stock"]) == (None, None)
+    score = Score(0.2, 0.1, 0.3).with_loss(Score(0.05, 0.01, 0.09))
+    known = replace(REAL.owners[0], score=score, stock=41.5)
+    written = replace(REAL, owners=[known, REAL.owners[1]]).as_json()
+    check_result(written)
+    owner = written["owners"][0]
+    assert (owner["score"], owner["loss_fall"], owner["stock"]) == (0.2, 0.05, 41.5)
+    # Results of older releases have neither key.
+    del owner["loss_fall"], owner["stock"]
+    check_result(written)
+
+
 def test_a_real_runs_text_says_which_class_an_owner_helps_with() -> None:
     helps = replace(REAL.owners[0], by_class={"3": Score(0.25, 0.2, 0.3)})
     text = summary(replace(REAL, owners=[helps, REAL.owners[1]]).as_json())
