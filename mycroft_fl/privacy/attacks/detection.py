@@ -18,7 +18,8 @@ def suspicion(detector: Detector, suspects: Known) -> Float64[np.ndarray, " m"]:
         suspects: failures, of which some may be among those that it was learnt from.
     """
     likely = detector.probability(detector.seen(suspects.z, None), suspects.y)
-    return np.log(likely) - np.log1p(-likely)
+    odds: np.ndarray = np.log(likely) - np.log1p(-likely)
+    return odds
 
 
 def detector_shadows(
@@ -62,9 +63,10 @@ def direction_of(detector: Detector, label: int) -> Float64[np.ndarray, " p"]:
     for place in np.flatnonzero(detector.classes == label):
         steepest += CLASS_TERMS * weights[d * (1 + place) : d * (2 + place)]
     steepest *= detector.scale
-    if detector.basis is None:
-        return steepest
-    return np.einsum("q,qp->p", steepest[: len(detector.basis)], detector.basis.astype(np.float64))
+    if detector.basis is not None:
+        steepest = steepest[: len(detector.basis)] @ detector.basis.astype(np.float64)
+    way: np.ndarray = steepest
+    return way
 
 
 def likenesses(

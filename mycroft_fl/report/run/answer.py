@@ -40,8 +40,14 @@ def worth_it(result: Result) -> list[Mapping[str, Any]]:
 
     By class nearly everybody's does: there, above that of whoever is ranked last.
     """
-    sure = [each for each in result["owners"] if each["low"] is not None and each["low"] > 0]
+    sure = [each for each in result["owners"] if is_clear(each)]
     return clear_of_the_last(sure, result["owners"])
+
+
+def is_clear(owner: Mapping[str, Any]) -> bool:
+    """Say whether an owner's gain is above zero beyond doubt: by the fall in log-loss, where it is known."""
+    bound = owner["low"] if owner.get("loss_low") is None else owner["loss_low"]
+    return bound is not None and bound > 0
 
 
 def answer(result: Result) -> Verdict:

@@ -126,6 +126,7 @@ class OwnerResult:
             "low": score.low if score else None,
             "high": score.high if score else None,
             "loss_fall": score.loss_fall if score else None,
+            "loss_low": score.loss_low if score else None,
             "stock": self.stock,
             "by_class": {
                 name: {"score": each.gain, "low": each.low, "high": each.high}
