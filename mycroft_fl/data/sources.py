@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -15,19 +15,16 @@ from jaxtyping import Bool, Int, Int64
 from mycroft_fl.data.formats.cache import cache_folder, fingerprint
 from mycroft_fl.data.formats.files import LabelledRows, named_labels, read_mapped, read_npz
 from mycroft_fl.data.formats.images import read_images, read_listed_images
+from mycroft_fl.data.formats.said import say
 from mycroft_fl.data.formats.spec import DatasetSpec
 from mycroft_fl.data.formats.transforms import fit_to
 from mycroft_fl.data.known import KNOWN, food101
-from mycroft_fl.data.marks import (
-    contents_of,
-    digests_of,
-    record_ids,
-    shareable_of,
-    units_of,
-)
-from mycroft_fl.data.tables.encode import DataTable, concatenated, known_as, read_table, text_of
+from mycroft_fl.data.marks import digests_of, record_ids, shareable_of, units_of
+from mycroft_fl.data.tables.conditions import rows_where
+from mycroft_fl.data.tables.encode import DataTable, concatenated, read_table
 from mycroft_fl.data.tables.files import is_table
 from mycroft_fl.data.tables.known import KNOWN_TABLES
+from mycroft_fl.data.tables.values import known_as
 from mycroft_fl.errors import DataError, suggestion
 from mycroft_fl.examples import Examples
 
@@ -82,42 +79,38 @@ class Dataset:
         return examples
 
     def where(self, wanted: Mapping[str, Any]) -> Bool[np.ndarray, " n"]:
-        """Return which rows have these values in these columns; a list of values means any of them."""
-        chosen = np.ones(len(self), dtype=bool)
-        for name, value in wanted.items():
-            if self.columns is None:
-                raise DataError("rows are chosen by columns, but this is no table")
-            values = {str(each) for each in (value if isinstance(value, list) else [value])}
-            found = np.isin(text_of(self.columns.column(name)).astype(str), list(values))
-            if not found.any():
-                known = sorted(set(text_of(self.columns.column(name)).astype(str)))[:20]
-                raise DataError(f"no row has {name} = {sorted(values)}; there are {known}")
-            chosen &= found
-        return chosen
+        """Return which rows meet the conditions on these columns, see `tables.conditions`."""
+        if wanted and self.columns is None:
+            raise DataError("rows are chosen by columns, but this is no table")
+        if self.columns is None:
+            return np.ones(len(self), dtype=bool)
+        return rows_where(self.columns, wanted)
 
 
 def load_dataset(
-    given: str | DatasetSpec, base: Path, records: Collection[str] | None = None
+    given: str | DatasetSpec,
+    base: Path,
+    kinds: Mapping[str, str] | None = None,
+    *,
+    records: bool = False,
 ) -> Dataset:
     """Return the known data set of that name, else what lies at that path.
 
     A relative path is taken from `base`. Images are uint8 (n c h w), vectors float32 (n d),
-    tables as they stand. Loaded once per process. Rows of equal content are one example. With
+    tables as they stand. Loaded once per process. `kinds` says what each column of a table holds,
+    by a task; without it the file says so itself. Rows of equal content are one example. With
     `records`, an owner's, they must have one label and one unit too, so that taking a row away
-    takes one record away and lets none in; it names the columns that hold numbers, and all others
-    are text whatever other rows hold. Raises `DataError`.
+    takes one record away and lets none in. Raises `DataError`.
     """
     spec = DatasetSpec.of(given)
     if spec.path in KNOWN_TABLES:
         spec = _known_table(spec)
     if spec.path in KNOWN:
-        return _load_known(
-            spec, os.environ.get("MYCROFT_DATA"), cache_folder(), records is not None
-        )
+        return _load_known(spec, os.environ.get("MYCROFT_DATA"), cache_folder(), records)
     path, changed = _found(spec.path, base)
     test, test_changed = _found(spec.test_path, base) if spec.test_path else (None, "")
-    numbers = None if records is None else frozenset(records)
-    return _load_file(spec, path, test, changed + test_changed, numbers)
+    by_task = None if kinds is None else tuple(sorted(kinds.items()))
+    return _load_file(spec, Files(path, test, changed + test_changed), by_task, records)
 
 
 def _known_table(spec: DatasetSpec) -> DatasetSpec:
@@ -142,6 +135,15 @@ def _found(name: str, base: Path) -> tuple[Path, str]:
         ) from error
 
 
+@dataclass(frozen=True)
+class Files:
+    """A data set's file, that of its test examples, and both files' times of change."""
+
+    path: Path
+    test: Path | None
+    changed: str
+
+
 # Environment and time of change belong to the key: another folder or file is another data set.
 @lru_cache(maxsize=8)
 def _load_known(spec: DatasetSpec, data_folder: str | None, cache: Path, records: bool) -> Dataset:
@@ -156,13 +158,15 @@ def _load_known(spec: DatasetSpec, data_folder: str | None, cache: Path, records
 
 @lru_cache(maxsize=8)
 def _load_file(
-    spec: DatasetSpec, path: Path, test: Path | None, changed: str, numbers: frozenset[str] | None
+    spec: DatasetSpec, files: Files, kinds: tuple[tuple[str, str], ...] | None, records: bool
 ) -> Dataset:
+    path, test = files.path, files.test
     if is_table(path):
-        tables = [read_table(each, spec, numbers) for each in (path, test) if each]
-        folders = [each.parent for each in (path, test) if each]
-        return _from_tables(tables, spec, folders, numbers is not None)
-    records = numbers is not None
+        by_task = None if kinds is None else dict(kinds)
+        tables = [read_table(path, spec, by_task)]
+        if test is not None:
+            tables.append(read_table(test, spec, tables[0].kinds if kinds is None else by_task))
+        return _from_tables(tables, spec, [each.parent for each in (path, test) if each], records)
     rows = _relabelled(_read_arrays(path, spec), spec)
     if test is None:
         return distinct(rows, records=records)
@@ -210,15 +214,13 @@ def _from_tables(
 ) -> Dataset:
     joined = tables[0] if len(tables) == 1 else concatenated(*tables)
     from_test = np.repeat([False, True][: len(tables)], [len(each) for each in tables])
-    names = text_of(joined.column(spec.label))
-    renamed = dict(spec.labels or ())
-    y, classes = named_labels(np.array([spec.renamed(known_as(name, renamed)) for name in names]))
+    y, classes = named_labels(_label_names(joined, spec))
     x, ids = None, joined.ids
     if spec.image:
         x = read_listed_images(
             [
                 folders[of] / str(name)
-                for of, name in zip(joined.file_of, joined.column(spec.image), strict=True)
+                for of, name in zip(joined.file_of, joined.column(spec.image).texts, strict=True)
             ],
             [joined.place(row) for row in range(len(joined))],
             spec.size,
@@ -226,7 +228,7 @@ def _from_tables(
         ids = Examples(x, y).ids
     units, shareable = units_of(joined, spec), shareable_of(joined, spec)
     if records:
-        contents = contents_of(joined) if x is None else [digests_of(x)]
+        contents = joined.contents if x is None else [digests_of(x)]
         whole = record_ids([*contents, y, *([] if units is None else [units])])
     else:
         whole = ids
@@ -242,6 +244,21 @@ def _from_tables(
         table if x is None else None, table,
         units=None if units is None else units[kept], shareable=shareable,
     )  # fmt: skip
+
+
+def _label_names(table: DataTable, spec: DatasetSpec) -> np.ndarray:
+    """Return each row's class by name: labels are text, and the second file's are known as the first's."""
+    column, renamed = table.column(spec.label), dict(spec.labels or ())
+    used = np.unique(column.codes[table.file_of == 0]).tolist()
+    first = {column.names[code] for code in used}
+    for name in sorted(first):
+        if (alike := known_as(name, first - {name})) != name:
+            say(f"{table.source}: classes '{name}' and '{alike}' may be one; join them by labels")
+
+    def class_of(name: str) -> str:
+        return spec.renamed(known_as(known_as(name, first), renamed))
+
+    return column.each(class_of, object, "").astype(str)
 
 
 def _first_of_each(
