@@ -25,7 +25,7 @@ from mycroft_fl.data.tables.encode import DataTable, concatenated, read_table
 from mycroft_fl.data.tables.files import is_table
 from mycroft_fl.data.tables.known import KNOWN_TABLES
 from mycroft_fl.data.tables.values import known_as
-from mycroft_fl.errors import DataError, suggestion
+from mycroft_fl.errors import DataError, one_line, suggestion
 from mycroft_fl.examples import Examples
 
 FORMS = (
@@ -126,12 +126,17 @@ def _found(name: str, base: Path) -> tuple[Path, str]:
     path = (base / Path(name).expanduser()).absolute()
     try:
         path.stat()
-        return path, fingerprint(path)
     except (OSError, ValueError) as error:
         known = [*KNOWN, *KNOWN_TABLES]
         raise DataError(
             f"no data set '{name}', and nothing at {path}{suggestion(name, known)} (or "
             f"give a path to {FORMS})"
+        ) from error
+    try:
+        return path, fingerprint(path)
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be read ({one_line(error)}); see who may read it"
         ) from error
 
 
@@ -182,7 +187,7 @@ def _read_arrays(path: Path, spec: DatasetSpec) -> LabelledRows:
     if (path / "x.npy").is_file():
         return read_mapped(path)
     if path.is_dir() or path.suffix.lower() == ".zip":
-        return read_images(path, spec.size)
+        return read_images(path, spec.size, spec.grey_range)
     if path.suffix.lower() == ".npz":
         return read_npz(path)
     raise DataError(f"{path} is not a data set; give {FORMS}")
@@ -224,6 +229,7 @@ def _from_tables(
             ],
             [joined.place(row) for row in range(len(joined))],
             spec.size,
+            spec.grey_range,
         )
         ids = Examples(x, y).ids
     units, shareable = units_of(joined, spec), shareable_of(joined, spec)

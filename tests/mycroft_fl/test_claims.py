@@ -168,7 +168,7 @@ def test_images_that_do_not_fit_into_memory_together_are_refused(
 def test_a_member_that_unpacks_to_gigabytes_is_not_unpacked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mycroft_fl.data.formats.images.MOST_PICTURE", 1 << 20)
+    monkeypatch.setattr("mycroft_fl.data.formats.folders.MOST_PICTURE", 1 << 20)
     path = pictures(tmp_path, "zip", {"a/1.png": bytes(1 << 28)})
     refused(
         lambda: read_images(path), r"a/1.png cannot be read \(it claims 256.0 MiB, above 1.0 MiB"

@@ -73,9 +73,7 @@ def _not_so_encoded(error: UnicodeDecodeError, marked: str, spec: DatasetSpec) -
         return f"it begins as {marked} but goes on as something else ({found}); save it anew"
     if spec.encoding:
         return f"it is not {spec.encoding} ({found}); set encoding as it was saved"
-    return (
-        f'it is not UTF-8 ({found}); set encoding = "cp1252" (Windows), "latin-1" or as it was saved'
-    )
+    return f'it is not UTF-8 ({found}); set encoding = "cp1252" (Windows), "latin-1" or as it was saved'
 
 
 def _read(lines: _Lines, path: Path, spec: DatasetSpec) -> list[tuple[str, TextColumn]]:

@@ -148,7 +148,10 @@ def test_one_colour_image_makes_all_of_them_colour(tmp_path):
         ({"a/1.png": b""}, "a/1.png cannot be read (it is empty)"),
         ({"a/1.png": b"junk"}, "a/1.png cannot be read (not an image)"),
         ({"a/1.png": png(GREY[0])[:60]}, "a/1.png cannot be read"),
-        ({"a/1.png": png(GREY[0].astype(np.uint16))}, "not 8 bits a channel"),
+        (
+            {"a/1.tif": png(GREY[0].astype(np.float32), kind="tiff")},
+            "mode F may hold any numbers; set grey-range = [darkest, brightest]",
+        ),
         ({"1.png": png(GREY[0])}, "1.png lies in no class's folder"),
         ({"a/1.txt": b"words"}, "holds no images by class"),
         (
