@@ -165,7 +165,7 @@ def _check_spelling(table: TomlTable, given: Mapping[str, Any]) -> None:
         )
     try:
         # A codec that turns bytes into bytes is none of text, and ends in LookupError as well.
-        b"".decode(given["encoding"] or "utf-8")
+        "a".encode(given["encoding"] or "utf-8")
     except (LookupError, ValueError) as error:
         raise table.wrong(
             "encoding",

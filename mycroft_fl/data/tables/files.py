@@ -15,6 +15,7 @@ from mycroft_fl.data.tables.typed_files import (
     FEATHER_SUFFIXES,
     JSON_SUFFIXES,
     PARQUET_SUFFIXES,
+    UNNAMED,
     Read,
     RoundedColumn,
     Unreadable,
@@ -30,8 +31,6 @@ TYPED = {
     **dict.fromkeys(FEATHER_SUFFIXES, read_feather),
     **dict.fromkeys(JSON_SUFFIXES, read_json_lines),
 }
-UNNAMED = "Unnamed: "
-"""How pandas calls a column without a name, and writes it where it saves the table again."""
 
 
 def is_table(path: Path) -> bool:

@@ -95,7 +95,7 @@ def _numbers(
     with np.errstate(over="ignore", invalid="ignore"):  # said just below
         scaler = StandardScaler().fit(logged(filled) if log else filled)
     fill, mean, scale = median.statistics_[0], scaler.mean_[0], scaler.scale_[0]
-    if not np.isfinite([fill, mean, scale]).all():
+    if not np.isfinite([fill, mean, scale, scaler.var_[0]]).all():
         raise DataError(
             f"{table.source}: column '{name}' holds numbers as large as {np.nanmax(np.abs(numbers)):g}, too "
             f'large to be scaled; set log = ["{name}"], or leave it out'

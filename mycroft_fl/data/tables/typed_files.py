@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 PARQUET_SUFFIXES = (".parquet", ".pq")
 FEATHER_SUFFIXES = (".feather", ".arrow")
 JSON_SUFFIXES = (".jsonl", ".ndjson")
+UNNAMED = "Unnamed: "
+"""How pandas calls a column without a name, and writes it where it saves the table again."""
 A_VALUE = 64
 """Bytes of one value of a JSON line as Python keeps it, about."""
 
@@ -88,7 +90,10 @@ def check_cells(rows: int, columns: int) -> None:
 def _columns(table: pyarrow.Table) -> Read:
     return [
         # An index without a name, as pandas keeps it, is a column without a name.
-        ("" if name.startswith("__index_level_") else name, _column(table.column(place)))
+        (
+            UNNAMED + name if name.startswith("__index_level_") else name,
+            _column(table.column(place)),
+        )
         for place, name in enumerate(table.column_names)
     ]
 

@@ -133,10 +133,10 @@ def is_missing(text: str, listed: tuple[str, ...] | None, spelling: Spelling = P
         return True
     if listed is None:
         return text in MISSING_NAMES
+    if text in listed or (listed and text in MISSING_NAMES):
+        return True
     number = number_of(text, spelling)
-    return bool(listed) and (
-        text in MISSING_NAMES or text in listed or number in [number_of(each) for each in listed]
-    )
+    return not math.isnan(number) and any(number_of(each) == number for each in listed)
 
 
 def known_as(text: str, known: Collection[str]) -> str:
