@@ -177,3 +177,10 @@ def test_an_image_that_would_fill_the_memory_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 20)
     with pytest.raises(DataError, match=r"a/1\.png cannot be read"):
         read_images(write(tmp_path, {"a/1.png": png(GREY[0])}))
+
+
+@pytest.mark.parametrize("labels", [[3, 7, 7, 3], [1, 2, 1, 2], [9, 10, 2, 2]])
+def test_whole_numbers_are_classes_by_their_own_name(labels, tmp_path):
+    rows = read_npz(npz(tmp_path, x=GREY, y=np.array(labels)))
+    assert [int(rows.classes[label]) for label in rows.y] == labels
+    assert list(rows.classes) == [str(label) for label in sorted(set(labels))]
