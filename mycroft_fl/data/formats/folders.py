@@ -102,7 +102,7 @@ def files_under(path: Path) -> list[tuple[str, Path]]:
     What is hidden is left out. Raises `DataError` for a link that leads nowhere or back up.
     """
     found: list[tuple[str, Path]] = []
-    waiting = [(path, "", (_identity(path),))]
+    waiting: list[tuple[Path, str, tuple[tuple[int, int], ...]]] = [(path, "", (_identity(path),))]
     while waiting:
         folder, before, above = waiting.pop()
         entries = [each for each in os.scandir(folder) if not each.name.startswith(".")]
