@@ -13,7 +13,7 @@ from mycroft_fl.data.formats.transforms import fit_to
 from mycroft_fl.data.sources import Dataset, load_dataset
 from mycroft_fl.data.tables.values import known_as
 from mycroft_fl.data.task import Task
-from mycroft_fl.errors import DataError
+from mycroft_fl.errors import DataError, suggestion
 from mycroft_fl.examples import Examples
 
 
@@ -105,8 +105,10 @@ def task_labels(
     if unknown and spec.unknown_labels == "refuse":
         first = int(np.flatnonzero(dataset.y == dataset.classes.index(unknown[0]))[0])
         where = dataset.columns.place(first) if dataset.columns else spec.describe()
+        near = suggestion(unknown[0], list(classes))
         raise DataError(
             f"{where}: label '{unknown[0]}' is no class of the task"
+            + (near if "did you mean" in near else "")
             + (f", nor are {len(unknown) - 1} others" if len(unknown) > 1 else "")
             + '; rename it with labels = { ... }, or set unknown-labels = "drop"'
         )

@@ -253,3 +253,10 @@ def test_rows_that_would_fill_the_memory_name_the_widest_column(
     monkeypatch.setenv("MYCROFT_MOST_GIB", "0.02")
     with pytest.raises(DataError, match="column 'who' alone has 3000 categories"):
         owned(tmp_path, table, task)
+
+
+def test_a_class_that_the_task_writes_otherwise_is_pointed_at(tmp_path: Path) -> None:
+    task = task_from(tmp_path, rows("a,y", "1,cat", "2,dog"))
+    words = "row 1: label 'cats' is no class of the task; did you mean 'cat'"
+    with pytest.raises(DataError, match=words):
+        owned(tmp_path, rows("a,y", "1,cats"), task)
