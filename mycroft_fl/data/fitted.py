@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Int64, Shaped
 
+from mycroft_fl.data.dataset import Dataset
 from mycroft_fl.data.formats.spec import DatasetSpec
 from mycroft_fl.data.formats.transforms import fit_to
-from mycroft_fl.data.sources import Dataset, load_dataset
+from mycroft_fl.data.sources import load_dataset
 from mycroft_fl.data.tables.values import known_as
 from mycroft_fl.data.task import Task
 from mycroft_fl.errors import DataError, suggestion

@@ -19,9 +19,10 @@ from pathlib import Path
 
 import numpy as np
 
+from mycroft_fl.data.dataset import Dataset
 from mycroft_fl.data.fitted import fitted, task_examples
 from mycroft_fl.data.formats.spec import DatasetSpec, read_spec
-from mycroft_fl.data.sources import Dataset, load_dataset
+from mycroft_fl.data.sources import load_dataset
 from mycroft_fl.data.tables.fit import fit_schema
 from mycroft_fl.data.task import Task
 from mycroft_fl.errors import DataError

@@ -8,9 +8,10 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float, Int64
 
+from mycroft_fl.data.dataset import Dataset
 from mycroft_fl.data.formats.spec import DatasetSpec
 from mycroft_fl.data.formats.transforms import TRANSFORMS, fit_to
-from mycroft_fl.data.sources import Dataset, load_dataset
+from mycroft_fl.data.sources import load_dataset
 from mycroft_fl.data.tables.fit import fit_schema
 from mycroft_fl.data.tables.schema import TableSchema
 from mycroft_fl.errors import DataError, ScenarioError, suggestion

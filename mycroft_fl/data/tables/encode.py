@@ -59,10 +59,17 @@ class DataTable:
     @property
     def contents(self) -> list[np.ndarray]:
         """The features, column by column: numbers as floats, everything else as text."""
-        return [
-            self.number(name) if self.kinds[name] == "number" else column.texts
-            for name, column in self.features.items()
-        ]
+        found = []
+        for name, column in self.features.items():
+            if self.kinds[name] != "number":
+                found.append(column.texts)
+                continue
+            numbers = self.number(name)
+            found.append(numbers)
+            # A word among numbers is a flaw to be told, and no copy of a row whose number is missing.
+            if (np.isnan(numbers) & ~column.missing).any():
+                found.append(np.where(np.isnan(numbers), column.texts, None))
+        return found
 
     @property
     def ids(self) -> Int64[np.ndarray, " n"]:

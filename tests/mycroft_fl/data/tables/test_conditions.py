@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from mycroft_fl.data.sources import Dataset, load_dataset
+from mycroft_fl.data.dataset import Dataset
+from mycroft_fl.data.sources import load_dataset
 from mycroft_fl.errors import DataError
 from tests.mycroft_fl.data.tables.cases import rows, spec_of
 
