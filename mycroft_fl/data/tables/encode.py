@@ -68,7 +68,9 @@ class DataTable:
             found.append(numbers)
             # A word among numbers is a flaw to be told, and no copy of a row whose number is missing.
             if (np.isnan(numbers) & ~column.missing).any():
-                found.append(np.where(np.isnan(numbers), column.texts, None))
+                words = column.texts
+                words[~np.isnan(numbers)] = None
+                found.append(words)
         return found
 
     @property
