@@ -16,7 +16,7 @@ from clients.owner.file import load_owner_file
 from clients.owner.load import records_of, task_of
 from mycroft_fl.data.formats.spec import DatasetSpec
 from mycroft_fl.data.sources import load_dataset
-from mycroft_fl.data.tables.schema import fit_schema
+from mycroft_fl.data.tables.fit import fit_schema
 from mycroft_fl.data.task import Task
 from mycroft_fl.examples import Examples
 from mycroft_fl.models.networks import build

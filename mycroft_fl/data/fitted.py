@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Int64, Shaped
 
+from mycroft_fl.data.dataset import Dataset
 from mycroft_fl.data.formats.spec import DatasetSpec
 from mycroft_fl.data.formats.transforms import fit_to
-from mycroft_fl.data.sources import Dataset, load_dataset
-from mycroft_fl.data.tables.columns import Numbers
-from mycroft_fl.data.tables.encode import known_as
+from mycroft_fl.data.sources import load_dataset
+from mycroft_fl.data.tables.values import known_as
 from mycroft_fl.data.task import Task
-from mycroft_fl.errors import DataError
+from mycroft_fl.errors import DataError, suggestion
 from mycroft_fl.examples import Examples
 
 
@@ -44,7 +44,7 @@ def task_examples(spec: DatasetSpec, base: Path, task: Task) -> Examples:
     A table is checked against the task's columns and encoded; images are brought to the task's
     size and channels; vectors must have its length. Raises `DataError` naming what does not fit.
     """
-    return _fitted(load_dataset(spec, base), spec, task).examples
+    return fitted(load_dataset(spec, base, _kinds(task)), spec, task).examples
 
 
 def task_records(spec: DatasetSpec, base: Path, task: Task) -> Records:
@@ -52,12 +52,15 @@ def task_records(spec: DatasetSpec, base: Path, task: Task) -> Records:
 
     Raises `DataError`, also where a row has no unit, or its consent is neither yes nor no.
     """
-    columns = task.table.columns if task.table else ()
-    numbers = {column.name for column in columns if isinstance(column, Numbers)}
-    return _fitted(load_dataset(spec, base, numbers), spec, task)
+    return fitted(load_dataset(spec, base, _kinds(task), records=True), spec, task)
 
 
-def _fitted(dataset: Dataset, spec: DatasetSpec, task: Task) -> Records:
+def _kinds(task: Task) -> dict[str, str]:
+    return task.table.kinds if task.table else {}
+
+
+def fitted(dataset: Dataset, spec: DatasetSpec, task: Task) -> Records:
+    """Return a data set's examples as the task wants them. Raises `DataError` naming what does not fit."""
     labels = task_labels(dataset, spec, task.classes)
     rows = np.flatnonzero(labels >= 0)
     if len(rows) == 0:
@@ -103,8 +106,10 @@ def task_labels(
     if unknown and spec.unknown_labels == "refuse":
         first = int(np.flatnonzero(dataset.y == dataset.classes.index(unknown[0]))[0])
         where = dataset.columns.place(first) if dataset.columns else spec.describe()
+        near = suggestion(unknown[0], list(classes))
         raise DataError(
             f"{where}: label '{unknown[0]}' is no class of the task"
+            + (near if "did you mean" in near else "")
             + (f", nor are {len(unknown) - 1} others" if len(unknown) > 1 else "")
             + '; rename it with labels = { ... }, or set unknown-labels = "drop"'
         )

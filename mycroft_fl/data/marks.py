@@ -9,22 +9,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Int64
-from pandas.api.types import is_numeric_dtype
 
 from mycroft_fl.data.formats.spec import DatasetSpec
-from mycroft_fl.data.tables.columns import as_numbers
-from mycroft_fl.data.tables.encode import DataTable, text_of
+from mycroft_fl.data.tables.encode import DataTable
 from mycroft_fl.errors import DataError
 
 CONSENT = {
     "yes": True, "true": True, "1": True, "1.0": True,
-    "no": False, "false": False, "0": False, "0.0": False, "": False,
+    "no": False, "false": False, "0": False, "0.0": False,
 }  # fmt: skip
 
 
 def units_of(table: DataTable, spec: DatasetSpec) -> np.ndarray | None:
     """Return whose each row is, as text; None where the spec names no such column."""
-    return text_of(table.column(spec.unit_id)).astype(str) if spec.unit_id else None
+    return table.column(spec.unit_id).texts.astype(str) if spec.unit_id else None
 
 
 def shareable_of(table: DataTable, spec: DatasetSpec) -> Bool[np.ndarray, " n"] | None:
@@ -34,14 +32,13 @@ def shareable_of(table: DataTable, spec: DatasetSpec) -> Bool[np.ndarray, " n"] 
     """
     if not spec.shareable:
         return None
-    said = text_of(table.column(spec.shareable))
-    words = ["" if each is None else each.strip().lower() for each in said]
-    answers = np.array([CONSENT.get(word) for word in words], dtype=object)
+    said = table.column(spec.shareable)
+    answers = said.each(lambda word: CONSENT.get(word.lower()), object, False)
     unclear = np.flatnonzero(answers == None)  # noqa: E711
     if len(unclear):
         row = int(unclear[0])
         raise DataError(
-            f"{table.place(row)}, column '{spec.shareable}' '{said[row]}' says neither "
+            f"{table.place(row)}, column '{spec.shareable}' '{said.text(row)}' says neither "
             "yes nor no; write yes, no, true, false, 1, 0, or leave it empty for no"
         )
     return answers.astype(bool)
@@ -64,15 +61,6 @@ def record_ids(columns: Iterable[Any]) -> Int64[np.ndarray, " n"]:
     if ids is None:
         raise ValueError("records are distinguished by one column at least")
     return ids
-
-
-def contents_of(table: DataTable) -> list[Any]:
-    """Return a table's features, column by column, numbers as floats.
-
-    Whole numbers too: whether a column's are read as such is up to its other rows.
-    """
-    columns = (table.features[name] for name in table.features)
-    return [as_numbers(each) if is_numeric_dtype(each) else each for each in columns]
 
 
 def digests_of(x: np.ndarray) -> np.ndarray:

@@ -3,127 +3,54 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from jaxtyping import Bool, Int, Int64
-
+from mycroft_fl.data.dataset import Dataset, distinct, from_tables, relabelled
 from mycroft_fl.data.formats.cache import cache_folder, fingerprint
-from mycroft_fl.data.formats.files import LabelledRows, named_labels, read_mapped, read_npz
-from mycroft_fl.data.formats.images import read_images, read_listed_images
+from mycroft_fl.data.formats.files import LabelledRows, read_mapped, read_npz
+from mycroft_fl.data.formats.images import read_images
 from mycroft_fl.data.formats.located import located
 from mycroft_fl.data.formats.spec import DatasetSpec
 from mycroft_fl.data.formats.transforms import fit_to
 from mycroft_fl.data.known import KNOWN, food101
-from mycroft_fl.data.marks import (
-    contents_of,
-    digests_of,
-    record_ids,
-    shareable_of,
-    units_of,
-)
-from mycroft_fl.data.tables.encode import DataTable, concatenated, known_as, read_table, text_of
+from mycroft_fl.data.tables.encode import read_table
 from mycroft_fl.data.tables.files import is_table
 from mycroft_fl.data.tables.known import KNOWN_TABLES
-from mycroft_fl.errors import DataError, suggestion
-from mycroft_fl.examples import Examples
+from mycroft_fl.errors import DataError, one_line, suggestion
 
 FORMS = (
-    "a CSV or Parquet table, an npz file, a folder or zip of images by class, or a folder with "
-    "x.npy and y.npy"
+    "a table (CSV, JSON lines, Parquet, Feather), an npz file, a folder or zip of images by class, or "
+    "a folder with x.npy and y.npy"
 )
-
-
-@dataclass(frozen=True, eq=False)
-class Dataset:
-    """A data set's distinct examples, in the order of their file. Shared by all: read-only.
-
-    `x` holds images or vectors, or is None for a `table`, whose rows become vectors only once a
-    task says how. `kept` are the rows of `x` that count (of an array on disk), None for all.
-    `ids` tell examples apart by content, `classes[label]` is a class's name. `duplicates` counts
-    the rows dropped because one before them had the same content, `overlap` those of the test
-    file that stand in the other file as well; `from_test` marks the rows of the test file.
-    `columns` are a table's columns, for choosing rows by; `units` say whose each row is, and
-    `shareable` whether it may be handed over, where the spec names such a column.
-    """
-
-    x: np.ndarray | None
-    y: Int64[np.ndarray, " n"]
-    classes: tuple[str, ...]
-    ids: Int64[np.ndarray, " n"]
-    duplicates: int
-    overlap: int
-    from_test: Bool[np.ndarray, " n"]
-    table: DataTable | None = None
-    columns: DataTable | None = None
-    kept: Int[np.ndarray, " n"] | None = None
-    units: np.ndarray | None = None
-    shareable: Bool[np.ndarray, " n"] | None = None
-
-    def __len__(self) -> int:
-        return len(self.y)
-
-    @cached_property
-    def examples(self) -> Examples:
-        """All of it as arrays; not of a table."""
-        return self.take(slice(None))
-
-    def take(self, rows: Int[np.ndarray, " k"] | slice) -> Examples:
-        """Return some of it as arrays; not of a table."""
-        if self.x is None:
-            raise DataError("a table's rows become vectors by a schema; use TableSchema.encode")
-        x = self.x[rows] if self.kept is None else self.x[self.kept[rows]]
-        examples = Examples(x, self.y[rows])
-        if isinstance(rows, slice):
-            examples.x.flags.writeable = examples.y.flags.writeable = False
-        return examples
-
-    def where(self, wanted: Mapping[str, Any]) -> Bool[np.ndarray, " n"]:
-        """Return which rows have these values in these columns; a list of values means any of them."""
-        chosen = np.ones(len(self), dtype=bool)
-        for name, value in wanted.items():
-            values = {str(each) for each in (value if isinstance(value, list) else [value])}
-            texts = self.texts(name).astype(str)
-            found = np.isin(texts, list(values))
-            if not found.any():
-                known = sorted(set(texts))[:20]
-                raise DataError(f"no row has {name} = {sorted(values)}; there are {known}")
-            chosen &= found
-        return chosen
-
-    def texts(self, column: str) -> np.ndarray:
-        """Return a column's values as text, None where they are missing. Raises `DataError`."""
-        if self.columns is None:
-            raise DataError("rows are chosen by columns, but this is no table")
-        return text_of(self.columns.column(column))
 
 
 def load_dataset(
-    given: str | DatasetSpec, base: Path, records: Collection[str] | None = None
+    given: str | DatasetSpec,
+    base: Path,
+    kinds: Mapping[str, str] | None = None,
+    *,
+    records: bool = False,
 ) -> Dataset:
     """Return the known data set of that name, else what lies at that path.
 
     A relative path is taken from `base`. Images are uint8 (n c h w), vectors float32 (n d),
-    tables as they stand. Loaded once per process. Rows of equal content are one example. With
+    tables as they stand. Loaded once per process. `kinds` says what each column of a table holds,
+    by a task; without it the file says so itself. Rows of equal content are one example. With
     `records`, an owner's, they must have one label and one unit too, so that taking a row away
-    takes one record away and lets none in; it names the columns that hold numbers, and all others
-    are text whatever other rows hold. Raises `DataError`.
+    takes one record away and lets none in. Raises `DataError`.
     """
     spec = DatasetSpec.of(given)
     if spec.path in KNOWN_TABLES:
         spec = _known_table(spec)
     if spec.path in KNOWN:
-        return _load_known(
-            spec, os.environ.get("MYCROFT_DATA"), cache_folder(), records is not None
-        )
+        return _load_known(spec, os.environ.get("MYCROFT_DATA"), cache_folder(), records)
     path, changed = _found(spec.path, base)
     test, test_changed = _found(spec.test_path, base) if spec.test_path else (None, "")
-    numbers = None if records is None else frozenset(records)
-    return _load_file(spec, path, test, changed + test_changed, numbers)
+    by_task = None if kinds is None else tuple(sorted(kinds.items()))
+    return _load_file(spec, Files(path, test, changed + test_changed), by_task, records)
 
 
 def _known_table(spec: DatasetSpec) -> DatasetSpec:
@@ -139,40 +66,56 @@ def _found(name: str, base: Path) -> tuple[Path, str]:
     path = located(name, base)
     try:
         path.stat()
-        return path, fingerprint(path)
     except (OSError, ValueError) as error:
         known = [*KNOWN, *KNOWN_TABLES]
         raise DataError(
             f"no data set '{name}', and nothing at {path}{suggestion(name, known)} (or "
             f"give a path to {FORMS})"
         ) from error
+    try:
+        return path, fingerprint(path)
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be read ({one_line(error)}); see who may read it"
+        ) from error
+
+
+@dataclass(frozen=True)
+class Files:
+    """A data set's file, that of its test examples, and both files' times of change."""
+
+    path: Path
+    test: Path | None
+    changed: str
 
 
 # Environment and time of change belong to the key: another folder or file is another data set.
 @lru_cache(maxsize=8)
 def _load_known(spec: DatasetSpec, data_folder: str | None, cache: Path, records: bool) -> Dataset:
     if spec.path == "food-101":
-        return distinct(_relabelled(food101(spec.size), spec), records=records)
+        return distinct(relabelled(food101(spec.size), spec), records=records)
     rows = KNOWN[spec.path]()
     if spec.size:
         x = fit_to(rows.x, rows.x.shape[1], spec.size, spec.size)
         rows = LabelledRows(x, rows.y, rows.classes)
-    return distinct(_relabelled(rows, spec), records=records)
+    return distinct(relabelled(rows, spec), records=records)
 
 
 @lru_cache(maxsize=8)
 def _load_file(
-    spec: DatasetSpec, path: Path, test: Path | None, changed: str, numbers: frozenset[str] | None
+    spec: DatasetSpec, files: Files, kinds: tuple[tuple[str, str], ...] | None, records: bool
 ) -> Dataset:
+    path, test = files.path, files.test
     if is_table(path):
-        tables = [read_table(each, spec, numbers) for each in (path, test) if each]
-        folders = [each.parent for each in (path, test) if each]
-        return _from_tables(tables, spec, folders, numbers is not None)
-    records = numbers is not None
-    rows = _relabelled(_read_arrays(path, spec), spec)
+        by_task = None if kinds is None else dict(kinds)
+        tables = [read_table(path, spec, by_task)]
+        if test is not None:
+            tables.append(read_table(test, spec, tables[0].kinds if kinds is None else by_task))
+        return from_tables(tables, spec, [each.parent for each in (path, test) if each], records)
+    rows = relabelled(_read_arrays(path, spec), spec)
     if test is None:
         return distinct(rows, records=records)
-    return distinct(rows, _relabelled(_read_arrays(test, spec), spec), records=records)
+    return distinct(rows, relabelled(_read_arrays(test, spec), spec), records=records)
 
 
 def _read_arrays(path: Path, spec: DatasetSpec) -> LabelledRows:
@@ -184,93 +127,7 @@ def _read_arrays(path: Path, spec: DatasetSpec) -> LabelledRows:
     if (path / "x.npy").is_file():
         return read_mapped(path)
     if path.is_dir() or path.suffix.lower() == ".zip":
-        return read_images(path, spec.size)
+        return read_images(path, spec.size, spec.grey_range)
     if path.suffix.lower() == ".npz":
         return read_npz(path)
     raise DataError(f"{path} is not a data set; give {FORMS}")
-
-
-def distinct(
-    rows: LabelledRows, test: LabelledRows | None = None, *, records: bool = False
-) -> Dataset:
-    """Drop rows that stood there already, see `load_dataset`; the first are kept."""
-    from_test = np.zeros(len(rows.y), dtype=bool)
-    if test is not None:
-        from_test = np.repeat([False, True], [len(rows.y), len(test.y)])
-        rows = _joined(rows, test)
-    ids = Examples(rows.x, rows.y).ids
-    whole = record_ids([digests_of(rows.x), rows.y]) if records else ids
-    kept, duplicates, overlap = _first_of_each(whole, from_test)
-    x, on_disk = rows.x, isinstance(rows.x, np.memmap)
-    if not on_disk:
-        x = x[kept] if len(kept) < len(x) else x
-        x.flags.writeable = False
-    return Dataset(
-        x, rows.y[kept], rows.classes, ids[kept], duplicates, overlap, from_test[kept],
-        kept=kept if on_disk else None,
-    )  # fmt: skip
-
-
-def _from_tables(
-    tables: list[DataTable], spec: DatasetSpec, folders: list[Path], records: bool
-) -> Dataset:
-    joined = tables[0] if len(tables) == 1 else concatenated(*tables)
-    from_test = np.repeat([False, True][: len(tables)], [len(each) for each in tables])
-    names = text_of(joined.column(spec.label))
-    renamed = dict(spec.labels or ())
-    y, classes = named_labels(np.array([spec.renamed(known_as(name, renamed)) for name in names]))
-    x, ids = None, joined.ids
-    if spec.image:
-        x = read_listed_images(
-            [
-                folders[of] / str(name)
-                for of, name in zip(joined.file_of, joined.column(spec.image), strict=True)
-            ],
-            [joined.place(row) for row in range(len(joined))],
-            spec.size,
-        )
-        ids = Examples(x, y).ids
-    units, shareable = units_of(joined, spec), shareable_of(joined, spec)
-    if records:
-        contents = contents_of(joined) if x is None else [digests_of(x)]
-        whole = record_ids([*contents, y, *([] if units is None else [units])])
-    else:
-        whole = ids
-    kept, duplicates, overlap = _first_of_each(whole, from_test)
-    if shareable is not None:  # what stands there twice is handed over if both rows allow it
-        shareable = ~np.isin(ids, ids[~shareable])[kept]
-    table = joined[kept]
-    if x is not None:
-        x = x[kept]
-        x.flags.writeable = False
-    return Dataset(
-        x, y[kept], classes, ids[kept], duplicates, overlap, from_test[kept],
-        table if x is None else None, table,
-        units=None if units is None else units[kept], shareable=shareable,
-    )  # fmt: skip
-
-
-def _first_of_each(
-    ids: Int64[np.ndarray, " n"], from_test: Bool[np.ndarray, " n"]
-) -> tuple[Int[np.ndarray, " kept"], int, int]:
-    """Return the first row of each content; how many others there are, and in both files how many."""
-    kept = np.sort(np.unique(ids, return_index=True)[1])
-    overlap = int(np.isin(ids[from_test], ids[~from_test]).sum())
-    return kept, len(ids) - len(kept) - overlap, overlap
-
-
-def _relabelled(rows: LabelledRows, spec: DatasetSpec) -> LabelledRows:
-    if not spec.labels:
-        return rows
-    names = np.array([spec.renamed(name) for name in rows.classes])[rows.y]
-    return LabelledRows(rows.x, *named_labels(names))
-
-
-def _joined(rows: LabelledRows, test: LabelledRows) -> LabelledRows:
-    if rows.x.shape[1:] != test.x.shape[1:] or rows.x.dtype != test.x.dtype:
-        raise DataError(
-            f"the test examples have shape {test.x.shape[1:]}, the others {rows.x.shape[1:]}; "
-            "bring both to one, for images by a size"
-        )
-    names = [np.array(each.classes)[each.y] for each in (rows, test)]
-    return LabelledRows(np.concatenate([rows.x, test.x]), *named_labels(np.concatenate(names)))

@@ -112,7 +112,20 @@ class Estimator:
                 classifier.fit(_as_rows(examples.x), examples.y, **given)
         except (TypeError, ValueError) as error:
             raise SettingError(f"model '{self.name}' cannot be fitted: {error}") from error
+        self._check_one_class(classifier, examples)
         return Estimator(self.name, classifier, self.num_classes)
+
+    def _check_one_class(self, classifier: Any, examples: Examples) -> None:
+        """Raise where a classifier takes one class alone, and then gives probabilities of two."""
+        if len(classifier.classes_) > 1:
+            return
+        with _pinned_threads():
+            given = np.asarray(classifier.predict_proba(_as_rows(examples.x[:1])))
+        if given.shape[1] != 1:
+            raise SettingError(
+                f"model '{self.name}' cannot be fitted: all examples are of one class, and it needs two; "
+                "let trainer.train hold more classes, or take another model"
+            )
 
     def refitted(self, sources: Sequence[Source], *, seed: int) -> Estimator:
         """Fit a fresh one to all sources at once, each with its share of the total weight.

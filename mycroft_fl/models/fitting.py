@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float, Float32, Float64, Int64
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from mycroft_fl.errors import SettingError
 from mycroft_fl.examples import Examples
 from mycroft_fl.metrics.metric import Metric
 from mycroft_fl.models.estimators import Estimator
@@ -74,6 +75,7 @@ def fit(
     model = copy.deepcopy(model)
     optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, fused=True)
     trained, x = _trained(model, train.x)
+    _check_batches(trained, len(train), settings.batch_size)
     y = torch.from_numpy(train.y)
     best_accuracy, best_weights = -1.0, model.state_dict()
     rng = np.random.default_rng(seed)
@@ -87,6 +89,17 @@ def fit(
             best_accuracy, best_weights = reached, copy.deepcopy(model.state_dict())
     model.load_state_dict(best_weights)
     return model
+
+
+def _check_batches(model: nn.Module, examples: int, batch_size: int) -> None:
+    """Raise `SettingError` where a model that normalises over a batch would get one example at a time."""
+    normalises = any(isinstance(each, nn.modules.batchnorm._BatchNorm) for each in model.modules())
+    if not normalises or min(examples, batch_size) > 1:
+        return
+    flaw = "fit.batch-size is 1" if batch_size == 1 else "the trainer holds 1 training example"
+    raise SettingError(
+        f"{flaw}, but this model normalises over a batch (BatchNorm); give it at least 2"
+    )
 
 
 @cached_fit

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -16,6 +17,7 @@ Kind = TypeVar("Kind")
 NAMES = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
 DEEP = re.compile(r"""(?:(?:(?<![\w-])[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){32}""")
 """A key of more than 32 parts: Python reads one in the square of their number, for hours."""
+PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+")
 SIGNED = range(-(2**63), 2**63)
 """Whole numbers that TOML must know. Python prints none of above 4,300 digits, and reads it."""
 
@@ -50,7 +52,7 @@ class TomlTable:
     def read(cls, path: Path, error: type[InputError]) -> TomlTable:
         """Read the whole file; `error` is what is raised for whatever is wrong with it."""
         try:
-            text = content_of(path, MOST_TOML).decode("utf-8")
+            text = content_of(path, MOST_TOML).decode("utf-8-sig")
             return cls(_parsed(text.replace("\r\n", "\n")), path.name, "", error)
         except (OSError, ValueError, RecursionError) as reason:
             raise error(
@@ -129,3 +131,8 @@ class TomlTable:
 
     def _name(self, key: str) -> str:
         return f"{self.at}.{key}" if self.at else key
+
+
+def toml_key(name: str) -> str:
+    """Return a name as a key of TOML, in quotes where it needs them."""
+    return name if PLAIN_KEY.fullmatch(name) else json.dumps(name, ensure_ascii=False)

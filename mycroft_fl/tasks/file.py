@@ -19,10 +19,11 @@ from pathlib import Path
 
 import numpy as np
 
-from mycroft_fl.data.fitted import task_examples
+from mycroft_fl.data.dataset import Dataset
+from mycroft_fl.data.fitted import fitted, task_examples
 from mycroft_fl.data.formats.spec import DatasetSpec, read_spec
-from mycroft_fl.data.sources import Dataset, load_dataset
-from mycroft_fl.data.tables.schema import fit_schema
+from mycroft_fl.data.sources import load_dataset
+from mycroft_fl.data.tables.fit import fit_schema
 from mycroft_fl.data.task import Task
 from mycroft_fl.errors import DataError
 from mycroft_fl.examples import Examples
@@ -67,7 +68,10 @@ def load_task(path: Path) -> TaskFile:
     task = _task(
         own, specs["train"], _classes(table, own), from_folder(table.one("model", str), base)
     )
-    parts = {part: task_examples(spec, base, task) for part, spec in specs.items()}
+    parts = {"train": fitted(own, specs["train"], task).examples}
+    parts |= {
+        part: task_examples(spec, base, task) for part, spec in specs.items() if part != "train"
+    }
     parts["validation"] = _without(parts["validation"], parts["train"])
     if "test" in parts:
         seen = Examples.concatenate([parts["train"], parts["validation"]])

@@ -28,6 +28,7 @@ import joblib
 
 from mycroft_fl.errors import EngineFailed
 from mycroft_fl.foreign_text import cleaned
+from simulations.engines.cluster import CLUSTER, check_cluster
 from simulations.engines.processes import (
     MARKER,
     answering,
@@ -50,7 +51,6 @@ APPS = ("simulations.server_app", "simulations.client_app")
 SUPERLINK_DEADLINE = 120.0  # seconds; importing Flower takes 2, on a loaded machine 20
 ENDINGS = (signal.SIGTERM, signal.SIGHUP)
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-CLUSTER = "RAY_ADDRESS"  # Ray's own name for the address of a cluster that is running already
 RAY = {
     "RAY_USAGE_STATS_ENABLED": "0",
     # Ray would start a spare worker for each CPU, in an environment that fits no ClientApp.
@@ -84,6 +84,7 @@ def run_on_flower(
         log_to: the folder of `flower.log`; None for no log.
         apps: import paths of ServerApp and ClientApp.
     """
+    check_cluster()
     with ended_by(*ENDINGS), private_folder() as folder:
         write_app(folder / "app", run_config, apps)
         environment = engine_environment(folder, threads=threads, apps=apps)

@@ -10,8 +10,9 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Bool
 
+from mycroft_fl.data.dataset import Dataset
 from mycroft_fl.data.formats.spec import DatasetSpec
-from mycroft_fl.data.sources import Dataset, load_dataset
+from mycroft_fl.data.sources import load_dataset
 from mycroft_fl.errors import DataError, ScenarioError
 from simulations.population.groups import Population
 from simulations.population.owners import LONGEST_NAME, REST, ByColumn, Owner, Rows

@@ -8,10 +8,12 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float, Int64
 
+from mycroft_fl.data.dataset import Dataset
 from mycroft_fl.data.formats.spec import DatasetSpec
 from mycroft_fl.data.formats.transforms import TRANSFORMS, fit_to
-from mycroft_fl.data.sources import Dataset, load_dataset
-from mycroft_fl.data.tables.schema import TableSchema, fit_schema
+from mycroft_fl.data.sources import load_dataset
+from mycroft_fl.data.tables.fit import fit_schema
+from mycroft_fl.data.tables.schema import TableSchema
 from mycroft_fl.errors import DataError, ScenarioError, suggestion
 from mycroft_fl.examples import Examples
 from simulations.population.cues import with_cues
@@ -37,8 +39,12 @@ class Population:
             for g in scenario.groups
         }
         specs = dict.fromkeys([main, *self._source.values()])
-        self._datasets = {spec: load_dataset(spec, scenario.base) for spec in specs}
-        self._main_spec, self.main = main, self._datasets[main]
+        self._main_spec, self.main = main, load_dataset(main, scenario.base)
+        # What a column holds is the main table's to say, of all groups.
+        kinds = self.main.table.kinds if self.main.table is not None else None
+        self._datasets = {main: self.main} | {
+            spec: load_dataset(spec, scenario.base, kinds) for spec in specs if spec != main
+        }
         self.duplicates = sum(dataset.duplicates for dataset in self._datasets.values())
         self.overlap = sum(dataset.overlap for dataset in self._datasets.values())
         self._identities = self._identify()

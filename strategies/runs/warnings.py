@@ -57,9 +57,15 @@ def of_nothing_acquired(mode: str, scoreboard: Scoreboard) -> Iterator[str]:
 
 
 def of_owners(expected: Sequence[str], scoreboard: Scoreboard) -> Iterator[str]:
-    """Warn of owners that were not there, and where none is worth its examples."""
+    """Warn of owners that were not there or failed, and where none is worth its examples."""
     absent = [name for name in expected if name not in scoreboard.records]
     if absent:
         yield f"did not connect and were not asked: {', '.join(absent)}"
+    failed = [f"{n} ({each.failure})" for n, each in scoreboard.records.items() if each.failure]
+    if failed:
+        yield (
+            f"failed, so the ranking is of the others alone: {', '.join(failed)}; an owner's log, or the "
+            "run's flower.log, has the cause"
+        )
     if scoreboard.buys_nothing:
         yield "no owner's lower bound is above zero: buy from nobody"

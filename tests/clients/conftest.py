@@ -20,7 +20,7 @@ import pytest
 from clients.serving.socket_protocol import SELECT, ask
 from mycroft_fl.data.formats.spec import DatasetSpec
 from mycroft_fl.data.sources import load_dataset
-from mycroft_fl.data.tables.schema import fit_schema
+from mycroft_fl.data.tables.fit import fit_schema
 from mycroft_fl.data.task import Task
 from mycroft_fl.examples import Examples
 from mycroft_fl.protocol.envelope import SignedTerms, sign_request

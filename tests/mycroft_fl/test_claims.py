@@ -168,7 +168,7 @@ def test_images_that_do_not_fit_into_memory_together_are_refused(
 def test_a_member_that_unpacks_to_gigabytes_is_not_unpacked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mycroft_fl.data.formats.images.MOST_PICTURE", 1 << 20)
+    monkeypatch.setattr("mycroft_fl.data.formats.folders.MOST_PICTURE", 1 << 20)
     path = pictures(tmp_path, "zip", {"a/1.png": bytes(1 << 28)})
     refused(
         lambda: read_images(path), r"a/1.png cannot be read \(it claims 256.0 MiB, above 1.0 MiB"
@@ -263,12 +263,14 @@ def test_a_header_over_two_lines_below_an_empty_one_is_read(tmp_path: Path) -> N
 def test_a_table_of_one_endless_line_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mycroft_fl.data.tables.files.MOST_LINE", 1 << 20)
+    monkeypatch.setattr("mycroft_fl.data.tables.csv_files.MOST_LINE", 1 << 20)
     path = tmp_path / "t.csv"
     path.write_bytes(b"a," * (1 << 21))
     refused(lambda: table(path), "its first line is longer than 1.0 MiB")
     path.write_bytes(b"a" * (1 << 22))
-    refused(lambda: table(path), "its first rows are none: field larger than field limit")
+    refused(lambda: table(path), "its first line is longer than 1.0 MiB")
+    path.write_bytes(b"a" * (1 << 19))
+    refused(lambda: table(path), "its rows are none: field larger than field limit")
 
 
 def test_a_parquet_file_of_one_value_a_billion_times_is_refused(tmp_path: Path) -> None:

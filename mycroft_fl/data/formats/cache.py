@@ -12,6 +12,7 @@ import numpy as np
 
 from mycroft_fl import claims
 from mycroft_fl.data.formats.files import UNREADABLE, LabelledRows
+from mycroft_fl.data.formats.folders import files_under
 from mycroft_fl.files import private_folder, written_whole
 
 logger = logging.getLogger(__name__)
@@ -30,7 +31,7 @@ def fingerprint(*parts: str | Path) -> str:
         if isinstance(part, str):
             digest.update(f"{part}\n".encode())
             continue
-        for file in sorted(part.rglob("*")) if part.is_dir() else [part]:
+        for file in [each for _, each in files_under(part)] if part.is_dir() else [part]:
             status = file.stat()
             digest.update(f"{file}|{status.st_size}|{status.st_mtime_ns}\n".encode())
     return digest.hexdigest()

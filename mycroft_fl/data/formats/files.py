@@ -97,13 +97,10 @@ def _labels(path: Path, y: np.ndarray) -> tuple[Int64[np.ndarray, " n"], tuple[s
         return named_labels(y)
     if y.dtype.kind not in "iu":
         raise DataError(f"{path}: y is {y.dtype}; give whole numbers from 0, or names as text")
-    seen = np.unique(y)
-    if seen[0] != 0 or seen[-1] != len(seen) - 1:
-        raise DataError(
-            f"{path}: y holds labels {seen[0]} to {seen[-1]}, {len(seen)} different ones; "
-            "number the classes 0, 1, 2, ... without gaps, or give names as text"
-        )
-    return y.astype(np.int64), tuple(str(label) for label in seen)
+    if (lowest := int(y.min())) < 0:
+        raise DataError(f"{path}: y holds {lowest}; give whole numbers from 0, or names as text")
+    # By name, not by number: an owner with threes and sevens alone has classes 3 and 7.
+    return named_labels(y.astype(str))
 
 
 def named_labels(names: np.ndarray) -> tuple[Int64[np.ndarray, " n"], tuple[str, ...]]:

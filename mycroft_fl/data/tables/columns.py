@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
+
+from mycroft_fl.data.tables.values import PARTS
 
 MOST_CATEGORIES = 100_000
 FURTHEST = 100.0
@@ -15,13 +16,23 @@ FURTHEST = 100.0
 
 @dataclass(frozen=True)
 class Numbers:
-    """A column of numbers: (v - mean) / scale, after a logarithm where `log`."""
+    """A column of numbers: (v - mean) / scale, after a logarithm where `log`.
+
+    Where `part` is set, the number is that part of a date in the column `date`.
+    """
 
     name: str
     fill: float
     mean: float
     scale: float
     log: bool
+    date: str = ""
+    part: str = ""
+
+    @property
+    def source(self) -> str:
+        """The column of the file that it is read from."""
+        return self.date or self.name
 
 
 @dataclass(frozen=True)
@@ -31,6 +42,11 @@ class Categories:
     name: str
     fill: str
     known: tuple[str, ...]
+
+    @property
+    def source(self) -> str:
+        """The column of the file that it is read from."""
+        return self.name
 
 
 Column = Numbers | Categories
@@ -46,6 +62,8 @@ def column_from(content: dict[str, Any]) -> Column:
         values = np.array([numbers.fill, numbers.mean, numbers.scale], dtype=np.float64)
         if not np.isfinite(values).all() or numbers.scale <= 0:
             raise ValueError(f"column {numbers.name} is not scaled by finite numbers")
+        if bool(numbers.date) != (numbers.part in PARTS) or not isinstance(numbers.date, str):
+            raise ValueError(f"column {numbers.name} is part of no date")
         return numbers
     if kind == "categories":
         names = Categories(**{**content, "known": tuple(map(str, content["known"]))})
@@ -53,14 +71,6 @@ def column_from(content: dict[str, Any]) -> Column:
             raise ValueError(f"column {names.name} has no categories, too many, or one twice")
         return names
     raise ValueError(f"a column of kind {kind}")
-
-
-def as_numbers(values: pd.Series) -> np.ndarray:
-    """Read values as floats; NaN for what is missing and for what is no number."""
-    if isinstance(values.dtype, pd.CategoricalDtype):
-        values = values.astype(object)
-    numbers = pd.to_numeric(values, errors="coerce")
-    return np.array(numbers.to_numpy(dtype=np.float64, na_value=np.nan))
 
 
 def scaled(column: Numbers, numbers: np.ndarray) -> np.ndarray:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Int64
+from jaxtyping import Float64, Int64
 
-from mycroft_fl.data.formats.spec import DatasetSpec
-from mycroft_fl.data.tables.files import read_frame, usual_delimiter
+from mycroft_fl.data.formats.spec import NO_FEATURES, DatasetSpec
+from mycroft_fl.data.tables.cells import TextColumn, joined
+from mycroft_fl.data.tables.files import read_columns
+from mycroft_fl.data.tables.kinds import inspected
+from mycroft_fl.data.tables.values import PARTS, Spelling, date_of, is_missing, number_of
 from mycroft_fl.errors import DataError, suggestion
-
-OTHER_DELIMITERS = (";", "\t", "|", ",")
-EXACT = 2**53
-"""Beyond it a float no longer tells whole numbers apart."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,23 +23,28 @@ class DataTable:
     """Rows as they stand in a file: nothing is scaled, filled or encoded yet.
 
     `features` are the columns that a model may see, `others` the rest: label, unit, what was
-    dropped. `numbers` are the rows' numbers in their file, counted from 1 without the header;
-    `files[file_of[i]]` is the file of row i.
+    dropped. `kinds` says what each feature holds: "number", "category" or "date". `numbers` are the
+    rows' numbers in their file, counted from 1 without the header; `files[file_of[i]]` is the file of
+    row i.
     """
 
     files: tuple[str, ...]
     file_of: Int64[np.ndarray, " n"]
     numbers: Int64[np.ndarray, " n"]
-    features: pd.DataFrame
-    others: pd.DataFrame
+    features: Mapping[str, TextColumn]
+    others: Mapping[str, TextColumn]
+    kinds: Mapping[str, str]
+    spelling: Spelling
 
     def __len__(self) -> int:
-        return len(self.features)
+        return len(self.numbers)
 
     def __getitem__(self, rows: np.ndarray) -> DataTable:
         return DataTable(
             self.files, self.file_of[rows], self.numbers[rows],
-            self.features.iloc[rows], self.others.iloc[rows],
+            {name: column[rows] for name, column in self.features.items()},
+            {name: column[rows] for name, column in self.others.items()},
+            self.kinds, self.spelling,
         )  # fmt: skip
 
     @property
@@ -54,12 +57,33 @@ class DataTable:
         return f"{self.files[self.file_of[row]]}: row {self.numbers[row]}"
 
     @property
+    def contents(self) -> list[np.ndarray]:
+        """The features, column by column: numbers as floats, everything else as text."""
+        found = []
+        for name, column in self.features.items():
+            if self.kinds[name] != "number":
+                found.append(column.texts)
+                continue
+            numbers = self.number(name)
+            found.append(numbers)
+            # A word among numbers is a flaw to be told, and no copy of a row whose number is missing.
+            if (np.isnan(numbers) & ~column.missing).any():
+                words = column.texts
+                words[~np.isnan(numbers)] = None
+                found.append(words)
+        return found
+
+    @property
     def ids(self) -> Int64[np.ndarray, " n"]:
         """A 64-bit digest of each row's features; the label and dropped columns are left out."""
-        digests = pd.util.hash_pandas_object(self.features, index=False)
+        if not self.features:
+            return np.zeros(len(self), np.int64)
+        digests = pd.util.hash_pandas_object(
+            pd.DataFrame(dict(enumerate(self.contents))), index=False
+        )
         return np.asarray(digests.to_numpy().view(np.int64))
 
-    def column(self, name: str) -> pd.Series:
+    def column(self, name: str) -> TextColumn:
         """Return any column, a feature or not. `DataError` for an unknown name."""
         for part in (self.features, self.others):
             if name in part:
@@ -67,34 +91,52 @@ class DataTable:
         known = [*self.features, *self.others]
         raise DataError(f"{self.source}: there is no column '{name}'{suggestion(name, known)}")
 
+    def number(self, name: str) -> Float64[np.ndarray, " n"]:
+        """Return a column as numbers, which may be infinite; NaN where it is missing or holds none."""
+        return self.column(name).each(
+            lambda text: number_of(text, self.spelling), np.float64, np.nan
+        )
 
-def read_table(path: Path, spec: DatasetSpec, numbers: Collection[str] | None = None) -> DataTable:
+    def date(self, name: str, part: str) -> Float64[np.ndarray, " n"]:
+        """Return one of a date's `PARTS`; NaN where it is missing or the column holds none."""
+        pattern, place = dict(self.spelling.dates).get(name, ""), PARTS.index(part)
+        return self.column(name).each(
+            lambda text: date_of(text, pattern)[place], np.float64, np.nan
+        )
+
+
+def read_table(path: Path, spec: DatasetSpec, kinds: Mapping[str, str] | None = None) -> DataTable:
     """Return the table in a file, split into features and others. Raises `DataError`.
 
-    With `numbers`, columns that are not named there are read as text, so that no other row has a say
-    in how a value is read: 01 beside a word stays 01, and beside numbers would become 1. That of
-    units always is.
+    `kinds` are the task's, by column: then the file itself has no say in what a column holds, and
+    columns that the task does not know are text. Without them, the spec says what a column holds,
+    and else all of the file's rows do.
     """
-    frame = read_frame(
-        path,
-        spec,
-        lambda name: name == spec.unit_id or (numbers is not None and name not in numbers),
-    )
+    columns = read_columns(path, spec)
+    no_features = [name for name, kind in spec.kinds.items() if kind in NO_FEATURES]
     marks = filter(None, (spec.unit_id, spec.shareable, spec.image))
-    named = [spec.label, *spec.drop, *marks]
-    _check_columns(path, frame, named, spec)
-    others = frame[list(dict.fromkeys(named))]
-    features = frame.drop(columns=list(others))
-    _check_filled(path, others, spec.label, "label", "label it or take it out")
+    named = list(dict.fromkeys([spec.label, *spec.drop, *marks, *no_features]))
+    _check_columns(path, list(columns), [*named, *spec.kinds, *dict(spec.missing_values)], spec)
+    spelling, listed = Spelling.of(spec), dict(spec.missing_values)
+    columns = {
+        name: _without_missing(column, listed.get(name), spelling)
+        for name, column in columns.items()
+    }
+    others = {name: columns.pop(name) for name in named}
+    _check_filled(path, others[spec.label], spec.label, "label", "label it or take it out")
     if spec.unit_id:
-        _check_filled(path, others, spec.unit_id, "unit", "say whose it is or take it out")
+        _check_filled(
+            path, others[spec.unit_id], spec.unit_id, "unit", "say whose it is or take it out"
+        )
     if spec.image:
-        _check_filled(path, others, spec.image, "image", "name its file or take it out")
-    if features.columns.empty and not spec.image:
+        _check_filled(path, others[spec.image], spec.image, "image", "name its file or take it out")
+    if not columns and not spec.image:
         raise DataError(f"{path.name}: no column is left for a model to see; drop fewer")
-    _check_kinds(path, features)
-    n = len(frame)
-    return DataTable((path.name,), np.zeros(n, np.int64), np.arange(1, n + 1), features, others)
+    n = len(others[spec.label])
+    return DataTable(
+        (path.name,), np.zeros(n, np.int64), np.arange(1, n + 1), columns, others,
+        _kinds(path, columns, spec, kinds), spelling,
+    )  # fmt: skip
 
 
 def concatenated(first: DataTable, second: DataTable) -> DataTable:
@@ -106,81 +148,54 @@ def concatenated(first: DataTable, second: DataTable) -> DataTable:
         first.files + second.files,
         np.concatenate([first.file_of, second.file_of + len(first.files)]),
         np.concatenate([first.numbers, second.numbers]),
-        pd.concat([first.features, second.features[list(first.features)]], ignore_index=True),
-        pd.concat([first.others, second.others], ignore_index=True),
-    )
+        {name: joined(column, second.features[name]) for name, column in first.features.items()},
+        {name: joined(column, second.others[name]) for name, column in first.others.items()},
+        first.kinds, first.spelling,
+    )  # fmt: skip
 
 
-def text_of(column: pd.Series) -> np.ndarray:
-    """Write values as text, whole numbers without a decimal point; missing ones stay missing."""
-    if pd.api.types.is_float_dtype(column) and (column.dropna() % 1 == 0).all():
-        column = column.astype("Int64")
-    return np.array([None if pd.isna(each) else str(each) for each in column], dtype=object)
+def _without_missing(
+    column: TextColumn, listed: tuple[str, ...] | None, spelling: Spelling
+) -> TextColumn:
+    return column.renamed(lambda text: None if is_missing(text, listed, spelling) else text)
 
 
-def known_as(text: str, known: Collection[str]) -> str:
-    """Return the name in `known` that a text stands for, looked at alone; the text itself if no name fits.
+def _kinds(
+    path: Path,
+    columns: Mapping[str, TextColumn],
+    spec: DatasetSpec,
+    kinds: Mapping[str, str] | None,
+) -> dict[str, str]:
+    """Return what each column holds: by the task, else by the spec, else by what stands in it."""
+    declared = {name: kind for name, kind in spec.kinds.items() if name in columns}
+    if kinds is not None:
+        for name, kind in declared.items():
+            if kinds.get(name, kind) != kind:
+                raise DataError(
+                    f"{path.name}: columns.{name} is '{kind}', but the task has a {kinds[name]} there; "
+                    "take it out, since the task decides"
+                )
+        return {name: kinds.get(name, "category") for name in columns}
+    spelling = Spelling.of(spec)
+    return {
+        name: declared.get(name) or inspected(column, spelling) for name, column in columns.items()
+    }
 
-    A number may have been written otherwise where the names were taken from: 1, 01 and 1.0 are one.
-    """
-    if text in known:
-        return text
-    word = text.strip().lower()
-    if word in ("true", "false"):
-        spellings = [word, word.capitalize(), word.upper()]
-    else:
-        try:
-            number = float(word)
-        except ValueError:
-            return text
-        whole = math.isfinite(number) and number.is_integer() and abs(number) < EXACT
-        spellings = [str(int(number))] if whole else []
-        spellings.append(str(number))
-    return next((each for each in spellings if each in known), text)
 
-
-def _check_filled(path: Path, columns: pd.DataFrame, name: str, what: str, remedy: str) -> None:
-    empty = np.flatnonzero(columns[name].isna())
+def _check_filled(path: Path, column: TextColumn, name: str, what: str, remedy: str) -> None:
+    empty = np.flatnonzero(column.missing)
     if len(empty):
         raise DataError(
             f"{path.name}: row {empty[0] + 1} has no {what} in column '{name}'; {remedy}"
         )
 
 
-def _check_columns(path: Path, frame: pd.DataFrame, named: list[str], spec: DatasetSpec) -> None:
-    if frame.shape[1] == 1:
-        used = spec.delimiter or usual_delimiter(path)
-        for other in OTHER_DELIMITERS:
-            if other != used and other in frame.columns[0]:
-                raise DataError(
-                    f"{path.name} has one column only, '{_brief(frame.columns[0])}': its delimiter "
-                    f"seems to be {other!r}; set delimiter = {other!r}"
-                )
-    if frame.columns.duplicated().any():
-        twice = frame.columns[frame.columns.duplicated()][0]
-        raise DataError(f"{path.name} has two columns '{twice}'; rename one of them")
+def _check_columns(path: Path, there: list[str], named: list[str], spec: DatasetSpec) -> None:
     if not spec.label:
         raise DataError(
             f"{path.name} is a table: say which column holds the class, such as "
-            f'dataset = {{ path = "{path.name}", label = "{frame.columns[-1]}" }}'
+            f'dataset = {{ path = "{path.name}", label = "{there[-1]}" }}'
         )
     for name in named:
-        if name not in frame:
-            raise DataError(
-                f"{path.name}: there is no column '{name}'{suggestion(name, list(frame.columns))}"
-            )
-
-
-def _check_kinds(path: Path, features: pd.DataFrame) -> None:
-    for name, kind in features.dtypes.items():
-        plain = pd.api.types.is_numeric_dtype(kind) or pd.api.types.is_bool_dtype(kind)
-        words = pd.api.types.is_string_dtype(kind) or isinstance(kind, pd.CategoricalDtype)
-        if not plain and not words:
-            raise DataError(
-                f"{path.name}: column '{name}' holds {kind}, neither numbers nor texts; "
-                "make it one of them or drop it"
-            )
-
-
-def _brief(text: str) -> str:
-    return text if len(text) <= 40 else text[:37] + "..."
+        if name not in there:
+            raise DataError(f"{path.name}: there is no column '{name}'{suggestion(name, there)}")

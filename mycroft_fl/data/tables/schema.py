@@ -14,25 +14,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float32
-from sklearn.impute import SimpleImputer
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from mycroft_fl.data.formats.spec import DatasetSpec
+from mycroft_fl.claims import check_bytes
 from mycroft_fl.data.tables.columns import (
     FURTHEST,
     Categories,
     Column,
     Numbers,
-    as_numbers,
     column_from,
-    logged,
     scaled,
     unscaled,
 )
-from mycroft_fl.data.tables.encode import DataTable, known_as, text_of
-from mycroft_fl.errors import DataError
-
-MOSTLY = 0.9
+from mycroft_fl.data.tables.encode import DataTable
+from mycroft_fl.data.tables.flaws import as_names, first_flaw, read_numbers
+from mycroft_fl.errors import DataError, one_line
 
 
 @dataclass(frozen=True)
@@ -57,17 +52,23 @@ class TableSchema:
     def vectors(self, table: DataTable) -> Float32[np.ndarray, "n width"]:
         """Return the rows as vectors, flaws filled or ignored; check them with `flaw`."""
         self.check_columns(table)
-        x = np.empty((len(table), self.width), dtype=np.float32)
+        x = _room(self, table)
         for column, place in self._places():
-            values = table.features[column.name]
             if isinstance(column, Numbers):
-                x[:, place.start] = scaled(column, as_numbers(values))
+                x[:, place.start] = scaled(column, read_numbers(column, table))
                 continue
-            texts = _names(column, values)
-            texts[pd.isna(texts)] = column.fill
+            texts = as_names(column, table.features[column.name])
+            texts[texts == None] = column.fill  # noqa: E711
             for offset, name in enumerate(column.known):
                 x[:, place.start + offset] = texts == name
         return x
+
+    @property
+    def kinds(self) -> dict[str, str]:
+        """What each column of a file holds."""
+        kinds = {c.name: "category" for c in self.columns if isinstance(c, Categories)}
+        numbers = (each for each in self.columns if isinstance(each, Numbers))
+        return kinds | {each.source: "date" if each.date else "number" for each in numbers}
 
     def could_hold(self, x: Float32[np.ndarray, "n width"]) -> Bool[np.ndarray, " n"]:
         """Return which vectors a row could have become: in each column of names one, or none if ignored."""
@@ -110,52 +111,22 @@ class TableSchema:
 
     def check_columns(self, table: DataTable) -> None:
         """Raise `DataError` where the table lacks a column of the task; further columns are left out."""
-        missing = [c.name for c in self.columns if c.name not in table.features]
+        missing = [name for name in self.kinds if name not in table.features]
         if missing:
             raise DataError(
                 f"{table.source}: column '{missing[0]}' is missing"
                 + (f", and {len(missing) - 1} more" if len(missing) > 1 else "")
-                + f"; the task's columns are {', '.join(c.name for c in self.columns)}"
+                + f"; the task's columns are {', '.join(self.kinds)}"
             )
 
     def flaw(self, table: DataTable) -> str | None:
         """Return what is wrong with the first row that does not fit, naming row and column."""
         self.check_columns(table)
-        found = [
-            (int(bad[0]), column.name, problem)
-            for column in self.columns
-            for bad, problem in self._flaws(column, table.features[column.name])
-            if len(bad)
-        ]
-        if not found:
-            return None
-        row, name, problem = min(found, key=lambda each: each[0])
-        shown = table.features[name].iloc[row]
-        said = "" if pd.isna(shown) else f" '{shown}'"
-        return f"{table.place(row)}, column '{name}'{said} {problem}"
-
-    def _flaws(self, column: Column, values: pd.Series) -> list[tuple[np.ndarray, str]]:
-        flaws = []
-        empty = values.isna().to_numpy()
-        if not self.fills:
-            problem = 'is missing; fill it in, or set missing = "fill"'
-            flaws.append((np.flatnonzero(empty), problem))
-        if isinstance(column, Numbers):
-            numbers = as_numbers(values)
-            wrong = ~np.isfinite(numbers) & ~empty
-            flaws.append((np.flatnonzero(wrong), "is not a finite number, as the task wants it"))
-        elif not self.ignores:
-            unseen = ~np.isin(_names(column, values).astype(str), column.known) & ~empty
-            problem = (
-                "is a category that the trainer's rows do not have; "
-                'take such rows out, or set unseen = "ignore"'
-            )
-            flaws.append((np.flatnonzero(unseen), problem))
-        return flaws
+        return first_flaw(self.columns, table, fills=self.fills, ignores=self.ignores)
 
     def as_dict(self) -> dict[str, Any]:
         """Return all of it as plain values, ready for JSON."""
-        kinds = [{"kind": type(c).__name__.lower(), **asdict(c)} for c in self.columns]
+        kinds = [{"kind": type(c).__name__.lower(), **_filled(asdict(c))} for c in self.columns]
         return {"columns": kinds, "fills": self.fills, "ignores": self.ignores}
 
     @classmethod
@@ -170,40 +141,28 @@ class TableSchema:
             raise DataError(f"this is not the description of a table ({error!r})") from error
 
 
-def _names(column: Categories, values: pd.Series) -> np.ndarray:
-    """Return values as the column's names, each by itself; missing ones stay missing."""
-    texts, known = text_of(values), frozenset(column.known)
-    meant = {each: known_as(each, known) for each in set(texts) if each is not None}
-    return np.array([None if each is None else meant[each] for each in texts], dtype=object)
+def _filled(column: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what says nothing: a schema without dates is what the first release wrote and reads."""
+    return {
+        key: value for key, value in column.items() if value != "" or key not in ("date", "part")
+    }
 
 
-def fit_schema(table: DataTable, spec: DatasetSpec) -> TableSchema:
-    """Return the schema of a trainer's training rows, by scikit-learn's preprocessing.
-
-    Raises `DataError` where a column is empty, or has a logarithm without holding numbers. Values
-    that are missing are left out here; `encode` refuses or fills them.
-    """
-    for name in spec.log:
-        if not pd.api.types.is_numeric_dtype(table.column(name)):
-            raise DataError(f"{table.source}: log names column '{name}', which holds no numbers")
-    columns = tuple(_fitted(table, str(name), str(name) in spec.log) for name in table.features)
-    return TableSchema(columns, spec.missing == "fill", spec.unseen == "ignore")
-
-
-def _fitted(table: DataTable, name: str, log: bool) -> Column:
-    values = table.features[name]
-    if values.isna().all():
-        raise DataError(f"{table.source}: column '{name}' is empty in the trainer's rows; drop it")
-    numbers = as_numbers(values)
-    # A few words among numbers are mistakes in a column of numbers, not categories.
-    if np.isfinite(numbers).sum() >= MOSTLY * values.notna().sum():
-        numbers[~np.isfinite(numbers)] = np.nan
-        median = SimpleImputer(strategy="median").fit(numbers[:, None])
-        filled = median.transform(numbers[:, None])
-        scaler = StandardScaler().fit(logged(filled) if log else filled)
-        fill, mean, scale = median.statistics_[0], scaler.mean_[0], scaler.scale_[0]
-        return Numbers(name, float(fill), float(mean), float(scale), log)
-    texts = text_of(values)[:, None]
-    mode = SimpleImputer(strategy="most_frequent", missing_values=None).fit(texts)
-    onehot = OneHotEncoder().fit(mode.transform(texts))
-    return Categories(name, str(mode.statistics_[0]), tuple(map(str, onehot.categories_[0])))
+def _room(schema: TableSchema, table: DataTable) -> np.ndarray:
+    """Make room for a table's vectors; `DataError` naming the widest column where there is not enough."""
+    try:
+        check_bytes(
+            len(table) * schema.width * np.dtype(np.float32).itemsize, "its rows as vectors"
+        )
+        return np.empty((len(table), schema.width), dtype=np.float32)
+    except (ValueError, MemoryError) as error:
+        names = [each for each in schema.columns if isinstance(each, Categories)]
+        widest = max(names, key=lambda each: len(each.known), default=None)
+        raise DataError(
+            f"{table.source}: {one_line(error)}"
+            + (
+                f"; column '{widest.name}' alone has {len(widest.known)} categories"
+                if widest
+                else ""
+            )
+        ) from error

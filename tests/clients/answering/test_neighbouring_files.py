@@ -16,8 +16,8 @@ from clients.answering.trainer_view import TrainerView, in_range
 from mycroft_fl.data.fitted import Records, task_records
 from mycroft_fl.data.formats.spec import DatasetSpec
 from mycroft_fl.data.sources import load_dataset
-from mycroft_fl.data.tables.encode import known_as
-from mycroft_fl.data.tables.schema import fit_schema
+from mycroft_fl.data.tables.fit import fit_schema
+from mycroft_fl.data.tables.values import known_as
 from mycroft_fl.data.task import Task
 from mycroft_fl.examples import Examples
 from mycroft_fl.models.networks import build

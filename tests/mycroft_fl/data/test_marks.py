@@ -12,7 +12,7 @@ from PIL import Image
 from mycroft_fl.data.fitted import task_examples, task_records
 from mycroft_fl.data.formats.spec import DatasetSpec
 from mycroft_fl.data.sources import load_dataset
-from mycroft_fl.data.tables.schema import fit_schema
+from mycroft_fl.data.tables.fit import fit_schema
 from mycroft_fl.data.task import Task
 from mycroft_fl.errors import DataError
 

@@ -147,3 +147,14 @@ def test_a_class_of_two_examples_does_not_ruin_boosting_on_all_others():
     model = build_estimator("gradient-boosting", 10)
     sources = [Source(known, 1.0), Source(subset, 0.05)]
     assert accuracy(fine_tune(model, sources, TUNE, seed=0), others) > 0.9
+
+
+@pytest.mark.parametrize("name", sorted(ESTIMATORS))
+def test_one_class_alone_is_fitted_or_refused_in_words(name, digits):
+    one = digits[digits.y == 3]
+    if name in ("gradient-boosting", "logistic-regression"):
+        with pytest.raises(SettingError, match=r"cannot be fitted: .*class"):
+            build_estimator(name, 10).fitted(one, seed=0)
+    else:
+        fitted = build_estimator(name, 10).fitted(one, seed=0)
+        assert fitted.predict(one.x[:5]).tolist() == [3] * 5

@@ -11,6 +11,7 @@ from sklearn.datasets import load_digits
 from sklearn.metrics import accuracy_score, log_loss
 from torch import Tensor, nn
 
+from mycroft_fl.errors import SettingError
 from mycroft_fl.examples import Examples
 from mycroft_fl.models import fitting
 from mycroft_fl.models.fitting import (
@@ -235,3 +236,17 @@ def test_a_batch_keeps_its_size_however_large_a_source(share):
     assert (
         sum(fitting._counts([Source(some, 1.0), Source(some, 0.1), Source(some, share)], 64)) == 64
     )
+
+
+@pytest.mark.parametrize(
+    ("examples", "batch_size", "words"),
+    [(20, 1, "fit.batch-size is 1, but"), (1, 32, "the trainer holds 1 training example, but")],
+)
+def test_a_model_that_normalises_over_a_batch_refuses_single_examples(
+    examples: int, batch_size: int, words: str, digits
+) -> None:
+    train = digits[0][:examples]
+    settings = FitSettings(epochs=1, batch_size=batch_size, learning_rate=1e-3)
+    with pytest.raises(SettingError, match=words):
+        fit(build("resnet18", SHAPE, 10, seed=0), train, None, settings, seed=0)
+    fit(build("mlp", SHAPE, 10, seed=0), train, None, settings, seed=0)

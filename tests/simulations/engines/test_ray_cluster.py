@@ -14,7 +14,8 @@ from typing import Any
 import psutil
 import pytest
 
-from simulations.engines.flower import CLUSTER, federation_config
+from simulations.engines.cluster import CLUSTER
+from simulations.engines.flower import federation_config
 from simulations.engines.run import run
 from simulations.federation.comparison import ranking
 from simulations.federation.processes import free_port

@@ -134,6 +134,10 @@ def test_a_good_run_gives_no_warning():
         ({"agreement": 0.09}, "the hard set does not agree with itself (halves at cosine 0.09)"),
         ({"disclosed": 0}, "nothing was acquired: no owner handed anything over"),
         ({"buys_nothing": True}, "no owner's lower bound is above zero: buy from nobody"),
+        (
+            {"records": {"a": OwnerRecord("a"), "b": OwnerRecord("b").with_failure("error", 5)}},
+            "failed, so the ranking is of the others alone: b (error); an owner's log, or the run's",
+        ),
         ({"names": ["a", "b", "gone"]}, "did not connect and were not asked: gone"),
         ({"duplicates": 7}, "7 duplicate examples were dropped before drawing"),
         ({"overlap": 3}, "3 rows of the test file stand in the other file too: dropped"),

@@ -55,6 +55,10 @@ def refusal(folder: Path, text: str) -> str:
     return message
 
 
+def test_a_byte_order_mark_is_no_part_of_a_file(tmp_path):
+    assert read(tmp_path, "\ufeff" + BASE).groups == read(tmp_path, BASE).groups
+
+
 def test_a_file_is_read_as_it_stands(tmp_path):
     scenario = read(tmp_path, BASE)
     assert (scenario.title, scenario.model) == ("A test", "mlp")

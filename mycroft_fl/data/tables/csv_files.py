@@ -1,0 +1,209 @@
+"""CSV files, every field as text: encoding, delimiter, header and rows of one length."""
+
+from __future__ import annotations
+
+import bz2
+import codecs
+import csv
+import gzip
+import io
+import lzma
+import re
+from collections.abc import Callable, Iterator
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mycroft_fl.claims import (
+    A_CELL,
+    MOST_COLUMNS,
+    MOST_LINE,
+    check_bytes,
+    in_words,
+    limited,
+    most_bytes,
+)
+from mycroft_fl.data.formats.said import say
+from mycroft_fl.data.formats.spec import DatasetSpec
+from mycroft_fl.data.tables.cells import TextColumn
+from mycroft_fl.errors import DataError
+
+CSV_SUFFIXES = tuple(
+    f".{kind}{packed}" for kind in ("csv", "tsv", "txt") for packed in ("", ".gz", ".bz2", ".xz")
+)
+UNPACKERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16",
+}  # fmt: skip
+DELIMITERS = (",", ";", "\t", "|")
+SEP_LINE = re.compile(r'"?sep=([,;\t|:])"?\s*', re.IGNORECASE)
+A_TEXT = 128
+"""Bytes that one more distinct text takes in memory, about."""
+CHUNK = 10_000
+
+
+def read_csv(path: Path, spec: DatasetSpec) -> list[tuple[str, TextColumn]]:
+    """Return the columns under their names, in order. `ValueError` for whatever is no such table.
+
+    Spaces beside a field are no part of it. Empty lines do not count.
+    """
+    unpack = UNPACKERS.get(path.suffix.lower(), open)
+    with unpack(path, "rb") as packed:
+        content = io.BufferedReader(_Bounded(packed), 1 << 16)
+        # A mark is certain, whatever the spec says.
+        begins = content.peek(4)[:4]
+        marked = next((name for mark, name in MARKS.items() if begins.startswith(mark)), "")
+        text = io.TextIOWrapper(content, marked or spec.encoding or "utf-8", newline="")
+        try:
+            return _read(_Lines(text), path, spec)
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"{path.name} cannot be read as a table: {_not_so_encoded(error, marked, spec)}"
+            ) from error
+        except csv.Error as error:
+            raise ValueError(f"its rows are none: {error}") from error
+
+
+def _not_so_encoded(error: UnicodeDecodeError, marked: str, spec: DatasetSpec) -> str:
+    found = f"byte 0x{error.object[error.start]:02x}"
+    if marked:
+        return f"it begins as {marked} but goes on as something else ({found}); save it anew"
+    if spec.encoding:
+        return f"it is not {spec.encoding} ({found}); set encoding as it was saved"
+    return f'it is not UTF-8 ({found}); set encoding = "cp1252" (Windows), "latin-1" or as it was saved'
+
+
+def _read(lines: _Lines, path: Path, spec: DatasetSpec) -> list[tuple[str, TextColumn]]:
+    said = SEP_LINE.fullmatch(first := next(lines, ""))
+    beginning = iter(()) if said else iter((first,))
+    delimiter = spec.delimiter or (said[1] if said else "")
+    head = _first_row(chain(beginning, lines), delimiter or _usual(path))
+    if not delimiter:
+        delimiter = _guessed("".join(head), path, spec)
+    names = next(csv.reader(head, delimiter=delimiter, strict=True, skipinitialspace=True))
+    _check_columns(len(names))
+    rows = csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=True)
+    return _columns([name.strip() for name in names], rows, lines)
+
+
+def _first_row(lines: Iterator[str], delimiter: str) -> list[str]:
+    """Return the lines of the first row that says something: a field in it may go on over several."""
+    taken: list[str] = []
+
+    def noted() -> Iterator[str]:
+        for line in lines:
+            taken.append(line)
+            yield line
+
+    for row in csv.reader(noted(), delimiter=delimiter):
+        if len(row) > 1 or "".join(row).strip():
+            return taken
+        taken.clear()
+    raise ValueError("it has no header")
+
+
+def _guessed(head: str, path: Path, spec: DatasetSpec) -> str:
+    """Return the delimiter of a header. By the header alone: no row may decide how others are read."""
+    usual = _usual(path)
+    wanted = {spec.label, spec.unit_id, spec.shareable, spec.image, *spec.drop} - {""}
+
+    def fits(delimiter: str) -> tuple[int, bool, int]:
+        try:
+            rows = csv.reader(
+                io.StringIO(head, newline=""), delimiter=delimiter, skipinitialspace=True
+            )
+            row = next(rows)
+        except csv.Error:
+            return 0, False, 0
+        names = {name.strip() for name in row}
+        return len(names & wanted), len(row) > 1 and delimiter == usual, len(row)
+
+    best = max((usual, *(each for each in DELIMITERS if each != usual)), key=fits)
+    if best != usual:
+        say(f"{path.name}: its delimiter seems to be {best!r}; set delimiter = {best!r} to be sure")
+    return best
+
+
+def _columns(
+    names: list[str], rows: Iterator[list[str]], lines: _Lines
+) -> list[tuple[str, TextColumn]]:
+    known: list[dict[str, int]] = [{} for _ in names]
+    codes: list[list[np.ndarray]] = [[] for _ in names]
+    count = 0
+    filled = (row for row in rows if lines.row_ends() and (len(row) > 1 or "".join(row).strip()))
+    while chunk := list(islice(filled, CHUNK)):
+        _check_lengths(chunk, len(names), count)
+        count += len(chunk)
+        for place, (column, texts) in enumerate(zip(known, zip(*chunk, strict=True), strict=True)):
+            # Over all texts, not distinct ones: this is the loop that reads a file.
+            coded = [column.setdefault(text, len(column)) for text in texts]
+            codes[place].append(np.array(coded, dtype=np.int32))
+        distinct = sum(map(len, known))
+        check_bytes(count * len(names) * A_CELL + distinct * A_TEXT, "a table of so many cells")
+    empty = [np.empty(0, dtype=np.int32)]
+    whole = (
+        TextColumn(np.concatenate(each or empty), tuple(column)).renamed(str.strip)
+        for column, each in zip(known, codes, strict=True)
+    )
+    return list(zip(names, whole, strict=True))
+
+
+def _check_lengths(chunk: list[list[str]], wanted: int, before: int) -> None:
+    for place, row in enumerate(chunk, start=before + 1):
+        if len(row) != wanted:
+            _check_columns(len(row))
+            raise ValueError(f"row {place} has {len(row)} fields, the header {wanted}")
+
+
+def _check_columns(count: int) -> None:
+    if count > MOST_COLUMNS:
+        raise ValueError(f"it has {count} columns, above {MOST_COLUMNS}")
+
+
+def _usual(path: Path) -> str:
+    return "\t" if ".tsv" in path.name.lower() else ","
+
+
+class _Bounded(io.RawIOBase):
+    """A stream that ends in `ValueError` once it has unpacked to more than may be."""
+
+    def __init__(self, packed: Any) -> None:
+        self._pieces, self._rest = limited(packed, most_bytes()), b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, room: Any) -> int:
+        if not self._rest:
+            self._rest = next(self._pieces, b"")
+        part, self._rest = self._rest[: len(room)], self._rest[len(room) :]
+        room[: len(part)] = part
+        return len(part)
+
+
+class _Lines(Iterator[str]):
+    """The lines of a text, each and each row of a length that memory can hold."""
+
+    def __init__(self, text: io.TextIOWrapper) -> None:
+        self._text, self._row, self._what = text, 0, "its first line"
+
+    def __next__(self) -> str:
+        line = self._text.readline(MOST_LINE + 1)
+        self._row += len(line)
+        if self._row > MOST_LINE:
+            raise ValueError(f"{self._what} is longer than {in_words(MOST_LINE)}")
+        if "\0" in line:
+            raise ValueError(
+                'it holds zero bytes, so it is no such text; if it is UTF-16, set encoding = "utf-16-le"'
+            )
+        if not line:
+            raise StopIteration
+        return line
+
+    def row_ends(self) -> bool:
+        """Note that a row has ended; true."""
+        self._row, self._what = 0, "one of its rows"
+        return True

@@ -1,0 +1,105 @@
+"""The flaws of a table as a task sees them: values that are missing, no number, or no known category."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float64, Shaped
+
+from mycroft_fl.data.formats.said import say
+from mycroft_fl.data.tables.cells import TextColumn
+from mycroft_fl.data.tables.columns import Categories, Column, Numbers
+from mycroft_fl.data.tables.encode import DataTable
+from mycroft_fl.data.tables.kinds import written_otherwise
+from mycroft_fl.data.tables.values import INFINITE, known_as
+from mycroft_fl.settings.toml_table import toml_key
+
+Flaw = tuple[np.ndarray, str]
+
+
+def first_flaw(
+    columns: Sequence[Column], table: DataTable, *, fills: bool, ignores: bool
+) -> str | None:
+    """Return what is wrong with the first row that does not fit; say what is filled or ignored."""
+    found = [
+        (int(bad[0]), column.source, problem)
+        for column in columns
+        for bad, problem in _flaws(column, table, fills, ignores)
+        if len(bad)
+    ]
+    if not found:
+        return None
+    row, name, problem = min(found, key=lambda each: each[0])
+    shown = table.features[name].text(row)
+    said = "" if shown is None else f" '{shown}'"
+    return f"{table.place(row)}, column '{name}'{said} {problem}"
+
+
+def read_numbers(column: Numbers, table: DataTable) -> Float64[np.ndarray, " n"]:
+    """Return a column's numbers, or those of a date's part; NaN or infinite where there are none."""
+    return table.date(column.date, column.part) if column.date else table.number(column.name)
+
+
+def as_names(column: Categories, values: TextColumn) -> Shaped[np.ndarray, " n"]:
+    """Return values as the column's names, each by itself; None for what is missing."""
+    known = frozenset(column.known)
+    return values.each(lambda text: known_as(text, known), object, None)
+
+
+def _flaws(column: Column, table: DataTable, fills: bool, ignores: bool) -> list[Flaw]:
+    values = table.features[column.source]
+    flaws: list[Flaw] = []
+    if not fills:
+        problem = 'is missing; fill it in, or set missing = "fill"'
+        flaws.append((np.flatnonzero(values.missing), problem))
+    if isinstance(column, Categories):
+        return flaws + _of_names(column, values, table, ignores)
+    return flaws + _of_numbers(column, values, table, fills)
+
+
+def _of_names(
+    column: Categories, values: TextColumn, table: DataTable, ignores: bool
+) -> list[Flaw]:
+    known = frozenset(column.known)
+    unseen = values.each(lambda text: known_as(text, known) not in known, bool, False)
+    if ignores:
+        if unseen.any():
+            example = values.text(int(np.flatnonzero(unseen)[0]))
+            say(
+                f"{table.source}: in column '{column.name}' {int(unseen.sum())} of {len(values)} rows have a "
+                f"category that the task does not know, such as '{example}'; they count as none"
+            )
+        return []
+    problem = (
+        "is a category that the trainer's rows do not have; "
+        'take such rows out, or set unseen = "ignore"'
+    )
+    return [(np.flatnonzero(unseen), problem)]
+
+
+def _of_numbers(column: Numbers, values: TextColumn, table: DataTable, fills: bool) -> list[Flaw]:
+    numbers = read_numbers(column, table)
+    infinite = np.isinf(numbers)
+    key = toml_key(column.source)
+    if column.date:
+        wrong = "is no date such as 2021-03-31 or 2021-03-31 14:05, as the task wants it; "
+        wrong += f'say how it is written, such as columns.{key} = "date:%d/%m/%Y"'
+    else:
+        hint = written_otherwise(values)
+        wrong = "is not a finite number, as the task wants it" + (f"; {hint}" if hint else "")
+    flaws = [(np.flatnonzero(np.isnan(numbers) & ~values.missing), wrong)]
+    if fills and infinite.any():
+        say(
+            f"{table.source}: in column '{column.name}' {int(infinite.sum())} of {len(values)} rows hold an "
+            "infinite number; they count as missing"
+        )
+    elif infinite.any():
+        text = values.text(int(np.flatnonzero(infinite)[0]))
+        listed = text if text is not None and INFINITE.fullmatch(text) else "inf"
+        flaws.append((
+            np.flatnonzero(infinite),
+            'is not a finite number, as the task wants it; take the row out, or set missing = "fill", by '
+            f'which it counts as missing, as with missing-values = {{ {key} = ["{listed}"] }}',
+        ))  # fmt: skip
+    return flaws
