@@ -18,7 +18,8 @@ def suspicion(detector: Detector, suspects: Known) -> Float64[np.ndarray, " m"]:
         suspects: failures, of which some may be among those that it was learnt from.
     """
     likely = detector.probability(detector.seen(suspects.z, None), suspects.y)
-    return np.log(likely) - np.log1p(-likely)
+    odds: np.ndarray = np.log(likely) - np.log1p(-likely)
+    return odds
 
 
 def detector_shadows(
@@ -63,8 +64,9 @@ def direction_of(detector: Detector, label: int) -> Float64[np.ndarray, " p"]:
         steepest += CLASS_TERMS * weights[d * (1 + place) : d * (2 + place)]
     steepest *= detector.scale
     if detector.basis is None:
-        return steepest
-    return np.einsum("q,qp->p", steepest[: len(detector.basis)], detector.basis.astype(np.float64))
+        return np.asarray(steepest)
+    of_basis = steepest[: len(detector.basis)]
+    return np.asarray(np.einsum("q,qp->p", of_basis, detector.basis.astype(np.float64)))
 
 
 def likenesses(
