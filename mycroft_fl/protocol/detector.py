@@ -116,12 +116,6 @@ class Detector:
         inside: np.ndarray = (probability >= self.threshold).astype(np.float64)
         return np.where(np.isfinite(probability), inside, np.nan)
 
-    def relevance(self, z: Float64[np.ndarray, "n d"], y: Labels) -> Float64[np.ndarray, " n"]:
-        """Return how far each record is within the region: 1 at most, 0 at its border, -1 at least."""
-        above = self.probability(z, y) - self.threshold
-        room = np.where(above >= 0, 1 - self.threshold, self.threshold)
-        return above / np.maximum(room, 1e-12)
-
     def arrays(self) -> dict[str, np.ndarray]:
         """Give its arrays by name."""
         named = {name: getattr(self, name) for name in ARRAYS}

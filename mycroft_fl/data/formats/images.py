@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import zipfile
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,7 +12,7 @@ from jaxtyping import UInt8
 
 from mycroft_fl.claims import MOST_PICTURE, check_bytes, content_of
 from mycroft_fl.data.formats.decoding import Decoder
-from mycroft_fl.data.formats.files import LabelledRows, named_labels
+from mycroft_fl.data.formats.files import UNREADABLE, LabelledRows, named_labels
 from mycroft_fl.data.formats.folders import class_of, image_suffixes, listing
 from mycroft_fl.errors import DataError, one_line
 from mycroft_fl.files import folder_whole
@@ -37,7 +36,7 @@ def read_images(path: Path, size: int = 0, grey_range: Sequence[float] = ()) -> 
                 names.append(class_of(path, name))
                 stack.add(f"{path}: {name}", read)
             found.say_what_is_left_out(path)
-    except (OSError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise DataError(f"{path} cannot be read ({one_line(error)}); make it anew") from error
     if not names:
         raise _no_images(path)

@@ -145,7 +145,9 @@ def test_another_hard_example_changes_nothing_that_owners_see_but_the_target(
     with_less = trainer_of(tmp_path, **{"hard-set.sent": 4})
     assert len(with_less.hard_set.sent) < len(trainer.hard_set.sent)
     assert with_less.valuation.scores(subset) == before
-    shown = [trainer_of(tmp_path, request="hard-set", **{"hard-set.sent": n}) for n in (4, 16)]
+    # Where the scoring split judges, models have seen the hard set that is sent.
+    plain = {"request": "hard-set", "train-on-validation": False}
+    shown = [trainer_of(tmp_path, **plain, **{"hard-set.sent": n}) for n in (4, 16)]
     assert shown[0].valuation.scores(subset) != shown[1].valuation.scores(subset)
 
 
