@@ -28,7 +28,7 @@ from mycroft_fl.errors import InputError, suggestion
 from mycroft_fl.statistics import over_seeds
 
 HEAD = (
-    "world", "rule", "baseline", "free", "over free: failures", "whole test", "worst other group",
+    "world", "rule", "baseline", "free", "over free: failures", "whole test", "elsewhere",
     "over random", "right owner first", "tau", "spent for nothing", "disclosed", "verdicts", "CPU s",
 )  # fmt: skip
 
@@ -94,7 +94,7 @@ def _cells(world: str, name: str, results: Sequence[Result]) -> list[str]:
         _share([_on(each["free"], failing) for each in results]),
         _points([figures.over(each, "free", "hard") for each in results]),
         _points([figures.over(each, "free", "test") for each in results]),
-        _points([figures.worst_elsewhere(each, failing) for each in results]),
+        _points([figures.elsewhere(each, failing) for each in results]),
         _points([figures.over(each, "random", "hard") for each in results]),
         f"{first} of {len(results)}",
         _mean([figures.ranking_tau(each, failing) for each in results], ".2f"),

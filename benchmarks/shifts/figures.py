@@ -8,6 +8,8 @@ from typing import Any
 
 from scipy.stats import kendalltau
 
+from mycroft_fl.report.run.answer import is_clear
+
 Result = dict[str, Any]
 
 
@@ -16,10 +18,11 @@ def over(result: Result, rival: str, on: str) -> float:
     return float(result["final"][on] - result[rival][on])
 
 
-def worst_elsewhere(result: Result, failing: Sequence[str]) -> float:
-    """The worst change over the free model in a group that the baseline does not fail on."""
+def elsewhere(result: Result, failing: Sequence[str]) -> float:
+    """The mean change over the free model on the groups that the baseline does not fail on."""
     final, free = result["final"]["groups"], result["free"]["groups"]
-    return min(float(final[group] - free[group]) for group in final if group not in failing)
+    others = [group for group in final if group not in failing]
+    return sum(float(final[group] - free[group]) for group in others) / len(others)
 
 
 def usefulness(owner: Result, failing: Sequence[str]) -> float:
@@ -60,5 +63,5 @@ def verdict_of(result: Result, failing: Sequence[str]) -> str:
     if verdict.startswith("Buy from nobody"):
         return "nobody yet"
     useful = {owner["owner"]: usefulness(owner, failing) for owner in result["owners"]}
-    sure = [owner["owner"] for owner in result["owners"] if (owner["low"] or 0) > 0]
+    sure = [owner["owner"] for owner in result["owners"] if is_clear(owner)]
     return "buy" if all(useful[name] for name in sure) else "buy, one in vain"

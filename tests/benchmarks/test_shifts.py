@@ -39,7 +39,7 @@ RESULT = {
 def test_each_figure_is_what_one_counts_by_hand():
     assert figures.over(RESULT, "free", "hard") == pytest.approx(0.25)
     assert figures.over(RESULT, "free", "test") == pytest.approx(-0.05)
-    assert figures.worst_elsewhere(RESULT, FAILING) == pytest.approx(-0.1)
+    assert figures.elsewhere(RESULT, ("bad", "good")) == pytest.approx(0.1)
     useful = [figures.usefulness(each, FAILING) for each in RESULT["owners"]]
     assert useful == [0.5, 0.75, 0, 0]
     assert not figures.right_first(RESULT, FAILING)
