@@ -54,9 +54,10 @@ def read_columns(path: Path, spec: DatasetSpec) -> dict[str, TextColumn]:
             "table as CSV"
         ) from error
     except (*UNREADABLE, lzma.LZMAError) as error:
+        typed = path.name.lower().endswith(tuple(TYPED))
+        remedy = "" if typed else " with one header line and as many fields in every row"
         raise DataError(
-            f"{path.name} cannot be read as a table ({one_line(error)}); save it anew with one "
-            "header line and as many fields in every row"
+            f"{path.name} cannot be read as a table ({one_line(error)}); save it anew{remedy}"
         ) from error
     return _texts(path, _named(path, read, {spec.label, *spec.kinds}), spec)
 

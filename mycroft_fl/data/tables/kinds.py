@@ -64,7 +64,7 @@ def no_number(column: TextColumn, name: str) -> str | None:
     counts = column.counts
     if large and len(whole) == len(column.names) and (counts > 0).sum() > counts.sum() / 2:
         return (
-            f"column '{name}' holds identifiers such as '{large[0]}', which no number tells apart; set "
+            f"column '{name}' holds identifiers such as '{large[0][:40]}', which no number tells apart; set "
             f'columns.{toml_key(name)} = "id" to leave it out, "category" or "number"'
         )
     return None

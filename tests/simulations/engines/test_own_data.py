@@ -217,7 +217,7 @@ BROKEN = {
 def test_owners_whose_files_are_broken_stay_out_and_the_run_goes_on(folder):
     for name, change in BROKEN.items():
         change(flows(40, seed=5)).to_csv(folder / f"{name}.csv", index=False)
-    flows(40).to_csv(folder / "delimiter.csv", index=False, sep=";")
+    flows(40).to_csv(folder / "delimiter.csv", index=False, sep="~")
     (folder / "empty.csv").touch()
     names = [*BROKEN, "delimiter", "empty", "absent"]
     owners = "".join(
@@ -236,7 +236,7 @@ def test_owners_whose_files_are_broken_stay_out_and_the_run_goes_on(folder):
         "unseen": "unseen.csv: row 1, column 'protocol' 'gopher' is a category",
         "label": "label.csv: row 1: label 'perhaps' is no class of the task",
         "short": "short.csv: column 'packets' is missing",
-        "delimiter": "delimiter.csv has one column only",
+        "delimiter": "delimiter.csv: there is no column 'attack'",
         "empty": "empty.csv is empty (0 bytes)",
         "absent": "no data set 'absent.csv'",
     }
