@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from mycroft_fl.data.formats.located import SOURCES
 from mycroft_fl.data.formats.spec import DatasetSpec
 from mycroft_fl.data.sources import load_dataset
-from mycroft_fl.errors import DataError, ScenarioError
+from mycroft_fl.errors import DataError, ScenarioError, SettingError
 from mycroft_fl.examples import Examples
 from simulations.population.scenario_file import (
     PARTS,
@@ -28,6 +29,7 @@ from simulations.population.scenario_file import (
     load_scenario,
 )
 from simulations.population.world import World
+from simulations.setup.simulation import Simulation
 
 CLASSES = 4
 SIZE = 120
@@ -398,3 +400,17 @@ def test_a_packaged_shift_without_its_data_says_what_to_get_and_where_it_goes(
         World(load_scenario(name), 0)
     folder = DatasetSpec.of(load_scenario(name).dataset).path.split("/")[1]
     assert f"put into {tmp_path}/data/{folder}: {SOURCES[folder]}" in str(caught.value)
+
+
+def test_a_share_of_the_trainers_validation_labels_is_redrawn_and_no_other(tmp_path: Path) -> None:
+    load = functools.partial(Simulation.load, "rotated-digits", engine="in-process")
+    clean = load({"seed": 3}, tmp_path / "a").world
+    noisy = load({"seed": 3, "trainer.label-noise": 0.4}, tmp_path / "b").world
+    for part in ("train", "validation", "test"):
+        before, after = clean.trainer(part), noisy.trainer(part)
+        assert np.array_equal(before.x, after.x)
+        changed = (before.y != after.y).mean()
+        # A tenth of what is redrawn draws its own label.
+        assert changed == pytest.approx(0.36 if part == "validation" else 0.0, abs=0.05)
+    with pytest.raises(SettingError, match=r"label-noise is 1\.5; give a number from 0 to 1"):
+        load({"trainer.label-noise": 1.5}, tmp_path / "c")
