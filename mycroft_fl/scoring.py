@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool, Float, Float64, Int64, Shaped
+from jaxtyping import Float, Float64, Int64, Shaped
 
 DRAWS = 2000
 MOST = 1e6
@@ -83,13 +83,13 @@ class Judge(Protocol):
         ...
 
 
-class RightOrWrong:
-    """Accuracy of outputs that say of each example whether it is right."""
+class PlainMean:
+    """The mean of outputs that are a figure of each example, such as whether it is right."""
 
     def gains(
         self,
-        with_subset: Bool[np.ndarray, "repeats n"],
-        without: Bool[np.ndarray, "repeats n"],
+        with_subset: Shaped[np.ndarray, "repeats n"],
+        without: Shaped[np.ndarray, "repeats n"],
         drawn: Draws,
     ) -> tuple[float, Float64[np.ndarray, " b"]]:
         """Compute the mean difference, and that of each resample."""
@@ -126,9 +126,7 @@ def gain_with_interval(
     rng = np.random.default_rng(seed)
     of_repeats = rng.multinomial(repeats, np.full(repeats, 1 / repeats), size=DRAWS) / repeats
     counts = rng.multinomial(n, np.full(n, 1 / n), size=DRAWS)
-    gain, resampled = (metric or RightOrWrong()).gains(
-        with_subset, without, Draws(of_repeats, counts)
-    )
+    gain, resampled = (metric or PlainMean()).gains(with_subset, without, Draws(of_repeats, counts))
     tail = (1 - confidence) / 2
     low, high = np.quantile(resampled, [tail, 1 - tail])
     return Score.within(most, gain, float(low), float(high))

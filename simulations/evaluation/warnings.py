@@ -15,6 +15,7 @@ from strategies.runs.warnings import (
     of_noise,
     of_nothing_acquired,
     of_owners,
+    of_suspects,
 )
 
 TOLERATED_FALL = 0.03
@@ -31,6 +32,7 @@ def run_warnings(
     return [
         *of_metric(strategy.trainer),
         *of_hard_set(strategy.trainer, config.hard_set_sent),
+        *of_suspects(strategy.trainer),
         *of_noise(scoreboard),
         *of_nothing_acquired(config.mode, scoreboard),
         *(

@@ -94,6 +94,7 @@ def _warnings(strategy: MycroftStrategy, admitted: Sequence[str]) -> list[str]:
     return [
         *warnings.of_metric(strategy.trainer),
         *warnings.of_hard_set(strategy.trainer, config.hard_set_sent),
+        *warnings.of_suspects(strategy.trainer),
         *warnings.of_noise(scoreboard),
         *warnings.of_nothing_acquired(config.mode, scoreboard),
         *warnings.of_owners(admitted, scoreboard),

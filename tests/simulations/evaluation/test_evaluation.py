@@ -82,7 +82,7 @@ def parts(**changed: Any) -> tuple[Any, Any]:
         "config": RunConfig(hard_set_sent=4), "sent": 4, "agreement": 0.5, "disclosed": 10,
         "buys_nothing": False, "duplicates": 0, "overlap": 0, "reuse": False, "names": ["a", "b"],
         "records": {"a": OwnerRecord("a"), "b": OwnerRecord("b")}, "metric": ACCURATE,
-        "tuning": [0, 1], **changed,
+        "tuning": [0, 1], "suspects": 2, **changed,
     }  # fmt: skip
     world = World()
     world.duplicates, world.overlap = it["duplicates"], it["overlap"]
@@ -91,6 +91,8 @@ def parts(**changed: Any) -> tuple[Any, Any]:
         config=it["config"], world=world, scenario=SimpleNamespace(owners=owners)
     )
     trainer = SimpleNamespace(
+        config=it["config"],
+        knowledge=SimpleNamespace(suspects=np.arange(50) < it["suspects"]),
         hard_set=SimpleNamespace(sent=examples(*range(it["sent"]))),
         hard_set_agreement=lambda: it["agreement"],
         metric=it["metric"],
@@ -125,12 +127,16 @@ def warnings(
 @pytest.mark.unchecked
 def test_a_good_run_gives_no_warning():
     assert warnings() == []
+    # With a detector nothing of the hard set is sent, whatever it is like.
+    detector = RunConfig(hard_set_sent=4, method="detector-cover")
+    assert warnings(config=detector, sent=1, agreement=0.0) == []
 
 
 @pytest.mark.parametrize(
     ("changed", "warning"),
     [
         ({"sent": 3}, "only 3 hard examples were found, 4 were to be sent"),
+        ({"suspects": 3}, "3 of 50 validation labels look wrong and were left out"),
         ({"agreement": 0.09}, "the hard set does not agree with itself (halves at cosine 0.09)"),
         ({"disclosed": 0}, "nothing was acquired: no owner handed anything over"),
         ({"buys_nothing": True}, "no owner's lower bound is above zero: buy from nobody"),
