@@ -59,7 +59,7 @@ def run_page(files: RunFiles) -> tuple[str, list[Plot]]:
         "subject": subject(result),
         "file": files.name,
         "digest": files.digest[:16],
-        "plots": dict.fromkeys(("ranking", "disclosed", "rounds", "groups"))
+        "plots": dict.fromkeys(("ranking", "disclosed", "rounds", "groups", "front"))
         | {p.name: p for p in plots},
         "owners": _owners(result),
         "by_class": {**_table(*class_rows(result)), "caption": MEANING},

@@ -12,7 +12,7 @@ from mycroft_fl.cli.main import cli
 from mycroft_fl.errors import InputError
 from mycroft_fl.report.writing import write_report
 
-PLOTS = {"ranking", "disclosed", "rounds", "groups"}
+PLOTS = {"ranking", "disclosed", "rounds", "groups", "front"}
 
 
 def test_the_page_and_its_plots_lie_beside_the_result(copied):

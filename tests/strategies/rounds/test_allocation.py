@@ -153,4 +153,4 @@ def test_where_the_fall_in_loss_is_known_it_divides_the_budget():
         "b": plain.with_loss(Score(0.1, 0.05, 0.2)),
         "c": score(0.9, 0.8).with_loss(Score(0.4, -0.1, 0.9)),
     }
-    assert by_score(scores, 90) == {"a": 60, "b": 30}
+    assert by_score(scores, 90) == {"a": 26, "b": 13, "c": 51}

@@ -69,14 +69,15 @@ def test_the_best_on_tuning_is_free_and_of_equals_the_one_that_knows_more(
     known, monkeypatch
 ) -> None:
     reached = {}
-    monkeypatch.setattr(module, "judged", lambda model, examples, metric: reached[model])
     everything = Everything(**known)
+    monkeypatch.setattr(module, "judged", lambda model, examples, metric: reached[model])
+    monkeypatch.setattr(module, "correct", lambda model, examples: np.ones(len(examples), bool))
     monkeypatch.setattr(
         everything, "tuned", lambda share, acquired=None, repeat=0: f"share {share}"
     )
     reached |= {"a": 0.9, "b": 0.5, **{f"share {each}": 0.6 for each in everything._shares()}}
     assert everything.free({"x": "a", "y": "b"}) == FreeRival("x", "a")
-    reached["share 0.3"] = 0.9
+    reached["share 0.3"] = 0.86  # worse, but not clearly
     assert everything.free({"x": "a", "y": "b"}) == FreeRival(
         "all failures, share 0.3", "share 0.3"
     )
@@ -86,9 +87,33 @@ def test_the_best_on_tuning_is_free_and_of_equals_the_one_that_knows_more(
 @pytest.mark.parametrize(("worse_by", "kept"), [(-0.1, True), (0.039, True), (0.041, False)])
 def test_it_is_given_up_only_where_tuning_is_clear(known, monkeypatch, worse_by, kept) -> None:
     reached = {"free": 0.8, "low": 0.1, "mine": 0.8 - worse_by}
+    everything = Everything(**known)
     monkeypatch.setattr(module, "judged", lambda model, examples, metric: reached[model])
-    chosen = Everything(**known).better_of(["low", "mine"], FreeRival("free", "free"))
-    assert chosen == (FinalModel("with owners", "mine") if kept else FinalModel("free", "free"))
+    monkeypatch.setattr(module, "correct", lambda model, examples: np.ones(len(examples), bool))
+    chosen = everything.better_of(["low", "mine"], FreeRival("free", "free"))
+    assert (chosen.how, chosen.model) == (("with owners", "mine") if kept else ("free", "free"))
+
+
+@pytest.mark.unchecked
+@pytest.mark.parametrize(("apart", "clear"), [(12, False), (4, True)])
+def test_what_few_examples_of_tuning_say_is_no_clear_difference(
+    known, monkeypatch, apart, clear
+) -> None:
+    everything = Everything(**known)
+    n = len(known["tuning"])
+    # The rival is right on 6 more; of as many as they differ on, a standard error follows.
+    rights = {"rival": np.arange(n) < 6 + apart, "mine": np.arange(n) >= n - apart}
+    if clear:
+        rights = {"rival": np.arange(n) < 100, "mine": np.arange(n) < 94}
+    monkeypatch.setattr(module, "judged", lambda model, examples, metric: rights[model].mean())
+    monkeypatch.setattr(module, "correct", lambda model, examples: rights[model])
+    differs = rights["rival"].astype(int) - rights["mine"]
+    assert differs.mean() == pytest.approx(6 / n)
+    assert 6 / n > module.MARGIN
+    error = np.sqrt(((differs - differs.mean()) ** 2).mean() / n)
+    chosen = everything.better_of(["mine"], FreeRival("free", "rival"))
+    assert chosen.how == ("free" if 6 / n > error else "with owners")
+    assert (chosen.how == "free") == clear
 
 
 @pytest.mark.unchecked

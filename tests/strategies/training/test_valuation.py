@@ -12,7 +12,8 @@ from mycroft_fl.models import fitting
 from mycroft_fl.models.fitting import accuracy, correct, probabilities
 from mycroft_fl.models.sources import Source
 from strategies.training import valuation as module
-from strategies.training.cross_fitting import FOLDS, LARGEST_LOSS, SHARE
+from strategies.training.cross_fitting import FOLDS, SHARE
+from strategies.training.valuation import LARGEST_LOSS
 
 
 def test_owners_are_scored_with_the_plain_share_where_it_is_to_be_chosen(seen, trainer_of, people):
@@ -82,7 +83,7 @@ def test_a_cross_fitted_score_is_the_gain_of_models_that_have_not_seen_what_judg
     score = it.valuation.scores({"a": subset})["a"]
     # Five are rounded up to two rounds of four folds, with the subset and without.
     assert len(seen) == 2 * 2 * FOLDS
-    validation, settings = it.splits.not_tuning, fitting.FineTuneSettings(40, 64, 3e-3)
+    validation, settings = it.knowledge.validation, fitting.FineTuneSettings(40, 64, 3e-3)
     wrong = ~correct(it.baseline, validation)
     gains, falls, held_out = [], [], []
     for with_subset, without in zip(seen[: 2 * FOLDS], seen[2 * FOLDS :], strict=True):
@@ -167,7 +168,8 @@ def test_the_cheap_score_is_zero_where_nothing_hard_is_kept(monkeypatch, trainer
 def test_in_another_metric_a_score_is_its_gain_and_published_gains_stay_accuracies(
     trainer_of, people
 ):
-    plain, by_auc = trainer_of(), trainer_of(metric="auc")
+    split = {"train_on_validation": False}
+    plain, by_auc = trainer_of(**split), trainer_of(metric="auc", **split)
     # The same models: the hard set of this metric is spread otherwise.
     by_auc.hard_set = plain.hard_set
     subset, scoring = people["useful"], plain.splits.scoring
@@ -178,7 +180,7 @@ def test_in_another_metric_a_score_is_its_gain_and_published_gains_stay_accuraci
         reached = [
             roc_auc_score(
                 scoring.y,
-                probabilities(plain._scored_with(each, repeat), scoring),
+                probabilities(plain.fine_tuning.on(each, hard=True, repeat=repeat), scoring),
                 multi_class="ovr",
             )
             for each in (subset, None)

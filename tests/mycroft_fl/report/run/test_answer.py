@@ -21,7 +21,7 @@ def result(runs):
     found["gains"]["free"]["hard"] = {"gain": 0.2, "low": 0.1, "high": 0.4}
     found["gains"]["random"]["hard"] = {"gain": 0.05, "low": 0.01, "high": 0.09}
     for each in found["owners"]:
-        each.update(score=None, low=None, high=None)
+        each.update(score=None, low=None, high=None, loss_fall=None, loss_low=None)
     found["owners"][0].update(score=0.08, low=0.02, high=0.14, disclosed=30)
     found["owners"][1].update(score=0.01, low=-0.02, high=0.04, disclosed=10)
     return found
@@ -75,6 +75,12 @@ def test_several_are_listed_and_many_are_counted(result):
     found = answer(result)
     assert found.verdict == "Buy from a, b, c, d, e and 3 more"
     assert found.reasons[-1].endswith("; and 3 more.")
+
+
+def test_where_the_fall_in_log_loss_is_known_its_lower_bound_decides(result):
+    result["owners"][0].update(loss_fall=0.02, loss_low=-0.01)
+    result["owners"][1].update(loss_fall=0.03, loss_low=0.01)
+    assert answer(result).verdict == "Buy from b"
 
 
 @pytest.mark.parametrize("low", [-0.01, 0.0])

@@ -39,7 +39,7 @@ def by_auc(result: dict) -> None:
     result["gains"]["random"]["metric"] = {"gain": 0.05, "low": 0.01, "high": 0.09}
     result["disclosed"] = 40
     for each in result["owners"]:
-        each.update(score=None, low=None, high=None)
+        each.update(score=None, low=None, high=None, loss_fall=None, loss_low=None)
     result["owners"][0].update(score=0.08, low=0.02, high=0.14, disclosed=40)
 
 
@@ -101,7 +101,7 @@ def test_page_and_terminal_name_it_too(folder, result):
     assert "Choices, scores and the verdict go by AUC" in page
     assert "The gain in AUC is on the trainer" in page
     assert "AUC, points" in page
-    assert {plot.name for plot in plots} == {"ranking", "disclosed", "rounds", "groups"}
+    assert {plot.name for plot in plots} == {"ranking", "disclosed", "rounds", "groups", "front"}
     shown = io.StringIO()
     show(result, Console(file=shown, width=200))
     assert "Accuracy and AUC, %" in shown.getvalue()
