@@ -77,7 +77,7 @@ def test_the_best_on_tuning_is_free_and_of_equals_the_one_that_knows_more(
     )
     reached |= {"a": 0.9, "b": 0.5, **{f"share {each}": 0.6 for each in everything._shares()}}
     assert everything.free({"x": "a", "y": "b"}) == FreeRival("x", "a")
-    reached["share 0.3"] = 0.86  # worse, but not clearly
+    reached["share 0.3"] = 0.87  # worse, but not clearly
     assert everything.free({"x": "a", "y": "b"}) == FreeRival(
         "all failures, share 0.3", "share 0.3"
     )
@@ -95,7 +95,7 @@ def test_it_is_given_up_only_where_tuning_is_clear(known, monkeypatch, worse_by,
 
 
 @pytest.mark.unchecked
-@pytest.mark.parametrize(("apart", "clear"), [(12, False), (4, True)])
+@pytest.mark.parametrize(("apart", "clear"), [(30, False), (0, True)])
 def test_what_few_examples_of_tuning_say_is_no_clear_difference(
     known, monkeypatch, apart, clear
 ) -> None:
