@@ -121,9 +121,19 @@ def fit_detector(
         rehearsal.fitted(kind == FAILURE, against) for against in (kind != FAILURE, kind == TRAIN)
     ]
     weights = np.stack([alpha @ terms for alpha, _ in fitted]).astype(np.float32)
+    _guess_unknown(weights[:, -num_classes:], everyone.y, failures.y)
     bias = np.array([bias for _, bias in fitted], np.float32)
     detector = Detector(basis, hidden, mean, scale, classes, weights, bias, threshold)
     return Rehearsed(detector, recall, alarms, others=len(right) + len(train))
+
+
+def _guess_unknown(weights: Float32[np.ndarray, "2 C"], known: Labels, failing: Labels) -> None:
+    """Give labels that the trainer has no example of the mean weight of those that fail.
+
+    No model gets a class right that it has never seen, and nothing else speaks for or against it.
+    """
+    unknown = np.setdiff1d(np.arange(weights.shape[1]), known)
+    weights[:, unknown] = weights[:, np.unique(failing)].mean(axis=1, keepdims=True)
 
 
 def _standardisation(

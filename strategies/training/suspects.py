@@ -12,6 +12,8 @@ from strategies.training.detection import FeatureSpace
 
 AMONG_FAILURES, AMONG_ALL = 3, 5
 """How many neighbours speak for a label, and against it."""
+FEWEST = 0.5
+"""The least share of an equal share of training records that a label has which may be suspected."""
 
 
 def suspects(space: FeatureSpace, train: Examples, validation: Examples) -> Bool[np.ndarray, " n"]:
@@ -19,10 +21,13 @@ def suspects(space: FeatureSpace, train: Examples, validation: Examples) -> Bool
 
     A real failure has others of its kind beside it, or lies where the model has seen nothing. A wrong
     label has neither: none of the nearest failures has it, and most of the nearest examples of all
-    are of the class that the model says.
+    are of the class that the model says. A label that the trainer has hardly any record of is not
+    suspected: no model could know it.
     """
     predicted = predict(space.model, validation.x)
-    wrong = np.flatnonzero(predicted != validation.y)
+    labels, counts = np.unique(train.y, return_counts=True)
+    usual = labels[counts >= FEWEST * len(train) / len(np.unique(validation.y))]
+    wrong = np.flatnonzero((predicted != validation.y) & np.isin(validation.y, usual))
     found = np.zeros(len(validation), bool)
     if len(wrong) <= AMONG_FAILURES:
         return found

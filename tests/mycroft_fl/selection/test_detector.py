@@ -158,6 +158,16 @@ def test_principal_components_are_scikit_learns_directions() -> None:
     assert np.allclose(np.abs(np.sum(found * directions, axis=1)), 1, atol=1e-4)
 
 
+def test_a_label_that_the_trainer_has_never_seen_counts_as_one_that_fails() -> None:
+    failures, right = known(0, 30, 2.0, (1, 2)), known(1, 60, 0.0, (0, 1, 2))
+    fitted = fit_detector(
+        failures, right, known(2, 90, 0.0, (0, 1, 2)), num_classes=CLASSES, seed=0
+    )
+    labels = fitted.detector.weights[:, -CLASSES:]
+    assert np.allclose(labels[:, 3], labels[:, 1:3].mean(axis=1))
+    assert (labels[:, 3] > labels[:, 0]).all()
+
+
 def test_too_few_failures_are_said(parts) -> None:
     failures, right, train = parts
     with pytest.raises(
