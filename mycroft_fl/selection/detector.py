@@ -127,7 +127,11 @@ def fit_detector(
     return Rehearsed(detector, recall, alarms, others=len(right) + len(train))
 
 
-def _guess_unknown(weights: Float32[np.ndarray, "2 C"], known: Labels, failing: Labels) -> None:
+def _guess_unknown(
+    weights: Float32[np.ndarray, "2 C"],
+    known: Int64[np.ndarray, " n"],
+    failing: Int64[np.ndarray, " m"],
+) -> None:
     """Give labels that the trainer has no example of the mean weight of those that fail.
 
     No model gets a class right that it has never seen, and nothing else speaks for or against it.
