@@ -114,7 +114,9 @@ class AskingSettings(Settings, SelectionSettings):
         choices=("score", "equal"),
     )
     stop_early: bool = setting(
-        "stop-early", True, "buy no more once no owner's lower bound is above zero"
+        "stop-early",
+        True,
+        "buy no more once neither an owner by itself nor all together gain anything beyond doubt",
     )
     min_owners: int = setting("min-owners", 1, "fewer answers than this end the run", least=1)
     timeout: float = setting("timeout", 600.0, "seconds an owner has to answer", above=0)

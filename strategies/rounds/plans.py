@@ -6,11 +6,12 @@ new of these functions and name its two plans in the table of modes, `mycroft_fl
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from mycroft_fl.modes import MODES, resolved
+from mycroft_fl.scoring import Score
 from mycroft_fl.selection.methods import sent_in
 from mycroft_fl.settings.run_config import MAX_EXAMPLES
 from strategies.noised.scores import region_score, score_by_class, scores_of_classes
@@ -178,7 +179,7 @@ def _split(progress: Progress, candidates: set[str], spend: int) -> dict[str, in
     scores = {
         name: score for name, score in progress.scoreboard.scored().items() if name in candidates
     }
-    if not candidates or (config.stop_early and not any(each.is_clear for each in scores.values())):
+    if not candidates or (config.stop_early and not _is_worth_more(progress, scores)):
         return {}
     if config.allocation == "equal":
         return allocation.equal_shares(candidates, spend)
@@ -187,6 +188,13 @@ def _split(progress: Progress, candidates: set[str], spend: int) -> dict[str, in
         promises = {name: progress.scoreboard.records[name].promise for name in stocks}
         return allocation.by_stock(promises, stocks, spend)
     return allocation.by_score(scores, spend)
+
+
+def _is_worth_more(progress: Progress, scores: Mapping[str, Score]) -> bool:
+    """Say whether anybody helps beyond doubt, or all do together."""
+    if any(each.is_clear for each in scores.values()):
+        return True
+    return progress.trainer.valuation.helps_together(progress.scoreboard.worth_having())
 
 
 Plans = tuple[Plan, Plan]

@@ -83,16 +83,28 @@ class Valuation:
             confidence=config.scoring_confidence,
             seed=seed,
         )
-        if not self._by_loss:
-            return score
-        fall = gain_with_interval(
+        return score.with_loss(self._fall(outputs, seed)) if self._by_loss else score
+
+    def helps_together(self, acquired: Examples | None) -> bool:
+        """Say whether all that was acquired helps beyond doubt, by the fall in log-loss.
+
+        Of a dozen examples each none may be clear, and of all together it is. Where owners are judged
+        by accuracy, it is not asked.
+        """
+        if not self._by_loss or acquired is None or not len(acquired):
+            return False
+        seed = derived_seed(self._config.seed, "trainer", "bootstrap together")
+        return self._fall(self._outputs_with(acquired), seed).low > 0
+
+    def _fall(self, outputs: Float64[np.ndarray, "repeats n C"], seed: int) -> Score:
+        """Compute the fall in log-loss, with its interval."""
+        return gain_with_interval(
             self._likelihood(outputs),
             self._likelihood(self._without),
-            confidence=config.scoring_confidence,
+            confidence=self._config.scoring_confidence,
             seed=seed,
             most=LARGEST_LOSS,
         )
-        return score.with_loss(fall)
 
     def alignments(self, subsets: Mapping[str, Examples]) -> dict[str, float]:
         """Score each subset cheaply, by a step along the kept hard examples' gradient."""

@@ -204,3 +204,14 @@ def test_the_cheap_score_weighs_kept_hard_examples_by_what_the_metric_loses(trai
     pair, weights = kept[:2], np.array([2.0, 1.0])
     twice = gradient(Examples.concatenate([pair, pair[:1]]))
     assert gradient(pair, weights) == pytest.approx(twice, rel=1e-5, abs=1e-9)
+
+
+def test_all_that_was_acquired_together_may_help_beyond_doubt(usual, by_split, people):
+    useful = people["plenty"]
+    assert len(useful) > 100
+    assert usual.valuation.helps_together(useful)
+    assert not usual.valuation.helps_together(people["noise"])
+    assert not usual.valuation.helps_together(None)
+    assert not usual.valuation.helps_together(people["useful"][:0])
+    # Where accuracy alone judges, it is not asked.
+    assert not by_split.valuation.helps_together(useful)
