@@ -35,7 +35,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def people() -> dict[str, Examples]:
-    """The trainer's own digits, `train` and `validation`; useful ones (and plenty), plain and noisy ones of owners."""
+    """The trainer's own digits, `train` and `validation`; useful, plain and noisy ones of owners."""
     digits = load_dataset("digits", Path()).examples
     order = np.random.default_rng(0).permutation(len(digits))
     upright = digits[order]
@@ -49,7 +49,6 @@ def people() -> dict[str, Examples]:
         "train": upright[:300],
         "validation": Examples.concatenate([upright[300:420], turned[400:520]]),
         "useful": turned[600:620],
-        "plenty": turned[620:780],
         "plain": upright[500:520],
         "noise": noise,
     }

@@ -11,6 +11,7 @@ from mycroft_fl.examples import Examples
 from mycroft_fl.models import fitting
 from mycroft_fl.models.fitting import accuracy, correct, probabilities
 from mycroft_fl.models.sources import Source
+from mycroft_fl.settings.run_config import RunConfig
 from strategies.training import valuation as module
 from strategies.training.cross_fitting import FOLDS, SHARE
 from strategies.training.valuation import LARGEST_LOSS
@@ -206,12 +207,29 @@ def test_the_cheap_score_weighs_kept_hard_examples_by_what_the_metric_loses(trai
     assert gradient(pair, weights) == pytest.approx(twice, rel=1e-5, abs=1e-9)
 
 
-def test_all_that_was_acquired_together_may_help_beyond_doubt(usual, by_split, people):
-    useful = people["plenty"]
-    assert len(useful) > 100
-    assert usual.valuation.helps_together(useful)
-    assert not usual.valuation.helps_together(people["noise"])
-    assert not usual.valuation.helps_together(None)
-    assert not usual.valuation.helps_together(people["useful"][:0])
+@pytest.mark.unchecked
+@pytest.mark.parametrize(("odds", "clear"), [(0.9, True), (0.55, False)])
+def test_all_that_was_acquired_together_may_help_beyond_doubt(people, odds, clear):
+    judging, some = people["validation"], people["useful"]
+    better = np.random.default_rng(0).random(len(judging)) < odds
+
+    def judge(subset, repeat):
+        """An owner's examples make the right class likelier on a share `odds`, and less likely elsewhere."""
+        likely = np.full((len(judging), 10), 0.05)
+        of_label = 0.55 if subset is None else np.where(better, 0.75, 0.4)
+        likely[np.arange(len(judging)), judging.y] = of_label
+        return likely
+
+    def valuation(**changed):
+        return module.Valuation(
+            judging, None, judge, lambda: None, RunConfig(), judging=judging, repeats=1, **changed
+        )
+
+    fall = np.where(better, np.log(0.75 / 0.55), np.log(0.4 / 0.55))
+    error = fall.std() / np.sqrt(len(fall))
+    assert (fall.mean() > 2 * error) == clear
+    assert valuation(by_loss=True).helps_together(some) == clear
+    assert not valuation(by_loss=True).helps_together(None)
+    assert not valuation(by_loss=True).helps_together(some[:0])
     # Where accuracy alone judges, it is not asked.
-    assert not by_split.valuation.helps_together(useful)
+    assert not valuation().helps_together(some)
