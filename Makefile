@@ -27,8 +27,6 @@ docs: $(READY)  ## the page of commands, and the reference of the library, witho
 
 bench: $(READY)  ## every table of benchmarks/, hours on two cores; goes on where it stopped
 	$(BIN)/python -m benchmarks.acquisition rotated-digits
-	$(BIN)/python -m benchmarks.acquisition rotated-digits --table free
-	$(BIN)/python -m benchmarks.acquisition scarce-fashion --table free
 	$(BIN)/python -m benchmarks.acquisition rotated-digits --table allocation --seeds 30
 	$(BIN)/python -m benchmarks.acquisition rotated-digits --table budgets
 	$(BIN)/python -m benchmarks.acquisition rotated-digits --table hard-sets
@@ -37,7 +35,7 @@ bench: $(READY)  ## every table of benchmarks/, hours on two cores; goes on wher
 	$(BIN)/python -m benchmarks.selection
 	$(BIN)/python -m benchmarks.intrusion
 	$(BIN)/python -m benchmarks.tasks spurious
-	$(BIN)/python -m benchmarks.shifts
+	$(BIN)/python -m benchmarks.shifts --seeds 10 --first-seed 0
 	$(BIN)/python -m benchmarks.embedding_memory
 	$(BIN)/python -m benchmarks.selection --table choices
 

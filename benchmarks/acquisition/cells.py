@@ -53,13 +53,6 @@ def main_cells(seeds: int, given: Settings) -> Iterator[Cell]:
             )
 
 
-def free_cells(seeds: int, given: Settings) -> Iterator[Cell]:
-    """The default method with all that the trainer knows, to stand beside the free rival."""
-    for seed in range(seeds):
-        everything = (("train-on-validation", True),)
-        yield Cell(METHODS[0], _settings(given, method=METHODS[0]) + everything, seed)
-
-
 def allocation_cells(seeds: int, given: Settings) -> Iterator[Cell]:
     """The best method by score and in equal shares, whose difference is small: give more seeds."""
     for seed in range(seeds):
@@ -90,7 +83,6 @@ def hard_set_cells(seeds: int, given: Settings) -> Iterator[Cell]:
 CELLS = {
     "main": main_cells,
     "methods": method_cells,
-    "free": free_cells,
     "allocation": allocation_cells,
     "budgets": budget_cells,
     "hard-sets": hard_set_cells,

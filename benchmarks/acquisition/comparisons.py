@@ -43,29 +43,6 @@ def _of_method(rows: list[Result], rival: list[Result]) -> list[str]:
     ]
 
 
-def free_table(scenario: str, cells: list[Cell], results: dict[str, Result]) -> str:
-    """A row a model, all of one run; then what the final one gains over free and over random."""
-    rows = [results[cell.key] for cell in cells]
-    head = ["", "failures", "over free", "whole test", "over free", "against control, other groups"]
-    lines = [f"## {scenario}, {len(rows)} seeds", "", row(head), "|" + "---|" * len(head)]
-    for model in ("baseline", "control", "own_hard_set", "free", "random", "final"):
-        figures = [model.replace("_", " ")]
-        for on in ("hard", "test"):
-            mine, free = _reached(rows, model, on), _reached(rows, "free", on)
-            figures += [
-                share(over_seeds(mine)),
-                "" if model == "free" else points(paired(mine, free)),
-            ]
-        lines.append(
-            row([*figures, points(over_seeds([_elsewhere(each, model) for each in rows]))])
-        )
-    hard = [_reached(rows, model, "hard") for model in ("final", "random")]
-    test = [_reached(rows, model, "test") for model in ("final", "random")]
-    lines += ["", f"Final over random picks: failures {points(paired(*hard))}, whole test "
-              f"{points(paired(*test))}."]  # fmt: skip
-    return "\n".join(lines)
-
-
 def allocation_table(scenario: str, cells: list[Cell], results: dict[str, Result]) -> str:
     """What allocation by score gains over equal shares."""
     by_row = _by_row(cells, results)
@@ -120,7 +97,6 @@ def sweep_table(scenario: str, cells: list[Cell], results: dict[str, Result]) ->
 TABLES = {
     "main": main_table,
     "methods": main_table,
-    "free": free_table,
     "allocation": allocation_table,
     "budgets": sweep_table,
     "hard-sets": sweep_table,
