@@ -154,7 +154,7 @@ def test_a_plain_request_has_the_name_it_had_before_there_were_more_fields() -> 
     for array in (asked.hard.x, asked.hard.y):
         hasher.update(f"{array.dtype.str}{array.shape}".encode() + array.tobytes())
     hasher.update(b"none" * 3)
-    apart = ("hard", "weights", "head", "whitening", "target", "score_by")
+    apart = ("hard", "weights", "head", "whitening", "target", "detector", "score_by")
     rest = {key: value for key, value in vars(asked).items() if key not in apart}
     hasher.update(repr(sorted(rest.items())).encode())
     assert request_digest(asked) == hasher.hexdigest()

@@ -116,7 +116,11 @@ def test_ten_lines_about_a_table_and_a_forest_end_in_a_result(folder):
     assert columns == ["bytes", "packets", "protocol"]
     groups = {name: result[name]["groups"]["flood"] for name in ("control", "final")}
     assert groups["final"] > groups["control"]
-    assert result["owners"][0]["owner"] == "a"
+    # What the trainer's own failures teach is all there is to learn here: both owners are worth nothing.
+    assert {each["owner"]: each["rank"] is not None for each in result["owners"]} == {
+        "a": True, "b": True,
+    }  # fmt: skip
+    assert all(abs(each["loss_fall"]) < 0.01 for each in result["owners"])
     assert (folder / "out" / "models" / "final.skops").is_file()
     assert result["settings"]["dataset"]["unit-id"] == "host"
 
