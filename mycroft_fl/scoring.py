@@ -19,8 +19,8 @@ none may keep a finished run's result from being written."""
 class Score:
     """A gain in the run's metric on validation examples that judge, and its confidence interval.
 
-    `loss_fall` is the mean fall of their log-loss, in nats, and `loss_low` its lower bound; None
-    where they are not known. They tell owners apart long before accuracies do.
+    `loss_fall` is the mean fall of their log-loss, in nats, between `loss_low` and `loss_high`; None
+    where it is not known. It tells owners apart long before accuracies do.
     """
 
     gain: float
@@ -28,6 +28,7 @@ class Score:
     high: float
     loss_fall: float | None = None
     loss_low: float | None = None
+    loss_high: float | None = None
 
     @property
     def expected(self) -> float:
@@ -38,6 +39,11 @@ class Score:
     def is_clear(self) -> bool:
         """Whether the gain is above zero beyond doubt."""
         return (self.low if self.loss_low is None else self.loss_low) > 0
+
+    @property
+    def is_harmful(self) -> bool:
+        """Whether the gain is below zero beyond doubt."""
+        return (self.high if self.loss_high is None else self.loss_high) < 0
 
     @property
     def order(self) -> tuple[float, float]:
@@ -60,8 +66,8 @@ class Score:
         return cls(*(min(max(each, -most), most) for each in (gain, low, high)))
 
     def with_loss(self, other: Score) -> Score:
-        """Return the same score with the fall in log-loss that goes with it, and its lower bound."""
-        return replace(self, loss_fall=other.gain, loss_low=other.low)
+        """Return the same score with the fall in log-loss that goes with it, and its interval."""
+        return replace(self, loss_fall=other.gain, loss_low=other.low, loss_high=other.high)
 
 
 @dataclass(frozen=True, eq=False)

@@ -113,7 +113,7 @@ def _noised(simulation: Simulation, strategy: MycroftStrategy) -> Victim | None:
     name = next((owner for owner in ranked if owner in stepped), None)
     if name is None or len(strategy.heard) < len(strategy.rounds):
         return None
-    if strategy.final.how == "free":
+    if not strategy.final.has_owners:
         return None  # no record of an owner has a part in it
     held = simulation.world.records(name)
     if held.units is not None:

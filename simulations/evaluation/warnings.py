@@ -36,9 +36,9 @@ def run_warnings(
         *of_noise(scoreboard),
         *of_nothing_acquired(config.mode, scoreboard),
         *(
-            ()
-            if strategy.final.how == "free"
-            else _of_luck(simulation, strategy, models["final"], lucky)
+            _of_luck(simulation, strategy, models["final"], lucky)
+            if strategy.final.has_owners
+            else ()
         ),
         *of_owners([owner.name for owner in scenario.owners], scoreboard),
         *_of_groups(models["control"].groups or {}, models["final"].groups or {}),

@@ -80,8 +80,8 @@ class OwnerRecord:
 
     @property
     def does_harm(self) -> bool:
-        """Whether the whole interval of its score is below zero."""
-        return self.score is not None and self.score.high < 0
+        """Whether its examples make the model worse beyond doubt."""
+        return self.score is not None and self.score.is_harmful
 
     @property
     def spent(self) -> int:

@@ -92,8 +92,7 @@ class Scoreboard:
     def worth_having(self) -> Examples | None:
         """Join what was acquired, in the order of owners' names, but from owners known to do harm.
 
-        Harm is known where the whole interval of the score is below zero. None while there is
-        nothing.
+        None while there is nothing.
         """
         parts = [
             each.subset()

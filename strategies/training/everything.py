@@ -43,6 +43,11 @@ class FinalModel:
     model: AnyModel
     candidates: tuple[AnyModel, ...] = ()
 
+    @property
+    def has_owners(self) -> bool:
+        """Whether what owners gave has a part in it."""
+        return self.how not in ("free", "baseline")
+
 
 class Everything:
     """Fine-tunes of `start` on all that a trainer holds but its tuning split.

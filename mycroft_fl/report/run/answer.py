@@ -16,7 +16,7 @@ from mycroft_fl.report.run.gains import (
     rival_of,
 )
 from mycroft_fl.report.run.judged import judged_by
-from mycroft_fl.report.run.summary import scores_are_gains
+from mycroft_fl.report.run.measure import by_loss, by_region, measure_of, scores_are_gains
 from mycroft_fl.report.run.tiles import Tile, largest_epsilon, tiles
 
 NAMED = 5
@@ -86,7 +86,7 @@ def _by_gain(result: Result, gain: Gain) -> tuple[str, list[str]]:
             else f"Its {judged.words} is"
         )
         return "Keep your model", [
-            "What owners gave is not in the final model: your tuning or scoring examples speak against it. "
+            "What owners gave is not in the final model: your own examples speak against it. "
             f"The final model is the free one. {what}, {alone}."
         ]
     model = f"gets {final:.1f} % of its former failures right"
@@ -100,8 +100,8 @@ def _by_gain(result: Result, gain: Gain) -> tuple[str, list[str]]:
     if not sure:
         return "Buy from nobody yet: together they help, but who does is not clear", [
             *reasons,
-            "But of no owner by itself is the gain clearly above zero. A larger pilot-per-owner, or more "
-            "scoring.repeats, would tell.",
+            "But of no owner by itself is the gain clearly above zero. A larger pilot-per-owner would tell, "
+            "or noised counts: method = detector-cover with mode = score-then-raw.",
         ]
     names = _listed([each["owner"] for each in sure])
     verdict = f"Buy from {names}" if scores_are_gains(result) else f"Ask {names}"
@@ -134,16 +134,27 @@ def _by_scores(result: Result) -> tuple[str, list[str]]:
 
 
 def _why(result: Result, sure: Sequence[Mapping[str, Any]]) -> str:
+    measure = measure_of(result)
     if not scores_are_gains(result):
-        said = [f"{each['owner']} {_interval(each)} %{_most(each)}" for each in sure[:NAMED]]
+        said = [f"{each['owner']} {measure.text(each)} %{_most(each)}" for each in sure[:NAMED]]
+        if by_region(result):
+            return (
+                "Of what they hold, this share is like your failures, by noised counts in the detector's "
+                f"region: {'; '.join(said)}{_more(sure)}."
+            )
         return (
             f"What they hold is clearly {how_like(sure)}. The relevance of an average record, "
             f"where a hard example has 100 %: {'; '.join(said)}{_more(sure)}."
         )
     said = [
-        f"{each['owner']} {_interval(each)} for {_count(each['disclosed'], 'example')}"
+        f"{each['owner']} {measure.text(each)} for {_count(each['disclosed'], 'example')}"
         for each in sure[:NAMED]
     ]
+    if by_loss(result):
+        return (
+            "By itself each of these clearly lowers the log-loss on your validation examples below what all "
+            f"that you hold gives, in hundredths of a nat: {'; '.join(said)}{_more(sure)}."
+        )
     return (
         f"By itself each of these clearly raises {judged_by(result).words} on your scoring examples above "
         f"what your own hard set gives, in points: {'; '.join(said)}{_more(sure)}."
@@ -160,12 +171,16 @@ def _by_relevance(result: Result) -> tuple[str, list[str]]:
     moved = "No example moved, so this run says whom to ask and not yet what it brings."
     if not sure:
         return "Ask nobody on this evidence", [
-            f"Of no owner is the relevance clearly above {yardstick(result['owners'])} at this noise: the "
+            f"Of no owner is {_named(result)} clearly above {yardstick(result['owners'])} at this noise: the "
             "noise hides what there is, or there is nothing. A larger policy.epsilon tells the two apart.",
             moved,
         ]
     names = _listed([each["owner"] for each in sure])
     return f"Ask {names}", [_why(result, sure), moved]
+
+
+def _named(result: Result) -> str:
+    return "the share of useful records" if by_region(result) else "the relevance"
 
 
 def _cost(result: Result, gain: Gain) -> str:
@@ -218,11 +233,6 @@ def _caveats(result: Result) -> list[str]:
 def _moved(result: Result) -> bool:
     """Check whether noised answers moved the model."""
     return any(each["mode"] in MOVING for each in result["privacy"])
-
-
-def _interval(each: Mapping[str, Any]) -> str:
-    score, low, high = (100 * each[key] for key in ("score", "low", "high"))
-    return f"{score:+.1f} [{low:+.1f}, {high:+.1f}]"
 
 
 def _count(number: int, noun: str) -> str:

@@ -15,16 +15,17 @@ from mycroft_fl.report.run.disclosed import Shown, disclosed
 from mycroft_fl.report.run.files import RunFiles
 from mycroft_fl.report.run.gains import gain_over
 from mycroft_fl.report.run.judged import judged_by
+from mycroft_fl.report.run.measure import scores_are_gains
 from mycroft_fl.report.run.plots import run_plots
 from mycroft_fl.report.run.summary import (
     accuracy_rows,
     attack_line,
     metric_line,
+    owner_measures,
     owner_rows,
     privacy_rows,
     promises,
     round_rows,
-    scores_are_gains,
     subject,
 )  # fmt: skip
 from mycroft_fl.settings.run_config import setting_rows
@@ -101,16 +102,12 @@ def _owners(result: Result) -> dict[str, Any]:
     head = [head[1], head[0], *head[2:]]
     rows = [[row[1], row[0], *row[2:]] for row in rows]
     if scores_are_gains(result):
-        head.insert(5, "examples a point")
+        at = head.index("disclosed") + 1
+        head.insert(at, "examples a point")
         for row, each in zip(rows, result["owners"], strict=True):
-            row.insert(5, _price(each))
+            row.insert(at, _price(each))
     sure = {each["owner"] for each in worth_it(result)}
-    what = (
-        f"The gain in {judged_by(result).words} is on the trainer's scoring examples, from each owner's "
-        "examples alone, over the own hard set."
-        if scores_are_gains(result)
-        else "Relevance of an average record, by noised sums; a hard example has 100 %."
-    )
+    what = " ".join(each.caption for each in owner_measures(result))
     return {
         **_table(head, rows),
         "best": [place for place, row in enumerate(rows) if row[0] in sure],

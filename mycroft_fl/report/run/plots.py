@@ -28,7 +28,8 @@ from mycroft_fl.report.layout.drawing import (
     shortened,
 )  # fmt: skip
 from mycroft_fl.report.run.front_plot import front_plot
-from mycroft_fl.report.run.summary import REFERENCES, gain_unit, metric_columns, scores_are_gains
+from mycroft_fl.report.run.measure import measure_of
+from mycroft_fl.report.run.summary import REFERENCES, metric_columns
 
 MOST_OWNERS = 30
 MOST_GROUPS = 12
@@ -76,14 +77,14 @@ def run_plots(result: Result) -> list[Plot]:
 
 
 def _ranking(result: Result) -> Plot | None:
-    scored = [each for each in result["owners"] if each["score"] is not None]
+    measure = measure_of(result)
+    scored = [each for each in result["owners"] if measure.of(each) is not None]
     shown = scored[:MOST_OWNERS]
     if not shown:
         return None
-    gains = scores_are_gains(result)
     figure, axes = canvas(0.9 + 0.27 * len(shown))
     for place, each in enumerate(shown):
-        score, low, high = (100 * each[key] for key in ("score", "low", "high"))
+        score, low, high = measure.of(each) or (0.0, 0.0, 0.0)
         colour, mark = (BLUE, "o") if low > 0 else (VERMILION, "X") if high < 0 else (GREY, "D")
         axes.plot([low, high], [place, place], color=colour, linewidth=2, solid_capstyle="butt")
         axes.plot([score], [place], color=colour, marker=mark, markersize=6)
@@ -92,19 +93,15 @@ def _ranking(result: Result) -> Plot | None:
     axes.set_ylim(len(shown) - 0.4, -0.6)
     axes.grid(axis="y", visible=False)
     axes.tick_params(axis="y", length=0)
-    axes.set_xlabel(
-        f"{gain_unit(result)}, over no owner" if gains else "relevance, % of a hard example's",
-    )
+    axes.set_xlabel(measure.axis)
     hidden = len(scored) - len(shown)
     caption = (
         f"What each owner is worth, with its {_confidence(result)} interval: blue circles are "
-        "clearly above zero, grey diamonds may be worth nothing, red crosses do harm."
+        f"clearly above zero, grey diamonds may be worth nothing, red crosses {measure.below}."
         + (f" The first {len(shown)} of {len(scored)}." if hidden else "")
     )
-    alt = "Owners from first to last rank: " + "; ".join(
-        f"{each['owner']} {100 * each['score']:+.1f} "
-        f"from {100 * each['low']:+.1f} to {100 * each['high']:+.1f}"
-        for each in shown
+    alt = f"{measure.axis}; owners from first to last rank: " + "; ".join(
+        f"{each['owner']} {measure.text(each)}" for each in shown
     )
     return finished(figure, "ranking", caption, alt)
 

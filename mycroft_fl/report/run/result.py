@@ -127,6 +127,7 @@ class OwnerResult:
             "high": score.high if score else None,
             "loss_fall": score.loss_fall if score else None,
             "loss_low": score.loss_low if score else None,
+            "loss_high": score.loss_high if score else None,
             "stock": self.stock,
             "by_class": {
                 name: {"score": each.gain, "low": each.low, "high": each.high}

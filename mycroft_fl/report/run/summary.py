@@ -11,6 +11,7 @@ from mycroft_fl.metrics.names import AUTO
 from mycroft_fl.report.run.by_class import TextRows, class_lines
 from mycroft_fl.report.run.gains import RIVAL_WORDS, rival_of
 from mycroft_fl.report.run.judged import judged_by
+from mycroft_fl.report.run.measure import Measure, by_loss, gain_measure, measure_of
 
 LONGEST_ROW = 1 << 16
 GROUPED = {"disclosed_groups": "of which", "holds": "holds"}
@@ -54,6 +55,7 @@ def metric_columns(result: Mapping[str, Any]) -> list[str]:
 
 def owner_rows(result: Mapping[str, Any]) -> tuple[list[str], TextRows]:
     """List the ranking, with what each owner disclosed and, in a simulation, holds: head and rows."""
+    measures = owner_measures(result)
     codes = {owner: code for each in result["rounds"] for owner, code in each["failed"].items()}
     rows = [
         [
@@ -62,26 +64,21 @@ def owner_rows(result: Mapping[str, Any]) -> tuple[list[str], TextRows]:
             f"{each['status']}: {codes[each['owner']]}"
             if each["owner"] in codes
             else each["status"],
-            _interval(each),
+            *(each_measure.text(each) for each_measure in measures),
             str(each["disclosed"]),
             *(_counts(each[key]) for key in GROUPED if key in each),
         ]
         for each in result["owners"]
     ]
-    unit = gain_unit(result) if scores_are_gains(result) else "relevance, %"
     known = GROUPED.values() if "scenario" in result else ()
-    return ["rank", "owner", "status", unit, "disclosed", *known], rows
+    heads = [each.head for each in measures]
+    return ["rank", "owner", "status", *heads, "disclosed", *known], rows
 
 
-def gain_unit(result: Mapping[str, Any]) -> str:
-    """Say what a point of a score is of, where that is not accuracy."""
-    judged = judged_by(result)
-    return "gain, points" if judged.is_accuracy else f"gain in {judged.words}, points"
-
-
-def scores_are_gains(result: Mapping[str, Any]) -> bool:
-    """Check whether owners were scored by fine-tuning, or by their own noised answers."""
-    return result["settings"].get("mode", "raw") in ("raw", "raw-gumbel")
+def owner_measures(result: Mapping[str, Any]) -> list[Measure]:
+    """List what is told of owners: what ranked them, and, where that is another figure, their gain."""
+    measure = measure_of(result)
+    return [measure, gain_measure(result)] if by_loss(result) else [measure]
 
 
 def privacy_rows(result: Mapping[str, Any]) -> tuple[list[str], TextRows]:
@@ -212,13 +209,6 @@ def _markdown(head: list[str], rows: TextRows) -> list[str]:
         "|" + "---|" * len(head),
         *("| " + " | ".join(row) + " |" for row in rows),
     ]
-
-
-def _interval(owner: Mapping[str, Any]) -> str:
-    if owner["score"] is None:
-        return "-"
-    gain, low, high = (_points(owner[key]) for key in ("score", "low", "high"))
-    return f"{gain} [{low}, {high}]"
 
 
 def _counts(counts: Mapping[str, int]) -> str:

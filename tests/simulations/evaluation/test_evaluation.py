@@ -22,6 +22,7 @@ from simulations.evaluation.warnings import run_warnings
 from simulations.population.scenario_file import Owner
 from strategies.rounds.owner_record import OwnerRecord, ranked
 from strategies.runs.held_out import HeldOut
+from strategies.training.everything import FinalModel
 
 
 class Says(torch.nn.Module):
@@ -82,7 +83,7 @@ def parts(**changed: Any) -> tuple[Any, Any]:
         "config": RunConfig(hard_set_sent=4), "sent": 4, "agreement": 0.5, "disclosed": 10,
         "buys_nothing": False, "duplicates": 0, "overlap": 0, "reuse": False, "names": ["a", "b"],
         "records": {"a": OwnerRecord("a"), "b": OwnerRecord("b")}, "metric": ACCURATE,
-        "tuning": [0, 1], "suspects": 2, **changed,
+        "tuning": [0, 1], "suspects": 2, "kept": FinalModel("with owners", None), **changed,
     }  # fmt: skip
     world = World()
     world.duplicates, world.overlap = it["duplicates"], it["overlap"]
@@ -107,9 +108,7 @@ def parts(**changed: Any) -> tuple[Any, Any]:
         records=it["records"],
         ranking=lambda: ranked(list(it["records"].values())),
     )
-    strategy = SimpleNamespace(
-        trainer=trainer, scoreboard=scoreboard, final=SimpleNamespace(how="with owners")
-    )
+    strategy = SimpleNamespace(trainer=trainer, scoreboard=scoreboard, final=it["kept"])
     return simulation, strategy
 
 
@@ -122,6 +121,12 @@ def warnings(
 ) -> list[str]:
     models = {"final": final or reached(0.6), "control": control or reached(0.2)}
     return run_warnings(*parts(**changed), models, lucky or reached(0.4))
+
+
+@pytest.mark.unchecked
+@pytest.mark.parametrize("how", ["free", "baseline"])
+def test_a_final_model_that_owners_have_no_part_in_is_not_held_against_luck(how):
+    assert warnings(final=reached(0.3), kept=FinalModel(how, None)) == []
 
 
 @pytest.mark.unchecked
