@@ -15,7 +15,7 @@ from mycroft_fl.models.fitting import AnyModel
 from mycroft_fl.models.networks import Classifier
 from mycroft_fl.models.weights import flat_weights
 from mycroft_fl.protocol.messages import NoisedTarget
-from mycroft_fl.selection.methods import method_named
+from mycroft_fl.selection.methods import method_named, sent_in
 from mycroft_fl.settings.run_config import RunConfig
 from strategies.rounds.answer_checks import AnswerChecks
 from strategies.rounds.compatibility import check_requirements
@@ -189,8 +189,14 @@ class MycroftStrategy(Strategy):
         """Log what this run is about to do, as a tree."""
         config, hard_set = self.config, self.trainer.hard_set
         log.info("mycroft: method %s, seed %d", config.method, config.seed)
-        sent, how = len(hard_set.sent), "hidden" if self.progress.target else "sent"
-        log.info("├── hard set: %d of %d hard examples %s", sent, hard_set.found, how)
+        sent, sends = len(hard_set.sent), sent_in(config)
+        if sends == "detector":
+            log.info(
+                "├── detector: of %d failures, which stay here", self.trainer.detector.failures
+            )
+        else:
+            how = "hidden" if sends == "target" else "sent"
+            log.info("├── hard set: %d of %d hard examples %s", sent, hard_set.found, how)
         log.info("├── budget: %s in at most %d rounds", self._budget_text(), config.num_rounds)
         log.info("└── owners: %d expected, %d needed", self.expected_owners, config.min_owners)
 

@@ -18,7 +18,7 @@ from mycroft_fl.models.weights import load_flat_weights, put_head
 from mycroft_fl.privacy.relevance.by_class import ClassTargets
 from mycroft_fl.privacy.relevance.hard_set_target import RecordView, Target
 from mycroft_fl.protocol.messages import Request
-from mycroft_fl.selection.region import flat_inputs
+from mycroft_fl.selection.region import BLOCK, flat_inputs
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,8 +74,15 @@ class TrainerView:
         detector = self.request.detector
         if detector is None:
             return records.relevances(self.model.head, self.target)
-        z = detector.seen(flat_inputs(examples), records.inputs if detector.hidden else None)
-        return detector.counted(z, examples.y)
+        counted = np.empty(len(examples))
+        for start in range(0, len(examples), BLOCK):
+            rows = slice(start, start + BLOCK)
+            hidden = records.inputs[rows] if detector.hidden else None
+            z = detector.seen(flat_inputs(examples[rows]), hidden)
+            counted[rows] = detector.counted(z, examples.y[rows])
+        if not len(examples):  # what does not fit is found on no record
+            detector.seen(flat_inputs(examples), records.inputs if detector.hidden else None)
+        return counted
 
     @functools.cached_property
     def asked_by(self) -> str:

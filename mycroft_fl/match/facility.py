@@ -11,8 +11,9 @@ from mycroft_fl.errors import DataError
 from mycroft_fl.match.coverage import Covering
 from mycroft_fl.match.uniform import require_budget
 
-MOST_SERVED = 4096
-"""Records of a label that picks are judged by; beyond, the weightiest stand for all."""
+MOST_SERVED, MOST_CANDIDATES = 4096, 8192
+"""Records of a label that picks are judged by, and that may be picked: of more, the weightiest."""
+BLOCK = 512
 
 
 def facility_location(
@@ -26,8 +27,9 @@ def facility_location(
 
     F(S) = sum over records i of w_i max over picks j of the same label of s_ij, with
     s_ij = exp(-|z_i - z_j|^2 / m) and m the median squared distance within the label. Of a label with
-    more than `MOST_SERVED` records, i runs over the weightiest. F is monotone
-    and submodular, so greedy picks reach 1 - 1/e of the best set (Nemhauser et al. 1978).
+    more than `MOST_SERVED` records, i runs over the weightiest, and of one with more than
+    `MOST_CANDIDATES` the weightiest alone are picked. F is monotone and submodular, so greedy picks
+    reach 1 - 1/e of the best set (Nemhauser et al. 1978).
 
     Args:
         vectors: A vector for each record.
@@ -49,7 +51,9 @@ def facility_location(
     picked = np.empty(0, np.int64) if start is None else start
     picks, gains = [np.empty(0, np.int64)], [np.empty(0)]
     for label in np.unique(labels):
-        place = np.flatnonzero(labels == label)
+        place = _weightiest(
+            np.flatnonzero(labels == label), weights, max(MOST_CANDIDATES, k), picked
+        )
         begun = np.flatnonzero(np.isin(place, picked))
         found = _within(vectors[place], weights[place], k, begun)
         picks.append(place[found.indices])
@@ -58,6 +62,19 @@ def facility_location(
     added = np.concatenate(gains)
     best_first = np.argsort(-added, kind="stable")[:k]
     return Covering(np.concatenate(picks)[best_first], added[best_first])
+
+
+def _weightiest(
+    place: Int[np.ndarray, " n"],
+    weights: Float[np.ndarray, " _w"],
+    most: int,
+    kept: Int[np.ndarray, " _k"],
+) -> Int[np.ndarray, " m"]:
+    """Keep the weightiest places, and those that are picked already."""
+    if len(place) <= most:
+        return place
+    best = place[np.argsort(-weights[place], kind="stable")[:most]]
+    return np.union1d(best, place[np.isin(place, kept)])
 
 
 def _within(
@@ -97,8 +114,10 @@ def _similarity(
     # |a - b|^2 = |a|^2 + |b|^2 - 2 ab, about the common mean for the digits' sake.
     centre = vectors.mean(axis=0)
     a, b = (vectors - centre).astype(np.float64), (served - centre).astype(np.float64)
-    squared = (a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * a @ b.T
-    squared = np.maximum(squared, 0.0)
+    squared = np.empty((len(a), len(b)), np.float32)
+    for start in range(0, len(a), BLOCK):
+        some = a[start : start + BLOCK]
+        apart = (some**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * some @ b.T
+        squared[start : start + BLOCK] = np.maximum(apart, 0.0)
     typical = float(np.median(squared)) or 1.0
-    near: np.ndarray = np.exp(-squared / typical).astype(np.float32)
-    return near
+    return np.exp(np.divide(squared, np.float32(-typical), out=squared), out=squared)

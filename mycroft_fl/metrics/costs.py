@@ -72,6 +72,8 @@ def _rows(path: Path, most: int) -> list[list[str]]:
         text = content_of(path, most).decode("utf-8-sig")
         reader = csv.reader(io.StringIO(text, newline=""), strict=True)
         return [[field.strip() for field in row] for row in reader]
+    except FileNotFoundError as error:
+        raise DataError(f"metric: there is no {path}; give the path of a CSV of costs") from error
     except (OSError, ValueError, csv.Error) as error:
         raise _refused(path, [f"it cannot be read as CSV ({one_line(error)})"]) from error
 
@@ -93,8 +95,8 @@ def _of_names(what: str, names: Sequence[str], classes: Sequence[str]) -> Iterat
 
 def _of_costs(costs: Float64[np.ndarray, "C C"], classes: Sequence[str]) -> Iterator[str]:
     """List what is wrong with the costs themselves."""
-    if not costs.any():
-        yield "every cost is 0, so that all models are alike"
+    if (costs == costs[:, :1]).all():
+        yield "for each true class all answers cost the same, so that all models are alike"
     for label, row in enumerate(costs):
         if row[label] > row.min():
             wrong = classes[int(row.argmin())]

@@ -7,7 +7,6 @@ hides a record covers no such difference. So there is no product of two matrices
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,8 +20,10 @@ CLASS_TERMS, LABEL_TERMS = 0.7, 2.0
 """What terms of a class, and the label itself, weigh beside the shared features."""
 BEYOND = 6.0
 """Standard deviations at which features are cut off."""
-LARGEST = 1e9
-"""The largest size of a number in a detector; beyond it, products may overflow."""
+LARGEST, FARTHEST = 1e9, 1e30
+"""The largest size of a number in a detector, and of a mean, which is only taken off."""
+COMPONENTS = 40
+"""Principal components that stand for the inputs of an image, at most."""
 
 Labels = Int64[np.ndarray, " n"]
 
@@ -135,8 +136,14 @@ def checked_detector(
     dimensions = {"basis": 2, "mean": 1, "scale": 1, "weights": 2, "bias": 1}
     for name, ndim in dimensions.items():
         array = arrays.get(name)
-        if array is not None and not _is_usable(array, ndim):
-            raise BadMessage(f"a detector's {name} must be finite float32 of {ndim} dimensions")
+        if array is None:
+            continue
+        if array.dtype != np.float32 or array.ndim != ndim:
+            raise BadMessage(f"a detector's {name} must be float32 of {ndim} dimensions")
+        if not np.abs(array).max(initial=0.0) <= (FARTHEST if name == "mean" else LARGEST):
+            raise BadMessage(f"a detector's {name} has a number that is not finite, or too large")
+    if basis is not None and len(basis) > COMPONENTS:
+        raise BadMessage(f"a detector of {len(basis)} components; at most {COMPONENTS}")
     if (
         classes.dtype != np.int64
         or classes.ndim != 1
@@ -152,13 +159,6 @@ def checked_detector(
     if not 0 < threshold < 1:  # nor is NaN
         raise BadMessage("a detector's threshold must be between 0 and 1")
     return Detector(basis, hidden, mean, scale, classes, weights, bias, threshold)
-
-
-def _is_usable(array: np.ndarray, ndim: int) -> bool:
-    if array.dtype != np.float32 or array.ndim != ndim:
-        return False
-    largest = float(np.abs(array).max(initial=0.0))
-    return math.isfinite(largest) and largest <= LARGEST
 
 
 def _products(

@@ -16,7 +16,7 @@ from scipy.linalg import cho_factor, cho_solve
 from sklearn.decomposition import PCA
 
 from mycroft_fl.errors import DataError
-from mycroft_fl.protocol.detector import BEYOND, CLASS_TERMS, LABEL_TERMS, Detector
+from mycroft_fl.protocol.detector import BEYOND, CLASS_TERMS, COMPONENTS, LABEL_TERMS, Detector
 
 RIDGE = 5.0
 FEWEST_OF_CLASS = 2
@@ -25,8 +25,6 @@ QUANTILES = np.linspace(0.1, 0.7, 13)
 USEFUL = 0.1
 """The share of useful records that a threshold is set for."""
 MOST_STEPS, TOLERANCE = 50, 1e-12
-COMPONENTS = 40
-"""Principal components that stand for the inputs of an image."""
 
 Vectors = Float[np.ndarray, "n d"]
 Labels = Int64[np.ndarray, " n"]
@@ -50,13 +48,15 @@ class Known:
 class Rehearsed:
     """A fitted detector, and what its region held on folds that it had not seen.
 
-    `recall`: of failures; `alarms`: of all else that the trainer holds, `others` examples.
+    `recall`: of failures; `alarms`: of all else that the trainer holds, `others` examples;
+    `failures` is what it was learnt from.
     """
 
     detector: Detector
     recall: float
     alarms: float
     others: int
+    failures: int = 0
 
     @property
     def alarms_deviation(self) -> float:
@@ -124,7 +124,9 @@ def fit_detector(
     _guess_unknown(weights[:, -num_classes:], everyone.y, failures.y)
     bias = np.array([bias for _, bias in fitted], np.float32)
     detector = Detector(basis, hidden, mean, scale, classes, weights, bias, threshold)
-    return Rehearsed(detector, recall, alarms, others=len(right) + len(train))
+    return Rehearsed(
+        detector, recall, alarms, others=len(right) + len(train), failures=len(failures)
+    )
 
 
 def _guess_unknown(

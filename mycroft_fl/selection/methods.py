@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 from mycroft_fl.errors import SettingError, suggestion
 from mycroft_fl.examples import Examples
-from mycroft_fl.modes import MODES
 from mycroft_fl.selection.features import (
     coverage,
     features,
@@ -107,12 +106,10 @@ def method_named(name: str) -> Method:
 
 def sent_in(config: RunConfig) -> str:
     """Say what owners are sent in a run: as set, or what its method goes by, hard examples if it can."""
-    takes, mode = method_named(config.method).takes, MODES[config.mode]
+    takes = method_named(config.method).takes
     if config.request != "auto":
         return config.request
-    if mode.noised or mode.drawn or "hard-set" in takes:
-        return "hard-set"
-    return takes[0]
+    return "hard-set" if "hard-set" in takes else takes[0]
 
 
 def _parameters(function: Callable) -> int | None:

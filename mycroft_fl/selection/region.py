@@ -14,6 +14,8 @@ from mycroft_fl.protocol.detector import Detector
 from mycroft_fl.selection.query import Query
 from mycroft_fl.selection.result import Pool, Selection
 
+BLOCK = 4096
+"""Records that are looked at together."""
 KNOWN = 0.3
 """The worth of a record in the region that the trainer's model is sure of, beside one that it misses."""
 
@@ -26,16 +28,27 @@ def detector_cover(candidates: Examples, query: Query, k: int) -> Selection:
     k: what lies outside the region is not offered as a substitute.
     """
     detector, pool = query.require_detector(), Pool.of(candidates, query)
-    known = pool.examples.y < detector.num_classes
-    z = seen_by(detector, query.model, pool.examples)
-    probability = np.zeros(len(pool))
-    probability[known] = detector.probability(z[known], pool.examples.y[known])
-    inside = np.flatnonzero(np.nan_to_num(probability) >= detector.threshold)
+    probability = _probabilities(detector, query.model, pool.examples)
+    inside = np.flatnonzero(probability >= detector.threshold)
     there = pool.examples[inside]
     weights = probability[inside] * _worth(query.model, there)
     sent = np.flatnonzero(pool.sent[inside])
-    found = facility_location(z[inside], there.y, weights, k, start=sent)
+    z = seen_by(detector, query.model, there)
+    found = facility_location(z, there.y, weights, k, start=sent)
     return Selection.unweighted(inside[found.indices])
+
+
+def _probabilities(
+    detector: Detector, model: Classifier | None, examples: Examples
+) -> Float64[np.ndarray, " n"]:
+    """Give each record's probability of a failure, a block at a time; 0 where the detector knows none."""
+    probability = np.zeros(len(examples))
+    known = np.flatnonzero((examples.y >= 0) & (examples.y < detector.num_classes))
+    for rows in np.array_split(known, -(-len(known) // BLOCK) or 1):
+        some = examples[rows]
+        likely = detector.probability(seen_by(detector, model, some), some.y)
+        probability[rows] = np.nan_to_num(likely)
+    return probability
 
 
 def seen_by(

@@ -11,7 +11,7 @@ from scipy import stats
 
 from mycroft_fl.examples import hard_classes
 from mycroft_fl.hard_set import HardSet
-from mycroft_fl.protocol.messages import Statistic
+from mycroft_fl.protocol.messages import COUNT_WEIGHT, COUNTS, Statistic
 from mycroft_fl.scoring import MOST, Score
 from mycroft_fl.selection.detector import Rehearsed
 from strategies.noised.steps import relevance_score
@@ -54,13 +54,19 @@ def region_score(
 
     A count in a detector's region, corrected by what the region held on the trainer's own folds:
     false alarms are taken off, and missed failures added (adjusted count, Forman 2008). The
-    interval is of the noise and of the false alarms' own uncertainty. The stock is how many
-    records may be asked for: those in the region, by the noised count.
+    interval is of the noise in both counts, of how many false alarms an owner happens to have, and
+    of how well their share is known. The stock is how many records may be asked for: those in the
+    region, by the noised count.
     """
     inside, sigma = float(statistic.relevance()[0]), statistic.sigma
-    records = max(float(statistic.counted().sum()), sigma, 1.0)
-    found = max(rehearsed.recall - rehearsed.alarms, 0.05)
-    share = (inside / records - rehearsed.alarms) / found
-    spread = math.hypot(sigma / records, rehearsed.alarms_deviation) / found
+    records = min(max(float(statistic.counted().sum()), sigma, 1.0), MOST)
+    inside = min(max(0.0, inside), records)
+    alarms, found = rehearsed.alarms, max(rehearsed.recall - rehearsed.alarms, 0.05)
+    share = (inside / records - alarms) / found
+    # Of `inside - alarms records`: `records` is a sum of COUNTS numbers, each with sigma / COUNT_WEIGHT.
+    of_noise = sigma**2 * (1 + COUNTS * (alarms / COUNT_WEIGHT) ** 2)
+    of_chance = records * alarms * (1 - alarms)
+    of_rehearsal = (records * rehearsed.alarms_deviation) ** 2
+    spread = math.sqrt(of_noise + of_chance + of_rehearsal) / (records * found)
     half = float(stats.norm.ppf((1 + confidence) / 2)) * spread
-    return Score.within(MOST, share, share - half, share + half), min(max(0.0, inside), MOST)
+    return Score.within(1.0, share, share - half, share + half), inside

@@ -181,12 +181,18 @@ def _split(progress: Progress, candidates: set[str], spend: int) -> dict[str, in
     }
     if not candidates or (config.stop_early and not _is_worth_more(progress, scores)):
         return {}
-    if config.allocation == "equal":
-        return allocation.equal_shares(candidates, spend)
     stocks = progress.scoreboard.stocks(candidates)
+    if config.allocation == "equal":
+        granted = allocation.equal_shares(candidates, spend)
+        return {
+            name: count
+            for name in granted
+            if (count := min(granted[name], stocks.get(name, spend)))
+        }
     if stocks:
-        promises = {name: progress.scoreboard.records[name].promise for name in stocks}
-        return allocation.by_stock(promises, stocks, spend)
+        clear = {name: stocks[name] for name in stocks if scores[name].is_clear} or stocks
+        promises = {name: progress.scoreboard.records[name].promise for name in clear}
+        return allocation.by_stock(promises, clear, spend)
     return allocation.by_score(scores, spend)
 
 

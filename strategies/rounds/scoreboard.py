@@ -64,12 +64,12 @@ class Scoreboard:
             if each.acquired and not each.exhausted
         }
 
-    def stocks(self, owners: Iterable[str]) -> dict[str, float]:
-        """Say how many useful records these owners have left, where counts are known and clear of zero."""
+    def stocks(self, owners: Iterable[str]) -> dict[str, int]:
+        """Say how many useful records these owners have left, where that was counted."""
         return {
-            name: each.stock - each.disclosed
+            name: max(0, int(each.stock - each.disclosed))
             for name, each in sorted(self.records.items())
-            if name in owners and each.stock is not None and each.score and each.score.is_clear
+            if name in owners and each.stock is not None
         }
 
     def require_enough(self, answered: int, config: RunConfig) -> None:

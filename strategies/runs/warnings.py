@@ -84,4 +84,4 @@ def of_owners(expected: Sequence[str], scoreboard: Scoreboard) -> Iterator[str]:
             "run's flower.log, has the cause"
         )
     if scoreboard.buys_nothing:
-        yield "no owner's lower bound is above zero: buy from nobody"
+        yield "no owner by itself gains anything beyond doubt"

@@ -100,10 +100,11 @@ class Everything:
     ) -> FinalModel:
         """Fine-tune on everything and what was acquired, at the share that serves tuning best.
 
-        The free model where nothing was acquired. Another `repeat` draws other batches.
+        Where nothing was acquired there is the free model to choose alone. Another `repeat` draws other
+        batches.
         """
         if acquired is None or not len(acquired):
-            return FinalModel("free", free.model)
+            return self.better_of([], free)
         models = [self.tuned(each, acquired, repeat) for each in self._shares(acquired)]
         return self.better_of(models, free)
 

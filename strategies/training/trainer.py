@@ -68,15 +68,27 @@ class Trainer:
         self.task = task
         self.config = config
         self.train = data.train
-        self.metric = Metric.chosen(config.metric, task.classes, data.validation.y)
         self.splits: Splits = split_validation(
             data.validation,
             selection=config.split_selection,
             scoring=config.split_scoring,
             seed=self._seed("split"),
         )
+        self.metric = Metric.chosen(config.metric, task.classes, self._told.y)
         self.baseline = self._fitted(data.weights)
         self.hard_set = self._find_hard_set()
+
+    @property
+    def _told(self) -> Examples:
+        """The validation examples that the metric may follow.
+
+        Not those of the scoring split, where scores are published: they hide a record of it only if
+        nothing else that is seen knows of it.
+        """
+        splits = self.splits
+        if self.config.publish_epsilon:
+            return Examples.concatenate([splits.selection, splits.tuning])
+        return Examples.concatenate([splits.not_tuning, splits.tuning])
 
     def hard_set_agreement(self) -> float:
         """Compute how much two random halves of the sent hard set point the same way: a mean cosine.

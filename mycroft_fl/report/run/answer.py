@@ -13,6 +13,7 @@ from mycroft_fl.report.run.gains import (
     Result,
     cost_per_point,
     gain_over,
+    price_of,
     rival_of,
 )
 from mycroft_fl.report.run.judged import judged_by
@@ -20,6 +21,8 @@ from mycroft_fl.report.run.measure import by_loss, by_region, measure_of, scores
 from mycroft_fl.report.run.tiles import Tile, largest_epsilon, tiles
 
 NAMED = 5
+DEAR = 5.0
+"""Points lost elsewhere from which a verdict says so."""
 LIKELY = 0.5
 MOVING = frozenset(mode.name for mode in MODES.values() if mode.moves_head)
 """Modes whose noised answers move the model; a noised score only ranks owners."""
@@ -217,6 +220,12 @@ def _caveats(result: Result) -> list[str]:
         found.append(
             "The free model trains on all failures that you hold, and the final one does not: "
             "train-on-validation or train-on-hard-set is false. Set both to true to compare like with like."
+        )
+    price = price_of(result)
+    if price is not None and price[0] >= DEAR:
+        found.append(
+            f"The final model loses {price[0]:.1f} points of what the baseline gets right: see the price "
+            "list. harm-at-most bounds that."
         )
     scored = sum(each["low"] is not None for each in result["owners"])
     chance = scored * (1 - result["settings"].get("scoring.confidence", 0.95)) / 2

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mycroft_fl.report.layout.drawing import BLUE, SKY, Plot, canvas, finished, legend_below
+from mycroft_fl.report.run.gains import price_of
 
 Result = Mapping[str, Any]
 
@@ -35,13 +36,3 @@ def front_plot(result: Result) -> Plot | None:
         f"{each['harm']:.1f}, {each['gain']:.1f}" for each in front
     )
     return finished(figure, "front", caption, alt)
-
-
-def price_of(result: Result) -> tuple[float, float] | None:
-    """Work out the final model's own price from its accuracies; None where these are not known."""
-    final, tested = result.get("final"), result.get("tested")
-    if not final or not tested or final["hard"] is None or tested["test"] == tested["hard"]:
-        return None
-    right = tested["test"] - tested["hard"]
-    kept = (final["test"] * tested["test"] - final["hard"] * tested["hard"]) / right
-    return 100 * (1 - kept), 100 * final["hard"]

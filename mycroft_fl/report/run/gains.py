@@ -62,3 +62,13 @@ def cost_per_point(result: Result, gain: Gain) -> tuple[float, float | None, flo
     if gain.low is None or gain.high is None:
         return paid / gain.points, None, None
     return paid / gain.points, paid / max(gain.high, gain.points), paid / min(gain.low, gain.points)
+
+
+def price_of(result: Mapping[str, Any]) -> tuple[float, float] | None:
+    """Work out the final model's own price from its accuracies; None where these are not known."""
+    final, tested = result.get("final"), result.get("tested")
+    if not final or not tested or final["hard"] is None or tested["test"] == tested["hard"]:
+        return None
+    right = tested["test"] - tested["hard"]
+    kept = (final["test"] * tested["test"] - final["hard"] * tested["hard"]) / right
+    return 100 * (1 - kept), 100 * final["hard"]

@@ -211,7 +211,9 @@ def test_another_trainers_key_is_refused_and_charged_to_nobody(made) -> None:
 
 def test_an_answer_that_was_changed_on_the_way_is_malformed(made) -> None:
     owners = Owners(made)
-    owners.change = lambda name, answer: answer if name != "b" else answer[:-1] + b"?"
+    owners.change = lambda name, answer: (
+        answer if name != "b" else answer[:-1] + bytes([answer[-1] ^ 1])
+    )
     outcome = deployed(made, owners)
     by_name = {each["owner"]: each for each in outcome["owners"]}
     assert (by_name["b"]["failure"], by_name["b"]["disclosed"]) == ("malformed", 0)

@@ -144,7 +144,7 @@ def test_a_good_run_gives_no_warning():
         ({"suspects": 3}, "3 of 50 validation labels look wrong and were left out"),
         ({"agreement": 0.09}, "the hard set does not agree with itself (halves at cosine 0.09)"),
         ({"disclosed": 0}, "nothing was acquired: no owner handed anything over"),
-        ({"buys_nothing": True}, "no owner's lower bound is above zero: buy from nobody"),
+        ({"buys_nothing": True}, "no owner by itself gains anything beyond doubt"),
         (
             {"records": {"a": OwnerRecord("a"), "b": OwnerRecord("b").with_failure("error", 5)}},
             "failed, so the ranking is of the others alone: b (error); an owner's log, or the run's",

@@ -377,7 +377,7 @@ def select(message, context):
     changed = envelope[:-1] + bytes([envelope[-1] ^ 1])
     said = [ask(socket, SELECT, changed), ask(socket, SELECT, envelope), ask(socket, SELECT, envelope)]
     print("TAMPERED", [status for status, _ in said], flush=True)
-    return Message(carry(said[1][1][:-1] + b"?", "answered"), reply_to=message)
+    return Message(carry(said[1][1][:-1] + bytes([said[1][1][-1] ^ 1]), "answered"), reply_to=message)
 """
 
 
