@@ -17,6 +17,9 @@ from mycroft_fl.selection.detector import Rehearsed
 from strategies.noised.steps import relevance_score
 from strategies.training.trainer import Trainer
 
+FEWEST_FOUND = 0.05
+"""By how much a region must find more failures than other records to tell anything."""
+
 
 def class_weights(hard_set: HardSet) -> Float64[np.ndarray, " K"]:
     """Weigh each class's sum in proportion to its share of what the model gets wrong.
@@ -54,19 +57,29 @@ def region_score(
 
     A count in a detector's region, corrected by what the region held on the trainer's own folds:
     false alarms are taken off, and missed failures added (adjusted count, Forman 2008). The
-    interval is of the noise in both counts, of how many false alarms an owner happens to have, and
-    of how well their share is known. The stock is how many records may be asked for: those in the
-    region, by the noised count.
+    interval is of the noise in both counts, of how many of its records a detector happens to find,
+    and of how well the share of false alarms is known. The stock is how many records may be asked
+    for: those in the region, by the noised count.
     """
-    inside, sigma = float(statistic.relevance()[0]), statistic.sigma
+    sigma = statistic.sigma
     records = min(max(float(statistic.counted().sum()), sigma, 1.0), MOST)
-    inside = min(max(0.0, inside), records)
-    alarms, found = rehearsed.alarms, max(rehearsed.recall - rehearsed.alarms, 0.05)
-    share = (inside / records - alarms) / found
-    # Of `inside - alarms records`: `records` is a sum of COUNTS numbers, each with sigma / COUNT_WEIGHT.
-    of_noise = sigma**2 * (1 + COUNTS * (alarms / COUNT_WEIGHT) ** 2)
-    of_chance = records * alarms * (1 - alarms)
-    of_rehearsal = (records * rehearsed.alarms_deviation) ** 2
-    spread = math.sqrt(of_noise + of_chance + of_rehearsal) / (records * found)
-    half = float(stats.norm.ppf((1 + confidence) / 2)) * spread
+    inside = min(max(0.0, float(statistic.relevance()[0])), records)
+    found = max(rehearsed.recall - rehearsed.alarms, FEWEST_FOUND)
+    share = (inside / records - rehearsed.alarms) / found
+    half = math.inf  # a region that is no better than chance tells nothing
+    if rehearsed.recall - rehearsed.alarms >= FEWEST_FOUND:
+        deviation = _inside_deviation(inside, records, sigma, rehearsed) / (records * found)
+        half = float(stats.norm.ppf((1 + confidence) / 2)) * deviation
     return Score.within(1.0, share, share - half, share + half), inside
+
+
+def _inside_deviation(inside: float, records: float, sigma: float, rehearsed: Rehearsed) -> float:
+    """Compute the standard deviation of a count in a region beyond what the region is expected to hold."""
+    recall, alarms = rehearsed.recall, rehearsed.alarms
+    rate = max(inside / records, alarms)
+    # `records` is a sum of COUNTS numbers, each with noise of sigma / COUNT_WEIGHT.
+    of_noise = sigma**2 * (1 + COUNTS * (rate / COUNT_WEIGHT) ** 2)
+    useful = min(max((inside / records - alarms) / (recall - alarms), 0.0), 1.0)
+    by_chance = useful * recall * (1 - recall) + (1 - useful) * alarms * (1 - alarms)
+    of_rehearsal = (records * rehearsed.alarms_deviation) ** 2
+    return math.sqrt(of_noise + records * by_chance + of_rehearsal)

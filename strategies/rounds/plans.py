@@ -190,7 +190,9 @@ def _split(progress: Progress, candidates: set[str], spend: int) -> dict[str, in
             if (count := min(granted[name], stocks.get(name, spend)))
         }
     if stocks:
-        clear = {name: stocks[name] for name in stocks if scores[name].is_clear} or stocks
+        clear = {
+            name: stocks[name] for name in stocks if name in scores and scores[name].is_clear
+        } or stocks
         promises = {name: progress.scoreboard.records[name].promise for name in clear}
         return allocation.by_stock(promises, clear, spend)
     return allocation.by_score(scores, spend)

@@ -74,6 +74,30 @@ def test_beyond_what_is_judged_by_the_weightiest_stand_for_all(monkeypatch) -> N
     assert found.gains[0] == pytest.approx(worth.max(), rel=1e-5)
 
 
+def test_of_too_many_records_of_a_label_the_weightiest_and_the_picked_may_be_picked(
+    monkeypatch,
+) -> None:
+    monkeypatch.setattr(facility, "MOST_CANDIDATES", 10)
+    z, _, w = drawn(4, 60)
+    y, start = np.zeros(60, np.int64), np.argsort(w)[:2]
+    found = facility_location(z, y, w, 8, start=start)
+    weightiest = np.argsort(-w)[:10]
+    assert set(found.indices.tolist()) <= set(weightiest.tolist())
+    kept = np.union1d(weightiest, start)
+    same = facility_location(z[kept], y[kept], w[kept], 8, start=np.searchsorted(kept, start))
+    assert found.indices.tolist() == kept[same.indices].tolist()
+
+
+def test_similarities_by_blocks_of_rows_are_those_of_the_definition(monkeypatch) -> None:
+    monkeypatch.setattr(facility, "BLOCK", 7)
+    z, y, w = drawn(5, 50)
+    found, so_far = facility_location(z, y, w, 9), 0.0
+    for place, gain in enumerate(found.gains, start=1):
+        now = value(z, y, w, tuple(found.indices[:place]))
+        assert gain == pytest.approx(now - so_far, abs=1e-5)
+        so_far = now
+
+
 def test_bad_input_is_said() -> None:
     z, y, w = drawn(0, 5)
     with pytest.raises(DataError, match="finite"):

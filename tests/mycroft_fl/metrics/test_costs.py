@@ -88,7 +88,11 @@ def test_a_metric_of_costs_counts_in_units_of_the_largest(written) -> None:
         ),
         (
             "true,attack,normal\nattack,0,0\nnormal,0,0\n",
-            "every cost is 0, so that all models are alike",
+            "for each true class all answers cost the same, so that all models are alike",
+        ),
+        (
+            "true,attack,normal\nattack,2,2\nnormal,3,3\n",
+            "for each true class all answers cost the same, so that all models are alike",
         ),
         (
             "true,attack,normal\nattack,5,1\nnormal,1,0\n",
@@ -117,5 +121,8 @@ def test_a_name_cannot_write_on_the_terminal(written) -> None:
 
 def test_a_file_that_is_none_or_too_large_is_refused_before_it_is_read(written, tmp_path) -> None:
     assert "it cannot be read as CSV" in refusal(tmp_path)
-    assert "No such file" in refusal(tmp_path / "nowhere.csv")
+    with pytest.raises(DataError) as error:
+        read_costs(tmp_path / "nowhere.csv", CLASSES)
+    said = f"metric: there is no {tmp_path / 'nowhere.csv'}; give the path of a CSV of costs"
+    assert str(error.value) == said
     assert "it is larger than 66." in refusal(written("x" * (1 << 20)))

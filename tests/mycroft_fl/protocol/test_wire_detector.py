@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from mycroft_fl.errors import BadMessage
 from mycroft_fl.examples import Examples
-from mycroft_fl.protocol.detector import Detector
+from mycroft_fl.protocol.detector import COMPONENTS, Detector
 from mycroft_fl.protocol.messages import NoisedTarget, Request
 from mycroft_fl.protocol.signed import as_bytes, from_bytes
 from mycroft_fl.protocol.wire import pack_request, unpack_request
@@ -112,16 +112,36 @@ def test_an_array_that_is_not_finite_float32_of_its_dimensions_is_a_bad_message(
 ) -> None:
     array = DETECTOR.arrays()[name].copy()
     if kind in ("nan", "inf", "huge"):
-        array.flat[-1] = {"nan": math.nan, "inf": math.inf, "huge": 2e9}[kind]
+        array.flat[-1] = {"nan": math.nan, "inf": math.inf, "huge": 2e30}[kind]
     hostile = {
         "double": array.astype(np.float64),
         "big-endian": array.astype(">f4"),
         "flat": np.array(array.sum(), np.float32),
         "deep": array[None],
     }.get(kind, array)
-    said = f"a detector's {name} must be finite float32 of {FLOATS[name]} dimensions"
+    said = (
+        f"a detector's {name} has a number that is not finite, or too large"
+        if kind in ("nan", "inf", "huge")
+        else f"a detector's {name} must be float32 of {FLOATS[name]} dimensions"
+    )
     with pytest.raises(BadMessage, match=said):
         unpack_request(with_arrays({name: hostile}))
+
+
+def of_components(rows: int) -> RecordDict:
+    """A packed request with a detector of so many components of nine inputs."""
+    wide = rows + 3
+    terms = wide * (1 + len(DETECTOR.classes)) + CLASSES
+    arrays = {"basis": (rows, 9), "mean": (wide,), "scale": (wide,), "weights": (2, terms)}
+    return with_arrays({name: np.ones(shape, np.float32) for name, shape in arrays.items()})
+
+
+def test_more_components_than_a_trainer_makes_are_a_bad_message() -> None:
+    detector = unpack_request(of_components(COMPONENTS)).detector
+    assert detector is not None
+    assert detector.basis.shape == (40, 9)
+    with pytest.raises(BadMessage, match="a detector of 41 components; at most 40"):
+        unpack_request(of_components(COMPONENTS + 1))
 
 
 @pytest.mark.unchecked

@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from mycroft_fl.errors import SettingError
 from mycroft_fl.examples import Examples
 from mycroft_fl.models.networks import Classifier, build
+from mycroft_fl.modes import MODES
 from mycroft_fl.protocol.detector import Detector
+from mycroft_fl.selection import region
 from mycroft_fl.selection.methods import METHODS, sent_in
 from mycroft_fl.selection.query import Query
 from mycroft_fl.selection.region import KNOWN, detector_cover, flat_inputs, hidden_layer, seen_by
@@ -219,9 +221,18 @@ def test_by_itself_a_method_is_sent_hard_examples_where_it_can_and_else_what_it_
     assert sent_in(RunConfig(method=name, mode="score-then-raw")) == wanted
 
 
-@pytest.mark.parametrize("mode", ["score", "gradient", "dp-sgd", "raw-gumbel"])
-def test_where_no_method_chooses_hard_examples_are_sent(mode: str) -> None:
-    assert sent_in(RunConfig(method="detector-cover", mode=mode)) == "hard-set"
+@pytest.mark.parametrize("mode", MODES)
+def test_what_is_sent_follows_the_method_in_every_mode(mode: str) -> None:
+    assert sent_in(RunConfig(method="detector-cover", mode=mode)) == "detector"
+    assert sent_in(RunConfig(method="omp", mode=mode)) == "hard-set"
+
+
+def test_by_blocks_the_same_records_are_picked(monkeypatch) -> None:
+    query, pool = asked(make_detector()), drawn(60, 3)
+    whole = detector_cover(pool, query, 9).indices.tolist()
+    assert len(whole) == 9
+    monkeypatch.setattr(region, "BLOCK", 7)
+    assert detector_cover(pool, query, 9).indices.tolist() == whole
 
 
 @pytest.mark.parametrize("said", ["hard-set", "target", "detector"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -121,6 +123,20 @@ def test_without_anything_acquired_the_free_model_is_the_final_one(known) -> Non
     everything, free = Everything(**known), FreeRival("free", "free")
     assert everything.with_acquired(None, free) == FinalModel("free", "free")
     assert everything.with_acquired(clouds(1, 0, moved=False), free).how == "free"
+
+
+@pytest.mark.unchecked
+def test_without_anything_acquired_a_free_model_that_harms_too_much_is_given_up(
+    known, monkeypatch
+) -> None:
+    everything = Everything(**{**known, "config": replace(CONFIG, harm_at_most=2.0)})
+    harms = {"free": 5.0}
+    monkeypatch.setattr(everything, "_harmless", lambda models: [
+        each for each in models if harms[each] <= 2.0
+    ])  # fmt: skip
+    assert everything.with_acquired(None, FreeRival("free", "free")).how == "baseline"
+    harms["free"] = 1.0
+    assert everything.with_acquired(None, FreeRival("free", "free")).how == "free"
 
 
 def test_what_was_acquired_stands_beside_the_failures(known) -> None:

@@ -8,6 +8,7 @@ import torch
 
 from mycroft_fl.errors import DataError, SettingError
 from mycroft_fl.examples import Examples
+from mycroft_fl.metrics.metric import Metric
 from mycroft_fl.models.fitting import correct
 from mycroft_fl.models.networks import build
 from mycroft_fl.models.weights import save_weights
@@ -167,3 +168,17 @@ def test_another_file_of_costs_is_another_run(trainer_of, tmp_path):
 def test_the_recall_of_a_class_that_the_task_lacks_is_refused(trainer_of):
     with pytest.raises(SettingError, match="metric names the unknown class 'four'; choose from"):
         trainer_of(metric="recall:four")
+
+
+@pytest.mark.parametrize(("epsilon", "hides"), [(0.0, False), (1.0, True)])
+def test_a_metric_that_is_told_hides_the_scoring_split_where_scores_are_published(
+    trainer_of, monkeypatch, epsilon, hides
+):
+    told = []
+    chosen = Metric.chosen
+    monkeypatch.setattr(
+        Metric, "chosen", lambda name, classes, y: told.append(y) or chosen(name, classes, y)
+    )
+    splits = trainer_of(publish_epsilon=epsilon).splits
+    seen = [splits.selection, splits.tuning, *([] if hides else [splits.scoring])]
+    assert sorted(told[0]) == sorted(np.concatenate([each.y for each in seen]))
