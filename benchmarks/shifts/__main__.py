@@ -1,13 +1,15 @@
 """Rules of acquisition, world by world, over seeds: gains, ranking, waste and verdicts in one table.
 
     python -m benchmarks.shifts [--scenarios pacs-sketch,heart] [--rules hard-features,random] [--seeds 5]
-                                [--first-seed 100] [--set KEY=VALUE ...] [--out benchmarks/results]
+                                [--first-seed 100] [--true-gains] [--set KEY=VALUE ...]
+                                [--out benchmarks/results]
 
 Every cell is one whole run in process with the scenario's own settings. `benchmarks/shifts/worlds.py`
 lists worlds and rules; a new one is a line. Runs are kept one by one in OUT, and a second call goes
 on where the first one stopped. Gains are in points on test examples that no decision could see,
 with 95 % intervals over seeds (Student's t); "random" is a model of as many random picks from the
-same owners. An owner is as useful as its share of examples of the failing groups.
+same owners. An owner is as useful as its share of examples of the failing groups. With --true-gains,
+"true tau" and "regret" go by what a model gains on the failures that trains on all of an owner's data.
 """
 
 from __future__ import annotations
@@ -15,12 +17,13 @@ from __future__ import annotations
 import argparse
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.shifts import figures
 from benchmarks.shifts.runs import Result, Run, results_of
+from benchmarks.shifts.true_gains import Gains, true_gains_of
 from benchmarks.shifts.worlds import RULES, WORLDS
 from benchmarks.tables import row, rule
 from mycroft_fl.cli.common import assigned
@@ -29,7 +32,8 @@ from mycroft_fl.statistics import over_seeds
 
 HEAD = (
     "world", "rule", "baseline", "free", "over free: failures", "whole test", "elsewhere",
-    "over random", "right owner first", "tau", "spent for nothing", "disclosed", "verdicts", "CPU s",
+    "over random", "right owner first", "tau", "true tau", "regret", "spent for nothing", "disclosed",
+    "verdicts", "CPU s",
 )  # fmt: skip
 
 
@@ -44,9 +48,10 @@ def main() -> None:
         runs = [Run(world, name, given, seed) for seed in seeds for name in options.rules]
         found = results_of(runs, options.out)
         versions |= {result["code"] for result in found.values()}
+        gains = true_gains_of(world, given, seeds, options.out) if options.true_gains else {}
         for name in options.rules:
-            results = [result for run, result in found.items() if run.rule == name]
-            lines.append(row(_cells(world, name, results)))
+            results = {run.seed: result for run, result in found.items() if run.rule == name}
+            lines.append(row(_cells(world, name, results, gains)))
     print("\n".join(["", f"Seeds {seeds.start} to {seeds.stop - 1}", "", *lines]))
     if len(versions) > 1:
         print(
@@ -62,6 +67,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rules", type=_names(RULES), default=list(RULES))
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--first-seed", type=int, default=100)
+    parser.add_argument(
+        "--true-gains", action="store_true", help="rank against each owner's whole data"
+    )
     parser.add_argument("--set", dest="assignments", action="append", default=[])
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "results")
     options = parser.parse_args()
@@ -80,10 +88,14 @@ def _names(known: dict[str, Any]) -> Callable[[str], list[str]]:
     return read
 
 
-def _cells(world: str, name: str, results: Sequence[Result]) -> list[str]:
+def _cells(
+    world: str, name: str, by_seed: Mapping[int, Result], gains: Mapping[int, Gains]
+) -> list[str]:
     """One row; a world whose runs all failed has empty cells."""
-    if not results:
+    if not by_seed:
         return [world, name, *[""] * (len(HEAD) - 3), "no result"]
+    results = list(by_seed.values())
+    known = [(result, gains[seed]) for seed, result in by_seed.items() if seed in gains]
     failing = WORLDS[world].failing
     verdicts = Counter(figures.verdict_of(each, failing) for each in results)
     first = sum(figures.right_first(each, failing) for each in results)
@@ -98,6 +110,8 @@ def _cells(world: str, name: str, results: Sequence[Result]) -> list[str]:
         _points([figures.over(each, "random", "hard") for each in results]),
         f"{first} of {len(results)}",
         _mean([figures.ranking_tau(each, failing) for each in results], ".2f"),
+        _mean([figures.true_tau(*each) for each in known], ".2f"),
+        _mean([100 * figures.regret(*each) for each in known], ".1f"),
         _share([figures.spent_for_nothing(each, failing) for each in results]),
         _mean([each["disclosed"] for each in results], ".0f"),
         ", ".join(f"{count} {verdict}" for verdict, count in verdicts.most_common()),
@@ -115,6 +129,7 @@ def _share(values: Sequence[float]) -> str:
 
 
 def _mean(values: Sequence[float], form: str) -> str:
+    """Write a mean of what is known."""
     known = [value for value in values if not math.isnan(value)]
     return format(sum(known) / len(known), form) if known else ""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scipy.stats import kendalltau
@@ -45,6 +45,21 @@ def ranking_tau(result: Result, failing: Sequence[str]) -> float:
     if len(set(useful)) < 2:
         return math.nan
     return float(kendalltau([-owner["rank"] for owner in ranked], useful).statistic)
+
+
+def true_tau(result: Result, gains: Mapping[str, float]) -> float:
+    """Kendall's tau-b of the ranking against what each owner's whole data gains on the failures."""
+    ranked = [owner for owner in result["owners"] if owner["rank"] is not None]
+    gained = [gains[owner["owner"]] for owner in ranked]
+    if len(ranked) < 2:
+        return math.nan
+    return float(kendalltau([-owner["rank"] for owner in ranked], gained).statistic)
+
+
+def regret(result: Result, gains: Mapping[str, float]) -> float:
+    """What the first owner's whole data gains less than the best owner's."""
+    first = [gains[owner["owner"]] for owner in result["owners"] if owner["rank"] == 1]
+    return max(gains.values()) - first[0] if first else math.nan
 
 
 def spent_for_nothing(result: Result, failing: Sequence[str]) -> float:

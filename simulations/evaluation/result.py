@@ -60,10 +60,10 @@ def result_of(simulation: Simulation, strategy: MycroftStrategy) -> Result:
     metric = strategy.trainer.metric
     groups = world.trainer_groups("test")
     tests = HeldOut.of(world.trainer("test"), saved[BASELINE], groups, metric)
-    luck = strategy.trainer.final(_random_instead(simulation, strategy)).model
-    lucky = tests.accuracies(luck)
+    luck = strategy.trainer.final(_random_instead(simulation, strategy))
+    lucky = tests.accuracies(luck.model)
     known = reached(tests, saved, config)
-    known["gains"]["random"] = tests.gains(saved[FINAL], luck, config)
+    known["gains"]["random"] = tests.gains(saved[FINAL], luck.model, config)
     result = Result(
         scenario=simulation.scenario.name,
         method=config.method,
@@ -76,6 +76,7 @@ def result_of(simulation: Simulation, strategy: MycroftStrategy) -> Result:
         final_is=strategy.final.how,
         front=prices(tests, saved, strategy.final.candidates),
         random=lucky,
+        random_is=luck.how,
         **known,
         rounds=round_results(folder, task, strategy.rounds, tests),
         owners=_owners(simulation, strategy),

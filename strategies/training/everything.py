@@ -151,9 +151,12 @@ class Everything:
 
     def _shares(self, acquired: Examples | None = None) -> list[float]:
         """List the shares to choose from: fixed ones, and one in proportion to the examples."""
+        return sorted({*SHARES, self.proportional(acquired)})
+
+    def proportional(self, acquired: Examples | None = None) -> float:
+        """Compute the share of failures and what was acquired among all examples, .01 to .9."""
         hard = len(self.failures) + (0 if acquired is None else len(acquired))
-        proportional = round(min(0.9, max(0.01, hard / (hard + len(self.own)))), 3)
-        return sorted({*SHARES, proportional})
+        return round(min(0.9, max(0.01, hard / (hard + len(self.own)))), 3)
 
     def tuned(self, share: float, acquired: Examples | None = None, repeat: int = 0) -> AnyModel:
         """Fine-tune on everything, failures and what was acquired with this share of a batch."""

@@ -8,12 +8,12 @@ from typing import Any
 
 from mycroft_fl.modes import MODES
 from mycroft_fl.report.run.by_class import clear_of_the_last, clearest, how_like, yardstick
+from mycroft_fl.report.run.caveats import caveats_of, luck_of
 from mycroft_fl.report.run.gains import (
     Gain,
     Result,
     cost_per_point,
     gain_over,
-    price_of,
     rival_of,
 )
 from mycroft_fl.report.run.judged import judged_by
@@ -21,9 +21,6 @@ from mycroft_fl.report.run.measure import by_loss, by_region, measure_of, scores
 from mycroft_fl.report.run.tiles import Tile, largest_epsilon, tiles
 
 NAMED = 5
-DEAR = 5.0
-"""Points lost elsewhere from which a verdict says so."""
-LIKELY = 0.5
 MOVING = frozenset(mode.name for mode in MODES.values() if mode.moves_head)
 """Modes whose noised answers move the model; a noised score only ranks owners."""
 
@@ -68,7 +65,7 @@ def answer(result: Result) -> Verdict:
         verdict, reasons = _by_scores(result)
     else:
         verdict, reasons = _by_gain(result, gain)
-    return Verdict(verdict, tuple(reasons), tuple(_caveats(result)), tuple(tiles(result, gain)))
+    return Verdict(verdict, tuple(reasons), tuple(caveats_of(result)), tuple(tiles(result, gain)))
 
 
 def _by_gain(result: Result, gain: Gain) -> tuple[str, list[str]]:
@@ -99,7 +96,13 @@ def _by_gain(result: Result, gain: Gain) -> tuple[str, list[str]]:
     if not gain.is_sure:
         what = "too little to tell from nothing" if gain.points > 0 else "no gain"
         return "Keep your model", [f"{reached}, {what}.", *([_why(result, sure)] if sure else [])]
-    reasons = [reached + _cost(result, gain) + ".", _luck(result), _epsilon_sentence(result)]
+    whole = gain_over(result, rival, "test")
+    if whole is not None and whole.is_loss:
+        return "Keep your model", [
+            f"{reached}. But over the whole test it loses more than that brings: {whole} points. A smaller "
+            "harm-at-most forbids it."
+        ]
+    reasons = [reached + _cost(result, gain) + ".", luck_of(result), _epsilon_sentence(result)]
     if not sure:
         return "Buy from nobody yet: together they help, but who does is not clear", [
             *reasons,
@@ -200,43 +203,6 @@ def _epsilon_sentence(result: Result) -> str:
     if not spent:
         return ""
     return f"For noised answers owners spent up to epsilon {spent:.3g} per unit."
-
-
-def _luck(result: Result) -> str:
-    luck = gain_over(result, "random")
-    if luck is None or not result["disclosed"] or result["method"] in ("random", "full"):
-        return ""
-    if luck.is_sure:
-        return f"That the examples were chosen, and not drawn at random, is worth {luck} of these points."
-    return f"As many examples drawn at random would have done about as well: the choice brought {luck}."
-
-
-def _caveats(result: Result) -> list[str]:
-    found = [
-        f"This is one run with one seed ({result['seed']}). Its intervals say how far other "
-        "examples could move the figures, not what other draws of the data would: a study over seeds does."
-    ]
-    if result.get("final_is") == "last round" and rival_of(result) == "free":
-        found.append(
-            "The free model trains on all failures that you hold, and the final one does not: "
-            "train-on-validation or train-on-hard-set is false. Set both to true to compare like with like."
-        )
-    price = price_of(result)
-    if price is not None and price[0] >= DEAR:
-        found.append(
-            f"The final model loses {price[0]:.1f} points of what the baseline gets right: see the price "
-            "list. harm-at-most bounds that."
-        )
-    scored = sum(each["low"] is not None for each in result["owners"])
-    chance = scored * (1 - result["settings"].get("scoring.confidence", 0.95)) / 2
-    if chance >= LIKELY:
-        found.append(
-            f"{scored} owners were scored, each with an interval of its own: about {chance:.1f} of them "
-            "would lie above zero by chance alone if none were any use."
-        )
-    if "final" in result and "gains" not in result:
-        found.append("This result is of an older version, which kept no interval of the gain.")
-    return found
 
 
 def _moved(result: Result) -> bool:

@@ -27,6 +27,11 @@ class Gain:
         """Whether the interval, where there is one, leaves out zero and all below."""
         return self.points > 0 and (self.low is None or self.low > 0)
 
+    @property
+    def is_loss(self) -> bool:
+        """Whether the interval, where there is one, leaves out zero and all above."""
+        return self.points < 0 and (self.high is None or self.high < 0)
+
     def __str__(self) -> str:
         if self.low is None or self.high is None:
             return f"{self.points:+.1f}"
@@ -42,9 +47,12 @@ RIVAL_WORDS = {"free": "free model", "own_hard_set": "own hard set"}
 """The rival in words, as in "over the free model"."""
 
 
-def gain_over(result: Result, rival: str) -> Gain | None:
-    """Compute what the final model gains over `rival`; None where that is not known."""
-    at = judged_by(result).key
+def gain_over(result: Result, rival: str, at: str | None = None) -> Gain | None:
+    """Compute what the final model gains over `rival`; None where that is not known.
+
+    By what the verdict goes by, or `at` a key of the models' figures, such as "test".
+    """
+    at = at or judged_by(result).key
     final, other = (result.get(key, {}).get(at) for key in ("final", rival))
     if final is None or other is None:
         return None

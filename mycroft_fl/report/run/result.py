@@ -189,6 +189,7 @@ class Result:
             right, points gained of what it gets wrong.
         verdict: the answer to whether to buy, as on the page.
         random: as many examples drawn at random; only a simulator can draw them.
+        random_is: how that model came about: as the final one may, see `final_is`.
         gains: the final model's, over each rival.
         privacy: every release, owners' and the trainer's own.
         spent: what counts against the budget of a real run, disclosed or lost.
@@ -214,6 +215,7 @@ class Result:
     front: Sequence[Mapping[str, float]] | None = None
     verdict: str | None = None
     random: Accuracies | None = None
+    random_is: str | None = None
     final: Accuracies | None
     tested: ExampleCounts | None
     gains: Mapping[str, Gains]
@@ -256,6 +258,7 @@ class Result:
         parts = {name: getattr(self, name) for name in names}
         reached = {name: each.as_json() for name, each in _known(**parts).items()}
         reached |= _known(free_is=self.free_is) if self.free else {}
+        reached |= _known(random_is=self.random_is) if self.random else {}
         reached |= _known(front=self.front and [dict(each) for each in self.front])
         if self.gains:
             reached["gains"] = {name: each.as_json() for name, each in self.gains.items()}

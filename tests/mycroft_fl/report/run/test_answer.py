@@ -113,6 +113,39 @@ def test_luck_that_does_as_well_is_said(result):
     assert "at random" not in " ".join(answer(result).reasons)
 
 
+@pytest.mark.parametrize("how", ["free", "baseline"])
+def test_random_picks_that_were_given_up_are_not_called_a_model_of_random_picks(result, how):
+    result["random_is"] = how
+    said = " ".join(answer(result).reasons)
+    assert f"drawn at random were tried too, and given up for the {how} model" in said
+    assert "is worth +5.0 [+1.0, +9.0] of these points" in said
+
+
+def test_what_the_whole_test_loses_is_no_reason_to_buy(result):
+    result["gains"]["free"]["test"] = {"gain": -0.03, "low": -0.05, "high": -0.01}
+    found = answer(result)
+    assert found.verdict == "Keep your model"
+    assert (
+        "over the whole test it loses more than that brings: -3.0 [-5.0, -1.0]" in found.reasons[0]
+    )
+
+
+@pytest.mark.parametrize(("low", "said"), [(-0.01, True), (0.01, False)])
+def test_a_gain_on_the_whole_test_that_is_not_clear_is_said(result, low, said):
+    result["gains"]["free"]["test"] = {"gain": 0.02, "low": low, "high": 0.03}
+    notes = " ".join(answer(result).notes)
+    assert ("Over the whole test the final model gains +2.0 [-1.0, +3.0] points" in notes) == said
+
+
+def test_a_price_that_is_dear_is_said(result):
+    result["tested"] = {"test": 200, "hard": 50, "groups": {}}
+    for kept, said in ((0.96, False), (0.94, True)):
+        result["final"].update(hard=0.4, test=(20 + kept * 150) / 200)
+        found = [each for each in answer(result).notes if "of what the baseline gets right" in each]
+        assert bool(found) == said
+    assert "loses 6.0 points" in found[0]
+
+
 def test_an_older_result_has_no_interval_and_says_so(result):
     del result["gains"]
     result["free"]["hard"], result["final"]["hard"] = 0.3, 0.5
