@@ -22,6 +22,9 @@ SERVICES = (
     "auto-and-commute", "banking", "credit-cards", "home", "kitchen-and-dining", "meta", "small-talk",
     "utility", "work",
 )  # fmt: skip
+ENCODER = "timm:tf_efficientnet_lite0:package@96"
+TREES = {"proxy": "mlp"}
+"""Trees have no gradients; what looks through one looks through a network in their place."""
 
 
 def _few(scenario: str, group: str, count: int, others: Settings) -> World:
@@ -38,12 +41,23 @@ WORLDS = {
     "clinc150-travel": World("clinc150-travel", ("travel",)),
     "clinc150-banking": World("clinc150-banking", ("banking",)),
     "hospitals": World("hospitals", ("orthopedics",)),
+    "payers": World("payers", ("medicare",)),
     "heart": World("heart", ("veterans",)),
     "three-groups": World("three-groups", ("bags", "sandals", "coats")),
     "rotated-digits": World("rotated-digits", ("rotated",)),
     "scarce-fashion": World("scarce-fashion", ("scarce",)),
     "spurious-fashion": World("spurious-fashion", ("swapped",)),
-    "intrusion-forest": World("intrusion-nsl-kdd", ("missing",), {"proxy": "mlp"}),
+    "intrusion-forest": World("intrusion-nsl-kdd", ("missing",), TREES),
+    "scarce-cifar10": World("scarce-cifar10", ("scarce",)),
+    "scarce-cifar10-encoder": World(
+        "scarce-cifar10",
+        ("scarce",),
+        {"model": f"linear:{ENCODER}", "feature-space": ENCODER, "fine-tune.learning-rate": 3e-3},
+    ),
+    "intrusion-tree": World("intrusion-nsl-kdd", ("missing",), {**TREES, "model": "decision-tree"}),
+    "intrusion-boosting": World(
+        "intrusion-nsl-kdd", ("missing",), {**TREES, "model": "gradient-boosting"}
+    ),
     "intrusion-mlp": World("intrusion-nsl-kdd", ("missing",), {"model": "mlp"}),
     # From 8 to 32 failures in all validation examples.
     "pacs-sketch-few": _few("pacs-sketch", "sketch", 15, {"photo": 100}),

@@ -209,7 +209,7 @@ def test_an_assignment_without_key_or_value_is_refused(assignment):
         (["--set", "metric=recall:eleven"], "metric names the unknown class 'eleven'; choose from"),
         (
             ["--set", "metric=cost:no.csv"],
-            "metric: no.csv holds no costs: it cannot be read as CSV",
+            "metric: there is no no.csv; give the path of a CSV of costs",
         ),
         (["--method", "opm"], "unknown method 'opm'; did you mean 'omp'?"),
         (["--method", "nowhere:at_all"], "method 'nowhere:at_all' cannot be imported"),

@@ -365,7 +365,8 @@ def test_packaged_sets_from_the_data_folder_can_be_drawn(name):
 
 
 SHIFTS = (
-    "pacs-sketch", "pacs-cartoon", "clinc150-travel", "clinc150-banking", "hospitals", "heart",
+    "pacs-sketch", "pacs-cartoon", "clinc150-travel", "clinc150-banking", "hospitals", "payers",
+    "heart",
 )  # fmt: skip
 
 
