@@ -223,6 +223,14 @@ def test_a_table_that_unpacks_to_a_bomb_is_refused(tmp_path: Path) -> None:
     refused(lambda: table(path), "t.csv.gz cannot be read as a table .*64.0 MiB")
 
 
+def test_a_table_of_more_cells_than_memory_holds_is_refused(tmp_path: Path) -> None:
+    path, columns = tmp_path / "t.csv.gz", 1000
+    with gzip.open(path, "wb") as file:
+        file.write(b",".join(b"c%d" % place for place in range(columns - 1)) + b",y\n")
+        file.write((b",".join([b"1"] * columns) + b"\n") * 10_000)
+    refused(lambda: table(path), "a table of so many cells .*64.0 MiB")
+
+
 def test_a_table_with_more_columns_than_any_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_bytes(b"a," * 200_000 + b"y\n" + b"1," * 200_000 + b"2\n")
