@@ -93,6 +93,7 @@ def run_trainer(grid: Grid, setup: TrainerSetup) -> MycroftStrategy:
     folder.save_model("own-hard-set", trainer.own_hard_set)
     folder.save_model("free", trainer.free.model)
     folder.save_model("final", strategy.final.model)
+    folder.save_failures(trainer.knowledge.failing)
     folder.save_acquired(list(strategy.scoreboard.records.values()))
     # All of it: leaving out who does harm would be a choice by the examples themselves.
     published = publisher.publish_model(strategy.scoreboard.acquired())

@@ -24,6 +24,7 @@ from strategies.runs.held_out import HeldOut
 from strategies.runs.outcome import (
     BASELINE,
     FINAL,
+    failing_of,
     owner_result,
     prices,
     reached,
@@ -74,6 +75,7 @@ def result_of(simulation: Simulation, strategy: MycroftStrategy) -> Result:
         metric=metric.name,
         free_is=strategy.trainer.free.name,
         final_is=strategy.final.how,
+        failing=failing_of(strategy.trainer),
         front=prices(tests, saved, strategy.final.candidates),
         random=lucky,
         random_is=luck.how,

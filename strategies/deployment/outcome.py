@@ -20,6 +20,7 @@ from strategies.runs.folder import RunFolder
 from strategies.runs.held_out import HeldOut
 from strategies.runs.outcome import (
     BASELINE,
+    failing_of,
     owner_result,
     prices,
     reached,
@@ -78,6 +79,7 @@ def outcome_of(
         **reached(tests, saved, config),
         free_is=strategy.trainer.free.name,
         final_is=strategy.final.how,
+        failing=failing_of(strategy.trainer),
         front=prices(tests, saved, strategy.final.candidates),
         rounds=round_results(folder, task.task, strategy.rounds, tests),
         owners=owners,

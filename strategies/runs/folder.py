@@ -29,10 +29,12 @@ from mycroft_fl.files import (
 from mycroft_fl.models.fitting import AnyModel
 from mycroft_fl.models.weights import save_model, suffix_of
 from strategies.rounds.owner_record import OwnerRecord, RoundRecord
+from strategies.training.failing_groups import FailingGroup
 
 FILES = (
-    "result.json", "published.json", "summary.md", "rounds.jsonl", "task.json", "acquired.npz", "error.json",
-    "flower.log", "report.html", "run.json", "outcome.json", "unchecked.json", ".lock",
+    "result.json", "published.json", "summary.md", "rounds.jsonl", "task.json", "acquired.npz",
+    "failures.npz", "error.json", "flower.log", "report.html", "run.json", "outcome.json",
+    "unchecked.json", ".lock",
 )  # fmt: skip
 CHECKPOINTS, PLOTS = "checkpoints", "plots"
 PUBLISHED = "published"
@@ -204,6 +206,18 @@ class RunFolder:
             arrays["x"] = np.concatenate([part.x for _, _, part in parts])
             arrays["y"] = np.concatenate([part.y for _, _, part in parts])
         with written_whole(self.path / "acquired.npz") as file:
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+
+    def save_failures(self, groups: Sequence[FailingGroup]) -> None:
+        """Write typical failures of each group, with what the model takes them for."""
+        arrays: dict[str, np.ndarray] = {
+            "group": np.repeat(np.arange(len(groups)), [len(each.typical) for each in groups]),
+        }
+        if groups:
+            arrays["x"] = np.concatenate([each.typical.x for each in groups])
+            arrays["y"] = np.concatenate([each.typical.y for each in groups])
+            arrays["taken_for"] = np.concatenate([each.answers for each in groups])
+        with written_whole(self.path / "failures.npz") as file:
             np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
     def save_json(self, name: str, content: Any) -> None:

@@ -16,6 +16,7 @@ from strategies.rounds.scoreboard import Scoreboard
 from strategies.runs.folder import RunFolder
 from strategies.runs.held_out import HeldOut
 from strategies.training.front import front
+from strategies.training.trainer import Trainer
 
 BASELINE, FINAL = "baseline", "final"
 RIVALS = {"control": "control", "own_hard_set": "own-hard-set", "free": "free"}
@@ -56,6 +57,23 @@ def prices(
         return None
     models = [saved["free"], saved[FINAL], *candidates]
     return [dict(vars(each)) for each in front(models, saved[BASELINE], tests.examples)]
+
+
+def failing_of(trainer: Trainer) -> list[dict[str, Any]]:
+    """List the groups of the baseline's failures, with classes by name."""
+    names = trainer.task.classes
+
+    def named(counts: Mapping[int, int]) -> dict[str, int]:
+        return {names[label]: count for label, count in sorted(counts.items())}
+
+    return [
+        {
+            "failures": each.failures,
+            "classes": named(each.labels),
+            "taken_for": named(each.taken_for),
+        }
+        for each in trainer.knowledge.failing
+    ]
 
 
 def round_results(

@@ -17,6 +17,7 @@ from mycroft_fl.settings.run_config import RunConfig
 from strategies.training.cross_fitting import CrossFitting
 from strategies.training.detection import FeatureSpace, learnt_detector
 from strategies.training.everything import Everything
+from strategies.training.failing_groups import FailingGroup, failing_groups
 from strategies.training.suspects import suspects
 
 
@@ -86,6 +87,11 @@ class Knowledge:
             hard_classes=hard_classes,
             seed=self._seed("detector"),
         )
+
+    @cached_property
+    def failing(self) -> list[FailingGroup]:
+        """The groups of the baseline's failures. For the trainer's own eyes: owners see no trace of them."""
+        return failing_groups(self._space, self.validation, self._seed("failing groups"))
 
     @cached_property
     def _space(self) -> FeatureSpace:

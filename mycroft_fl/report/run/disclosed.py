@@ -1,9 +1,10 @@
-"""The examples that owners disclosed, as small pictures or rows of a table. Nothing else is shown."""
+"""The examples that owners disclosed, and typical failures: as small pictures or rows of a table."""
 
 from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,12 +12,13 @@ from PIL import Image
 
 from mycroft_fl.data.tables.columns import Numbers
 from mycroft_fl.errors import DataError
-from mycroft_fl.report.run.files import Acquired, RunFiles
+from mycroft_fl.report.run.files import Acquired, Failures, RunFiles
 
 MOST_OWNERS = 40
 MOST_PICTURES = 60  # of an owner
 MOST_ROWS = 20
 MOST_COLUMNS = 10
+MOST_NAMED = 3  # classes of a group of failures
 LARGEST = 96  # pixels
 LEAST_FOR_JPEG = 48  # pixels; below it PNG is as small, and exact
 QUALITY = 82
@@ -66,7 +68,7 @@ def disclosed(files: RunFiles) -> list[Shown]:
 
 def _of_owner(owner: str, acquired: Acquired, files: RunFiles) -> Shown:
     mine = np.flatnonzero(acquired.owner == owner)
-    labels = [_label(int(y), files.classes) for y in acquired.y[mine]]
+    labels = [label_of(int(y), files.classes) for y in acquired.y[mine]]
     names, counts = np.unique(labels, return_counts=True)
     tally = {str(name): int(count) for name, count in zip(names, counts, strict=True)}
     if acquired.x.ndim == 4:
@@ -77,7 +79,7 @@ def _of_owner(owner: str, acquired: Acquired, files: RunFiles) -> Shown:
         )
         return Shown(owner, len(mine), tally, pictures=pictures, hidden=len(mine) - len(some))
     some = mine[:MOST_ROWS]
-    head, rows = _rows(acquired.x[some], files)
+    head, rows = rows_of(acquired.x[some], files)
     framed = tuple(
         (str(int(acquired.answer[at])), label, *row[:MOST_COLUMNS])
         for at, label, row in zip(some, labels, rows, strict=False)
@@ -105,7 +107,8 @@ def thumbnail(image: np.ndarray) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def _rows(x: np.ndarray, files: RunFiles) -> tuple[list[str], list[list[str]]]:
+def rows_of(x: np.ndarray, files: RunFiles) -> tuple[list[str], list[list[str]]]:
+    """Write examples as rows, under the names of their columns where the folder knows them."""
     table = files.table
     if table is None or table.width != x.shape[1]:
         head = [f"x{place}" for place in range(x.shape[1])]
@@ -129,5 +132,68 @@ def _number(value: float) -> str:
     return f"{0.0 if abs(value) < 1e-4 else value:.4g}"
 
 
-def _label(y: int, classes: tuple[str, ...] | None) -> str:
+def label_of(y: int, classes: tuple[str, ...] | None) -> str:
+    """Name a class, by its number where the folder does not know it."""
     return classes[y] if classes is not None and 0 <= y < len(classes) else f"class {y}"
+
+
+@dataclass(frozen=True)
+class FailedOn:
+    """One typical failure: its class, what the model takes it for, and a data URI."""
+
+    label: str
+    taken_for: str
+    uri: str
+
+
+@dataclass(frozen=True)
+class ShownGroup:
+    """A group in a line, and typical failures of it: pictures, or rows under `head`."""
+
+    words: str
+    pictures: tuple[FailedOn, ...] = ()
+    head: tuple[str, ...] = ()
+    rows: tuple[tuple[str, ...], ...] = ()
+
+
+def failing(files: RunFiles) -> list[ShownGroup]:
+    """Show each group that the result names, with those failures that the folder holds."""
+    saved = files.failures
+    return [
+        _shown(words_of(each), None if saved is None else saved.of(place), files)
+        for place, each in enumerate(files.result.get("failing", []))
+    ]
+
+
+def words_of(group: Mapping[str, object]) -> str:
+    """Say what a group of failures is: how many, of which classes, taken for which."""
+    count = group["failures"]
+    what = "failure" if count == 1 else "failures"
+    return f"{count} {what}: {_counted(group['classes'])}, taken for {_counted(group['taken_for'])}"
+
+
+def _counted(counts: object) -> str:
+    assert isinstance(counts, Mapping)
+    ordered = sorted(counts.items(), key=lambda each: (-each[1], each[0]))
+    if len(ordered) == 1:
+        return str(ordered[0][0])
+    rest = sum(count for _, count in ordered[MOST_NAMED:])
+    said = [f"{name} ({count})" for name, count in ordered[:MOST_NAMED]]
+    return ", ".join([*said, *([f"others ({rest})"] if rest else [])])
+
+
+def _shown(words: str, saved: Failures | None, files: RunFiles) -> ShownGroup:
+    if saved is None or not len(saved.y):
+        return ShownGroup(words)
+    labels = [label_of(int(y), files.classes) for y in saved.y]
+    taken = [label_of(int(y), files.classes) for y in saved.taken_for]
+    if saved.x.ndim == 4:
+        each = zip(labels, taken, saved.x, strict=True)
+        return ShownGroup(words, pictures=tuple(FailedOn(a, b, thumbnail(x)) for a, b, x in each))
+    head, rows = rows_of(saved.x, files)
+    framed = zip(labels, taken, rows, strict=True)
+    return ShownGroup(
+        words,
+        head=("class", "taken for", *head[:MOST_COLUMNS]),
+        rows=tuple((a, b, *row[:MOST_COLUMNS]) for a, b, row in framed),
+    )

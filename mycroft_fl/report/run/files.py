@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,12 +34,27 @@ class Acquired:
 
 
 @dataclass(frozen=True, eq=False)
+class Failures:
+    """Typical failures: of each its group, x, its label, and what the model takes it for."""
+
+    group: np.ndarray
+    x: np.ndarray
+    y: np.ndarray
+    taken_for: np.ndarray
+
+    def of(self, group: int) -> Failures:
+        """Give those of one group."""
+        here = self.group == group
+        return Failures(self.group[here], self.x[here], self.y[here], self.taken_for[here])
+
+
+@dataclass(frozen=True, eq=False)
 class RunFiles:
     """A run's result, what its examples mean, and those that were disclosed.
 
     `classes`, `table` and `acquired` are None where the folder does not say: older runs kept no
-    task.json, and a result may have been copied without the examples. `name` is the result's file,
-    `digest` its SHA-256.
+    task.json, and a result may have been copied without the examples; so is `failures`. `name` is the
+    result's file, `digest` its SHA-256.
     """
 
     result: dict[str, Any]
@@ -47,6 +63,7 @@ class RunFiles:
     classes: tuple[str, ...] | None
     table: TableSchema | None
     acquired: Acquired | None
+    failures: Failures | None = None
 
 
 def result_file(folder: Path) -> Path | None:
@@ -68,7 +85,8 @@ def read_run(folder: Path) -> RunFiles:
     classes, table = _task(folder / "task.json")
     acquired = _acquired(folder / "acquired.npz")
     digest = hashlib.sha256(raw).hexdigest()
-    return RunFiles(result, path.name, digest, classes, table, acquired)
+    failures = _failures(folder / "failures.npz", len(result.get("failing", [])))
+    return RunFiles(result, path.name, digest, classes, table, acquired, failures)
 
 
 def read_bytes(path: Path) -> bytes:
@@ -129,39 +147,47 @@ def _task(path: Path) -> tuple[tuple[str, ...] | None, TableSchema | None]:
 
 
 def _acquired(path: Path) -> Acquired | None:
+    saved = _arrays(
+        path, {"owner": "U", "answer": "iu", "y": "iu", "x": "uf"}, "what was disclosed"
+    )
+    return None if saved is None else Acquired(**saved)
+
+
+def _failures(path: Path, groups: int) -> Failures | None:
+    """Read typical failures of so many groups; None where there are none."""
+    kinds = {"group": "iu", "y": "iu", "taken_for": "iu", "x": "uf"}
+    without = "what the baseline fails on"
+    saved = _arrays(path, kinds, without) if groups else None
+    if saved is None:
+        return None
+    if not set(saved["group"].tolist()) <= set(range(groups)):
+        raise DataError(_unusable(path, "it is of another run", without))
+    return Failures(**saved)
+
+
+def _arrays(path: Path, kinds: Mapping[str, str], without: str) -> dict[str, np.ndarray] | None:
+    """Read arrays of one length, each of its kind; None where there is no file."""
     if not path.is_file():
         return None
     try:
-        saved = read_npz(path, {"owner", "answer", "x", "y"})
-        owner, answer = saved["owner"], saved["answer"]
-        if not owner.size:
-            return Acquired(owner, answer, np.empty((0, 1)), np.empty(0, np.int64))
-        found = Acquired(owner, answer, saved["x"], saved["y"])
+        saved = read_npz(path, set(kinds))
+        if "x" not in saved and all(each.shape == (0,) for each in saved.values()):
+            # Of nothing there is no kind to be saved.
+            return {name: np.empty((0, 1) if name == "x" else 0) for name in kinds}
+        found = {name: saved[name] for name in kinds}
     except (*UNREADABLE, KeyError) as error:
-        raise DataError(_unusable(path, _first_line(error))) from error
-    parts = (found.owner, found.answer, found.x, found.y)
-    if not all(part.ndim for part in parts):
-        raise DataError(_unusable(path, "its arrays do not belong together"))
-    lengths = {len(part) for part in parts}
-    kinds = (
-        found.owner.dtype.kind,
-        found.answer.dtype.kind,
-        found.x.dtype.kind,
-        found.y.dtype.kind,
+        raise DataError(_unusable(path, _first_line(error), without)) from error
+    whole = all(
+        each.dtype.kind in kinds[name] and each.ndim in ((2, 4) if name == "x" else (1,))
+        for name, each in found.items()
     )
-    if len(lengths) > 1 or found.x.ndim not in (2, 4) or not _are_kinds(kinds):
-        raise DataError(_unusable(path, "its arrays do not belong together"))
+    if not whole or len({len(each) for each in found.values()}) > 1:
+        raise DataError(_unusable(path, "its arrays do not belong together", without))
     return found
 
 
-def _are_kinds(kinds: tuple[str, ...]) -> bool:
-    return all(
-        kind in allowed for kind, allowed in zip(kinds, ("U", "iu", "uf", "iu"), strict=True)
-    )
-
-
-def _unusable(path: Path, why: str) -> str:
-    return f"{path} cannot be used ({why}); remove it to report without what was disclosed"
+def _unusable(path: Path, why: str, without: str) -> str:
+    return f"{path} cannot be used ({why}); remove it to report without {without}"
 
 
 def _no_number(name: str) -> None:

@@ -11,7 +11,7 @@ from mycroft_fl.report.layout.drawing import Plot
 from mycroft_fl.report.layout.page import numeric_columns, rendered
 from mycroft_fl.report.run.answer import answer, worth_it
 from mycroft_fl.report.run.by_class import MEANING, TextRows, class_rows
-from mycroft_fl.report.run.disclosed import Shown, disclosed
+from mycroft_fl.report.run.disclosed import Shown, disclosed, failing
 from mycroft_fl.report.run.files import RunFiles
 from mycroft_fl.report.run.gains import gain_over
 from mycroft_fl.report.run.judged import judged_by
@@ -68,6 +68,7 @@ def run_page(files: RunFiles) -> tuple[str, list[Plot]]:
         "metric": " ".join(metric_line(result)),
         "gains": _gains(result),
         "rounds": _table(*round_rows(result)),
+        "failing": failing(files),
         "shown": [_with_numeric(each) for each in shown],
         "disclosing": sum(each["disclosed"] > 0 for each in result["owners"]),
         "classes": files.classes,

@@ -188,6 +188,7 @@ class Result:
         front: prices of the candidates for the final model: points lost of what the baseline gets
             right, points gained of what it gets wrong.
         verdict: the answer to whether to buy, as on the page.
+        failing: the groups of the baseline's failures on validation examples, the largest first.
         random: as many examples drawn at random; only a simulator can draw them.
         random_is: how that model came about: as the final one may, see `final_is`.
         gains: the final model's, over each rival.
@@ -214,6 +215,7 @@ class Result:
     final_is: str | None = None
     front: Sequence[Mapping[str, float]] | None = None
     verdict: str | None = None
+    failing: Sequence[Mapping[str, Any]] | None = None
     random: Accuracies | None = None
     random_is: str | None = None
     final: Accuracies | None
@@ -241,6 +243,7 @@ class Result:
             "warnings": list(self.warnings),
             **_known(metric=self.metric),
             **_known(final_is=self.final_is, verdict=self.verdict),
+            **_known(failing=self.failing and [dict(each) for each in self.failing]),
             **self._reached(),
             "rounds": [each.as_json() for each in self.rounds],
             "owners": [each.as_json() for each in self.owners],
