@@ -35,7 +35,7 @@ bench: $(READY)  ## every table of benchmarks/, hours on two cores; goes on wher
 	$(BIN)/python -m benchmarks.selection
 	$(BIN)/python -m benchmarks.intrusion
 	$(BIN)/python -m benchmarks.tasks spurious
-	$(BIN)/python -m benchmarks.shifts --seeds 10 --first-seed 0
+	$(BIN)/python -m benchmarks.shifts --seeds 10 --first-seed 10
 	$(BIN)/python -m benchmarks.embedding_memory
 	$(BIN)/python -m benchmarks.selection --table choices
 
