@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,13 +21,14 @@ from mycroft_fl.data.tables.encode import DataTable, concatenated
 from mycroft_fl.data.tables.values import known_as
 from mycroft_fl.errors import DataError
 from mycroft_fl.examples import Examples
+from mycroft_fl.texts import Texts, as_bytes, is_text, joined_widths
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """A data set's distinct examples, in the order of their file. Shared by all: read-only.
 
-    `x` holds images or vectors, or is None for a `table`, whose rows become vectors only once a
+    `x` holds images, vectors or texts, or is None for a `table`, whose rows become vectors only once a
     task says how. `kept` are the rows of `x` that count (of an array on disk), None for all.
     `ids` tell examples apart by content, `classes[label]` is a class's name. `duplicates` counts
     the rows dropped because one before them had the same content, `overlap` those of the test
@@ -122,6 +123,9 @@ def from_tables(
             spec.grey_range,
         )
         ids = Examples(x, y).ids
+    if spec.text:
+        x = _texts_of(joined, spec)
+        ids = Examples(x, y).ids
     units, shareable = units_of(joined, spec), shareable_of(joined, spec)
     if records:
         contents = joined.contents if x is None else [digests_of(x)]
@@ -140,6 +144,20 @@ def from_tables(
         table if x is None else None, table,
         units=None if units is None else units[kept], shareable=shareable,
     )  # fmt: skip
+
+
+def _texts_of(table: DataTable, spec: DatasetSpec) -> Texts:
+    """Return the texts of a table's rows; each distinct one is made bytes once."""
+    column = table.column(spec.text)
+    x, cut = as_bytes(column.names, spec.longest)
+    say_cut(table.source, cut, x.shape[1])
+    return np.asarray(x[column.codes])
+
+
+def say_cut(source: str, cut: int, width: int) -> None:
+    """Say how many texts were too long."""
+    if cut:
+        say(f"{source}: {cut} texts are longer than {width} bytes, and are cut; set longest")
 
 
 def _label_names(table: DataTable, spec: DatasetSpec) -> np.ndarray:
@@ -175,6 +193,9 @@ def relabelled(rows: LabelledRows, spec: DatasetSpec) -> LabelledRows:
 
 
 def _joined(rows: LabelledRows, test: LabelledRows) -> LabelledRows:
+    if is_text(rows.x) and is_text(test.x):
+        one, other = joined_widths([rows.x, test.x])
+        rows, test = replace(rows, x=one), replace(test, x=other)
     if rows.x.shape[1:] != test.x.shape[1:] or rows.x.dtype != test.x.dtype:
         raise DataError(
             f"the test examples have shape {test.x.shape[1:]}, the others {rows.x.shape[1:]}; "
