@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mycroft_fl.settings.space_names import encoder_within
+from mycroft_fl.settings.space_names import TRAINED, encoder_within
 
 if TYPE_CHECKING:
     from mycroft_fl.data.tables.schema import TableSchema
@@ -47,10 +47,11 @@ class Task:
         """Return the name of a model or feature space as this task means it.
 
         `tfidf` is that of the task's own vocabulary. Texts have no pixels: they are compared as the
-        model's encoder sees them, or else by hashed words.
+        model's encoder sees them, by a trained transformer's last hidden layer, or else by hashed words.
         """
         if self.holds_texts and name == "pixels":
-            name = encoder_within(self.model) or "hashing"
+            inner = "model" if self.model.startswith(TRAINED) else encoder_within(self.model)
+            name = inner or "hashing"
         if encoder_within(name) != TFIDF or self.vocabulary is None:
             return name
         return name.removesuffix(TFIDF) + self.vocabulary.name

@@ -55,6 +55,10 @@ Encode = Callable[[Sequence[str]], Any]
 
 def _sentence_transformer(name: EncoderName) -> Encode:
     library = _library(name)
+    from transformers.utils import logging
+
+    # What is printed is the program's.
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     model = library.SentenceTransformer(_place(name), device=_device(), trust_remote_code=False)
     return lambda texts: model.encode(list(texts), show_progress_bar=False)
 

@@ -20,7 +20,7 @@ from mycroft_fl.errors import DataError, SettingError, one_line
 from mycroft_fl.examples import Examples
 from mycroft_fl.files import write_whole
 from mycroft_fl.models.weight_archive import classifier_in, note_ours
-from mycroft_fl.settings.space_names import HEADS, is_encoder
+from mycroft_fl.settings.space_names import HEADS, TRAINED, is_encoder
 from mycroft_fl.texts import as_texts, is_text
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ class Estimator:
 
 def is_estimator(name: str) -> bool:
     """Return whether a model's name is that of a scikit-learn classifier, or an import path."""
-    return name in ESTIMATORS or (":" in name and not name.startswith(HEADS))
+    return name in ESTIMATORS or (":" in name and not name.startswith((*HEADS, *TRAINED)))
 
 
 def build_estimator(name: str, num_classes: int) -> Estimator:

@@ -16,7 +16,7 @@ from mycroft_fl.errors import SettingError, suggestion
 from mycroft_fl.models.classifier import Classifier, InputShape
 from mycroft_fl.models.frozen import FrozenBody
 from mycroft_fl.models.vision import resnet, vit
-from mycroft_fl.settings.space_names import HEADS
+from mycroft_fl.settings.space_names import HEADS, TRAINED
 
 __all__ = ["NETWORKS", "Classifier", "InputShape", "build", "is_network"]
 
@@ -79,7 +79,7 @@ def _on_encoder(name: str, shape: InputShape, num_classes: int) -> Classifier:
 
 def is_network(name: str) -> bool:
     """Return whether a model of that name is a network, whose gradients and weights there are."""
-    return name in NETWORKS or name.startswith(HEADS)
+    return name in NETWORKS or name.startswith((*HEADS, *TRAINED))
 
 
 def build(name: str, shape: InputShape, num_classes: int, *, seed: int) -> Classifier:
@@ -97,4 +97,8 @@ def build(name: str, shape: InputShape, num_classes: int, *, seed: int) -> Class
         torch.manual_seed(seed)
         if name.startswith(HEADS):
             return _on_encoder(name, shape, num_classes)
+        if name.startswith(TRAINED):
+            from mycroft_fl.models.transformer import transformer
+
+            return transformer(name, shape, num_classes)
         return NETWORKS[name](shape, num_classes)

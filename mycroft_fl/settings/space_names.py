@@ -17,6 +17,9 @@ TEXT_LIBRARIES = ("sentence-transformers", "model2vec")
 LIBRARIES = (*IMAGE_LIBRARIES, *TEXT_LIBRARIES, *WORD_COUNTS)
 HEADS = ("linear:", "mlp:")
 """Models on a frozen encoder are called by what is trained, and the encoder's name."""
+WHOLE, LORA = "transformer:", "lora:"
+TRAINED = (WHOLE, LORA)
+"""Transformers that are trained themselves, whole or by adapters; an owner opens them as it does encoders."""
 WEIGHT_FILES = (".pt", ".pth", ".bin", ".safetensors")
 LARGEST_INPUT = 4096
 HASHED = 4096
@@ -95,14 +98,23 @@ def _word_count(name: str, library: str, rest: str) -> EncoderName:
     return EncoderName(library, rest)
 
 
-def _of_text_library(name: str, library: str, rest: str) -> EncoderName:
+def _of_text_library(name: str, library: str, rest: str, shown: str = "") -> EncoderName:
     model, _, tag = rest.partition(":")
     if not model or tag not in ("", PACKAGE):
         raise SettingError(
-            f"'{name}' names no encoder; give {library}:NAME of the hub, {library}:FOLDER, or "
-            f"{library}:NAME:{PACKAGE} for weights that a package brings"
+            f"'{name}' names no encoder; give {shown or library}:NAME of the hub, {shown or library}:FOLDER, "
+            f"or {shown or library}:NAME:{PACKAGE} for weights that a package brings"
         )
     return EncoderName(library, model, tag)
+
+
+def trained_name(name: str) -> EncoderName:
+    """Read the parts of a trained transformer's name, as those of an encoder of texts.
+
+    >>> str(trained_name("lora:all-MiniLM-L6-v2:package"))
+    'sentence-transformers:all-MiniLM-L6-v2:package'
+    """
+    return _of_text_library(name, TEXT_LIBRARIES[0], name.partition(":")[2], name.partition(":")[0])
 
 
 def check_space(name: str) -> None:
@@ -123,7 +135,7 @@ def encoder_within(name: str) -> str | None:
     >>> encoder_within("mlp:tfidf"), encoder_within("random-forest:hashing"), encoder_within("mlp")
     ('tfidf', 'hashing', None)
     """
-    if is_encoder(name):
+    if is_encoder(name) or name.startswith(TRAINED):
         return name
     inner = name.partition(":")[2]
     return inner if is_encoder(inner) else None
@@ -134,12 +146,12 @@ def from_folder(name: str, base: Path) -> str:
     inner = encoder_within(name)
     if inner is None:
         return name
-    parsed = encoder_name(inner)
+    parsed = trained_name(inner) if inner.startswith(TRAINED) else encoder_name(inner)
     if parsed.library in TEXT_LIBRARIES:
         folder = base / Path(parsed.architecture).expanduser()
         if parsed.weights or not folder.is_dir():
             return name
-        return name.replace(inner, str(replace(parsed, architecture=str(folder.resolve()))))
+        return name.removesuffix(parsed.architecture) + str(folder.resolve())
     path = parsed.path
     if path is None or path.is_absolute() or not (base / path).exists():
         return name
