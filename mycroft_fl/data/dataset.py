@@ -18,6 +18,7 @@ from mycroft_fl.data.formats.spec import DatasetSpec
 from mycroft_fl.data.marks import digests_of, record_ids, shareable_of, units_of
 from mycroft_fl.data.tables.conditions import rows_where
 from mycroft_fl.data.tables.encode import DataTable, concatenated
+from mycroft_fl.data.tables.targets import check_classes
 from mycroft_fl.data.tables.values import known_as
 from mycroft_fl.errors import DataError
 from mycroft_fl.examples import Examples
@@ -110,6 +111,10 @@ def from_tables(
     """Return the distinct rows of a table, and of its test table where there are two, see `load_dataset`."""
     joined = tables[0] if len(tables) == 1 else concatenated(*tables)
     from_test = np.repeat([False, True][: len(tables)], [len(each) for each in tables])
+    # An owner of a few rows may have one of each class; and who renames labels has classes.
+    if not records and not spec.labels:
+        label = joined.column(spec.label)
+        check_classes(joined.source, spec.label, label.names, len(joined), joined.spelling)
     y, classes = named_labels(_label_names(joined, spec))
     x, ids = None, joined.ids
     if spec.image:

@@ -19,10 +19,11 @@ from mycroft_fl.data.known import KNOWN, food101
 from mycroft_fl.data.tables.encode import read_table
 from mycroft_fl.data.tables.files import is_table
 from mycroft_fl.data.tables.known import KNOWN_TABLES
+from mycroft_fl.data.tables.row_files import database_of
 from mycroft_fl.errors import DataError, one_line, suggestion
 
 FORMS = (
-    "a table (CSV, JSON lines, Parquet, Feather), an npz file, a folder or zip of images or texts by "
+    "a table (CSV, JSON lines, Parquet, Feather, Excel), an npz file, a folder or zip of images or texts by "
     "class, or a folder with x.npy and y.npy"
 )
 
@@ -47,10 +48,25 @@ def load_dataset(
         spec = _known_table(spec)
     if spec.path in KNOWN:
         return _load_known(spec, os.environ.get("MYCROFT_DATA"), cache_folder(), records)
+    if spec.query or "://" in spec.path:
+        return _queried(spec, base, kinds, records)
     path, changed = _found(spec.path, base)
     test, test_changed = _found(spec.test_path, base) if spec.test_path else (None, "")
     by_task = None if kinds is None else tuple(sorted(kinds.items()))
     return _load_file(spec, Files(path, test, changed + test_changed), by_task, records)
+
+
+def _queried(
+    spec: DatasetSpec, base: Path, kinds: Mapping[str, str] | None, records: bool
+) -> Dataset:
+    """Return the rows of a query, asked anew each time: nobody says when a database changes."""
+    if not spec.query or spec.test_path or spec.image:
+        raise DataError(
+            "a database takes path, a SQLAlchemy URL, and query, such as 'SELECT * FROM stays'; test-path "
+            "and image do not apply"
+        )
+    there, name = database_of(spec, base)
+    return from_tables([read_table(name, there, kinds)], there, [], records)
 
 
 def _known_table(spec: DatasetSpec) -> DatasetSpec:

@@ -20,7 +20,7 @@ CHOICES = {
 LISTS = ("drop", "log")
 TEXTS = (
     "label", "unit-id", "shareable", "image", "text", "test-path",
-    "delimiter", "encoding", "decimal", "thousands",
+    "query", "sheet", "delimiter", "encoding", "decimal", "thousands",
 )  # fmt: skip
 KINDS = ("number", "category", "date", "id", "ignore")
 NO_FEATURES = ("id", "ignore")
@@ -41,6 +41,8 @@ class DatasetSpec:
     shareable       column of yes or no: whether a row may be handed over as it is; not a feature
     image           column with paths of images, relative to the table's folder
     text            column with texts, which are the examples
+    query           what is asked of the database of which path is the SQLAlchemy URL
+    sheet           of a workbook, the first one where empty
     test_path       a file of its own for the trainer's test examples
     delimiter       of a CSV file; found by its header where empty
     encoding        of a CSV file, UTF-8 where empty
@@ -66,6 +68,8 @@ class DatasetSpec:
     image: str = ""
     text: str = ""
     test_path: str = ""
+    query: str = ""
+    sheet: str = ""
     delimiter: str = ""
     encoding: str = ""
     decimal: str = ""
@@ -108,7 +112,7 @@ class DatasetSpec:
 
     def describe(self) -> str:
         """Return what an error calls the data set."""
-        return Path(self.path).name
+        return f"the query to {self.path.split('://')[0]}" if self.query else Path(self.path).name
 
 
 def read_spec(parent: TomlTable, key: str = "dataset") -> DatasetSpec:
