@@ -39,11 +39,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "large.csv"
         write_table(file, options.rows, options.columns, options.digits)
-        print(f"{options.rows} rows, {options.columns} columns, {file.stat().st_size / 2**20:.0f} MiB")
+        print(
+            f"{options.rows} rows, {options.columns} columns, {file.stat().st_size / 2**20:.0f} MiB"
+        )
         for step in STEPS if options.only is None else (options.only,):
             command = [sys.executable, "-m", "benchmarks.large_table"]
             command += ["--measured", str(file), "--only", step]
-            print(subprocess.run(command, check=True, capture_output=True, text=True).stdout, end="")
+            print(
+                subprocess.run(command, check=True, capture_output=True, text=True).stdout, end=""
+            )
 
 
 def write_table(file: Path, rows: int, columns: int, digits: int) -> None:
