@@ -14,7 +14,7 @@ from mycroft_fl.data.formats.spec import NO_FEATURES, DatasetSpec
 from mycroft_fl.data.tables.cells import TextColumn, joined
 from mycroft_fl.data.tables.files import read_columns
 from mycroft_fl.data.tables.kinds import inspected
-from mycroft_fl.data.tables.values import PARTS, Spelling, date_of, is_missing, number_of
+from mycroft_fl.data.tables.values import PARTS, Spelling, date_of, is_missing, numbers_of
 from mycroft_fl.errors import DataError, suggestion
 
 
@@ -93,9 +93,9 @@ class DataTable:
 
     def number(self, name: str) -> Float64[np.ndarray, " n"]:
         """Return a column as numbers, which may be infinite; NaN where it is missing or holds none."""
-        return self.column(name).each(
-            lambda text: number_of(text, self.spelling), np.float64, np.nan
-        )
+        column = self.column(name)
+        numbers = np.append(numbers_of(column.names, self.spelling), np.nan)
+        return np.asarray(numbers[column.codes])  # a code of -1 points to the last
 
     def date(self, name: str, part: str) -> Float64[np.ndarray, " n"]:
         """Return one of a date's `PARTS`; NaN where it is missing or the column holds none."""
