@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Int64, UInt8
 
 from mycroft_fl.errors import DataError
+from mycroft_fl.texts import Texts, content, is_text
 
 Images = UInt8[np.ndarray, "n channels height width"]
 Vectors = Float[np.ndarray, "n d"]
@@ -21,11 +22,12 @@ FloatImages = Float[np.ndarray, "n channels height width"]
 class Examples:
     """Labelled examples in memory.
 
-    `x` holds images (uint8, n x channels x height x width) or vectors (float32, n x d);
-    `y` holds labels (int64, n). An example's identity is its content, see `ids`.
+    `x` holds images (uint8, n x channels x height x width), vectors (float32, n x d) or texts
+    (uint8, n x width, see `texts`); `y` holds labels (int64, n). An example's identity is its content,
+    see `ids`.
     """
 
-    x: Images | Vectors | FloatImages
+    x: Images | Vectors | FloatImages | Texts
     y: Int64[np.ndarray, " n"]
 
     def __post_init__(self) -> None:
@@ -44,9 +46,13 @@ class Examples:
 
     @cached_property
     def ids(self) -> Int64[np.ndarray, " n"]:
-        """A 64-bit digest of each example's x. The label is left out: redrawing it changes nobody."""
+        """A 64-bit digest of each example's x. The label is left out: redrawing it changes nobody.
+
+        A text's is of the text alone, whatever the width of its row.
+        """
         rows = np.ascontiguousarray(self.x)
-        digests = (hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in rows)
+        contents = map(content, rows) if is_text(rows) else (row.tobytes() for row in rows)
+        digests = (hashlib.blake2b(each, digest_size=8).digest() for each in contents)
         return np.frombuffer(b"".join(digests), dtype=np.int64)
 
     @staticmethod

@@ -77,6 +77,7 @@ class MycroftStrategy(Strategy):
         self.resume = resume or Resume()
         self.progress = Progress(trainer, trainer.improved(None), target=target)
         self.rounds: list[RoundRecord] = []
+        self.asked_again: dict[str, None] = {}  # owners whose process died meanwhile
         self.heard: list[Answers] = []  # of each round since this process began
         self._asked: dict[int, Round] = {}  # rounds whose answers are still to come
 
@@ -128,6 +129,7 @@ class MycroftStrategy(Strategy):
                 break
             self.resume.note_asking(server_round)
             replies = asked.send(grid, requests, timeout=timeout)
+            self.asked_again |= dict.fromkeys(asked.asked_again)
             improved, metrics = self.aggregate_train(server_round, replies)
             if improved is not None:
                 result.arrays = arrays = improved

@@ -15,7 +15,11 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[1]
 LOCKS = ROOT / ".ci" / "locks"
 PYTHONS = ("3.11", "3.12", "3.13")
-EXTRAS = {"package": (), "extras": ("parquet", "pld", "tensorboard"), "dev": ("dev",)}
+EXTRAS = {
+    "package": (),
+    "extras": ("excel", "parquet", "pld", "sql", "tensorboard", "text"),
+    "dev": ("dev",),
+}
 HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}")
 
 

@@ -35,6 +35,21 @@ def _few(scenario: str, group: str, count: int, others: Settings) -> World:
     )
 
 
+SENTENCES = {
+    "path": "$MYCROFT_DATA/clinc150/train.csv.gz", "text": "text", "label": "intent",
+}  # fmt: skip
+"""CLINC150 as it is: sentences, which a scenario holds as vectors elsewhere."""
+STATIC, MINILM = (
+    "model2vec:wordllama:package",
+    "sentence-transformers:all-MiniLM-L6-v2:package",
+)
+
+
+def _texts(scenario: str, encoder: str, more: Settings) -> World:
+    """A world of sentences about travel, seen by that encoder."""
+    return World(scenario, ("travel",), {"model": f"linear:{encoder}", **more})
+
+
 WORLDS = {
     "pacs-sketch": World("pacs-sketch", ("sketch",)),
     "pacs-cartoon": World("pacs-cartoon", ("cartoon",)),
@@ -59,6 +74,12 @@ WORLDS = {
         "intrusion-nsl-kdd", ("missing",), {**TREES, "model": "gradient-boosting"}
     ),
     "intrusion-mlp": World("intrusion-nsl-kdd", ("missing",), {"model": "mlp"}),
+    "intents": World("intents", ("travel",)),
+    "intents-static": _texts("intents", STATIC, {}),
+    "intents-minilm": _texts("intents", MINILM, {}),
+    "clinc150-tfidf": _texts("clinc150-travel", "tfidf", {"dataset": SENTENCES}),
+    "clinc150-static": _texts("clinc150-travel", STATIC, {"dataset": SENTENCES}),
+    "clinc150-minilm": _texts("clinc150-travel", MINILM, {"dataset": SENTENCES}),
     # From 8 to 32 failures in all validation examples.
     "pacs-sketch-few": _few("pacs-sketch", "sketch", 15, {"photo": 100}),
     "clinc150-travel-few": _few("clinc150-travel", "travel", 15, dict.fromkeys(SERVICES, 10)),

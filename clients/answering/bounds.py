@@ -16,12 +16,13 @@ import torch
 from mycroft_fl.data.task import Task
 from mycroft_fl.errors import BadMessage, Refused
 from mycroft_fl.examples import Examples
-from mycroft_fl.models.networks import ON_ENCODER, build, is_network
+from mycroft_fl.models.networks import HIDDEN, build, is_network
 from mycroft_fl.models.weights import size_of
 from mycroft_fl.modes import MODES
 from mycroft_fl.protocol.detector import Detector
 from mycroft_fl.protocol.messages import Request
 from mycroft_fl.selection.methods import method_named
+from mycroft_fl.settings.space_names import HEADS, TRAINED
 
 CLASSES_WITHOUT_TASK = 1000
 WIDEST_ENCODER = 8192
@@ -92,8 +93,12 @@ def needs_model(request: Request) -> bool:
 @functools.lru_cache(maxsize=64)
 def _model_size(model: str, shape: tuple[int, ...], classes: int) -> int:
     """Count the numbers that a network would have. Allocates nothing: its tensors have shapes alone."""
-    if model.startswith(ON_ENCODER):
-        # The encoder is one that this owner opens; only its head is made for the request.
+    if model.startswith(HEADS):
+        # The encoder is one that this owner opens; only what is trained is made for the request.
+        if model.startswith("mlp:"):
+            return HIDDEN * (WIDEST_ENCODER + 1) + classes * (HIDDEN + 1)
         return classes * (WIDEST_ENCODER + 1)
+    if model.startswith(TRAINED):  # one that this owner opens, and knows the size of
+        return size_of(build(model, shape, classes, seed=0))
     with torch.device("meta"):
         return size_of(build(model, shape, classes, seed=0))

@@ -127,6 +127,7 @@ class Policy:
     def check(self, request: Request, peer: str = "", today: datetime.date | None = None) -> None:
         """Refuse what is not allowed, by the request's parameters alone and never by the data."""
         # Here, since it loads torch: the vault's server and commands read policies without.
+        from mycroft_fl.encoders.word_counts import is_known
         from mycroft_fl.selection.methods import METHODS
 
         if self.expires is not None and (today or datetime.date.today()) > self.expires:
@@ -139,7 +140,9 @@ class Policy:
             raise Refused(f"method '{request.method}' is not one that this owner trusts")
         for name in (request.feature_space, request.model):
             encoder = encoder_within(name)
-            if encoder is not None and encoder not in self.encoders:
+            if encoder is None or is_known(encoder):
+                continue
+            if encoder not in self.encoders:
                 raise Refused(f"encoder '{encoder}' is not one that this owner opens")
         if self.models and request.model not in self.models:
             raise Refused(f"model '{request.model}' is not one of {list(self.models)}")

@@ -1,4 +1,4 @@
-"""The page a person looks at before examples leave: exactly these, as pictures or as rows."""
+"""The page a person looks at before examples leave: exactly these, as pictures, texts or rows."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ from mycroft_fl.data.tables.columns import Categories, Column, Numbers
 from mycroft_fl.data.tables.schema import TableSchema
 from mycroft_fl.data.task import Task
 from mycroft_fl.examples import Examples
-from mycroft_fl.foreign_text import cleaned
+from mycroft_fl.foreign_text import LONGEST_LINE, cleaned
+from mycroft_fl.texts import as_texts, is_text
 
 SMALLEST = 96  # pixels of a picture's side on the page; smaller ones are enlarged
 STYLE = (
     "body{font:14px system-ui;margin:2em}figure{display:inline-block;margin:6px;text-align:center}"
     "img{image-rendering:pixelated;border:1px solid #999}table{border-collapse:collapse}"
     "td,th{border:1px solid #bbb;padding:2px 6px;text-align:right}th{background:#eee}"
+    "table.texts td:last-child{text-align:left;max-width:50em;overflow-wrap:anywhere}"
 )
 
 
@@ -60,18 +62,21 @@ def _png(x: np.ndarray) -> str:
 
 
 def _rows(examples: Examples, task: Task) -> str:
-    """Show a table's rows in the table's own terms; of other vectors their numbers."""
-    if task.table is None:
+    """Show texts whole, a table's rows in the table's own terms, and of other vectors their numbers."""
+    if is_text(examples.x):
+        head, cells = ["text"], [[each] for each in as_texts(examples.x)]
+    elif task.table is None:
         head = [f"x{place}" for place in range(examples.x.shape[1])]
         cells = [[f"{value:.6g}" for value in row] for row in examples.x]
     else:
         head = [column.name for column in task.table.columns]
         cells = decoded(examples.x, task.table)
     rows = [
-        _row("td", [str(place), _label(int(y), task), *map(_text, row)])
+        _row("td", [str(place), _label(int(y), task), *(_text(each, len(each)) for each in row)])
         for place, (row, y) in enumerate(zip(cells, examples.y, strict=True), start=1)
     ]
-    return f"<table>{_row('th', ['', 'class', *map(_text, head)])}{''.join(rows)}</table>"
+    kind = " class='texts'" if is_text(examples.x) else ""
+    return f"<table{kind}>{_row('th', ['', 'class', *map(_text, head)])}{''.join(rows)}</table>"
 
 
 def decoded(x: np.ndarray, schema: TableSchema) -> list[list[str]]:
@@ -102,6 +107,9 @@ def _label(label: int, task: Task) -> str:
     return _text(task.classes[label] if known else f"class {label}")
 
 
-def _text(shown: str) -> str:
-    """Escape and clean a text: a name that turns the direction of writing would show other names."""
-    return html.escape(cleaned(shown))
+def _text(shown: str, longest: int = LONGEST_LINE) -> str:
+    """Escape and clean a text: a name that turns the direction of writing would show other names.
+
+    What leaves is shown whole, however long.
+    """
+    return html.escape(cleaned(shown, longest))

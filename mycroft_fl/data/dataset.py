@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,16 +18,18 @@ from mycroft_fl.data.formats.spec import DatasetSpec
 from mycroft_fl.data.marks import digests_of, record_ids, shareable_of, units_of
 from mycroft_fl.data.tables.conditions import rows_where
 from mycroft_fl.data.tables.encode import DataTable, concatenated
+from mycroft_fl.data.tables.targets import check_classes
 from mycroft_fl.data.tables.values import known_as
 from mycroft_fl.errors import DataError
 from mycroft_fl.examples import Examples
+from mycroft_fl.texts import Texts, as_bytes, is_text, joined_widths
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """A data set's distinct examples, in the order of their file. Shared by all: read-only.
 
-    `x` holds images or vectors, or is None for a `table`, whose rows become vectors only once a
+    `x` holds images, vectors or texts, or is None for a `table`, whose rows become vectors only once a
     task says how. `kept` are the rows of `x` that count (of an array on disk), None for all.
     `ids` tell examples apart by content, `classes[label]` is a class's name. `duplicates` counts
     the rows dropped because one before them had the same content, `overlap` those of the test
@@ -109,6 +111,10 @@ def from_tables(
     """Return the distinct rows of a table, and of its test table where there are two, see `load_dataset`."""
     joined = tables[0] if len(tables) == 1 else concatenated(*tables)
     from_test = np.repeat([False, True][: len(tables)], [len(each) for each in tables])
+    # An owner of a few rows may have one of each class; and who renames labels has classes.
+    if not records and not spec.labels:
+        label = joined.column(spec.label)
+        check_classes(joined.source, spec.label, label.names, len(joined), joined.spelling)
     y, classes = named_labels(_label_names(joined, spec))
     x, ids = None, joined.ids
     if spec.image:
@@ -121,6 +127,9 @@ def from_tables(
             spec.size,
             spec.grey_range,
         )
+        ids = Examples(x, y).ids
+    if spec.text:
+        x = _texts_of(joined, spec)
         ids = Examples(x, y).ids
     units, shareable = units_of(joined, spec), shareable_of(joined, spec)
     if records:
@@ -140,6 +149,20 @@ def from_tables(
         table if x is None else None, table,
         units=None if units is None else units[kept], shareable=shareable,
     )  # fmt: skip
+
+
+def _texts_of(table: DataTable, spec: DatasetSpec) -> Texts:
+    """Return the texts of a table's rows; each distinct one is made bytes once."""
+    column = table.column(spec.text)
+    x, cut = as_bytes(column.names, spec.longest)
+    say_cut(table.source, cut, x.shape[1])
+    return np.asarray(x[column.codes])
+
+
+def say_cut(source: str, cut: int, width: int) -> None:
+    """Say how many texts were too long."""
+    if cut:
+        say(f"{source}: {cut} texts are longer than {width} bytes, and are cut; set longest")
 
 
 def _label_names(table: DataTable, spec: DatasetSpec) -> np.ndarray:
@@ -175,6 +198,9 @@ def relabelled(rows: LabelledRows, spec: DatasetSpec) -> LabelledRows:
 
 
 def _joined(rows: LabelledRows, test: LabelledRows) -> LabelledRows:
+    if is_text(rows.x) and is_text(test.x):
+        one, other = joined_widths([rows.x, test.x])
+        rows, test = replace(rows, x=one), replace(test, x=other)
     if rows.x.shape[1:] != test.x.shape[1:] or rows.x.dtype != test.x.dtype:
         raise DataError(
             f"the test examples have shape {test.x.shape[1:]}, the others {rows.x.shape[1:]}; "

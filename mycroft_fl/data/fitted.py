@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Int64, Shaped
 
 from mycroft_fl.data.dataset import Dataset
+from mycroft_fl.data.formats.said import say
 from mycroft_fl.data.formats.spec import DatasetSpec
 from mycroft_fl.data.formats.transforms import fit_to
 from mycroft_fl.data.sources import load_dataset
@@ -16,6 +17,7 @@ from mycroft_fl.data.tables.values import known_as
 from mycroft_fl.data.task import Task
 from mycroft_fl.errors import DataError, suggestion
 from mycroft_fl.examples import Examples
+from mycroft_fl.texts import fitted_width, is_text
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,9 +86,19 @@ def _inputs(dataset: Dataset, rows: np.ndarray, spec: DatasetSpec, task: Task) -
     if dataset.x is None:
         raise DataError(f"{spec.describe()} is a table, but the task's examples are not")
     x = dataset.take(rows).x
-    if x.dtype == np.uint8 and len(task.shape) == 3:
+    if task.holds_texts and is_text(x):
+        x, cut = fitted_width(x, task.shape[0])
+        if cut:
+            say(
+                f"{spec.describe()}: {cut} texts are longer than the task's {task.shape[0]} bytes, and cut"
+            )
+        return x
+    if x.dtype == np.uint8 and x.ndim == 4 and len(task.shape) == 3:
         return fit_to(x, *task.shape)
     if x.dtype != task.dtype or x.shape[1:] != task.shape:
+        if task.holds_texts or is_text(x):
+            own, wanted = ("no texts", "texts") if task.holds_texts else ("texts", "no texts")
+            raise DataError(f"{spec.describe()}: examples are {own}, the task's are {wanted}")
         raise DataError(
             f"{spec.describe()}: examples are {x.dtype} of shape {x.shape[1:]}, the task's are "
             f"{task.dtype} of shape {task.shape}"

@@ -9,9 +9,9 @@ from functools import lru_cache
 from pathlib import Path
 
 from mycroft_fl.data.dataset import Dataset, distinct, from_tables, relabelled
+from mycroft_fl.data.formats.by_class import read_folder
 from mycroft_fl.data.formats.cache import cache_folder, fingerprint
 from mycroft_fl.data.formats.files import LabelledRows, read_mapped, read_npz
-from mycroft_fl.data.formats.images import read_images
 from mycroft_fl.data.formats.located import located
 from mycroft_fl.data.formats.spec import DatasetSpec
 from mycroft_fl.data.formats.transforms import fit_to
@@ -19,11 +19,12 @@ from mycroft_fl.data.known import KNOWN, food101
 from mycroft_fl.data.tables.encode import read_table
 from mycroft_fl.data.tables.files import is_table
 from mycroft_fl.data.tables.known import KNOWN_TABLES
+from mycroft_fl.data.tables.row_files import database_of
 from mycroft_fl.errors import DataError, one_line, suggestion
 
 FORMS = (
-    "a table (CSV, JSON lines, Parquet, Feather), an npz file, a folder or zip of images by class, or "
-    "a folder with x.npy and y.npy"
+    "a table (CSV, JSON lines, Parquet, Feather, Excel), an npz file, a folder or zip of images or texts by "
+    "class, or a folder with x.npy and y.npy"
 )
 
 
@@ -36,9 +37,9 @@ def load_dataset(
 ) -> Dataset:
     """Return the known data set of that name, else what lies at that path.
 
-    A relative path is taken from `base`. Images are uint8 (n c h w), vectors float32 (n d),
-    tables as they stand. Loaded once per process. `kinds` says what each column of a table holds,
-    by a task; without it the file says so itself. Rows of equal content are one example. With
+    A relative path is taken from `base`. Images are uint8 (n c h w), vectors float32 (n d), texts rows
+    of bytes, tables as they stand. Loaded once per process. `kinds` says what each column of a table
+    holds, by a task; without it the file says so itself. Rows of equal content are one example. With
     `records`, an owner's, they must have one label and one unit too, so that taking a row away
     takes one record away and lets none in. Raises `DataError`.
     """
@@ -47,10 +48,25 @@ def load_dataset(
         spec = _known_table(spec)
     if spec.path in KNOWN:
         return _load_known(spec, os.environ.get("MYCROFT_DATA"), cache_folder(), records)
+    if spec.query or "://" in spec.path:
+        return _queried(spec, base, kinds, records)
     path, changed = _found(spec.path, base)
     test, test_changed = _found(spec.test_path, base) if spec.test_path else (None, "")
     by_task = None if kinds is None else tuple(sorted(kinds.items()))
     return _load_file(spec, Files(path, test, changed + test_changed), by_task, records)
+
+
+def _queried(
+    spec: DatasetSpec, base: Path, kinds: Mapping[str, str] | None, records: bool
+) -> Dataset:
+    """Return the rows of a query, asked anew each time: nobody says when a database changes."""
+    if not spec.query or spec.test_path or spec.image:
+        raise DataError(
+            "a database takes path, a SQLAlchemy URL, and query, such as 'SELECT * FROM stays'; test-path "
+            "and image do not apply"
+        )
+    there, name = database_of(spec, base)
+    return from_tables([read_table(name, there, kinds)], there, [], records)
 
 
 def _known_table(spec: DatasetSpec) -> DatasetSpec:
@@ -119,15 +135,15 @@ def _load_file(
 
 
 def _read_arrays(path: Path, spec: DatasetSpec) -> LabelledRows:
-    if any((spec.label, spec.image, spec.drop, spec.log, spec.unit_id, spec.shareable)):
+    if any((spec.label, spec.image, spec.text, spec.drop, spec.log, spec.unit_id, spec.shareable)):
         raise DataError(
-            f"{path.name} is no table: label, image, drop, log, unit-id and shareable do not apply; "
+            f"{path.name} is no table: label, image, text, drop, log, unit-id and shareable do not apply; "
             "list its files in a table with a column of paths (image)"
         )
     if (path / "x.npy").is_file():
         return read_mapped(path)
     if path.is_dir() or path.suffix.lower() == ".zip":
-        return read_images(path, spec.size, spec.grey_range)
+        return read_folder(path, spec)
     if path.suffix.lower() == ".npz":
         return read_npz(path)
     raise DataError(f"{path} is not a data set; give {FORMS}")

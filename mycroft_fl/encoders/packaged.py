@@ -15,10 +15,7 @@ from pathlib import Path
 from mycroft_fl.data.formats.cache import cache_folder
 from mycroft_fl.errors import DataError, SettingError
 from mycroft_fl.files import private_folder, write_whole
-from mycroft_fl.settings.space_names import EncoderName
-
-TAG = "package"
-"""The tag, in an encoder's name, of weights that a package brings."""
+from mycroft_fl.settings.space_names import PACKAGE, EncoderName
 
 
 @dataclass(frozen=True)
@@ -43,7 +40,7 @@ def with_packaged_weights(name: EncoderName) -> EncoderName:
     Any other encoder is returned as it is. Raises `SettingError` for an architecture without a
     package, and `DataError` where the package is not installed or holds other weights.
     """
-    if name.library != "timm" or name.weights != TAG:
+    if name.library != "timm" or name.weights != PACKAGE:
         return name
     if name.architecture not in PACKAGES:
         raise SettingError(

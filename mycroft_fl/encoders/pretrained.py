@@ -19,13 +19,17 @@ from torch import Tensor, nn
 from mycroft_fl.claims import check_archive
 from mycroft_fl.encoders.hub import hub_as_it_is
 from mycroft_fl.encoders.packaged import with_packaged_weights
+from mycroft_fl.encoders.packaged_text import with_packaged_text
 from mycroft_fl.errors import DataError, SettingError, one_line, suggestion
 from mycroft_fl.settings.space_names import EncoderName
 
 BATCH = 64
 PREPARED = "2"  # how images are made inputs; another number, and older embeddings are left alone
 HEADS = ("fc", "classifier", "heads", "head")  # what torchvision calls a network's last part
-PACKAGES = {"open_clip": "open_clip_torch", "torchvision": "torchvision", "timm": "timm"}
+PACKAGES = {
+    "open_clip": "open_clip_torch", "torchvision": "torchvision", "timm": "timm",
+    "sentence-transformers": "sentence-transformers", "model2vec": "model2vec",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,10 +56,10 @@ def fingerprint(name: EncoderName) -> str:
 
     A file is read through; a tag stands for its weights in the library's installed version.
     """
-    name = with_packaged_weights(name)
+    name = with_packaged_text(with_packaged_weights(name))
     digest = hashlib.blake2b(digest_size=12)
     digest.update(f"{PREPARED}|{name.library}|{name.architecture}|{name.pixels}|".encode())
-    digest.update(importlib.metadata.version(PACKAGES[name.library]).encode())
+    digest.update(_version(name).encode())
     if name.path is None:
         digest.update(f"|tag {name.weights}".encode())
         return digest.hexdigest()
@@ -67,6 +71,15 @@ def fingerprint(name: EncoderName) -> str:
     return digest.hexdigest()
 
 
+def _version(name: EncoderName) -> str:
+    try:
+        return importlib.metadata.version(PACKAGES[name.library])
+    except importlib.metadata.PackageNotFoundError as error:
+        raise DataError(
+            f"encoder {name} needs {name.library}: pip install 'mycroft-fl[text]'"
+        ) from error
+
+
 @lru_cache(maxsize=64)
 def _file_digest(file: Path, changed: int, size: int) -> bytes:
     with file.open("rb") as stream:
@@ -76,6 +89,10 @@ def _file_digest(file: Path, changed: int, size: int) -> bytes:
 def open_encoder(name: EncoderName) -> Encoder:
     """Return the encoder, on a GPU where there is one. `SettingError` or `DataError` in one line."""
     name = with_packaged_weights(name)
+    if name.of_texts:
+        raise SettingError(
+            f"encoder {name} is for texts, and these are images; take one of open_clip, torchvision or timm"
+        )
     if name.path is not None:
         _require_there(name, name.path)
     load = {"open_clip": _open_clip, "torchvision": _torchvision, "timm": _timm}[name.library]
@@ -101,6 +118,12 @@ Loaded = tuple[nn.Module, Callable[[Tensor], Tensor], Callable[[Any], Tensor]]
 
 
 def _open_clip(name: EncoderName) -> Loaded:
+    model, _, prepare = clip_model(name)
+    return model, model.encode_image, prepare
+
+
+def clip_model(name: EncoderName) -> Any:
+    """Return open_clip's model with both towers, and what prepares an image for training and for use."""
     import open_clip
 
     architecture, weights = name.architecture, name.weights
@@ -108,12 +131,11 @@ def _open_clip(name: EncoderName) -> Loaded:
         architecture, weights = f"{architecture}:{weights}", ""
     elif architecture not in open_clip.list_models():
         raise _unknown(name, open_clip.list_models())
-    model, _, prepare = open_clip.create_model_and_transforms(
+    return open_clip.create_model_and_transforms(
         architecture,
         pretrained=None if weights in ("", "none") else str(name.path or weights),
         force_image_size=name.pixels or None,
     )
-    return model, model.encode_image, prepare
 
 
 def _torchvision(name: EncoderName) -> Loaded:

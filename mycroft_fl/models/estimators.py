@@ -20,6 +20,8 @@ from mycroft_fl.errors import DataError, SettingError, one_line
 from mycroft_fl.examples import Examples
 from mycroft_fl.files import write_whole
 from mycroft_fl.models.weight_archive import classifier_in, note_ours
+from mycroft_fl.settings.space_names import HEADS, TRAINED, is_encoder
+from mycroft_fl.texts import as_texts, is_text
 
 if TYPE_CHECKING:
     from mycroft_fl.models.sources import Source
@@ -72,6 +74,9 @@ class Estimator:
     classifier: Any
     num_classes: int
 
+    def _rows(self, x: np.ndarray) -> np.ndarray:
+        return _as_rows(x, _encoder_of(self.name))
+
     def probabilities(self, x: np.ndarray) -> Float64[np.ndarray, "n c"]:
         """Return each class's probability; zero for those that it was not fitted on."""
         known = np.asarray(self.classifier.classes_)
@@ -79,7 +84,7 @@ class Estimator:
         if len(x):
             try:
                 with _pinned_threads():
-                    full[:, known] = self.classifier.predict_proba(_as_rows(x))
+                    full[:, known] = self.classifier.predict_proba(self._rows(x))
             except (AttributeError, IndexError, TypeError, ValueError) as error:
                 raise DataError(f"model '{self.name}' cannot predict: {error}") from error
         if not np.isfinite(full).all():
@@ -109,7 +114,7 @@ class Estimator:
         given = {} if weights is None else {"sample_weight": weights}
         try:
             with _pinned_threads():
-                classifier.fit(_as_rows(examples.x), examples.y, **given)
+                classifier.fit(self._rows(examples.x), examples.y, **given)
         except (TypeError, ValueError) as error:
             raise SettingError(f"model '{self.name}' cannot be fitted: {error}") from error
         self._check_one_class(classifier, examples)
@@ -120,7 +125,7 @@ class Estimator:
         if len(classifier.classes_) > 1:
             return
         with _pinned_threads():
-            given = np.asarray(classifier.predict_proba(_as_rows(examples.x[:1])))
+            given = np.asarray(classifier.predict_proba(self._rows(examples.x[:1])))
         if given.shape[1] != 1:
             raise SettingError(
                 f"model '{self.name}' cannot be fitted: all examples are of one class, and it needs two; "
@@ -145,14 +150,17 @@ class Estimator:
 
 def is_estimator(name: str) -> bool:
     """Return whether a model's name is that of a scikit-learn classifier, or an import path."""
-    return name in ESTIMATORS or (":" in name and not name.startswith("linear:"))
+    return name in ESTIMATORS or (":" in name and not name.startswith((*HEADS, *TRAINED)))
 
 
 def build_estimator(name: str, num_classes: int) -> Estimator:
-    """Return the classifier called `name`, or `package.module:Class` made without arguments."""
-    if name in ESTIMATORS:
-        return Estimator(name, ESTIMATORS[name](), num_classes)
+    """Return the classifier called `name`, or `package.module:Class` made without arguments.
+
+    Behind the name of one of ours may stand an encoder's: it sees the vectors that this gives.
+    """
     module, _, attribute = name.partition(":")
+    if module in ESTIMATORS and (not attribute or is_encoder(attribute)):
+        return Estimator(name, ESTIMATORS[module](), num_classes)
     try:
         classifier = getattr(importlib.import_module(module), attribute)()
     except (Exception, SystemExit) as error:  # a module of somebody's own may raise anything
@@ -206,7 +214,19 @@ def _pinned_threads() -> Iterator[None]:
         yield
 
 
-def _as_rows(x: np.ndarray) -> np.ndarray:
-    """Return one row an example; the bytes of images become 0..1."""
+def _encoder_of(name: str) -> str | None:
+    """Return the encoder in the name of one of our classifiers."""
+    kind, _, encoder = name.partition(":")
+    return encoder if kind in ESTIMATORS and encoder else None
+
+
+def _as_rows(x: np.ndarray, encoder: str | None = None) -> np.ndarray:
+    """Return one row an example; the bytes of images become 0..1, texts are texts."""
+    if encoder is not None:
+        from mycroft_fl.models.frozen import FrozenBody
+
+        return FrozenBody(encoder).of(x).numpy()
+    if is_text(x):
+        return np.array(as_texts(x), dtype=object)
     rows = x.reshape(len(x), -1)
     return rows.astype(np.float32) / 255 if x.dtype == np.uint8 else rows

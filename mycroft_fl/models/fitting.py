@@ -199,6 +199,10 @@ def _trained(model: nn.Module, x: np.ndarray) -> tuple[nn.Module, Tensor]:
     """Return what a step changes, and what it is given: behind a frozen body its features, looked up once."""
     if isinstance(model, Classifier) and isinstance(model.body, FrozenBody):
         return model.head, model.body.of(x)
+    if isinstance(model, Classifier) and isinstance(model.body, nn.Sequential):
+        first, *others = model.body
+        if isinstance(first, FrozenBody):
+            return nn.Sequential(*others, model.head), first.of(x)
     return model, as_input(x)
 
 

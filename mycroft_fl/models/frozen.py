@@ -11,6 +11,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from mycroft_fl.errors import SettingError
+from mycroft_fl.settings.space_names import encoder_name
 
 
 class FrozenBody(nn.Module):
@@ -26,21 +27,27 @@ class FrozenBody(nn.Module):
         self.alone = False
         """Whether each image goes through the encoder by itself, see `Embeddings`."""
 
+    def extra_repr(self) -> str:
+        """Name the encoder: a fit on another one is another fit."""
+        return self.encoder
+
     def width(self, shape: tuple[int, ...]) -> int:
         """Return the length of an embedding."""
-        if len(shape) != 3:
+        name = encoder_name(self.encoder)
+        wanted = {"open_clip": (1, 3)}.get(name.library, (1,) if name.of_texts else (3,))
+        if len(shape) not in wanted:
             raise SettingError(
-                f"model 'linear:{self.encoder}' needs images; these examples have shape {shape}; "
-                "use 'linear' or 'mlp'"
+                f"a model on {self.encoder} needs {'texts' if name.of_texts else 'images'}; these examples "
+                f"have shape {shape}; use 'linear' or 'mlp', or another encoder"
             )
         return int(self(torch.zeros(1, *shape)).shape[1])
 
-    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
-        # Images reach a model as bytes / 255: the rounding gives exactly the bytes back.
+    def forward(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, "n d"]:
+        # Images and texts reach a model as bytes / 255: the rounding gives exactly the bytes back.
         return self.of((x.detach().cpu() * 255).round().to(torch.uint8).numpy())
 
-    def of(self, images: UInt8[np.ndarray, "n c h w"]) -> Float[Tensor, "n d"]:
-        """Embed images that are bytes still."""
+    def of(self, images: UInt8[np.ndarray, "n ..."]) -> Float[Tensor, "n d"]:
+        """Embed images or texts that are bytes still."""
         from mycroft_fl.encoders.embeddings import embeddings_of
 
         vectors = embeddings_of(self.encoder).of(images, alone=self.alone)

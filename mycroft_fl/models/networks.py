@@ -16,15 +16,19 @@ from mycroft_fl.errors import SettingError, suggestion
 from mycroft_fl.models.classifier import Classifier, InputShape
 from mycroft_fl.models.frozen import FrozenBody
 from mycroft_fl.models.vision import resnet, vit
+from mycroft_fl.settings.space_names import HEADS, TRAINED
 
 __all__ = ["NETWORKS", "Classifier", "InputShape", "build", "is_network"]
+
+HIDDEN = 256
+"""Units of the hidden layer of `mlp`."""
 
 
 def mlp(shape: InputShape, num_classes: int) -> Classifier:
     """Build one hidden layer of 256 units on the flattened input."""
     inputs = int(torch.Size(shape).numel())
     return Classifier(
-        nn.Sequential(nn.Flatten(), nn.Linear(inputs, 256), nn.ReLU()), 256, num_classes
+        nn.Sequential(nn.Flatten(), nn.Linear(inputs, HIDDEN), nn.ReLU()), HIDDEN, num_classes
     )
 
 
@@ -62,13 +66,20 @@ NETWORKS: dict[str, Callable[[InputShape, int], Classifier]] = {
     "resnet50": functools.partial(resnet, "resnet50"),
     "vit": vit,
 }
-ON_ENCODER = "linear:"
-"""A linear head on a frozen encoder is called `linear:` and the encoder's name."""
+
+
+def _on_encoder(name: str, shape: InputShape, num_classes: int) -> Classifier:
+    head, _, encoder = name.partition(":")
+    body = FrozenBody(encoder)
+    width = body.width(shape)
+    if head == "linear":
+        return Classifier(body, width, num_classes)
+    return Classifier(nn.Sequential(body, nn.Linear(width, HIDDEN), nn.ReLU()), HIDDEN, num_classes)
 
 
 def is_network(name: str) -> bool:
     """Return whether a model of that name is a network, whose gradients and weights there are."""
-    return name in NETWORKS or name.startswith(ON_ENCODER)
+    return name in NETWORKS or name.startswith((*HEADS, *TRAINED))
 
 
 def build(name: str, shape: InputShape, num_classes: int, *, seed: int) -> Classifier:
@@ -84,7 +95,10 @@ def build(name: str, shape: InputShape, num_classes: int, *, seed: int) -> Class
         raise SettingError(f"unknown model '{name}'{suggestion(name, list(NETWORKS))}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        if name.startswith(ON_ENCODER):
-            body = FrozenBody(name.removeprefix(ON_ENCODER))
-            return Classifier(body, body.width(shape), num_classes)
+        if name.startswith(HEADS):
+            return _on_encoder(name, shape, num_classes)
+        if name.startswith(TRAINED):
+            from mycroft_fl.models.transformer import transformer
+
+            return transformer(name, shape, num_classes)
         return NETWORKS[name](shape, num_classes)

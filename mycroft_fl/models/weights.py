@@ -24,18 +24,18 @@ from mycroft_fl.models.networks import Classifier
 def flat_weights(model: nn.Module) -> Float32[np.ndarray, " w"]:
     """Return all parameters, and statistics of batches, in one vector: Flower's cost is per array."""
     with torch.no_grad():
-        values = [*model.parameters(), *_statistics(model)]
+        values = _travelling(model)
         return parameters_to_vector(values).cpu().numpy().astype(np.float32)
 
 
 def size_of(model: nn.Module) -> int:
     """Return how many numbers `flat_weights` has."""
-    return sum(value.numel() for value in (*model.parameters(), *_statistics(model)))
+    return sum(value.numel() for value in _travelling(model))
 
 
 def load_flat_weights(model: nn.Module, flat: Float32[np.ndarray, " w"]) -> None:
     """Put a flat vector into `model`. `BadMessage` when it does not fit."""
-    values = [*model.parameters(), *_statistics(model)]
+    values = _travelling(model)
     wanted = size_of(model)
     if flat.shape != (wanted,):
         raise BadMessage(f"weights of shape {flat.shape}; this model has {wanted} of them")
@@ -88,7 +88,13 @@ def put_head(head: nn.Linear, flat: Float32[np.ndarray, " h"]) -> None:
 
 def save_weights(model: nn.Module, path: Path) -> None:
     """Write a network's weights as safetensors, whole or not at all."""
-    write_whole(path, save({name: each.contiguous() for name, each in model.state_dict().items()}))
+    left_out = _frozen(model)
+    write_whole(
+        path,
+        save({
+            name: each.contiguous() for name, each in model.state_dict().items() if name not in left_out
+        }),
+    )  # fmt: skip
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
@@ -96,13 +102,24 @@ def load_weights(model: nn.Module, path: Path) -> None:
     if not path.is_file():
         raise DataError(f"no weights at {path}; name a safetensors file")
     try:
-        model.load_state_dict(load_file(path))
+        content = load_file(path)
+        kept = {name: each for name, each in model.state_dict().items() if name in _frozen(model)}
+        model.load_state_dict(kept | content)
     except (SafetensorError, *UNREADABLE, LookupError, TypeError) as error:
         # PyTorch's first line only says that there are errors.
         reason = " ".join(line.strip() for line in str(error).splitlines()[:2])
         raise DataError(f"{path} does not hold this model's weights: {reason}") from error
     if not all(bool(value.isfinite().all()) for value in model.state_dict().values()):
         raise DataError(f"{path} holds weights that are not finite; fit the model again")
+
+
+def _travelling(model: nn.Module) -> list[Tensor]:
+    """Return what is trained, and statistics: what stays as it was loaded, both sides have."""
+    return [*(each for each in model.parameters() if each.requires_grad), *_statistics(model)]
+
+
+def _frozen(model: nn.Module) -> set[str]:
+    return {name for name, each in model.named_parameters() if not each.requires_grad}
 
 
 def _statistics(model: nn.Module) -> list[Tensor]:

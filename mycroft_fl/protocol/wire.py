@@ -34,6 +34,7 @@ from mycroft_fl.protocol.request_checks import check_mode, is_finite_float32
 from mycroft_fl.settings.run_config import MAX_EXAMPLES, MAX_HARD
 from mycroft_fl.settings.selection import MAX_FEATURE_WEIGHT
 from mycroft_fl.settings.space_names import check_space
+from mycroft_fl.texts import are_well_formed, is_text
 
 SELECT = "query.select"
 INTRODUCE = "query.introduce"
@@ -323,6 +324,8 @@ def _examples(arrays: Mapping[str, np.ndarray], num_classes: int, *, at_most: in
         raise BadMessage(f"a label outside 0..{num_classes - 1}")
     if not (x.dtype == np.uint8 or is_finite_float32(x, dimensions=x.ndim)):
         raise BadMessage(f"examples must be uint8 or finite float32, not {x.dtype}")
+    if is_text(x) and not are_well_formed(x).all():
+        raise BadMessage("a text that is empty, no UTF-8, or goes on behind its end")
     if math.prod(x.shape[1:]) == 0:
         raise BadMessage(f"examples of shape {x.shape[1:]} hold nothing")
     return Examples(x, y)

@@ -21,6 +21,7 @@ from mycroft_fl.models.fitting import as_input
 from mycroft_fl.models.networks import Classifier
 from mycroft_fl.represent.binning import binned_distances
 from mycroft_fl.settings.space_names import check_space, is_encoder
+from mycroft_fl.texts import is_text
 
 
 @runtime_checkable
@@ -101,3 +102,7 @@ def check_input(name: str, shape: tuple[int, ...]) -> None:
 
 def _require_vectors(name: str, examples: Examples) -> None:
     check_input(name, examples.x.shape[1:])
+    if is_text(examples.x):
+        raise SettingError(
+            f"feature-space '{name}' is for tables, but these are texts; use tfidf, hashing or an encoder"
+        )

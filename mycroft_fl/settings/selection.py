@@ -34,7 +34,8 @@ class SelectionSettings:
         "feature-space",
         "pixels",
         "where features are compared: pixels (the input itself), model (its last hidden layer), "
-        "standardised or binning (tables), or an encoder, library:architecture:weights",
+        "standardised or binning (tables), or an encoder, library:architecture:weights, of texts tfidf, "
+        "hashing and others",
         after="owner-epochs",
     )
     gradient_layers: str = setting(

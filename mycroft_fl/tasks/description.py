@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 
 from mycroft_fl.claims import plain
+from mycroft_fl.data.formats.spec import MOST_WIDTH
 from mycroft_fl.data.tables.columns import Categories
 from mycroft_fl.data.tables.schema import TableSchema
 from mycroft_fl.data.task import Task
+from mycroft_fl.encoders.word_counts import Vocabulary
 from mycroft_fl.errors import DataError
 from mycroft_fl.files import write_whole
 from mycroft_fl.foreign_text import LONGEST_NAME, cleaned, is_clean
@@ -39,6 +41,8 @@ def write_task(task: Task, path: Path) -> None:
         "model": task.model,
         "table": None if task.table is None else task.table.as_dict(),
     }
+    if task.vocabulary is not None:  # left out of others, which the first release wrote and reads
+        content["vocabulary"] = task.vocabulary.as_dict()
     write_whole(path, json.dumps(content, indent=1))
 
 
@@ -58,13 +62,18 @@ def read_task(path: Path) -> Task:
 
 
 def _task(content: Any, source: str) -> Task:
-    if not isinstance(content, dict) or set(content) != KEYS or content["version"] != VERSION:
+    known = {*KEYS, "vocabulary"}
+    if not isinstance(content, dict) or not KEYS <= set(content) <= known:
+        raise DataError(f"{source} is not a task's description of version {VERSION}")
+    if content["version"] != VERSION:
         raise DataError(f"{source} is not a task's description of version {VERSION}")
     classes, shape, model = content["classes"], content["shape"], content["model"]
     if not _are(classes, str) or len(set(classes)) < max(2, len(classes)):
         raise DataError(f"{source}: classes must be at least two names, none of them twice")
     if not _are(shape, int) or len(shape) not in (1, 3) or not all(side > 0 for side in shape):
-        raise DataError(f"{source}: shape must be [columns] or [channels, height, width]")
+        raise DataError(f"{source}: shape must be [columns], [bytes] or [channels, height, width]")
+    if content["dtype"] == "uint8" and len(shape) == 1 and shape[0] > MOST_WIDTH:
+        raise DataError(f"{source}: texts of {shape[0]} bytes are too long")
     if np.prod(np.array(shape, dtype=object)) > MAX_VALUES:
         raise DataError(f"{source}: an example of shape {shape} is too large")
     if content["dtype"] not in ("uint8", "float32") or not isinstance(model, str):
@@ -72,9 +81,20 @@ def _task(content: Any, source: str) -> Task:
     table = None if content["table"] is None else TableSchema.from_dict(content["table"])
     if table is not None and [table.width] != shape:
         raise DataError(f"{source}: the table's rows have {table.width} numbers, the shape {shape}")
-    task = Task(tuple(classes), tuple(shape), np.dtype(content["dtype"]), model, table)
+    task = Task(
+        tuple(classes), tuple(shape), np.dtype(content["dtype"]), model, table,
+        _vocabulary(content, source, texts=content["dtype"] == "uint8" and len(shape) == 1),
+    )  # fmt: skip
     _check_names(task, source)
     return task
+
+
+def _vocabulary(content: dict[str, Any], source: str, *, texts: bool) -> Vocabulary | None:
+    if "vocabulary" not in content:
+        return None
+    if not texts:
+        raise DataError(f"{source}: a vocabulary is for texts, and the task's examples are none")
+    return Vocabulary.from_dict(content["vocabulary"])
 
 
 def _check_names(task: Task, source: str) -> None:
@@ -84,6 +104,8 @@ def _check_names(task: Task, source: str) -> None:
         names.append(("column", column.name))
         if isinstance(column, Categories):
             names += [("category", each) for each in (*column.known, column.fill)]
+    if task.vocabulary is not None:
+        names += [("word", each) for each in task.vocabulary.terms]
     for what, name in names:
         if not is_clean(name):
             raise DataError(

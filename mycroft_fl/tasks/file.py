@@ -24,13 +24,15 @@ from mycroft_fl.data.fitted import fitted, task_examples
 from mycroft_fl.data.formats.spec import DatasetSpec, read_spec
 from mycroft_fl.data.sources import load_dataset
 from mycroft_fl.data.tables.fit import fit_schema
-from mycroft_fl.data.task import Task
+from mycroft_fl.data.task import TFIDF, Task
+from mycroft_fl.encoders.word_counts import Vocabulary
 from mycroft_fl.errors import DataError
 from mycroft_fl.examples import Examples
 from mycroft_fl.metrics.names import metric_from_folder
 from mycroft_fl.settings.run_config import RunConfig
-from mycroft_fl.settings.space_names import from_folder
+from mycroft_fl.settings.space_names import encoder_within, from_folder
 from mycroft_fl.settings.toml_table import TomlTable
+from mycroft_fl.texts import as_texts
 
 KEYS = ("train", "validation", "test", "model", "weights", "labels", "run")
 
@@ -65,8 +67,13 @@ def load_task(path: Path) -> TaskFile:
         if part not in specs:
             raise table.wrong(part, "is missing; name a data set")
     base, own = path.parent, load_dataset(specs["train"], path.parent)
+    config = _config(table, base)
     task = _task(
-        own, specs["train"], _classes(table, own), from_folder(table.one("model", str), base)
+        own,
+        specs["train"],
+        _classes(table, own),
+        from_folder(table.one("model", str), base),
+        config,
     )
     parts = {"train": fitted(own, specs["train"], task).examples}
     parts |= {
@@ -79,19 +86,38 @@ def load_task(path: Path) -> TaskFile:
     for part, examples in parts.items():
         if len(examples) == 0:
             raise table.wrong(part, "holds nothing that the parts before it do not hold")
-    config = RunConfig.from_settings(table.table("run").flat())
-    config = replace(config, metric=metric_from_folder(config.metric, base))
+    config = replace(
+        config, feature_space=task.named(config.feature_space), proxy=task.named(config.proxy)
+    )
     return TaskFile(
         task, parts["train"], parts["validation"], parts.get("test"), _weights(table, base), config
     )  # fmt: skip
 
 
-def _task(own: Dataset, spec: DatasetSpec, classes: tuple[str, ...], model: str) -> Task:
+def _config(table: TomlTable, base: Path) -> RunConfig:
+    config = RunConfig.from_settings(table.table("run").flat())
+    return replace(
+        config,
+        metric=metric_from_folder(config.metric, base),
+        feature_space=from_folder(config.feature_space, base),
+        proxy=from_folder(config.proxy, base),
+    )
+
+
+def _task(
+    own: Dataset, spec: DatasetSpec, classes: tuple[str, ...], model: str, config: RunConfig
+) -> Task:
     if own.table is not None:
         schema = fit_schema(own.table, spec)
         return Task(classes, (schema.width,), np.dtype(np.float32), model, schema)
     assert own.x is not None
-    return Task(classes, tuple(own.x.shape[1:]), own.x.dtype, model)
+    task = Task(classes, tuple(own.x.shape[1:]), own.x.dtype, model)
+    # Words of the trainer's texts go to owners where something counts them, and only there.
+    names = (model, config.feature_space, config.proxy)
+    if not task.holds_texts or TFIDF not in map(encoder_within, names):
+        return task
+    task = replace(task, vocabulary=Vocabulary.fitted(as_texts(own.x)))
+    return replace(task, model=task.named(model))
 
 
 def _classes(table: TomlTable, own: Dataset) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from strategies.runs.warnings import (
     of_noise,
     of_nothing_acquired,
     of_owners,
+    of_processes,
     of_suspects,
 )
 
@@ -40,6 +41,7 @@ def run_warnings(
             if strategy.final.has_owners
             else ()
         ),
+        *of_processes(strategy.asked_again),
         *of_owners([owner.name for owner in scenario.owners], scoreboard),
         *_of_groups(models["control"].groups or {}, models["final"].groups or {}),
         *_of_data(simulation.world, reused=any(owner.reuse for owner in scenario.owners)),

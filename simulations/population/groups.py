@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cached_property
 
 import numpy as np
@@ -14,8 +15,10 @@ from mycroft_fl.data.formats.transforms import TRANSFORMS, fit_to
 from mycroft_fl.data.sources import load_dataset
 from mycroft_fl.data.tables.fit import fit_schema
 from mycroft_fl.data.tables.schema import TableSchema
+from mycroft_fl.encoders.word_counts import Vocabulary
 from mycroft_fl.errors import DataError, ScenarioError, suggestion
 from mycroft_fl.examples import Examples
+from mycroft_fl.texts import as_texts, fitted_width, is_text
 from simulations.population.cues import with_cues
 from simulations.population.scenario_file import Group, Scenario
 
@@ -52,6 +55,7 @@ class Population:
         self._labels = {name: self._label_map(group) for name, group in self._groups.items()}
         self.pools = self._pools()
         self.table: TableSchema | None = None
+        self.vocabulary: Vocabulary | None = None
         for group in scenario.groups:
             self._check_looks(group)
 
@@ -59,6 +63,11 @@ class Population:
     def holds_images(self) -> bool:
         """Whether examples are images; else they are vectors, or rows of a table."""
         return self.main.x is not None and self.main.x.ndim == 4
+
+    @property
+    def holds_texts(self) -> bool:
+        """Whether examples are texts."""
+        return self.main.x is not None and is_text(self.main.x)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -80,7 +89,14 @@ class Population:
         return np.asarray(x.std(axis=0, dtype=np.float64))
 
     def settle(self, drawn: Mapping[str, Int64[np.ndarray, " _k"]]) -> None:
-        """Fit how rows become vectors on the trainer's own training rows, where these are tables."""
+        """Fit how rows become vectors on the trainer's own training rows, where these are tables.
+
+        Of texts, fit the words that `tfidf` counts.
+        """
+        if self.holds_texts:
+            parts = [self.build(group, identities).x for group, identities in drawn.items()]
+            with suppress(DataError):  # said once something asks for them
+                self.vocabulary = Vocabulary.fitted(as_texts(np.concatenate(parts)))
         if self.main.table is None:
             return
         own = [group for group in drawn if self._source[group] == self._main_spec]
@@ -110,6 +126,8 @@ class Population:
                 raise DataError(flaw)
             return Examples(self._vectors[spec][rows], y)
         x = dataset.take(rows).x
+        if self.holds_texts:
+            x, _ = fitted_width(x, *self.shape)
         if self.holds_images and dataset is not self.main:
             x = fit_to(x, *self.shape)
         transform, cue = self._groups[group].transform, self._groups[group].cue
@@ -221,7 +239,8 @@ class Population:
             )
         for key, given in (("transform", group.transform), ("cue", group.cue)):
             if given is not None and not self.holds_images:
-                raise self._wrong(group, key, "is for images, but these are vectors; leave it out")
+                own = "texts" if self.holds_texts else "vectors"
+                raise self._wrong(group, key, f"is for images, but these are {own}; leave it out")
         one, classes = self.main.take(np.arange(1)) if self.holds_images else None, []
         try:
             if group.transform is not None and one is not None:
@@ -246,6 +265,8 @@ def for_test(group: str) -> str:
 def _kind(dataset: Dataset) -> str:
     if dataset.x is None:
         return "rows of a table"
+    if is_text(dataset.x):
+        return "texts"
     return "images" if dataset.x.ndim == 4 else f"vectors of length {dataset.x.shape[1]}"
 
 

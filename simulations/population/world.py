@@ -70,7 +70,15 @@ class World:
     def task(self) -> Task:
         """The task that trainer and owners agree on."""
         there = self._population
-        return Task(self.classes, there.shape, there.dtype, self.scenario.model, there.table)
+        task = Task(
+            self.classes,
+            there.shape,
+            there.dtype,
+            self.scenario.model,
+            there.table,
+            there.vocabulary,
+        )
+        return replace(task, model=task.named(task.model))
 
     def trainer(self, part: str) -> Examples:
         """Return the trainer's own examples; `part` is train, validation or test.
@@ -239,6 +247,11 @@ class World:
     def _check_corruptions(self) -> None:
         for owner in self.scenario.owners:
             how = owner.corruption
+            if self._population.holds_texts and (how or owner.reuse):
+                raise ScenarioError(
+                    f"{self.scenario.name}: owner '{owner.name}': "
+                    f"{'corruption' if how else 'reuse'} is not for texts; leave it out"
+                )
             if how and not self._population.holds_images and how.kind not in FOR_VECTORS:
                 raise ScenarioError(
                     f"{self.scenario.name}: owner '{owner.name}': corruption '{how.kind}' is for "

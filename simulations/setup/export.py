@@ -14,6 +14,7 @@ import tomli_w
 
 from mycroft_fl.errors import ScenarioError
 from mycroft_fl.examples import Examples
+from mycroft_fl.texts import as_texts, is_text
 from simulations.population.scenario_file import PARTS
 from simulations.setup.simulation import Simulation
 
@@ -50,4 +51,6 @@ def export(simulation: Simulation, folder: Path) -> None:
 
 def _save(path: Path, examples: Examples, classes: tuple[str, ...]) -> None:
     # Labels by name: a file that lacks a class would else give the others new numbers.
-    np.savez(path, x=examples.x, y=np.array(classes)[examples.y])
+    # Texts as they are read back: as text.
+    x = np.array(as_texts(examples.x)) if is_text(examples.x) else examples.x
+    np.savez(path, x=x, y=np.array(classes)[examples.y])

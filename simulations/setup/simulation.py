@@ -151,10 +151,11 @@ class Simulation:
         check_gradient_model(task.model, self.config, method.looks_through)
         check_publishing(self.config)
         check_attack(self.attack, self.config.mode, self.scenario.model)
-        if is_encoder(self.config.feature_space):
-            embeddings_of(self.config.feature_space).of(self.world.trainer("train").x[:1])
+        space = task.named(self.config.feature_space)
+        if is_encoder(space):
+            embeddings_of(space).of(self.world.trainer("train").x[:1])
         else:
-            check_input(self.config.feature_space, task.shape)
+            check_input(space, task.shape)
 
     @functools.cached_property
     def world(self) -> World:
@@ -171,9 +172,14 @@ class Simulation:
         data = TrainerData(
             self.world.trainer("train"), self.world.trainer("validation"), self.scenario.weights
         )
-        owners = len(self.scenario.owners)
+        owners, task = len(self.scenario.owners), self.task
+        config = replace(
+            self.config,
+            feature_space=task.named(self.config.feature_space),
+            proxy=task.named(self.config.proxy),
+        )
         return TrainerSetup(
-            self.task, data, self.config, owners, self.folder, patience=PATIENCE,
+            task, data, config, owners, self.folder, patience=PATIENCE,
             noise_for=self._noise_of("the trainer"),
         )  # fmt: skip
 

@@ -99,5 +99,6 @@ def _warnings(strategy: MycroftStrategy, admitted: Sequence[str]) -> list[str]:
         *warnings.of_suspects(strategy.trainer),
         *warnings.of_noise(scoreboard),
         *warnings.of_nothing_acquired(config.mode, scoreboard),
+        *warnings.of_processes(strategy.asked_again),
         *warnings.of_owners(admitted, scoreboard),
     ]

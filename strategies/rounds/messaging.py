@@ -20,6 +20,9 @@ BATCH = 500
 TIMED_OUT_CODES = frozenset({3, 5})
 """Flower's error codes for "message expired" and "node unavailable": silence, to the trainer."""
 
+FALLEN_CODES = frozenset({0, 8})
+"""Flower's error codes for an owner whose process died, or that was to be answered by one that had."""
+
 
 def send(
     grid: Grid,
@@ -47,6 +50,17 @@ def sort_out(
     """
     by_id = {reply.metadata.reply_to_message_id: reply for reply in replies}
     return [(message, _content(by_id.get(message.metadata.message_id))) for message in sent]
+
+
+def fallen(sent: Sequence[Message], replies: Iterable[Message]) -> list[Message]:
+    """List the messages whose answer a process's death took away."""
+    by_id = {reply.metadata.reply_to_message_id: reply for reply in replies}
+    found = [(message, by_id.get(message.metadata.message_id)) for message in sent]
+    return [
+        message
+        for message, reply in found
+        if reply is not None and reply.has_error() and reply.error.code in FALLEN_CODES
+    ]
 
 
 def _content(reply: Message | None) -> RecordDict | Failure:

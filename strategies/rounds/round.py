@@ -14,13 +14,15 @@ from mycroft_fl.protocol.messages import Expected, Failure, OwnerReport, Statist
 from mycroft_fl.protocol.signed import as_bytes, from_bytes, size_of
 from mycroft_fl.protocol.wire import pack_report, pack_request
 from strategies.rounds.answer_checks import AnswerChecks
-from strategies.rounds.messaging import send, sort_out
+from strategies.rounds.messaging import fallen, send, sort_out
 from strategies.rounds.owner_record import RoundRecord
 from strategies.rounds.plans import Plan
 from strategies.rounds.run_state import Answers, Progress
 from strategies.rounds.transport import Route
 
 log = logging.getLogger(__name__)
+TRIES = 2
+"""How often an owner whose process died is asked again in one round."""
 
 
 class Round:
@@ -52,6 +54,7 @@ class Round:
         self.counts: dict[str, int] = plan.whom(progress, number)
         self.came: dict[str, bytes] = {}
         self.failed: dict[str, Failure] = {}
+        self.asked_again: list[str] = []
         self._plan, self._progress, self._checks = plan, progress, checks
         self._route, self._had = route, had
         self._values = plan.values(progress)
@@ -71,9 +74,25 @@ class Round:
         return list(self._messages.values())
 
     def send(self, grid: Grid, requests: Iterable[Message], *, timeout: float) -> list[Message]:
-        """Send requests of this round and return the replies that came within `timeout` seconds."""
+        """Send requests of this round and return the replies that came within `timeout` seconds.
+
+        An owner whose process died is asked again: in a simulation one that dies takes others' answers
+        with it.
+        """
         sent = time.monotonic()
         replies = send(grid, requests, timeout=timeout, on_answers=_log_answers)
+        for _ in range(TRIES):
+            lost = fallen(list(self._messages.values()), replies)
+            if not lost:
+                break
+            again = [owner for owner, message in self._messages.items() if message in lost]
+            log.warning("round %d: processes died; asking again: %s", self.number, ", ".join(again))
+            self.asked_again += [owner for owner in again if owner not in self.asked_again]
+            self._messages |= {
+                owner: self._route.message(self._packed(self.counts[owner]), owner, self.number)
+                for owner in again
+            }
+            replies += send(grid, [self._messages[owner] for owner in again], timeout=timeout)
         log.info("round %d: answers took %.2f s", self.number, time.monotonic() - sent)
         return replies
 

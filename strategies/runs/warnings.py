@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from mycroft_fl.metrics.names import WORST_GROUP
 from mycroft_fl.selection.methods import sent_in
@@ -70,6 +70,16 @@ def of_nothing_acquired(mode: str, scoreboard: Scoreboard) -> Iterator[str]:
     """Warn where examples were to be handed over and none was."""
     if any(plan.hands_over for plan in plans_of(mode)) and not scoreboard.disclosed:
         yield "nothing was acquired: no owner handed anything over"
+
+
+def of_processes(asked_again: Iterable[str]) -> Iterator[str]:
+    """Warn of owners whose process died while they were asked."""
+    names = sorted(asked_again)
+    if names:
+        yield (
+            f"the process that answered for {', '.join(names)} died, as for want of memory, and they were "
+            "asked again; the run's flower.log, or the owner's SuperNode, has the cause"
+        )
 
 
 def of_owners(expected: Sequence[str], scoreboard: Scoreboard) -> Iterator[str]:

@@ -7,13 +7,18 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32
 
-from mycroft_fl.errors import DataError
+from mycroft_fl.encoders.embeddings import embeddings_of
+from mycroft_fl.errors import DataError, SettingError
 from mycroft_fl.examples import Examples
 from mycroft_fl.models.fitting import AnyModel, correct
-from mycroft_fl.models.networks import ON_ENCODER, Classifier
+from mycroft_fl.models.networks import Classifier
 from mycroft_fl.selection.detector import Known, Rehearsed, fit_detector, principal_components
 from mycroft_fl.selection.region import flat_inputs, hidden_layer
+from mycroft_fl.settings.space_names import HEADS
+from mycroft_fl.texts import is_text
 
+HASHED_WORDS = "hashing:512"
+"""Where texts are told apart without a network."""
 MOST = 800
 """Examples of a kind that a detector is fitted to; time grows with their number cubed."""
 
@@ -23,26 +28,33 @@ class FeatureSpace:
     """Where a detector tells failures apart: inputs, or principal components of them, a hidden layer.
 
     A table's columns as they are; of images 40 principal components and the network's last hidden
-    layer; an encoder's embedding alone.
+    layer; an encoder's embedding, or of texts the last hidden layer, alone. Without a network `words` of
+    texts are counted.
     """
 
     model: AnyModel
     basis: Float32[np.ndarray, "q p"] | None
     hidden: bool
+    words: bool = False
 
     @classmethod
     def of(cls, model: AnyModel, name: str, train: Examples, seed: int) -> FeatureSpace:
         """Choose the space for a model, called `name`, and the kind of examples that it takes."""
-        if train.x.ndim == 2:
+        texts = is_text(train.x)
+        if train.x.ndim == 2 and not texts:
             return cls(model, None, hidden=False)
         inputs = flat_inputs(train)
-        if name.startswith(ON_ENCODER):
+        if texts and not isinstance(model, Classifier):
+            return cls(model, None, hidden=False, words=True)
+        if name.startswith(HEADS) or texts:
             return cls(model, np.empty((0, inputs.shape[1]), np.float32), hidden=True)
         hidden = isinstance(model, Classifier) and name != "linear"
         return cls(model, principal_components(inputs, seed), hidden=hidden)
 
     def known(self, examples: Examples) -> Known:
         """See examples in this space."""
+        if self.words:
+            return Known(embeddings_of(HASHED_WORDS).of(examples.x), examples.y)
         inputs = flat_inputs(examples)
         parts = [inputs if self.basis is None else inputs @ self.basis.T]
         if self.hidden:
@@ -79,6 +91,11 @@ def learnt_detector(
     def some(examples: Examples) -> Known:
         return space.known(examples[np.sort(rng.permutation(len(examples))[:MOST])])
 
+    if space.words:
+        raise SettingError(
+            "a detector of failures looks at texts through a network, which a classifier of scikit-learn is "
+            "not; set model = linear:tfidf, or take a method that goes by hard examples"
+        )
     wrong = validation[~right & counts]
     if len(wrong) < 2:
         raise DataError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +33,7 @@ from mycroft_fl.scoring import Score
 from mycroft_fl.settings.run_config import MAX_EXAMPLES, RunConfig
 from strategies.mycroft import MycroftStrategy
 from strategies.rounds.owner_record import OwnerRecord, RoundRecord
+from strategies.runs.warnings import of_processes
 from strategies.training.trainer import Trainer, TrainerData
 from strategies.training.valuation import Valuation
 
@@ -285,6 +287,39 @@ def test_each_failure_has_its_code_and_the_others_go_on(strategy_of, scoring, di
     # What failed may have been disclosed all the same, and counts; a refusal discloses nothing.
     lost = {name: strategy.scoreboard.records[name].lost for name in cheats}
     assert lost == {name: 0 if code == "refused" else 5 for name, (code, _) in cheats.items()}
+
+
+def dying(times: int, then: Answer) -> Answer:
+    """An owner whose process dies so many times before it answers."""
+    died = 0
+
+    def answer(request: Request) -> Reply:
+        nonlocal died
+        died += 1
+        return Error(code=0, reason="the worker died") if died <= times else then(request)
+
+    return answer
+
+
+def test_an_owner_whose_process_died_is_asked_again_twice_and_named(
+    strategy_of, scoring, digits, caplog
+):
+    strategy = strategy_of({"budget": 45, "num_rounds": 1}, owners=3)
+    network = Network(
+        well=giving(digits[400:500]),
+        once=dying(2, giving(digits[500:600])),
+        ever=dying(9, giving(digits[600:700])),
+    )
+    run(strategy, network)
+    [record] = strategy.rounds
+    assert record.failed == {"ever": "error"}
+    assert (record.asked, record.answered) == (3, 2)
+    asked = Counter(name for name, _ in network.requests)
+    assert asked == {"well": 1, "once": 3, "ever": 3}
+    assert strategy.scoreboard.records["once"].status == "scored"
+    assert "round 1: processes died; asking again: ever, once" in caplog.text
+    [warning] = of_processes(strategy.asked_again)
+    assert warning.startswith("the process that answered for ever, once died")
 
 
 def test_an_example_sold_twice_is_a_duplicate(strategy_of, digits):

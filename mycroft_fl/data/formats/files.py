@@ -13,6 +13,7 @@ from jaxtyping import Int64, UInt8
 from mycroft_fl import claims
 from mycroft_fl.errors import DataError, one_line
 from mycroft_fl.examples import Images, Vectors
+from mycroft_fl.texts import Texts, as_bytes
 
 UNREADABLE = (
     OSError, ValueError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error,
@@ -24,7 +25,7 @@ UNREADABLE = (
 class LabelledRows:
     """The content of a file, duplicates and all: `y` indexes `classes`."""
 
-    x: Images | Vectors
+    x: Images | Vectors | Texts
     y: Int64[np.ndarray, " n"]
     classes: tuple[str, ...]
 
@@ -32,7 +33,7 @@ class LabelledRows:
 def read_npz(path: Path) -> LabelledRows:
     """Return the arrays `x` and `y` of an npz file.
 
-    x: uint8 images (n c h w, n h w c with c 1 or 3, or n h w), or float vectors (n d).
+    x: uint8 images (n c h w, n h w c with c 1 or 3, or n h w), float vectors (n d), or texts (n).
     y: whole numbers 0..C-1, or names. Raises `DataError`.
     """
     try:
@@ -55,6 +56,8 @@ def read_npz(path: Path) -> LabelledRows:
             "and at least one example"
         )
     labels, classes = _labels(path, y)
+    if x.dtype.kind == "U" and x.ndim == 1:
+        return LabelledRows(as_bytes([str(each) for each in x])[0], labels, classes)
     return LabelledRows(
         as_images(path, x) if x.dtype == np.uint8 else as_vectors(path, x), labels, classes
     )

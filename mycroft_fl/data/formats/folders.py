@@ -22,6 +22,7 @@ FORMATS = (
 """Those of Pillow's that hold pictures and start no other program, as that of EPS does."""
 OPTIONAL = {"WEBP": "webp", "AVIF": "avif", "JPEG2000": "jpg_2000"}
 SYSTEM = frozenset({"__macosx", "thumbs.db", "desktop.ini"})
+TEXT_SUFFIXES = (".txt", ".text")
 MOST_FILES = 5_000_000
 """Files below one folder; links may make any number of few."""
 UTF8_NAMES = 0x800
@@ -30,9 +31,13 @@ UTF8_NAMES = 0x800
 
 @dataclass
 class Listing:
-    """The images of a folder or zip: each name, relative and with '/', and how to read it."""
+    """The images of a folder or zip: each name, relative and with '/', and how to read it.
+
+    `texts` are the files of plain text among those that are left out.
+    """
 
     images: list[tuple[str, Callable[[], bytes]]] = field(default_factory=list)
+    texts: list[tuple[str, Callable[[], bytes]]] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     folders: set[str] = field(default_factory=set)
 
@@ -45,6 +50,8 @@ class Listing:
             self.images.append((name, read))
         else:
             self.left_out.append(name)
+            if PurePosixPath(name).suffix.lower() in TEXT_SUFFIXES:
+                self.texts.append((name, read))
 
     def say_what_is_left_out(self, path: Path) -> None:
         """Count what is no image, and name folders of which nothing is read."""

@@ -19,11 +19,13 @@ CHOICES = {
 }
 LISTS = ("drop", "log")
 TEXTS = (
-    "label", "unit-id", "shareable", "image", "test-path",
-    "delimiter", "encoding", "decimal", "thousands",
+    "label", "unit-id", "shareable", "image", "text", "test-path",
+    "query", "sheet", "delimiter", "encoding", "decimal", "thousands",
 )  # fmt: skip
 KINDS = ("number", "category", "date", "id", "ignore")
 NO_FEATURES = ("id", "ignore")
+MOST_WIDTH = 1 << 20
+"""Bytes of one text."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,9 @@ class DatasetSpec:
     unit_id         column that says whose row it is (a person, a host); not a feature
     shareable       column of yes or no: whether a row may be handed over as it is; not a feature
     image           column with paths of images, relative to the table's folder
+    text            column with texts, which are the examples
+    query           what is asked of the database of which path is the SQLAlchemy URL
+    sheet           of a workbook, the first one where empty
     test_path       a file of its own for the trainer's test examples
     delimiter       of a CSV file; found by its header where empty
     encoding        of a CSV file, UTF-8 where empty
@@ -50,6 +55,7 @@ class DatasetSpec:
     log             columns of numbers taken as sign(v) log(1 + |v|)
     labels          names in the file -> names of the task's classes; "*" stands for all others
     size            images are brought to size x size pixels; 0: they must be of one size
+    longest         bytes of a text in UTF-8, longer ones are cut; 0: what the longest needs, up to 4096
     grey_range      darkest and brightest value of grey images of more than 8 bits
     """
 
@@ -60,7 +66,10 @@ class DatasetSpec:
     unit_id: str = ""
     shareable: str = ""
     image: str = ""
+    text: str = ""
     test_path: str = ""
+    query: str = ""
+    sheet: str = ""
     delimiter: str = ""
     encoding: str = ""
     decimal: str = ""
@@ -72,6 +81,7 @@ class DatasetSpec:
     log: tuple[str, ...] = ()
     labels: tuple[tuple[str, str], ...] = ()
     size: int = 0
+    longest: int = 0
     grey_range: tuple[float, ...] = ()
 
     @classmethod
@@ -102,7 +112,7 @@ class DatasetSpec:
 
     def describe(self) -> str:
         """Return what an error calls the data set."""
-        return Path(self.path).name
+        return f"the query to {self.path.split('://')[0]}" if self.query else Path(self.path).name
 
 
 def read_spec(parent: TomlTable, key: str = "dataset") -> DatasetSpec:
@@ -144,6 +154,13 @@ def _from_table(table: TomlTable) -> DatasetSpec:
     given["size"] = table.one("size", int, 0)
     if given["size"] < 0:
         raise table.wrong("size", f"is {given['size']}; give a number of pixels")
+    given["longest"] = table.one("longest", int, 0)
+    if not 0 <= given["longest"] <= MOST_WIDTH:
+        raise table.wrong(
+            "longest", f"is {given['longest']}; give up to {MOST_WIDTH} bytes of a text"
+        )
+    if given["image"] and given["text"]:
+        raise table.wrong("text", "and image are both given; an example is one or the other")
     given["grey-range"] = _range(table)
     _check_spelling(table, given)
     return DatasetSpec(**{key.replace("-", "_"): value for key, value in given.items()})
@@ -181,7 +198,8 @@ def _kinds(table: TomlTable) -> tuple[tuple[str, str], ...]:
         if kind == "text":
             raise inner.wrong(
                 name,
-                "is 'text', which no model takes yet; give 'category' for names that return, or 'ignore'",
+                "is 'text'; name the one column of texts by text = ..., give 'category' for names that "
+                "return, or 'ignore'",
             )
         if kind not in KINDS or (pattern and kind != "date"):
             raise inner.wrong(name, f"is '{given}'{suggestion(given, list(KINDS))}")

@@ -54,6 +54,19 @@ class TextColumn:
         """How many rows have each of the distinct texts."""
         return np.bincount(self.codes[self.codes >= 0], minlength=len(self.names))
 
+    def used(self) -> TextColumn:
+        """Return the column without texts that stand in other rows alone, in their order in it.
+
+        >>> TextColumn.of(["a", "b", None, "c"])[np.array([3, 2, 1])].used().names
+        ('c', 'b')
+        """
+        found, first = np.unique(self.codes, return_index=True)
+        found = found[np.argsort(first)]
+        found = found[found >= 0]
+        place = np.full(len(self.names) + 1, -1, dtype=np.int32)
+        place[found] = np.arange(len(found), dtype=np.int32)
+        return TextColumn(place[self.codes], tuple(self.names[code] for code in found))
+
     def each(self, meaning: Callable[[str], Any], dtype: Any, missing: Any) -> np.ndarray:
         """Return what each row's text means; `missing` for a row without one."""
         values = np.empty(len(self.names) + 1, dtype=dtype)

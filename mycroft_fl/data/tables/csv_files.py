@@ -130,7 +130,7 @@ def _guessed(head: str, path: Path, spec: DatasetSpec) -> str:
 def _columns(
     names: list[str], rows: Iterator[list[str]], lines: _Lines
 ) -> list[tuple[str, TextColumn]]:
-    known: list[dict[str, int]] = [{} for _ in names]
+    known = [_Codes() for _ in names]
     codes: list[list[np.ndarray]] = [[] for _ in names]
     count = 0
     filled = (row for row in rows if lines.row_ends() and (len(row) > 1 or "".join(row).strip()))
@@ -138,9 +138,9 @@ def _columns(
         _check_lengths(chunk, len(names), count)
         count += len(chunk)
         for place, (column, texts) in enumerate(zip(known, zip(*chunk, strict=True), strict=True)):
-            # Over all texts, not distinct ones: this is the loop that reads a file.
-            coded = [column.setdefault(text, len(column)) for text in texts]
-            codes[place].append(np.array(coded, dtype=np.int32))
+            # Over all texts, not distinct ones: this is the loop that reads a file, and so one in C.
+            coded = map(column.__getitem__, texts)
+            codes[place].append(np.fromiter(coded, dtype=np.int32, count=len(texts)))
         distinct = sum(map(len, known))
         check_bytes(count * len(names) * A_CELL + distinct * A_TEXT, "a table of so many cells")
     empty = [np.empty(0, dtype=np.int32)]
@@ -165,6 +165,14 @@ def _check_columns(count: int) -> None:
 
 def _usual(path: Path) -> str:
     return "\t" if ".tsv" in path.name.lower() else ","
+
+
+class _Codes(dict[str, int]):
+    """The code of each distinct text: a new one gets the next number."""
+
+    def __missing__(self, text: str) -> int:
+        self[text] = code = len(self)
+        return code
 
 
 class _Bounded(io.RawIOBase):

@@ -14,7 +14,7 @@ from mycroft_fl.data.formats.spec import NO_FEATURES, DatasetSpec
 from mycroft_fl.data.tables.cells import TextColumn, joined
 from mycroft_fl.data.tables.files import read_columns
 from mycroft_fl.data.tables.kinds import inspected
-from mycroft_fl.data.tables.values import PARTS, Spelling, date_of, is_missing, number_of
+from mycroft_fl.data.tables.values import PARTS, Spelling, date_of, is_missing, numbers_of
 from mycroft_fl.errors import DataError, suggestion
 
 
@@ -93,9 +93,9 @@ class DataTable:
 
     def number(self, name: str) -> Float64[np.ndarray, " n"]:
         """Return a column as numbers, which may be infinite; NaN where it is missing or holds none."""
-        return self.column(name).each(
-            lambda text: number_of(text, self.spelling), np.float64, np.nan
-        )
+        column = self.column(name)
+        numbers = np.append(numbers_of(column.names, self.spelling), np.nan)
+        return np.asarray(numbers[column.codes])  # a code of -1 points to the last
 
     def date(self, name: str, part: str) -> Float64[np.ndarray, " n"]:
         """Return one of a date's `PARTS`; NaN where it is missing or the column holds none."""
@@ -114,12 +114,15 @@ def read_table(path: Path, spec: DatasetSpec, kinds: Mapping[str, str] | None = 
     """
     columns = read_columns(path, spec)
     no_features = [name for name, kind in spec.kinds.items() if kind in NO_FEATURES]
-    marks = filter(None, (spec.unit_id, spec.shareable, spec.image))
+    marks = filter(None, (spec.unit_id, spec.shareable, spec.image, spec.text))
     named = list(dict.fromkeys([spec.label, *spec.drop, *marks, *no_features]))
     _check_columns(path, list(columns), [*named, *spec.kinds, *dict(spec.missing_values)], spec)
     spelling, listed = Spelling.of(spec), dict(spec.missing_values)
     columns = {
-        name: _without_missing(column, listed.get(name), spelling)
+        # A text of one question mark, or NA, is a text; only an empty one is none.
+        name: _without_missing(
+            column, listed.get(name, () if name == spec.text else None), spelling
+        )
         for name, column in columns.items()
     }
     others = {name: columns.pop(name) for name in named}
@@ -130,7 +133,9 @@ def read_table(path: Path, spec: DatasetSpec, kinds: Mapping[str, str] | None = 
         )
     if spec.image:
         _check_filled(path, others[spec.image], spec.image, "image", "name its file or take it out")
-    if not columns and not spec.image:
+    if spec.text:
+        _check_filled(path, others[spec.text], spec.text, "text", "write it or take the row out")
+    if not columns and not spec.image and not spec.text:
         raise DataError(f"{path.name}: no column is left for a model to see; drop fewer")
     n = len(others[spec.label])
     return DataTable(

@@ -11,6 +11,7 @@ from mycroft_fl.data.formats.said import say
 from mycroft_fl.data.formats.spec import DatasetSpec
 from mycroft_fl.data.tables.cells import TextColumn
 from mycroft_fl.data.tables.csv_files import CSV_SUFFIXES, read_csv
+from mycroft_fl.data.tables.row_files import EXCEL_SUFFIXES, read_query, read_workbook
 from mycroft_fl.data.tables.typed_files import (
     FEATHER_SUFFIXES,
     JSON_SUFFIXES,
@@ -26,6 +27,8 @@ from mycroft_fl.data.tables.typed_files import (
 from mycroft_fl.errors import DataError, one_line
 from mycroft_fl.settings.toml_table import toml_key
 
+BROKEN_WORKBOOK = (KeyError, TypeError, AttributeError, SyntaxError, IndexError)
+"""Besides those of any file: what openpyxl raises for a zip that holds no workbook, or a broken one."""
 TYPED = {
     **dict.fromkeys(PARQUET_SUFFIXES, read_parquet),
     **dict.fromkeys(FEATHER_SUFFIXES, read_feather),
@@ -35,7 +38,7 @@ TYPED = {
 
 def is_table(path: Path) -> bool:
     """Return whether a file's name says that it holds a table."""
-    return path.name.lower().endswith((*CSV_SUFFIXES, *TYPED))
+    return path.name.lower().endswith((*CSV_SUFFIXES, *TYPED, *EXCEL_SUFFIXES))
 
 
 def read_columns(path: Path, spec: DatasetSpec) -> dict[str, TextColumn]:
@@ -44,17 +47,18 @@ def read_columns(path: Path, spec: DatasetSpec) -> dict[str, TextColumn]:
     `DataError` where the file is no table, is a bomb, or holds no rows.
     """
     try:
+        if spec.query:
+            return _texts(path, _named(path, read_query(spec), {spec.label, *spec.kinds}), spec)
         plain(path).close()
         if path.stat().st_size == 0:
             raise DataError(f"{path.name} is empty (0 bytes); put the table there")
         read = _read(path, spec)
     except ImportError as error:
         raise DataError(
-            f"{path.name}: reading it needs pyarrow; pip install 'mycroft-fl[parquet]', or save the "
-            "table as CSV"
+            f"{path.name}: reading it needs {_library(path)}, or save the table as CSV"
         ) from error
-    except (*UNREADABLE, lzma.LZMAError) as error:
-        typed = path.name.lower().endswith(tuple(TYPED))
+    except (*UNREADABLE, lzma.LZMAError, *BROKEN_WORKBOOK) as error:
+        typed = path.name.lower().endswith((*TYPED, *EXCEL_SUFFIXES))
         remedy = "" if typed else " with one header line and as many fields in every row"
         raise DataError(
             f"{path.name} cannot be read as a table ({one_line(error)}); save it anew{remedy}"
@@ -62,10 +66,18 @@ def read_columns(path: Path, spec: DatasetSpec) -> dict[str, TextColumn]:
     return _texts(path, _named(path, read, {spec.label, *spec.kinds}), spec)
 
 
+def _library(path: Path) -> str:
+    if path.name.lower().endswith(EXCEL_SUFFIXES):
+        return "openpyxl; pip install 'mycroft-fl[excel]'"
+    return "pyarrow; pip install 'mycroft-fl[parquet]'"
+
+
 def _read(path: Path, spec: DatasetSpec) -> Read:
     for suffix, reader in TYPED.items():
         if path.name.lower().endswith(suffix):
             return reader(path)
+    if path.name.lower().endswith(EXCEL_SUFFIXES):
+        return read_workbook(path, spec)
     return list(read_csv(path, spec))
 
 

@@ -54,7 +54,7 @@ def fit_schema(table: DataTable, spec: DatasetSpec) -> TableSchema:
 def _problem(table: DataTable, name: str, column: TextColumn, spec: DatasetSpec) -> str | None:
     if column.missing.all():
         return f"column '{name}' is empty in the trainer's rows; drop it"
-    used = TextColumn.of(column.texts)  # without texts that stand in other rows alone
+    used = column.used()
     if name in spec.kinds:
         if table.kinds[name] == "category" and len(used.names) > MOST_CATEGORIES:
             return f"column '{name}' has {len(used.names)} categories, above {MOST_CATEGORIES}; leave it out"

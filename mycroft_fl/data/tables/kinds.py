@@ -7,7 +7,14 @@ import re
 import numpy as np
 
 from mycroft_fl.data.tables.cells import TextColumn
-from mycroft_fl.data.tables.values import CODE, EXACT, Spelling, looks_like_date, number_of
+from mycroft_fl.data.tables.values import (
+    CODE,
+    EXACT,
+    Spelling,
+    looks_like_date,
+    number_of,
+    numbers_of,
+)
 from mycroft_fl.settings.toml_table import toml_key
 
 MOSTLY = 0.9
@@ -26,10 +33,11 @@ def inspected(column: TextColumn, spelling: Spelling) -> str:
     A few words among numbers are mistakes in a column of numbers. 01 is a code, and so are all others
     that stand beside it.
     """
-    if not column.names or any(CODE.fullmatch(text) for text in column.names):
+    begun = (text for text in column.names if text.startswith("0"))
+    if not column.names or any(CODE.fullmatch(text) for text in begun):
         return "category"
-    numbers = [not np.isnan(number_of(text, spelling)) for text in column.names]
-    return "number" if _most(column, np.array(numbers)) else "category"
+    numbers = ~np.isnan(numbers_of(column.names, spelling))
+    return "number" if _most(column, numbers) else "category"
 
 
 def no_category(column: TextColumn, name: str) -> str | None:
@@ -80,11 +88,11 @@ def counts_rows(column: TextColumn) -> bool:
 
 def written_otherwise(column: TextColumn) -> str | None:
     """Return which spelling would make numbers of what nearly all rows hold; None where none would."""
-    numbers = np.array([not np.isnan(number_of(text)) for text in column.names], dtype=bool)
-    pointed = np.array([POINTED.fullmatch(text) is not None for text in column.names], dtype=bool)
-    grouped = np.array([GROUPED.fullmatch(text) is not None for text in column.names], dtype=bool)
+    numbers = ~np.isnan(numbers_of(column.names))
     if numbers.all():
         return None
+    pointed = np.array([POINTED.fullmatch(text) is not None for text in column.names], dtype=bool)
+    grouped = np.array([GROUPED.fullmatch(text) is not None for text in column.names], dtype=bool)
     if _most(column, grouped | numbers):
         match = next(filter(None, map(GROUPED.fullmatch, column.names)))
         mark = " " if match["mark"].isspace() else match["mark"]

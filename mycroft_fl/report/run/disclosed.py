@@ -1,4 +1,4 @@
-"""The examples that owners disclosed, and typical failures: as small pictures or rows of a table."""
+"""The examples that owners disclosed, and typical failures: as small pictures, texts or rows of a table."""
 
 from __future__ import annotations
 
@@ -12,11 +12,15 @@ from PIL import Image
 
 from mycroft_fl.data.tables.columns import Numbers
 from mycroft_fl.errors import DataError
+from mycroft_fl.foreign_text import cleaned
 from mycroft_fl.report.run.files import Acquired, Failures, RunFiles
+from mycroft_fl.texts import as_texts, is_text
 
 MOST_OWNERS = 40
 MOST_PICTURES = 60  # of an owner
 MOST_ROWS = 20
+MOST_TEXTS = 60
+LONGEST_SHOWN = 600  # characters
 MOST_COLUMNS = 10
 MOST_NAMED = 3  # classes of a group of failures
 LARGEST = 96  # pixels
@@ -78,7 +82,7 @@ def _of_owner(owner: str, acquired: Acquired, files: RunFiles) -> Shown:
             for at, label in zip(some, labels, strict=False)
         )
         return Shown(owner, len(mine), tally, pictures=pictures, hidden=len(mine) - len(some))
-    some = mine[:MOST_ROWS]
+    some = mine[: MOST_TEXTS if is_text(acquired.x) else MOST_ROWS]
     head, rows = rows_of(acquired.x[some], files)
     framed = tuple(
         (str(int(acquired.answer[at])), label, *row[:MOST_COLUMNS])
@@ -109,6 +113,8 @@ def thumbnail(image: np.ndarray) -> str:
 
 def rows_of(x: np.ndarray, files: RunFiles) -> tuple[list[str], list[list[str]]]:
     """Write examples as rows, under the names of their columns where the folder knows them."""
+    if is_text(x):
+        return ["text"], [[cleaned(text, LONGEST_SHOWN)] for text in as_texts(x)]
     table = files.table
     if table is None or table.width != x.shape[1]:
         head = [f"x{place}" for place in range(x.shape[1])]

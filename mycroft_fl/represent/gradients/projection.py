@@ -9,6 +9,7 @@ from torch.func import functional_call, grad, vmap
 from torch.nn.functional import cross_entropy
 
 _ROWS = 64  # examples whose rows are built at once
+_NUMBERS = 2**27  # of all rows that single passes build at once, for models with many words
 _SLICE = 4096  # numbers of a gradient that are projected at once
 
 
@@ -34,13 +35,33 @@ def projected_rows(
         )
         return result
 
+    alone = any(getattr(each, "one_by_one", False) for each in model.modules())
     each = vmap(grad(loss), in_dims=(None, 0, 0))
+    size = sum(every[name].numel() for name in names)
+    step = max(1, min(_ROWS, _NUMBERS // max(1, size))) if alone else _ROWS
     rows = []
-    for start in range(0, len(x), _ROWS):
-        found = each(some, x[start : start + _ROWS], y[start : start + _ROWS])
-        long = torch.cat([found[name].detach().flatten(1) for name in names], dim=1)
+    for start in range(0, len(x), step):
+        batch = slice(start, start + step)
+        if alone:
+            long = _one_by_one(model, [every[name] for name in names], x[batch], y[batch])
+        else:
+            found = each(some, x[batch], y[batch])
+            long = torch.cat([found[name].detach().flatten(1) for name in names], dim=1)
         rows.append(_projected(long, projection, seed))
     return torch.cat(rows)
+
+
+def _one_by_one(
+    model: nn.Module, parameters: list[Tensor], x: Tensor, y: Tensor
+) -> Float[Tensor, "b p"]:
+    """Return the gradients from a pass an example, for a model whose inputs vmap cannot follow."""
+    rows = []
+    for one, label in zip(x, y, strict=True):
+        with torch.enable_grad():
+            loss = cross_entropy(model(one[None]), label[None].long())
+            found = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
+        rows.append(torch.cat([each.flatten() for each in found]))
+    return torch.stack(rows)
 
 
 def _projected(rows: Float[Tensor, "b d"], width: int, seed: int) -> Float[Tensor, "b width"]:

@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 import tracemalloc
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ from mycroft_fl.protocol.wire import (
     unpack_report,
     unpack_request,
 )
+from mycroft_fl.texts import as_bytes, as_texts
 
 CLASSES = 4
 IMAGE = (1, 3, 3)
@@ -599,3 +601,23 @@ def test_what_every_message_starts_anew_loads_no_torch(module: str) -> None:
 
 def test_the_package_alone_loads_neither_flower_nor_opacus_nor_torch() -> None:
     assert not {"flwr", "opacus", "torch"} & loaded_by("import mycroft_fl")
+
+
+@pytest.mark.parametrize("row", [b"", b"a\0b", b"\xff"])
+def test_rows_of_bytes_that_are_no_text_are_refused(row: bytes) -> None:
+    x = np.zeros((3, 8), np.uint8)
+    x[:, :2] = [[104, place] for place in (65, 66, 67)]
+    x[1, :] = np.frombuffer(row.ljust(8, b"\0"), np.uint8)
+    expected = replace(EXPECTED, shape=(8,))
+    assert said_of(report_with(x=Array(x)), expected) == (
+        "a text that is empty, no UTF-8, or goes on behind its end"
+    )
+
+
+def test_texts_arrive_as_they_were_sent() -> None:
+    texts = ["Grüße", "hello", "🙂"]
+    sent = Examples(as_bytes(texts)[0], np.zeros(3, np.int64))
+    content = over_the_wire(pack_report(OwnerReport(sent)))
+    answer = unpack_report(content, replace(EXPECTED, shape=(32,)))
+    assert answer.disclosed is not None
+    assert as_texts(answer.disclosed.x) == texts

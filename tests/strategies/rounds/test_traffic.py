@@ -13,7 +13,7 @@ from flwr.supercore.task_identity import TaskIdentity
 from mycroft_fl.examples import Examples
 from mycroft_fl.protocol.messages import OwnerReport
 from mycroft_fl.protocol.wire import pack_failure, pack_report
-from strategies.rounds.messaging import BATCH, send, sort_out
+from strategies.rounds.messaging import BATCH, fallen, send, sort_out
 
 Answer = Callable[[Message], Message | None]
 
@@ -160,3 +160,12 @@ def test_messages_go_out_in_batches_of_500_and_the_timeout_holds_for_each(sent, 
     assert len(replies) == (sent + 1) // 2
     assert output[-1] == ((sent + 1) // 2, sent)
     assert [total for _, total in output] == np.cumsum(batches).tolist()
+
+
+@pytest.mark.parametrize(
+    ("code", "again"), [(0, True), (8, True), (1, False), (2, False), (3, False), (5, False)]
+)
+def test_only_a_process_that_died_is_a_reason_to_ask_again(code, again):
+    asked = [message(7), message(8)]
+    replies = [failing(code)(asked[0]), Message(report(), reply_to=asked[1])]
+    assert fallen(asked, replies) == (asked[:1] if again else [])

@@ -75,7 +75,7 @@ def test_what_is_no_such_text_is_told_so(
         ("thousands", ".", "and decimal are both '.'"),
         ("delimiter", ",,", "give one character"),
         ("delimiter", '"', "give ',', ';', '|' or a tab"),
-        ("columns", {"n": "text"}, "which no model takes yet; give 'category'"),
+        ("columns", {"n": "text"}, "name the one column of texts by text = ..., give 'category'"),
         ("columns", {"n": "numbr"}, "did you mean 'number'?"),
         ("columns", {"n": "number:%d"}, "is 'number:%d'"),
         ("missing-values", {"n": 0}, "give a list of texts or numbers"),
