@@ -15,9 +15,11 @@ from torch import nn
 from mycroft_fl.errors import SettingError, suggestion
 from mycroft_fl.models.classifier import Classifier, InputShape
 from mycroft_fl.models.frozen import FrozenBody
+from mycroft_fl.models.own import build_own, is_own_network
 from mycroft_fl.models.vision import resnet, vit
+from mycroft_fl.settings.own_names import ON_ENCODER, is_own
 
-__all__ = ["NETWORKS", "Classifier", "InputShape", "build", "is_network"]
+__all__ = ["NETWORKS", "ON_ENCODER", "Classifier", "InputShape", "build", "is_network"]
 
 
 def mlp(shape: InputShape, num_classes: int) -> Classifier:
@@ -62,13 +64,16 @@ NETWORKS: dict[str, Callable[[InputShape, int], Classifier]] = {
     "resnet50": functools.partial(resnet, "resnet50"),
     "vit": vit,
 }
-ON_ENCODER = "linear:"
-"""A linear head on a frozen encoder is called `linear:` and the encoder's name."""
 
 
 def is_network(name: str) -> bool:
-    """Return whether a model of that name is a network, whose gradients and weights there are."""
-    return name in NETWORKS or name.startswith(ON_ENCODER)
+    """Return whether a model of that name is a network, whose gradients and weights there are.
+
+    An import path of one's own is imported for it: an owner asks its policy first.
+    """
+    return (
+        name in NETWORKS or name.startswith(ON_ENCODER) or (is_own(name) and is_own_network(name))
+    )
 
 
 def build(name: str, shape: InputShape, num_classes: int, *, seed: int) -> Classifier:
@@ -82,6 +87,8 @@ def build(name: str, shape: InputShape, num_classes: int, *, seed: int) -> Class
     """
     if not is_network(name):
         raise SettingError(f"unknown model '{name}'{suggestion(name, list(NETWORKS))}")
+    if is_own(name):
+        return build_own(name, shape, num_classes, seed=seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if name.startswith(ON_ENCODER):

@@ -130,12 +130,12 @@ def _part(chunk: pyarrow.Array, kind: str) -> TextColumn:
     values = coded.dictionary
     if pyarrow.types.is_timestamp(values.type):
         values = values.cast(pyarrow.timestamp("us", values.type.tz), safe=False)
-    texts = TextColumn.of(_text(value, kind) for value in values.to_pylist())
+    texts = TextColumn.of(as_text(value, kind) for value in values.to_pylist())
     codes = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
     return TextColumn(np.append(texts.codes, np.int32(-1))[codes], texts.names)
 
 
-def _text(value: Any, kind: str = "") -> str | None:
+def as_text(value: Any, kind: str = "") -> str | None:
     """Write one value as a person would in a CSV; None where it is missing."""
     if value is None or value != value:  # NaN alone differs from itself
         return None
@@ -166,7 +166,7 @@ def read_json_lines(path: Path) -> Read:
                 nested[name] = Unreadable("an object" if isinstance(value, dict) else "a list")
             texts = columns.setdefault(name, [])
             texts += [None] * (count - 1 - len(texts))
-            texts.append(_text(value))
+            texts.append(as_text(value))
     return [
         (name, nested.get(name) or TextColumn.of(texts + [None] * (count - len(texts))))
         for name, texts in columns.items()

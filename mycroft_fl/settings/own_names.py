@@ -1,0 +1,69 @@
+"""The names of models of one's own. Loads nothing heavy: policies are checked with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mycroft_fl.errors import SettingError, suggestion
+
+OPTIONS = ("head", "transform")
+ON_ENCODER = "linear:"
+"""A linear head on a frozen encoder is called so, and is no model of one's own."""
+
+
+@dataclass(frozen=True)
+class OwnName:
+    """`package.module:factory`, with `?head=fc` and `&transform=package.module:function` behind it.
+
+    `head` is the path of the last linear layer inside the network, "" to find it. `transform`
+    prepares a batch before the network sees it, "" for none.
+
+    Example:
+        >>> str(OwnName("mine:net", head="fc"))
+        'mine:net?head=fc'
+    """
+
+    path: str
+    head: str = ""
+    transform: str = ""
+
+    def __str__(self) -> str:
+        given = [f"{key}={value}" for key in OPTIONS if (value := getattr(self, key))]
+        return "?".join(filter(None, [self.path, "&".join(given)]))
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """All that is imported for it: what an owner has to trust."""
+        return tuple(filter(None, (self.path, self.transform)))
+
+
+def is_own(name: str) -> bool:
+    """Say whether a model's name is the import path of one's own.
+
+    Example:
+        >>> is_own("mine:net"), is_own("mlp"), is_own("linear:timm:vit:none")
+        (True, False, False)
+    """
+    return ":" in name and not name.startswith(ON_ENCODER)
+
+
+def own_name(name: str) -> OwnName:
+    """Read the parts of the name of a model of one's own. `SettingError` where it is none.
+
+    Example:
+        >>> own_name("mine:net?head=fc&transform=mine:scaled").transform
+        'mine:scaled'
+    """
+    path, _, options = name.partition("?")
+    module, _, attribute = path.partition(":")
+    if not (is_own(name) and module and attribute):
+        raise SettingError(f"model '{name}' is no import path; give package.module:factory")
+    given: dict[str, str] = {}
+    for part in filter(None, options.split("&")):
+        key, _, value = part.partition("=")
+        if key not in OPTIONS or not value:
+            raise SettingError(
+                f"model '{name}' has an option '{part}'{suggestion(key, list(OPTIONS))}"
+            )
+        given[key] = value
+    return OwnName(path, **given)
