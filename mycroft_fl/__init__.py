@@ -39,7 +39,7 @@ _PLACES = {
 }
 """Where each name stands. Imported at its first use, so that the package itself loads nothing."""
 
-__all__ = sorted([*_PLACES, "__version__"])  # noqa: PLE0605
+__all__ = sorted([*_PLACES, "__version__"])
 
 
 def __getattr__(name: str) -> Any:

@@ -18,7 +18,10 @@ from mycroft_fl.data.tables.encode import DataTable, table_of
 from mycroft_fl.data.tables.typed_files import as_text
 from mycroft_fl.errors import DataError
 
-FORMS = "an array, a tensor, a frame of pandas or polars, a torch or Hugging Face Dataset, or a list of images"
+FORMS = (
+    "an array, a tensor, a frame of pandas or polars, a Dataset of torch or Hugging Face, or a list of "
+    "images"
+)
 LABEL_COLUMNS = ("label", "labels", "y", "target", "class")
 """The columns that hold the class where nobody says which does."""
 IMAGE_COLUMNS = ("image", "img", "pixel_values")
@@ -208,7 +211,7 @@ def _from_hub(x: Any, y: Any, what: str, label: str) -> Arrays | Frame:
     if image:
         return taken(list(x[image]), labels, what=what)
     frame = pd.DataFrame({name: list(x[name]) for name in names if name != label or y is not None})
-    return _frame(frame if labels is None else frame, labels, what, label)
+    return _frame(frame, labels, what, label)
 
 
 def _is_torch_dataset(x: Any) -> bool:

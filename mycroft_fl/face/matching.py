@@ -108,7 +108,7 @@ def facility_location(
     return _facility_location(rows, codes, worth, k, start=begun)
 
 
-class OrthogonalMatchingPursuit(RegressorMixin, BaseEstimator):
+class OrthogonalMatchingPursuit(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     """A sparse linear model by orthogonal matching pursuit, as scikit-learn knows one.
 
     Args:

@@ -197,8 +197,9 @@ def judged(model: nn.Module | Estimator, examples: Examples, metric: Metric) -> 
 
 def _trained(model: nn.Module, x: np.ndarray) -> tuple[nn.Module, Tensor]:
     """Return what a step changes, and what it is given: behind a frozen body its features, looked up once."""
-    if isinstance(model, Classifier) and isinstance(getattr(model, "body", None), FrozenBody):
-        return model.head, model.body.of(x)
+    body = getattr(model, "body", None)
+    if isinstance(model, Classifier) and isinstance(body, FrozenBody):
+        return model.head, body.of(x)
     return model, as_input(x)
 
 

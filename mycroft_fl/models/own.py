@@ -30,6 +30,8 @@ class OwnNetwork(Classifier):
     logits, `last_is_linear` is false, and gradients are by all layers.
     """
 
+    transform: Transform | None
+
     def __init__(
         self, net: nn.Module, head: nn.Linear | None, num_classes: int, transform: Transform | None
     ) -> None:
@@ -53,8 +55,9 @@ class OwnNetwork(Classifier):
         return seen[-1]
 
     def forward(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, "n classes"]:
-        transform: Transform | None = self.transform  # type: ignore[assignment]
-        return _logits(self.net(x if transform is None else transform(x)))
+        transform = self.transform
+        logits: Tensor = _logits(self.net(x if transform is None else transform(x)))
+        return logits
 
     def state_dict(self, *args: Any, **kwargs: Any) -> Any:
         """Return the weights under the network's own names."""
@@ -65,7 +68,7 @@ class OwnNetwork(Classifier):
         return self.net.load_state_dict(*args, **kwargs)
 
 
-def build_own(name: str, shape: InputShape, num_classes: int, *, seed: int) -> OwnNetwork:
+def build_own(name: str, shape: InputShape, num_classes: int, *, seed: int) -> Classifier:
     """Return the network at an import path, with weights drawn from `seed` where it is made anew.
 
     `SettingError` where it cannot be made, or does not give one logit a class.
@@ -125,7 +128,7 @@ def as_classifier(
     last = _named(net, head, linear, name) if head else _last(logits, linear)
     if last is None:
         _say_projected(name)
-    elif last.bias is None:
+    elif getattr(last, "bias", None) is None:
         log.info("the last layer of '%s' has no bias: one of zeros is added", name)
         last.bias = nn.Parameter(torch.zeros(last.out_features))
     return OwnNetwork(net, last, num_classes, transform)

@@ -121,7 +121,7 @@ class HubLike:
     def __init__(self, columns: dict[str, list], names: list[str] | None = None) -> None:
         self._columns = columns
         feature = type("ClassLabel", (), {"names": names})() if names else object()
-        self.features = {name: feature for name in columns}
+        self.features = dict.fromkeys(columns, feature)
         self.column_names = list(columns)
 
     def __getitem__(self, name: str) -> list:
