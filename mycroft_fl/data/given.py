@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +37,14 @@ class Arrays:
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """Examples as rows of a table, the class in the column `label`; "" where there is none."""
+    """Examples as rows of a table, the class in the column `label`; "" where there is none.
+
+    `image` is the column with paths of images, "" where there is none.
+    """
 
     rows: pd.DataFrame
     label: str
+    image: str = ""
 
 
 def taken(x: Any, y: Any = None, *, what: str = "x", label: str = "") -> Arrays | Frame:
@@ -59,7 +63,7 @@ def taken(x: Any, y: Any = None, *, what: str = "x", label: str = "") -> Arrays 
     if isinstance(y, str):
         y, label = None, y
     if (columns := _columns(x)) is not None:
-        return _frame(columns, y, what, label)
+        return _with_images(_frame(columns, y, what, label), what)
     if _is_hub_dataset(x):
         return _from_hub(x, y, what, label)
     if _is_torch_dataset(x):
@@ -88,6 +92,7 @@ def dataset_given(
     number is not finite.
     """
     if isinstance(given, Frame):
+        spec = replace(spec, image=given.image or spec.image)
         table = data_table(given, spec, kinds)
         return from_tables([table], spec, [Path()], records)
     if given.y is None:
@@ -189,6 +194,20 @@ def _frame(columns: pd.DataFrame, y: Any, what: str, label: str) -> Frame:
         raise DataError(f"{what} has no column '{label}'{suggestion(label, list(columns))}")
     usual = [name for name in LABEL_COLUMNS if name in columns]
     return Frame(columns, label or (usual[0] if usual else ""))
+
+
+def _with_images(frame: Frame, what: str) -> Arrays | Frame:
+    """Return a frame with a column of images as arrays, or with the name of a column of their paths."""
+    column = next((name for name in IMAGE_COLUMNS if name in frame.rows), "")
+    if not column or not len(frame.rows):
+        return frame
+    images = frame.rows[column]
+    if isinstance(images.iloc[0], str | Path):
+        return replace(frame, rows=frame.rows.assign(**{column: images.astype(str)}), image=column)
+    if not hasattr(images.iloc[0], "shape") and not hasattr(images.iloc[0], "convert"):
+        return frame  # a column of numbers or names that is only called so
+    labels = frame.rows[frame.label] if frame.label else None
+    return taken(images.tolist(), labels, what=what)
 
 
 def _free(columns: pd.DataFrame) -> Iterable[str]:
