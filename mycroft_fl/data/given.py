@@ -98,7 +98,8 @@ def dataset_given(
     if given.y is None:
         raise DataError(f"{spec.path} has no labels; give them as y, or as (x, y)")
     names, classes = named_labels(given.y.astype(str))
-    rows = LabelledRows(stored(given.x, spec.path), names, classes)
+    # A view: a data set's arrays are made read-only, and these are somebody's own.
+    rows = LabelledRows(stored(given.x, spec.path).view(), names, classes)
     return distinct(rows, records=records)
 
 

@@ -6,7 +6,7 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from mycroft_fl.foreign_text import cleaned
 from mycroft_fl.progress_lines import PACKAGES
@@ -15,6 +15,7 @@ BESIDES = 2
 """Steps beside the rounds: the baseline, and the references at the end."""
 
 
+@runtime_checkable
 class Bar(Protocol):
     """Whatever shows how far a run has come."""
 
