@@ -22,9 +22,12 @@ from typing import Any
 __version__ = "0.1.0"
 
 _PLACES = {
+    "Examples": "mycroft_fl.examples",
     "OrthogonalMatchingPursuit": "mycroft_fl.face.matching",
     "Picks": "mycroft_fl.face.picks",
     "Policy": "clients.answering.policy",
+    "PrivateRecords": "clients.answering.private_records",
+    "Request": "mycroft_fl.protocol.messages",
     "RunResult": "simulations.face.results",
     "StudyResult": "simulations.face.studies",
     "Vault": "clients.answering.vault",

@@ -23,6 +23,11 @@ class Examples:
 
     `x` holds images (uint8, n x channels x height x width) or vectors (float32, n x d);
     `y` holds labels (int64, n). An example's identity is its content, see `ids`.
+
+    Example:
+        >>> some = Examples(np.eye(3, dtype=np.float32), np.array([0, 1, 1]))
+        >>> len(some[some.y == 1])
+        2
     """
 
     x: Images | Vectors | FloatImages

@@ -46,6 +46,12 @@ class Policy:
     method is code, and a request only names it. `own_models` are those of models, and of what prepares
     their inputs, likewise. `encoders` may be opened. With `approval` a person
     looks at examples before they leave; it takes a vault that runs as a server.
+
+    Example:
+        >>> Policy(modes=("score",), epsilon=1.0, answers=4).modes
+        ('score',)
+        >>> Policy.from_table({"max-records": 20}).max_records
+        20
     """
 
     modes: tuple[str, ...] = ("raw",)
@@ -161,7 +167,11 @@ class Policy:
         from clients.answering.bounds import needs_model
 
         try:
-            paths = own_name(request.model).paths
+            paths = (
+                [request.model]
+                if request.model in self.own_models
+                else own_name(request.model).paths
+            )
         except InputError as error:
             raise Refused("the model's name is no import path") from error
         strange = [path for path in paths if path not in self.own_models]

@@ -36,6 +36,12 @@ class Picks:
         labels: the class of each pick; "" where no labels were given.
         method: the method's name.
         notes: what there is to say of them, a sentence each.
+
+    Example:
+        >>> import numpy as np
+        >>> picks = Picks(np.array([3, 1]), np.ones(2), 1.0, ("a", "b"), "features")
+        >>> len(picks), picks.frame()["label"].tolist()
+        (2, ['a', 'b'])
     """
 
     indices: Int[np.ndarray, " k"]

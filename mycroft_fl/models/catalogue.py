@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mycroft_fl.data.tables.schema import TableSchema
+from mycroft_fl.entry_points import MODELS, added
 from mycroft_fl.errors import SettingError, suggestion
 from mycroft_fl.models.estimators import ESTIMATORS, build_estimator, is_estimator
 from mycroft_fl.models.fitting import AnyModel
@@ -30,8 +31,8 @@ def build_model(
         return build(name, shape, num_classes, seed=seed)
     if is_estimator(name):
         return build_estimator(name, num_classes, table)
-    known = [*NETWORKS, *ESTIMATORS]
+    known = [*NETWORKS, *ESTIMATORS, *added(MODELS)]
     raise SettingError(
         f"unknown model '{name}'{suggestion(name, known)} (or linear:ENCODER, or "
-        "package.module:Class of a scikit-learn classifier)"
+        "package.module:name of a torch.nn.Module or a scikit-learn classifier)"
     )

@@ -87,7 +87,7 @@ def build(name: str, shape: InputShape, num_classes: int, *, seed: int) -> Class
     """
     if not is_network(name):
         raise SettingError(f"unknown model '{name}'{suggestion(name, list(NETWORKS))}")
-    if is_own(name):
+    if name not in NETWORKS and is_own(name):
         return build_own(name, shape, num_classes, seed=seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from mycroft_fl.entry_points import MODELS, added
 from mycroft_fl.errors import SettingError, suggestion
+from mycroft_fl.settings.toml_table import TomlTable
 
 OPTIONS = ("head", "transform")
 ON_ENCODER = "linear:"
@@ -38,13 +40,15 @@ class OwnName:
 
 
 def is_own(name: str) -> bool:
-    """Say whether a model's name is the import path of one's own.
+    """Say whether a model's name is the import path of one's own, or one that a package adds.
 
     Example:
         >>> is_own("mine:net"), is_own("mlp"), is_own("linear:timm:vit:none")
         (True, False, False)
     """
-    return ":" in name and not name.startswith(ON_ENCODER)
+    if name.startswith(ON_ENCODER):
+        return False
+    return ":" in name or name.partition("?")[0] in added(MODELS)
 
 
 def own_name(name: str) -> OwnName:
@@ -55,6 +59,7 @@ def own_name(name: str) -> OwnName:
         'mine:scaled'
     """
     path, _, options = name.partition("?")
+    path = path if ":" in path else added(MODELS).get(path, path)
     module, _, attribute = path.partition(":")
     if not (is_own(name) and module and attribute):
         raise SettingError(f"model '{name}' is no import path; give package.module:factory")
@@ -67,3 +72,18 @@ def own_name(name: str) -> OwnName:
             )
         given[key] = value
     return OwnName(path, **given)
+
+
+def model_name(table: TomlTable, default: str | None = None) -> str:
+    """Read a file's `model`, with `head` and `transform` beside it, as one name. Raises the table's error."""
+    name = table.one("model", str, default)
+    given = {key: table.one(key, str) for key in OPTIONS if key in table.values}
+    if not given:
+        return name
+    if not is_own(name):
+        key = next(iter(given))
+        raise table.wrong(
+            key,
+            f"is for a network of your own, and model is '{name}'; leave it out, or give an import path",
+        )
+    return str(replace(own_name(name), **given))

@@ -5,6 +5,8 @@
     test = { path = "last-month.csv", label = "attack", drop = ["difficulty"] }   # optional
     model = "random-forest"
     weights = "forest.skops"                                                      # optional
+    head = "fc"                # optional, of a network of one's own: its last linear layer
+    transform = "mine:scaled"  # optional, likewise: a function that prepares a batch
     labels = ["attack", "normal"]                                                 # optional
     [run]
     method = "features"
@@ -28,11 +30,12 @@ from mycroft_fl.data.task import Task
 from mycroft_fl.errors import DataError
 from mycroft_fl.examples import Examples
 from mycroft_fl.metrics.names import metric_from_folder
+from mycroft_fl.settings.own_names import model_name
 from mycroft_fl.settings.run_config import RunConfig
 from mycroft_fl.settings.space_names import from_folder
 from mycroft_fl.settings.toml_table import TomlTable
 
-KEYS = ("train", "validation", "test", "model", "weights", "labels", "run")
+KEYS = ("train", "validation", "test", "model", "head", "transform", "weights", "labels", "run")
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,9 +68,7 @@ def load_task(path: Path) -> TaskFile:
         if part not in specs:
             raise table.wrong(part, "is missing; name a data set")
     base, own = path.parent, load_dataset(specs["train"], path.parent)
-    task = _task(
-        own, specs["train"], _classes(table, own), from_folder(table.one("model", str), base)
-    )
+    task = _task(own, specs["train"], _classes(table, own), from_folder(model_name(table), base))
     parts = {"train": fitted(own, specs["train"], task).examples}
     parts |= {
         part: task_examples(spec, base, task) for part, spec in specs.items() if part != "train"

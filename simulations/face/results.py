@@ -65,8 +65,8 @@ class RunResult:
         >>> import mycroft_fl as mf
         >>> result = mf.simulate("rotated-digits", owners=2, budget=20, num_rounds=1,
         ...     pilot_per_owner=10, fit_epochs=2, scoring_repeats=1)
-        >>> list(result.ranking["rank"])
-        [1, 2]
+        >>> sorted(result.ranking["owner"])
+        ['a', 'b']
         >>> result.save("my-run").name
         'my-run'
     """

@@ -24,8 +24,11 @@ class StudyResult:
 
     Example:
         >>> import mycroft_fl as mf
-        >>> sorted(name for name in dir(mf.StudyResult) if not name.startswith("_"))
-        ['frame', 'report', 'study', 'summary']
+        >>> tiny = {"seeds": [0], "run": {"scenario": "rotated-digits", "owners": 2, "budget": 20,
+        ...     "num-rounds": 1, "pilot-per-owner": 10, "fit.epochs": 1, "scoring.repeats": 1},
+        ...     "grid": {"method": ["random"]}}
+        >>> mf.study(tiny, out="one").summary("disclosed")["mean"].tolist()
+        [20.0]
     """
 
     def __init__(self, folder: Path) -> None:
