@@ -21,6 +21,7 @@ from mycroft_fl.foreign_text import cleaned
 from mycroft_fl.models.estimators import Estimator
 from mycroft_fl.models.fitting import AnyModel
 from mycroft_fl.models.own import OwnNetwork
+from mycroft_fl.models.own_estimators import as_columns
 from mycroft_fl.report.run.files import read_run as read_files
 from mycroft_fl.report.run.summary import REFERENCES, headline
 from mycroft_fl.report.writing import write_report
@@ -138,7 +139,7 @@ class RunResult:
         if found is None or not len(found.y):
             return Acquired(np.empty(0, str), np.empty((0, 0)), np.empty(0, str))
         y = np.array(names)[found.y] if names else found.y
-        rows = None if table is None else table.decoded(found.x)
+        rows = None if table is None else as_columns(table, found.x)
         return Acquired(found.owner, found.x, y, rows)
 
     def report(self, out: str | Path | None = None) -> Path:

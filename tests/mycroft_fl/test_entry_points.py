@@ -98,5 +98,5 @@ def mf_errors():
 
 @pytest.mark.usefixtures("installed")
 def test_a_broken_package_is_named() -> None:
-    with pytest.raises(SettingError, match="'broken' of mycroft_fl.methods cannot be imported"):
+    with pytest.raises(SettingError, match=r"'broken' of mycroft_fl.methods cannot be imported"):
         method_named("broken")
