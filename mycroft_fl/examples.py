@@ -25,6 +25,11 @@ class Examples:
     `x` holds images (uint8, n x channels x height x width), vectors (float32, n x d) or texts
     (uint8, n x width, see `texts`); `y` holds labels (int64, n). An example's identity is its content,
     see `ids`.
+
+    Example:
+        >>> some = Examples(np.eye(3, dtype=np.float32), np.array([0, 1, 1]))
+        >>> len(some[some.y == 1])
+        2
     """
 
     x: Images | Vectors | FloatImages | Texts

@@ -1,14 +1,21 @@
 """The modes of a run and of an answer, in one table that all rooms read.
 
 A mode is an entry of `MODES` and the functions that it names. They stand in the rooms they belong
-to and are named as "package.module:function", so that this table imports nothing.
+to and are named as "package.module:function", so that this table imports nothing. An installed package
+adds its own by the entry points `mycroft_fl.modes`.
 """
 
 from __future__ import annotations
 
 import importlib
+import logging
 from dataclasses import dataclass
 from typing import Any
+
+from mycroft_fl import entry_points
+from mycroft_fl.errors import SettingError
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -151,6 +158,25 @@ MODES: dict[str, Mode] = {
     )
 }
 """By name, in the order in which settings list them."""
+
+
+def _add_installed() -> None:
+    """Add the modes of installed packages. One that is broken, or takes a name, is left out and said."""
+    for name in entry_points.added(entry_points.MODES):
+        try:
+            mode = entry_points.loaded(entry_points.MODES, name)
+        except SettingError as error:
+            log.warning("%s", error)
+            continue
+        if name in MODES or not isinstance(mode, Mode) or mode.name != name:
+            log.warning(
+                "mode '%s' of an installed package is left out: no new Mode of that name", name
+            )
+            continue
+        MODES[name] = mode
+
+
+_add_installed()
 
 
 def answer_names() -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from mycroft_fl.modes import MODES
 from mycroft_fl.protocol.detector import Detector
 from mycroft_fl.protocol.messages import Request
 from mycroft_fl.selection.methods import method_named
+from mycroft_fl.settings.own_names import is_own
 from mycroft_fl.settings.space_names import HEADS, TRAINED
 
 CLASSES_WITHOUT_TASK = 1000
@@ -98,7 +99,9 @@ def _model_size(model: str, shape: tuple[int, ...], classes: int) -> int:
         if model.startswith("mlp:"):
             return HIDDEN * (WIDEST_ENCODER + 1) + classes * (HIDDEN + 1)
         return classes * (WIDEST_ENCODER + 1)
-    if model.startswith(TRAINED):  # one that this owner opens, and knows the size of
+    if model.startswith(TRAINED) or is_own(model):
+        # One that this owner opens and knows the size of, or trusts the code of, which need not run on
+        # tensors without content.
         return size_of(build(model, shape, classes, seed=0))
     with torch.device("meta"):
         return size_of(build(model, shape, classes, seed=0))

@@ -21,6 +21,7 @@ from mycroft_fl.privacy.noise.accounting import (
 from mycroft_fl.privacy.noise.mechanisms import price
 from mycroft_fl.privacy.spending.budget import Budget, Limits
 from mycroft_fl.protocol.messages import Request
+from mycroft_fl.settings.own_names import is_own, own_name
 from mycroft_fl.settings.space_names import encoder_within
 
 
@@ -42,13 +43,21 @@ class Policy:
     `models` are the architectures that are built (empty: all known). `trainers` who may ask (empty:
     whoever asks), `expires` the last day on which anybody may.
     `own_methods` are import paths of methods that this owner trusts beside the built-in ones: a
-    method is code, and a request only names it. `encoders` may be opened. With `approval` a person
+    method is code, and a request only names it. `own_models` are those of models, and of what prepares
+    their inputs, likewise. `encoders` may be opened. With `approval` a person
     looks at examples before they leave; it takes a vault that runs as a server.
+
+    Example:
+        >>> Policy(modes=("score",), epsilon=1.0, answers=4).modes
+        ('score',)
+        >>> Policy.from_table({"max-records": 20}).max_records
+        20
     """
 
     modes: tuple[str, ...] = ("raw",)
     max_records: int | None = None
     own_methods: tuple[str, ...] = ()
+    own_models: tuple[str, ...] = ()
     encoders: tuple[str, ...] = ()
     epsilon: float | None = None
     delta: float = 1e-6
@@ -138,6 +147,7 @@ class Policy:
             raise Refused(f"mode '{request.mode}' is not allowed; allowed: {list(self.modes)}")
         if request.method not in METHODS and request.method not in self.own_methods:
             raise Refused(f"method '{request.method}' is not one that this owner trusts")
+        self._check_model(request)
         for name in (request.feature_space, request.model):
             encoder = encoder_within(name)
             if encoder is None or is_known(encoder):
@@ -152,6 +162,24 @@ class Policy:
             raise Refused(
                 f"{request.owner_epochs} epochs of an own model; at most {self.max_epochs}"
             )
+
+    def _check_model(self, request: Request) -> None:
+        """Refuse a model that is anybody's code, before it is imported, unless this owner trusts it."""
+        if not is_own(request.model):
+            return
+        from clients.answering.bounds import needs_model
+
+        try:
+            paths = (
+                [request.model]
+                if request.model in self.own_models
+                else own_name(request.model).paths
+            )
+        except InputError as error:
+            raise Refused("the model's name is no import path") from error
+        strange = [path for path in paths if path not in self.own_models]
+        if strange and needs_model(request):
+            raise Refused(f"model '{strange[0]}' is not one that this owner trusts")
 
     def limits(self, peer: str) -> Limits:
         """Give the budgets over all trainers and for `peer`."""
@@ -215,6 +243,7 @@ _KINDS: dict[str, type] = {
     "max_model": int,
     "encoders": list,
     "own_methods": list,
+    "own_models": list,
     "epsilon": float,
     "delta": float,
     "epsilon_minus": float,

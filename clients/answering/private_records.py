@@ -20,6 +20,12 @@ class PrivateRecords:
 
     `persons`: whose each record is, where privacy is by person. `may_leave`: whether
     it may ever be handed over as it is.
+
+    Example:
+        >>> import mycroft_fl as mf, numpy as np
+        >>> held = mf.Examples(np.eye(3, dtype=np.float32), np.array([0, 1, 1]))
+        >>> len(PrivateRecords(held, may_leave=np.array([True, False, True])).shareable())
+        2
     """
 
     examples: Examples

@@ -52,6 +52,16 @@ class Vault:
 
     The folder is the owner's own: it holds the ledger and a log that nobody else reads. `device`
     is where gradients are computed; no request has a say in it. `task` bounds what a request may ask.
+
+    Example:
+        >>> import mycroft_fl as mf, numpy as np, pathlib, tempfile
+        >>> held = mf.Examples(np.eye(4, dtype=np.float32), np.array([0, 0, 1, 1]))
+        >>> place = pathlib.Path(tempfile.mkdtemp()) / "a"
+        >>> vault = Vault("a", mf.PrivateRecords(held), mf.Policy(max_records=1), place)
+        >>> request = mf.Request(server_round=1, k=3, hard=held[2:3], num_classes=2,
+        ...     model="linear", weights=None, seed=0, method="features")
+        >>> len(vault.answer(request).disclosed)
+        1
     """
 
     def __init__(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from mycroft_fl.data.dataset import Dataset, distinct, from_tables, relabelled
 from mycroft_fl.data.formats.by_class import read_folder
@@ -15,13 +18,16 @@ from mycroft_fl.data.formats.files import LabelledRows, read_mapped, read_npz
 from mycroft_fl.data.formats.located import located
 from mycroft_fl.data.formats.spec import DatasetSpec
 from mycroft_fl.data.formats.transforms import fit_to
+from mycroft_fl.data.given import dataset_given, taken
 from mycroft_fl.data.known import KNOWN, food101
 from mycroft_fl.data.tables.encode import read_table
 from mycroft_fl.data.tables.files import is_table
 from mycroft_fl.data.tables.known import KNOWN_TABLES
 from mycroft_fl.data.tables.row_files import database_of
+from mycroft_fl.entry_points import DATASETS, added
 from mycroft_fl.errors import DataError, one_line, suggestion
 
+IMPORT_PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 FORMS = (
     "a table (CSV, JSON lines, Parquet, Feather, Excel), an npz file, a folder or zip of images or texts by "
     "class, or a folder with x.npy and y.npy"
@@ -46,6 +52,10 @@ def load_dataset(
     spec = DatasetSpec.of(given)
     if spec.path in KNOWN_TABLES:
         spec = _known_table(spec)
+    if spec.path not in KNOWN and (loader := _loader(spec.path, base)):
+        return _load_own(
+            loader, spec, None if kinds is None else tuple(sorted(kinds.items())), records
+        )
     if spec.path in KNOWN:
         return _load_known(spec, os.environ.get("MYCROFT_DATA"), cache_folder(), records)
     if spec.query or "://" in spec.path:
@@ -78,12 +88,43 @@ def _known_table(spec: DatasetSpec) -> DatasetSpec:
     return replace(known, **{**settings, "path": known.path})
 
 
+def _loader(name: str, base: Path) -> str:
+    """Return the import path of a data set of one's own, or that a package adds; "" for any other."""
+    path = added(DATASETS).get(name, name)
+    if not IMPORT_PATH.fullmatch(path) or located(name, base).exists():
+        return ""
+    return path
+
+
+@lru_cache(maxsize=8)
+def _load_own(
+    path: str, spec: DatasetSpec, kinds: tuple[tuple[str, str], ...] | None, records: bool
+) -> Dataset:
+    """Return what a function of somebody's own gives: arrays (x, y), a frame or a Dataset."""
+    module, _, name = path.partition(":")
+    try:
+        found: Any = importlib.import_module(module)
+        for part in name.split("."):
+            found = getattr(found, part)
+        found = found() if callable(found) else found
+    except (Exception, SystemExit) as error:  # a module of somebody's own may raise anything
+        raise DataError(
+            f"data set '{path}' cannot be made ({one_line(error)}); give package.module:function, of a "
+            "function without arguments that returns (x, y), a frame or a Dataset"
+        ) from error
+    pair = isinstance(found, tuple) and len(found) == 2
+    given = taken(*(found if pair else (found,)), what=spec.describe(), label=spec.label)
+    label = getattr(given, "label", "")
+    by_task = None if kinds is None else dict(kinds)
+    return dataset_given(given, replace(spec, label=label), by_task, records=records)
+
+
 def _found(name: str, base: Path) -> tuple[Path, str]:
     path = located(name, base)
     try:
         path.stat()
     except (OSError, ValueError) as error:
-        known = [*KNOWN, *KNOWN_TABLES]
+        known = [*KNOWN, *KNOWN_TABLES, *added(DATASETS)]
         raise DataError(
             f"no data set '{name}', and nothing at {path}{suggestion(name, known)} (or "
             f"give a path to {FORMS})"

@@ -11,6 +11,8 @@ InputShape = tuple[int, ...]
 class Classifier(nn.Module):
     """Logits = head(features(x)); x as floats in [0, 1] for images."""
 
+    last_is_linear = True
+
     def __init__(self, body: nn.Module, width: int, num_classes: int) -> None:
         super().__init__()
         self.body = body

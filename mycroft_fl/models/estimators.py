@@ -5,10 +5,9 @@ They know no gradient step: a fine-tune is a fit anew, with weights that give ea
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +15,21 @@ import numpy as np
 from jaxtyping import Float64
 
 from mycroft_fl.claims import content_of, most_bytes
+from mycroft_fl.data.tables.schema import TableSchema
 from mycroft_fl.errors import DataError, SettingError, one_line
 from mycroft_fl.examples import Examples
 from mycroft_fl.files import write_whole
-from mycroft_fl.models.weight_archive import classifier_in, note_ours
-from mycroft_fl.settings.space_names import HEADS, TRAINED, is_encoder
+from mycroft_fl.models.own_estimators import (
+    as_columns,
+    fit_weights,
+    seeds,
+    takes_columns,
+    types_of,
+)
+from mycroft_fl.models.own_objects import made
+from mycroft_fl.models.weight_archive import Wanted, classifier_in, note_ours
+from mycroft_fl.settings.own_names import is_own, own_name
+from mycroft_fl.settings.space_names import is_encoder
 from mycroft_fl.texts import as_texts, is_text
 
 if TYPE_CHECKING:
@@ -73,9 +82,8 @@ class Estimator:
     name: str
     classifier: Any
     num_classes: int
-
-    def _rows(self, x: np.ndarray) -> np.ndarray:
-        return _as_rows(x, _encoder_of(self.name))
+    columns: TableSchema | None = None
+    """How vectors become a table's columns again, for a pipeline that takes these."""
 
     def probabilities(self, x: np.ndarray) -> Float64[np.ndarray, "n c"]:
         """Return each class's probability; zero for those that it was not fitted on."""
@@ -109,16 +117,22 @@ class Estimator:
         from sklearn.base import clone
 
         classifier = clone(self.classifier)
-        if "random_state" in classifier.get_params():
-            classifier.set_params(random_state=seed % 2**32)
-        given = {} if weights is None else {"sample_weight": weights}
+        classifier.set_params(**seeds(classifier, seed))
+        given = fit_weights(classifier, weights)
         try:
             with _pinned_threads():
                 classifier.fit(self._rows(examples.x), examples.y, **given)
         except (TypeError, ValueError) as error:
             raise SettingError(f"model '{self.name}' cannot be fitted: {error}") from error
         self._check_one_class(classifier, examples)
-        return Estimator(self.name, classifier, self.num_classes)
+        return replace(self, classifier=classifier)
+
+    def _rows(self, x: np.ndarray) -> Any:
+        return (
+            _as_rows(x, _encoder_of(self.name))
+            if self.columns is None
+            else as_columns(self.columns, x)
+        )
 
     def _check_one_class(self, classifier: Any, examples: Examples) -> None:
         """Raise where a classifier takes one class alone, and then gives probabilities of two."""
@@ -150,29 +164,29 @@ class Estimator:
 
 def is_estimator(name: str) -> bool:
     """Return whether a model's name is that of a scikit-learn classifier, or an import path."""
-    return name in ESTIMATORS or (":" in name and not name.startswith((*HEADS, *TRAINED)))
+    return name.partition(":")[0] in ESTIMATORS or is_own(name)
 
 
-def build_estimator(name: str, num_classes: int) -> Estimator:
-    """Return the classifier called `name`, or `package.module:Class` made without arguments.
+def build_estimator(name: str, num_classes: int, table: TableSchema | None = None) -> Estimator:
+    """Return the classifier called `name`, or what stands at `package.module:name`.
 
-    Behind the name of one of ours may stand an encoder's: it sees the vectors that this gives.
+    That is a class or function that needs no arguments, or an object. A pipeline that prepares a
+    table's columns itself takes them as they stand. Behind the name of one of ours may stand an
+    encoder's: it sees the vectors that this gives.
     """
-    module, _, attribute = name.partition(":")
-    if module in ESTIMATORS and (not attribute or is_encoder(attribute)):
-        return Estimator(name, ESTIMATORS[module](), num_classes)
-    try:
-        classifier = getattr(importlib.import_module(module), attribute)()
-    except (Exception, SystemExit) as error:  # a module of somebody's own may raise anything
-        raise SettingError(
-            f"model '{name}' cannot be made ({error}); give package.module:Class, importable from "
-            "the folder you are in, of a class that needs no arguments"
-        ) from error
+    kind, _, encoder = name.partition(":")
+    if kind in ESTIMATORS and (not encoder or is_encoder(encoder)):
+        return Estimator(name, ESTIMATORS[kind](), num_classes)
+    own = own_name(name)
+    if own.head or own.transform:
+        raise SettingError(f"model '{own.path}' is no network; leave head and transform out")
+    classifier = made(own.path, (), num_classes)
     if not all(hasattr(classifier, each) for each in ("fit", "predict_proba", "get_params")):
         raise SettingError(
-            f"model '{name}' must be a scikit-learn classifier with fit and predict_proba"
+            f"model '{name}' must be a torch.nn.Module, or a scikit-learn classifier with fit and "
+            "predict_proba"
         )
-    return Estimator(name, classifier, num_classes)
+    return Estimator(name, classifier, num_classes, table if takes_columns(classifier) else None)
 
 
 def save_estimator(model: Estimator, path: Path) -> None:
@@ -190,18 +204,23 @@ def load_estimator(model: Estimator, path: Path) -> Estimator:
     A file that this process did not write is tried in another process first, and its trees are
     checked: a stranger's could end this one, or never let it end.
     """
-    kind = type(model.classifier)
+    wanted = Wanted(
+        type(model.classifier),
+        model.num_classes,
+        types_of(model.classifier) if is_own(model.name) else (),
+        model.columns,
+    )
     if not path.is_file():
         raise DataError(f"no weights at {path}; name a skops file")
     try:
         content = content_of(path, most_bytes())
-        classifier = classifier_in(content, kind, model.num_classes)
+        classifier = classifier_in(content, wanted)
     except Exception as error:  # a broken archive ends its reader in many ways
         raise DataError(
             f"{path} is not a readable skops file of model '{model.name}' ({one_line(error)}); fit it "
             "anew and save it with skops.io.dump"
         ) from error
-    return Estimator(model.name, classifier, model.num_classes)
+    return replace(model, classifier=classifier)
 
 
 @contextmanager

@@ -197,10 +197,11 @@ def judged(model: nn.Module | Estimator, examples: Examples, metric: Metric) -> 
 
 def _trained(model: nn.Module, x: np.ndarray) -> tuple[nn.Module, Tensor]:
     """Return what a step changes, and what it is given: behind a frozen body its features, looked up once."""
-    if isinstance(model, Classifier) and isinstance(model.body, FrozenBody):
-        return model.head, model.body.of(x)
-    if isinstance(model, Classifier) and isinstance(model.body, nn.Sequential):
-        first, *others = model.body
+    body = getattr(model, "body", None)
+    if isinstance(model, Classifier) and isinstance(body, FrozenBody):
+        return model.head, body.of(x)
+    if isinstance(model, Classifier) and isinstance(body, nn.Sequential):
+        first, *others = body
         if isinstance(first, FrozenBody):
             return nn.Sequential(*others, model.head), first.of(x)
     return model, as_input(x)

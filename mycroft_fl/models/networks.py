@@ -15,7 +15,9 @@ from torch import nn
 from mycroft_fl.errors import SettingError, suggestion
 from mycroft_fl.models.classifier import Classifier, InputShape
 from mycroft_fl.models.frozen import FrozenBody
+from mycroft_fl.models.own import build_own, is_own_network
 from mycroft_fl.models.vision import resnet, vit
+from mycroft_fl.settings.own_names import is_own
 from mycroft_fl.settings.space_names import HEADS, TRAINED
 
 __all__ = ["NETWORKS", "Classifier", "InputShape", "build", "is_network"]
@@ -78,8 +80,12 @@ def _on_encoder(name: str, shape: InputShape, num_classes: int) -> Classifier:
 
 
 def is_network(name: str) -> bool:
-    """Return whether a model of that name is a network, whose gradients and weights there are."""
-    return name in NETWORKS or name.startswith((*HEADS, *TRAINED))
+    """Return whether a model of that name is a network, whose gradients and weights there are.
+
+    An import path of one's own is imported for it: an owner asks its policy first.
+    """
+    ours = name in NETWORKS or name.startswith((*HEADS, *TRAINED))
+    return ours or (is_own(name) and is_own_network(name))
 
 
 def build(name: str, shape: InputShape, num_classes: int, *, seed: int) -> Classifier:
@@ -93,6 +99,8 @@ def build(name: str, shape: InputShape, num_classes: int, *, seed: int) -> Class
     """
     if not is_network(name):
         raise SettingError(f"unknown model '{name}'{suggestion(name, list(NETWORKS))}")
+    if name not in NETWORKS and is_own(name):
+        return build_own(name, shape, num_classes, seed=seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if name.startswith(HEADS):

@@ -20,13 +20,13 @@ UNSET: dict[str, Any] = {"n_jobs": None, "memory": None, "verbose": 0}
 
 def check_estimator(estimator: Any) -> None:
     """Raise `ValueError` where an estimator's parts do not fit together; some settings are taken back."""
-    for part in _parts(estimator):
+    for part in parts_of(estimator):
         if hasattr(part, "get_params"):
             _check_settings(part)
             _check_fitted(part)
 
 
-def _parts(whole: Any) -> Iterator[Any]:
+def parts_of(whole: Any) -> Iterator[Any]:
     """Return an object and all that it is made of."""
     waiting, seen = [whole], set[int]()
     while waiting:

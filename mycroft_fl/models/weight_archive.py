@@ -5,16 +5,20 @@ from __future__ import annotations
 import hashlib
 import importlib
 import io
+import json
 import os
 import resource
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mycroft_fl.claims import check_archive, most_bytes
+from mycroft_fl.data.tables.schema import TableSchema
+from mycroft_fl.models.own_estimators import as_columns, probes
 
 TRUSTED = frozenset({
     "sklearn.tree._tree.Tree",
@@ -37,7 +41,21 @@ def note_ours(content: bytes) -> None:
     _sound.add(hashlib.sha256(content).digest())
 
 
-def classifier_in(content: bytes, kind: type, num_classes: int) -> Any:
+@dataclass(frozen=True)
+class Wanted:
+    """The classifier that a file must hold.
+
+    `trusted` are the types that its user's own one is made of, and `table` says how rows become
+    the columns that it takes, None where it takes numbers.
+    """
+
+    kind: type
+    num_classes: int
+    trusted: tuple[str, ...] = ()
+    table: TableSchema | None = None
+
+
+def classifier_in(content: bytes, wanted: Wanted) -> Any:
     """Return the fitted classifier of that kind in a skops file. `ValueError` where it is none, or unsound.
 
     A flaw that no check here foresaw ends another process and not this one.
@@ -45,18 +63,19 @@ def classifier_in(content: bytes, kind: type, num_classes: int) -> Any:
     check_archive(io.BytesIO(content))
     digest = hashlib.sha256(content).digest()
     if digest not in _sound:
-        _try(content, kind, num_classes)
+        _try(content, wanted)
         _sound.add(digest)
-    return opened(content, kind, num_classes)
+    return opened(content, wanted)
 
 
-def opened(content: bytes, kind: type, num_classes: int) -> Any:
+def opened(content: bytes, wanted: Wanted) -> Any:
     """Return the classifier in a skops file, its parts checked. `ValueError` on whatever is wrong."""
     from skops.io import get_untrusted_types, loads
 
     from mycroft_fl.models.soundness import check_estimator
 
-    trusted = TRUSTED | {f"{kind.__module__}.{kind.__qualname__}"}
+    kind, num_classes = wanted.kind, wanted.num_classes
+    trusted = TRUSTED | {f"{kind.__module__}.{kind.__qualname__}", *wanted.trusted}
     unknown = sorted(set(get_untrusted_types(data=content)) - trusted)
     if unknown:
         named = ", ".join(unknown)[:300]
@@ -76,14 +95,22 @@ def opened(content: bytes, kind: type, num_classes: int) -> Any:
     return classifier
 
 
-def _try(content: bytes, kind: type, num_classes: int) -> None:
+def _try(content: bytes, wanted: Wanted) -> None:
     """Have another process read the file and predict with it. `ValueError` where that does not end well."""
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     path = os.pathsep.join(each or str(Path.cwd()) for each in sys.path)
+    kind, table = wanted.kind, wanted.table and wanted.table.as_dict()
+    said = {
+        "kind": [kind.__module__, kind.__qualname__],
+        "num_classes": wanted.num_classes,
+        "trusted": wanted.trusted,
+        "table": table,
+    }
+    head = json.dumps(said).encode() + b"\n"
     try:
         ran = subprocess.run(
-            [sys.executable, "-m", __name__, kind.__module__, kind.__qualname__, str(num_classes)],
-            input=content, capture_output=True, timeout=10 * _seconds(), check=False,
+            [sys.executable, "-m", __name__], input=head + content, capture_output=True,
+            timeout=10 * _seconds(), check=False,
             env={**os.environ, **threads, "PYTHONPATH": path},
         )  # fmt: skip
     except subprocess.TimeoutExpired as error:
@@ -99,22 +126,24 @@ def _seconds() -> int:
     return int(given) if given.isdigit() and 0 < int(given) <= 86400 else SECONDS
 
 
-def predict_probes(classifier: Any) -> None:
+def predict_probes(classifier: Any, table: TableSchema | None = None) -> None:
     """Predict rows of many sizes. `ValueError` where probabilities are not what they must be."""
     rng = np.random.default_rng(0)
-    features = int(classifier.n_features_in_)
+    features = table.width if table else int(classifier.n_features_in_)
     if not 1 <= features <= 10_000_000:
         raise ValueError(f"it takes {features} features")
     sizes = np.array([0.0, 1e-3, 1.0, 30.0, 1e4, 1e30])[np.arange(PROBES) % 6, None]
     x = (rng.standard_normal((PROBES, features)) * sizes).astype(np.float32)
-    probabilities = np.asarray(classifier.predict_proba(x))
+    rows = x if table is None else as_columns(table, probes(table, x))
+    probabilities = np.asarray(classifier.predict_proba(rows))
     if probabilities.shape != (PROBES, len(classifier.classes_)):
         raise ValueError(f"it gives probabilities of shape {probabilities.shape}")
 
 
 def main() -> int:
     """Run the trial: this module as a program, the file on its standard input."""
-    module, name, num_classes = sys.argv[1:]
+    said = json.loads(sys.stdin.buffer.readline())
+    module, name = said["kind"]
     space = BESIDES + 2 * most_bytes()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CPU, (_seconds(), _seconds()))
@@ -123,7 +152,9 @@ def main() -> int:
         kind: Any = importlib.import_module(module)
         for each in name.split("."):
             kind = getattr(kind, each)
-        predict_probes(opened(sys.stdin.buffer.read(), kind, int(num_classes)))
+        table = TableSchema.from_dict(said["table"]) if said["table"] else None
+        wanted = Wanted(kind, int(said["num_classes"]), tuple(said["trusted"]), table)
+        predict_probes(opened(sys.stdin.buffer.read(), wanted), table)
     except Exception as error:  # whatever a library says of a broken file
         text = " ".join(str(error).split()) or type(error).__name__
         print(text[:500])

@@ -8,17 +8,16 @@ from typing import cast
 import numpy as np
 import torch
 from jaxtyping import Float32
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
-from mycroft_fl.data.formats.files import UNREADABLE
 from mycroft_fl.errors import BadMessage, DataError
 from mycroft_fl.files import write_whole
 from mycroft_fl.models.estimators import Estimator, load_estimator, save_estimator
 from mycroft_fl.models.fitting import AnyModel, Model
 from mycroft_fl.models.networks import Classifier
+from mycroft_fl.models.state_dicts import state_for
 
 
 def flat_weights(model: nn.Module) -> Float32[np.ndarray, " w"]:
@@ -98,17 +97,11 @@ def save_weights(model: nn.Module, path: Path) -> None:
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
-    """Read safetensors written for the same architecture. `DataError` when they do not fit."""
-    if not path.is_file():
-        raise DataError(f"no weights at {path}; name a safetensors file")
-    try:
-        content = load_file(path)
-        kept = {name: each for name, each in model.state_dict().items() if name in _frozen(model)}
-        model.load_state_dict(kept | content)
-    except (SafetensorError, *UNREADABLE, LookupError, TypeError) as error:
-        # PyTorch's first line only says that there are errors.
-        reason = " ".join(line.strip() for line in str(error).splitlines()[:2])
-        raise DataError(f"{path} does not hold this model's weights: {reason}") from error
+    """Read safetensors, or a state dict, of the same architecture. `DataError` when they do not fit."""
+    own, left_out = model.state_dict(), _frozen(model)
+    kept = {name: each for name, each in own.items() if name in left_out}
+    wanted = {name: each for name, each in own.items() if name not in left_out}
+    model.load_state_dict(kept | state_for(path, wanted))
     if not all(bool(value.isfinite().all()) for value in model.state_dict().values()):
         raise DataError(f"{path} holds weights that are not finite; fit the model again")
 

@@ -57,6 +57,14 @@ class Request(SelectionSettings):
     That is told by `hard` examples, by a `target`, or by a `detector`; with one of the latter `hard`
     is empty and says only of what shape and type examples are. `weights` travel only where owners
     look through the trainer's model. No field can widen an owner's policy.
+
+    Example:
+        >>> import mycroft_fl as mf, numpy as np
+        >>> hard = mf.Examples(np.eye(2, dtype=np.float32), np.array([0, 1]))
+        >>> asked = Request(server_round=1, k=5, hard=hard, num_classes=2, model="linear",
+        ...     weights=None, seed=0, method="features")
+        >>> asked.brought
+        'hard-set'
     """
 
     server_round: int

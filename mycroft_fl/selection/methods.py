@@ -11,6 +11,8 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from mycroft_fl import entry_points
+from mycroft_fl.entry_points import added, loaded
 from mycroft_fl.errors import SettingError, suggestion
 from mycroft_fl.examples import Examples
 from mycroft_fl.selection.features import (
@@ -86,11 +88,13 @@ METHODS: dict[str, Method] = {
 
 
 def method_named(name: str) -> Method:
-    """Find the built-in method called `name`, or the function at `package.module:function`."""
+    """Find the method called `name`: built-in, an installed package's, or at `package.module:function`."""
     if name in METHODS:
         return METHODS[name]
+    if name in (others := added(entry_points.METHODS)):
+        return _own(name, loaded(entry_points.METHODS, name))
     if ":" not in name:
-        raise SettingError(f"unknown method '{name}'{suggestion(name, list(METHODS))}")
+        raise SettingError(f"unknown method '{name}'{suggestion(name, [*METHODS, *others])}")
     module_name, _, function_name = name.partition(":")
     try:
         function = getattr(importlib.import_module(module_name), function_name)
@@ -99,9 +103,16 @@ def method_named(name: str) -> Method:
             f"method '{name}' cannot be imported ({error}); give package.module:function, "
             "importable from the folder you are in"
         ) from error
-    if not callable(function) or _parameters(function) != 3:
+    return _own(name, function)
+
+
+def _own(name: str, found: object) -> Method:
+    """Return somebody's own method: a `Method`, or a function that looks at whatever it likes."""
+    if isinstance(found, Method):
+        return found
+    if not callable(found) or _parameters(found) != 3:
         raise SettingError(f"method '{name}' must be a function of (candidates, query, k)")
-    return Method(function, by_class=False)
+    return Method(found, by_class=False)
 
 
 def sent_in(config: RunConfig) -> str:

@@ -64,5 +64,7 @@ class Query(SelectionSettings):
         x, device = as_input(examples.x), torch_device(self.device)
         if self.ready:
             return DenseAtoms(x.to(device))
-        y, layers = torch.from_numpy(examples.y), cast(Literal["last", "all"], self.gradient_layers)
-        return gradients(self.require_model(), x, y, layers=layers, device=device)
+        model, y = self.require_model(), torch.from_numpy(examples.y)
+        # The last layer of a model of one's own may not be linear: then all are looked at.
+        layers = self.gradient_layers if model.last_is_linear else "all"
+        return gradients(model, x, y, layers=cast(Literal["last", "all"], layers), device=device)

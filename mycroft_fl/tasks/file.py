@@ -5,6 +5,8 @@
     test = { path = "last-month.csv", label = "attack", drop = ["difficulty"] }   # optional
     model = "random-forest"
     weights = "forest.skops"                                                      # optional
+    head = "fc"                # optional, of a network of one's own: its last linear layer
+    transform = "mine:scaled"  # optional, likewise: a function that prepares a batch
     labels = ["attack", "normal"]                                                 # optional
     [run]
     method = "features"
@@ -29,12 +31,13 @@ from mycroft_fl.encoders.word_counts import Vocabulary
 from mycroft_fl.errors import DataError
 from mycroft_fl.examples import Examples
 from mycroft_fl.metrics.names import metric_from_folder
+from mycroft_fl.settings.own_names import model_name
 from mycroft_fl.settings.run_config import RunConfig
 from mycroft_fl.settings.space_names import encoder_within, from_folder
 from mycroft_fl.settings.toml_table import TomlTable
 from mycroft_fl.texts import as_texts
 
-KEYS = ("train", "validation", "test", "model", "weights", "labels", "run")
+KEYS = ("train", "validation", "test", "model", "head", "transform", "weights", "labels", "run")
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +75,7 @@ def load_task(path: Path) -> TaskFile:
         own,
         specs["train"],
         _classes(table, own),
-        from_folder(table.one("model", str), base),
+        from_folder(model_name(table), base),
         config,
     )
     parts = {"train": fitted(own, specs["train"], task).examples}

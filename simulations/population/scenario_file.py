@@ -11,6 +11,7 @@ from typing import Any
 from mycroft_fl.data.formats.spec import DatasetSpec, read_spec
 from mycroft_fl.data.formats.transforms import TRANSFORMS
 from mycroft_fl.errors import ScenarioError, suggestion
+from mycroft_fl.settings.own_names import model_name
 from mycroft_fl.settings.toml_table import TomlTable
 from simulations.population.cues import CUES
 from simulations.population.owners import (
@@ -36,7 +37,8 @@ __all__ = [
 
 PARTS = ("train", "validation", "test")
 SCENARIO_KEYS = (
-    "title", "dataset", "model", "weights", "groups", "trainer", "owners", "run", "policy",
+    "title", "dataset", "model", "head", "transform", "weights", "groups", "trainer", "owners", "run",
+    "policy",
 )  # fmt: skip
 GROUP_KEYS = ("classes", "where", "transform", "cue", "dataset")
 
@@ -122,7 +124,7 @@ def load_scenario(name_or_path: str | Path) -> Scenario:
     return Scenario(
         title=table.one("title", str, path.stem),
         dataset=read_spec(table),
-        model=table.one("model", str, "mlp"),
+        model=model_name(table, "mlp"),
         weights=_weights(table, path.parent),
         groups=groups,
         trainer=_trainer(table.table("trainer"), names),

@@ -24,13 +24,13 @@ from mycroft_fl.errors import DataError, ScenarioError
 from mycroft_fl.files import private_folder, write_whole
 from mycroft_fl.metrics.metric import check_metric_of
 from mycroft_fl.metrics.names import metric_from_folder
-from mycroft_fl.models.catalogue import build_model
 from mycroft_fl.modes import MODES
 from mycroft_fl.privacy.noise.samplers import Noise, simulated
 from mycroft_fl.represent.spaces import check_input
 from mycroft_fl.seeds import derived_seed
 from mycroft_fl.selection.methods import METHODS, method_named
 from mycroft_fl.settings.declared import SettingValue
+from mycroft_fl.settings.own_names import is_own, own_name
 from mycroft_fl.settings.run_config import MAX_EXAMPLES, RunConfig
 from mycroft_fl.settings.space_names import encoder_within, from_folder, is_encoder
 from simulations.population.scenario_file import Owner, Scenario, load_scenario
@@ -42,6 +42,7 @@ from strategies.rounds.compatibility import check_gradient_model, check_publishi
 from strategies.rounds.plans import answer_modes
 from strategies.runs.folder import RunFolder
 from strategies.server_app import TrainerSetup
+from strategies.training.built import built
 from strategies.training.trainer import TrainerData
 
 log = logging.getLogger(__name__)
@@ -146,7 +147,7 @@ class Simulation:
         torch_device(self.config.device)
         method = method_named(self.config.method)
         task = self.task
-        build_model(task.model, task.shape, task.num_classes, seed=0)
+        built(task, seed=0)
         check_metric_of(self.config.metric, task.classes)
         check_gradient_model(task.model, self.config, method.looks_through)
         check_publishing(self.config)
@@ -231,6 +232,7 @@ class Simulation:
         return replace(
             policy,
             own_methods=policy.own_methods + self._own_methods(),
+            own_models=policy.own_models + self._own_models(),
             encoders=policy.encoders + self._encoders(),
         )
 
@@ -249,6 +251,11 @@ class Simulation:
     def _own_methods(self) -> tuple[str, ...]:
         """Trust the run's own method: in a simulation owner and trainer are one person."""
         return () if self.config.method in METHODS else (self.config.method,)
+
+    def _own_models(self) -> tuple[str, ...]:
+        """Trust the run's own model likewise."""
+        names = (self.scenario.model, self.config.proxy)
+        return tuple(path for name in names if is_own(name) for path in own_name(name).paths)
 
     def _encoders(self) -> tuple[str, ...]:
         names = (self.config.feature_space, self.config.proxy, self.scenario.model)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mycroft_fl.report.run.answer import answer
 from mycroft_fl.report.run.files import OUTCOME
-from mycroft_fl.report.run.result import SUPERLINK, Result
+from mycroft_fl.report.run.result import LIBRARY, SUPERLINK, Result
 from mycroft_fl.report.run.schema import check_result
 from mycroft_fl.report.run.summary import summary
 from mycroft_fl.tasks.file import TaskFile
@@ -38,9 +38,24 @@ def write_outcome(
     task: TaskFile,
     strategy: MycroftStrategy,
     admitted: Sequence[str],
+    *,
+    engine: str = SUPERLINK,
 ) -> None:
-    """Write what the run has come to, for programs and for a person."""
+    """Write what the run has come to, for programs and for a person.
+
+    Args:
+        folder: the run's.
+        task_file: what the result calls the task.
+        task: the trainer's part.
+        strategy: the run, ended.
+        admitted: the owners that might have taken part, by name.
+        engine: where they ran.
+    """
     found = outcome_of(folder, task_file, task, strategy, admitted)
+    settings = {**found.settings, "model": task.task.model}
+    found = replace(
+        found, engine=engine, settings=settings if engine == LIBRARY else found.settings
+    )
     outcome = replace(found, verdict=answer(found.as_json()).verdict).as_json()
     check_result(outcome)
     folder.save_text(SUMMARY, summary(outcome))

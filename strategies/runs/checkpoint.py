@@ -29,7 +29,6 @@ from mycroft_fl.claims import MOST_JSON, content_of, read_npz
 from mycroft_fl.errors import DataError, InputError
 from mycroft_fl.examples import Examples
 from mycroft_fl.files import folder_whole, private_folder, remove_parts, write_whole, written_whole
-from mycroft_fl.models.catalogue import build_model
 from mycroft_fl.models.fitting import AnyModel
 from mycroft_fl.models.weights import loaded, save_model, suffix_of
 from mycroft_fl.protocol.card import Card
@@ -39,6 +38,7 @@ from strategies.noised.whitening import Whitening
 from strategies.rounds.owner_record import OwnerRecord, RoundRecord
 from strategies.rounds.run_state import Progress
 from strategies.rounds.scoreboard import Scoreboard
+from strategies.training.built import built
 from strategies.training.trainer import Trainer
 
 KEPT = 2
@@ -239,6 +239,5 @@ def _owner_record(name: str, record: dict[str, Any], arrays: dict[str, np.ndarra
 
 
 def _model(folder: Path, trainer: Trainer) -> AnyModel:
-    task = trainer.task
-    model = build_model(task.model, task.shape, task.num_classes, seed=0)
+    model = built(trainer.task, seed=0)
     return loaded(model, folder / f"model{suffix_of(model)}")

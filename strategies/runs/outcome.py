@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mycroft_fl.data.task import Task
-from mycroft_fl.models.catalogue import build_model
 from mycroft_fl.models.fitting import AnyModel
 from mycroft_fl.models.weights import loaded
 from mycroft_fl.report.run.result import OwnerResult, Release, RoundResult
@@ -15,6 +14,7 @@ from strategies.rounds.owner_record import OwnerRecord, RoundRecord
 from strategies.rounds.scoreboard import Scoreboard
 from strategies.runs.folder import RunFolder
 from strategies.runs.held_out import HeldOut
+from strategies.training.built import built
 from strategies.training.front import front
 from strategies.training.trainer import Trainer
 
@@ -33,7 +33,7 @@ def saved_model(folder: RunFolder, name: str, task: Task) -> AnyModel:
     """Load a model that the run has saved."""
     path = folder.saved(name)
     assert path is not None
-    return loaded(build_model(task.model, task.shape, task.num_classes, seed=0), path)
+    return loaded(built(task, seed=0), path)
 
 
 def reached(

@@ -17,7 +17,6 @@ from mycroft_fl.errors import SettingError, suggestion
 from mycroft_fl.examples import Examples
 from mycroft_fl.hard_set import HardSet, Splits, find_hard_set, split_validation
 from mycroft_fl.metrics.metric import Metric
-from mycroft_fl.models.catalogue import build_model
 from mycroft_fl.models.fitting import (
     AnyModel,
     FitSettings,
@@ -34,7 +33,9 @@ from mycroft_fl.represent.gradients.per_example import last_layer_gradients
 from mycroft_fl.seeds import derived_seed
 from mycroft_fl.selection.detector import Rehearsed
 from mycroft_fl.selection.methods import method_named, sent_in
+from mycroft_fl.settings.own_names import is_own
 from mycroft_fl.settings.run_config import RunConfig
+from strategies.training.built import built
 from strategies.training.cross_fitting import FOLDS, Outputs
 from strategies.training.everything import Everything, FinalModel, FreeRival
 from strategies.training.feature_weight import tuned_feature_weight
@@ -49,11 +50,15 @@ FREE_TO_CHANGE = ("timeout", "min-owners", "train-on-validation", "harm-at-most"
 
 @dataclass(frozen=True)
 class TrainerData:
-    """The trainer's own examples, and the weights it may start from. Test examples are not here."""
+    """The trainer's own examples, and the weights it may start from. Test examples are not here.
+
+    With `as_it_stands` the model is one in memory that is fitted already.
+    """
 
     train: Examples
     validation: Examples
     weights: Path | None = None
+    as_it_stands: bool = False
 
 
 class Trainer:
@@ -75,7 +80,7 @@ class Trainer:
             seed=self._seed("split"),
         )
         self.metric = Metric.chosen(config.metric, task.classes, self._told.y)
-        self.baseline = self._fitted(data.weights)
+        self.baseline = self._fitted(data)
         self.hard_set = self._find_hard_set()
 
     @property
@@ -124,13 +129,20 @@ class Trainer:
 
     @property
     def gradient_model_name(self) -> str:
-        """The network through which gradients are seen: the model itself, or its stand-in."""
-        return self.task.model if is_network(self.task.model) else self.config.proxy or "linear"
+        """The network through which gradients are seen: the model itself, or its stand-in.
+
+        A stand-in for a network of one's own where a proxy is set, or owners fit theirs: they may
+        not have its code.
+        """
+        model, config = self.task.model, self.config
+        if is_own(model) and (config.proxy or config.gradients_from == "owner"):
+            return config.proxy or "linear"
+        return model if is_network(model) else config.proxy or "linear"
 
     @cached_property
     def gradient_model(self) -> Classifier:
         """That network, fitted: the baseline, or a stand-in fitted to the same examples."""
-        if isinstance(self.baseline, Classifier):
+        if isinstance(self.baseline, Classifier) and self.gradient_model_name == self.task.model:
             return self.baseline
         seed = self._seed("proxy")
         stand_in = build(
@@ -269,14 +281,15 @@ class Trainer:
     @cached_property
     def _fresh(self) -> AnyModel:
         """The model before it has seen anything, from which a retraining starts."""
-        task, seed = self.task, self._seed("baseline")
-        return build_model(task.model, task.shape, task.num_classes, seed=seed)
+        return built(self.task, seed=self._seed("baseline"))
 
-    def _fitted(self, weights: Path | None) -> AnyModel:
-        seed, task = self._seed("baseline"), self.task
-        model = build_model(task.model, task.shape, task.num_classes, seed=seed)
-        if weights is not None:
-            return loaded(model, weights)
+    def _fitted(self, data: TrainerData) -> AnyModel:
+        seed = self._seed("baseline")
+        model = built(self.task, seed=seed)
+        if data.weights is not None:
+            return loaded(model, data.weights)
+        if data.as_it_stands:
+            return model
         return fit(model, self.train, self.splits.tuning, self._fit_settings, seed=seed)
 
     @property

@@ -112,7 +112,19 @@ def read_table(path: Path, spec: DatasetSpec, kinds: Mapping[str, str] | None = 
     columns that the task does not know are text. Without them, the spec says what a column holds,
     and else all of the file's rows do.
     """
-    columns = read_columns(path, spec)
+    return table_of(read_columns(path, spec), path, spec, kinds)
+
+
+def table_of(
+    columns: Mapping[str, TextColumn],
+    path: Path,
+    spec: DatasetSpec,
+    kinds: Mapping[str, str] | None = None,
+) -> DataTable:
+    """Return columns, wherever they were read, split into features and others; see `read_table`.
+
+    `path` stands for them in messages.
+    """
     no_features = [name for name, kind in spec.kinds.items() if kind in NO_FEATURES]
     marks = filter(None, (spec.unit_id, spec.shareable, spec.image, spec.text))
     named = list(dict.fromkeys([spec.label, *spec.drop, *marks, *no_features]))

@@ -17,6 +17,8 @@ from mycroft_fl.scoring import Score
 SCHEMA = 1
 SUPERLINK = "superlink"
 """The engine of a real run: its owners stood behind a SuperLink."""
+LIBRARY = "library"
+"""The engine of a ranking in Python: owners' vaults in its process, over data of their own."""
 
 
 @dataclass(frozen=True)
@@ -179,7 +181,7 @@ class Result:
     Args:
         scenario: a simulation's, by name.
         task: a real run's, by the path of its file.
-        engine: where the owners ran: flower, in-process or superlink.
+        engine: where the owners ran: flower, in-process, superlink or library.
         metric: by which its trainer chose and scored, as `auto` was understood.
         baseline: what it and the other models reach on test examples; None without these.
         free: the strongest model without any owner, by the trainer's tuning split.

@@ -57,7 +57,7 @@ def test_a_table_gives_a_policy() -> None:
             "unknown key 'policy.zzz'; choose from ['answers', 'approval', 'clip', 'delta', 'encoders', "
             "'epsilon', 'epsilon-minus', 'expires', 'max-epochs', 'max-model', 'max-per-request', "
             "'max-records', 'max-requests', 'models', 'modes', 'noise-multiplier', 'own-methods', "
-            "'records-at-least', 'sample-rate', 'sgd-share', 'sgd-steps', 'strength', "
+            "'own-models', 'records-at-least', 'sample-rate', 'sgd-share', 'sgd-steps', 'strength', "
             "'useful-at-least']",
         ),
         ({"max_records": 3}, "unknown key 'policy.max_records'; did you mean 'max-records'?"),

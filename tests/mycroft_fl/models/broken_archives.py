@@ -122,12 +122,12 @@ def other_numbers(content: bytes, rng: np.random.Generator) -> bytes:
 
 def main() -> None:
     from mycroft_fl.claims import check_archive
-    from mycroft_fl.models.weight_archive import opened, predict_probes
+    from mycroft_fl.models.weight_archive import Wanted, opened, predict_probes
 
     name, first, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     model = fitted(name)
     content = skops.io.dumps(model)
-    predict_probes(opened(content, type(model), 3))  # whole, it is read
+    predict_probes(opened(content, Wanted(type(model), 3)))  # whole, it is read
     read = refused = 0
     warnings.simplefilter("ignore")
     for seed in range(first, first + count):
@@ -136,7 +136,7 @@ def main() -> None:
         signal.alarm(A_WHILE)
         try:
             check_archive(io.BytesIO(other))
-            predict_probes(opened(other, type(model), 3))
+            predict_probes(opened(other, Wanted(type(model), 3)))
             read += 1
         except Exception:
             refused += 1

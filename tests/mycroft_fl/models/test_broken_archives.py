@@ -22,6 +22,7 @@ from mycroft_fl.errors import DataError
 from mycroft_fl.models import weight_archive
 from mycroft_fl.models.estimators import Estimator, build_estimator, load_estimator
 from mycroft_fl.models.soundness import check_estimator
+from mycroft_fl.models.weight_archive import Wanted
 
 HERE = Path(__file__).parent
 X = np.random.default_rng(0).integers(0, 5, (60, 4)).astype(np.float32)
@@ -74,9 +75,9 @@ def _npy(array: np.ndarray) -> bytes:
 )  # fmt: skip
 def test_a_tree_that_leads_out_or_back_is_refused_before_it_is_used(kind, change, said) -> None:
     model = kind()
-    weight_archive.opened(skops.io.dumps(model), type(model), 3)
+    weight_archive.opened(skops.io.dumps(model), Wanted(type(model), 3))
     with pytest.raises(ValueError, match=said):
-        weight_archive.opened(with_nodes(model, change), type(model), 3)
+        weight_archive.opened(with_nodes(model, change), Wanted(type(model), 3))
 
 
 def test_a_tree_that_claims_more_nodes_than_it_has_is_refused() -> None:
@@ -178,7 +179,7 @@ def test_an_archive_that_claims_terabytes_is_refused_before_room_is_made() -> No
                 content = head.getvalue()
             archive.writestr(name, content)
     with pytest.raises(ValueError, match="header and content disagree"):
-        weight_archive.classifier_in(out.getvalue(), DecisionTreeClassifier, 3)
+        weight_archive.classifier_in(out.getvalue(), Wanted(DecisionTreeClassifier, 3))
 
 
 def test_a_description_too_deep_to_follow_is_refused() -> None:
@@ -189,7 +190,7 @@ def test_a_description_too_deep_to_follow_is_refused() -> None:
             deep = '{"__class__": "list", "__module__": "builtins", "content": [' * 50_000
             archive.writestr(name, deep if name == "schema.json" else source.read(name))
     with pytest.raises((ValueError, RecursionError)):
-        weight_archive.opened(out.getvalue(), DecisionTreeClassifier, 3)
+        weight_archive.opened(out.getvalue(), Wanted(DecisionTreeClassifier, 3))
 
 
 def test_probabilities_that_are_no_numbers_are_an_input_error() -> None:

@@ -85,8 +85,8 @@ def test_a_class_that_was_never_seen_has_probability_zero(digits):
 def test_any_classifier_is_found_by_its_path_and_nothing_else_is():
     assert isinstance(build_estimator("sklearn.naive_bayes:GaussianNB", 3), Estimator)
     for wrong, words in [
-        ("sklearn.naive_bayes:NoSuch", "cannot be made"),
-        ("no.such.module:Class", "cannot be made"),
+        ("sklearn.naive_bayes:NoSuch", "cannot be imported"),
+        ("no.such.module:Class", "cannot be imported"),
         ("sklearn.svm:LinearSVC", "fit and predict_proba"),
     ]:
         with pytest.raises(SettingError, match=words):

@@ -1,0 +1,1 @@
+"""The library's face on one's own arrays: picks, matches and an estimator, in a line each."""

@@ -1,0 +1,307 @@
+"""`select`: the few candidates that help with hard examples, from data in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import nn
+
+from mycroft_fl.data.formats.spec import DatasetSpec
+from mycroft_fl.data.given import Arrays, Frame, data_table, taken
+from mycroft_fl.data.tables.fit import fit_schema
+from mycroft_fl.errors import DataError, SettingError, suggestion
+from mycroft_fl.examples import Examples
+from mycroft_fl.models.classifier import Classifier
+from mycroft_fl.models.own import as_classifier
+from mycroft_fl.models.own_objects import made
+from mycroft_fl.selection.methods import Method, Query, method_named
+from mycroft_fl.settings.own_names import own_name
+from mycroft_fl.settings.run_config import RunConfig
+
+X, HARD = "x", "hard"
+
+
+@dataclass(frozen=True, eq=False)
+class Picks:
+    """The picks of `select`, most useful first.
+
+    Attributes:
+        indices: places in x, distinct.
+        weights: one for each pick, 0 or more; all 1 where the method does not weigh.
+        unexplained: the share of the target that the picks leave open, 1 where a method has none.
+        labels: the class of each pick; "" where no labels were given.
+        method: the method's name.
+        notes: what there is to say of them, a sentence each.
+
+    Example:
+        >>> import numpy as np
+        >>> picks = Picks(np.array([3, 1]), np.ones(2), 1.0, ("a", "b"), "features")
+        >>> len(picks), picks.frame()["label"].tolist()
+        (2, ['a', 'b'])
+    """
+
+    indices: Int[np.ndarray, " k"]
+    weights: Float[np.ndarray, " k"]
+    unexplained: float
+    labels: tuple[str, ...]
+    method: str
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def frame(self) -> Any:
+        """Return the picks as a pandas DataFrame: index, label and weight, a row each."""
+        import pandas as pd
+
+        return pd.DataFrame({
+            "index": self.indices, "label": list(self.labels), "weight": self.weights,
+        })  # fmt: skip
+
+    def _repr_html_(self) -> str:
+        html: str = self.frame().to_html(index=False)
+        return html
+
+
+def select(
+    x: Any,
+    y: Any = None,
+    *,
+    hard: Any,
+    k: int = 10,
+    method: str = "",
+    model: nn.Module | str | None = None,
+    feature_space: str = "",
+    label: str = "",
+    head: str = "",
+    transform: Any = None,
+    seed: int = 0,
+    device: str = "cpu",
+    **settings: Any,
+) -> Picks:
+    """Pick up to `k` of the examples in `x` that help a model with its `hard` ones.
+
+    Nothing is sent and nothing is trained. Examples are arrays, tensors, frames of pandas or polars,
+    a torch or Hugging Face Dataset, or a list of images. Labels are of any kind.
+
+    Args:
+        x: n candidates, with their labels where a frame or a Dataset holds these.
+        y: n labels, or the name of a frame's column; None where `x` holds them.
+        hard: what the model gets wrong, as (x, y), or in the form of `x`.
+        k: how many to pick at most; fewer come where nothing else helps.
+        method: a method's name, or package.module:function; "" for omp with a model, else features.
+        model: a `torch.nn.Module` that gives logits, or the import path of one. It is left as it is.
+        feature_space: pixels, model, standardised, binning or an encoder; "" for pixels, and for
+            a frame standardised.
+        label: a frame's column with the class, where `y` does not name it.
+        head: the path of the model's last linear layer; "" to find it.
+        transform: a function that prepares a batch for the model.
+        seed: of whatever is drawn at random.
+        device: where gradients are computed, such as "cuda".
+        settings: gradient_layers ("last" or "all") and feature_weight.
+
+    Raises:
+        DataError: examples or labels that do not fit together.
+        SettingError: an unknown method or setting, or a model that does not fit.
+
+    Example:
+        >>> import numpy as np, torch
+        >>> x, y = np.eye(4, dtype=np.float32), [0, 1, 0, 1]
+        >>> hard = np.float32([[0, 0, 0.9, 0]])
+        >>> select(x, y, hard=(hard, [0]), k=1, method="features").indices
+        array([2])
+        >>> net = torch.nn.Linear(4, 2)
+        >>> picks = select(x, y, hard=(hard, [0]), k=1, model=net)
+        >>> picks.indices, picks.labels
+        (array([2]), ('0',))
+    """
+    chosen = method_named(method or ("features" if model is None else "omp"))
+    parts = taken(x, y, what=X, label=label), _hard(hard, y, label)
+    candidates, wanted, names = _joined(*parts)
+    if not 1 <= k <= len(candidates):
+        raise SettingError(f"k is {k}, and x holds {len(candidates)} candidates; ask for 1 to that")
+    labelled = all(part.y is not None if isinstance(part, Arrays) else part.label for part in parts)
+    notes = _notes(chosen, wanted, candidates, names, labelled=labelled)
+    space = feature_space or ("standardised" if isinstance(parts[0], Frame) else "pixels")
+    query = Query(
+        hard=wanted,
+        model=_model(model, candidates, names, head, transform),
+        seed=seed,
+        device=device,
+        **_settings(settings, space),
+    )
+    _check_model(chosen, query, method)
+    found = chosen.select(candidates, query, k)
+    if len(found.indices) < k:
+        notes += (f"{len(found.indices)} of {k} asked for: nothing else helps",)
+    labels = tuple(names[each] for each in candidates.y[found.indices])
+    return Picks(
+        found.indices, found.weights, found.unexplained, labels, method or _name(model), notes
+    )
+
+
+def _name(model: Any) -> str:
+    return "features" if model is None else "omp"
+
+
+def _hard(hard: Any, y: Any, label: str) -> Arrays | Frame:
+    if isinstance(hard, tuple) and len(hard) == 2:
+        return taken(hard[0], hard[1], what=HARD, label=label)
+    return taken(hard, y if isinstance(y, str) else None, what=HARD, label=label)
+
+
+def _joined(
+    candidates: Arrays | Frame, hard: Arrays | Frame
+) -> tuple[Examples, Examples, tuple[str, ...]]:
+    """Return both as examples of one form, and the classes' names by label."""
+    if isinstance(candidates, Frame) and isinstance(hard, Frame):
+        return _of_frames(candidates, hard)
+    if not (isinstance(candidates, Arrays) and isinstance(hard, Arrays)):
+        raise DataError("one of x and hard is a frame, and the other is none; give both alike")
+    if candidates.x.shape[1:] != hard.x.shape[1:] or candidates.x.dtype != hard.x.dtype:
+        raise DataError(
+            f"x holds {candidates.x.dtype} of shape {candidates.x.shape[1:]}, hard {hard.x.dtype} of "
+            f"shape {hard.x.shape[1:]}; give examples of one shape and type"
+        )
+    if (candidates.y is None) != (hard.y is None):
+        raise DataError("one of x and hard has labels; give both, or neither")
+    ys, names = _labels(candidates, hard)
+    for part, what in ((candidates.x, X), (hard.x, HARD)):
+        if not np.isfinite(part).all():
+            raise DataError(f"{what} holds NaN or infinite values; fill in or drop such rows")
+    return Examples(candidates.x, ys[0]), Examples(hard.x, ys[1]), names
+
+
+def _labels(*parts: Arrays) -> tuple[list[np.ndarray], tuple[str, ...]]:
+    """Return labels as numbers: whole numbers as they are, names in their order."""
+    given = [np.zeros(len(each.x), np.int64) if each.y is None else each.y for each in parts]
+    if parts[0].y is None:
+        return given, ("",)
+    if all(each.dtype.kind == "i" for each in given):
+        return given, tuple(str(each) for each in range(1 + max(int(each.max()) for each in given)))
+    if len({each.dtype.kind for each in given}) > 1:
+        raise DataError("labels are names in one of x and hard, and numbers in the other")
+    names = np.unique(np.concatenate(given))
+    return [np.searchsorted(names, each).astype(np.int64) for each in given], tuple(map(str, names))
+
+
+def _of_frames(candidates: Frame, hard: Frame) -> tuple[Examples, Examples, tuple[str, ...]]:
+    """Return rows as vectors, by the columns of both: numbers scaled, names one-hot."""
+    specs = [
+        DatasetSpec(what, label=part.label, missing="fill")
+        for what, part in ((X, candidates), (HARD, hard))
+    ]
+    for spec in specs:
+        if not spec.label:
+            raise DataError(
+                f"{spec.path} is a frame without labels; give y, or label= to name their column"
+            )
+    first = data_table(candidates, specs[0])
+    second = data_table(hard, specs[1], first.kinds)
+    both = _stacked_tables(first, second)
+    schema = fit_schema(both, specs[0])
+    vectors = schema.encode(both)
+    texts = both.column(specs[0].label).texts.astype(str)
+    names, labels = np.unique(texts, return_inverse=True)
+    examples = Examples(vectors, labels.astype(np.int64))
+    n = len(first)
+    return examples[:n], examples[n:], tuple(map(str, names))
+
+
+def _stacked_tables(first: Any, second: Any) -> Any:
+    from mycroft_fl.data.tables.encode import concatenated
+
+    return concatenated(first, second)
+
+
+def _model(
+    model: nn.Module | str | None,
+    candidates: Examples,
+    names: tuple[str, ...],
+    head: str,
+    transform: Any,
+) -> Classifier | None:
+    if model is None:
+        return None
+    shape = tuple(candidates.x.shape[1:])
+    if isinstance(model, str):
+        own = own_name(model)
+        net = made(own.path, shape, len(names))
+        return select_model(net, shape, len(names), head or own.head, transform, own.path)
+    return select_model(model, shape, len(names), head, transform, "")
+
+
+def select_model(
+    net: Any, shape: tuple[int, ...], classes: int, head: str, transform: Any, name: str
+) -> Classifier:
+    """Return a network as it is looked through; it may know more classes than the labels show."""
+    if not isinstance(net, nn.Module):
+        raise SettingError(
+            f"model is a {type(net).__name__}; give a torch.nn.Module, or leave it out and compare features"
+        )
+    known = max(classes, _outputs(net, shape, transform) or classes)
+    return as_classifier(net, shape, known, head=head, transform=transform, name=name).eval()
+
+
+@torch.no_grad()
+def _outputs(net: nn.Module, shape: tuple[int, ...], transform: Any) -> int | None:
+    """Return how many logits a network gives; None where it cannot be run, which is told elsewhere."""
+    training = net.training
+    where = next((each for each in net.parameters()), torch.zeros(1))
+    x = torch.zeros(2, *shape)
+    try:
+        x = x if transform is None else transform(x)
+        given = net.eval()(x.to(device=where.device, dtype=where.dtype))
+        return int(getattr(given, "logits", given).shape[1])
+    except Exception:
+        return None
+    finally:
+        net.train(training)
+
+
+def _settings(given: dict[str, Any], space: str) -> dict[str, Any]:
+    known = ["feature_weight", "gradient_layers"]
+    for key in given:
+        if key not in known:
+            raise SettingError(f"select has no setting '{key}'{suggestion(key, known)}")
+    values = {"feature-space": space} | {k.replace("_", "-"): v for k, v in given.items()}
+    config = RunConfig.from_settings(values)
+    return config.selection(feature_weight=config.feature_weight or 1.0)
+
+
+def _check_model(method: Method, query: Query, name: str) -> None:
+    if query.model is None and (
+        method.looks_through != "nothing" or query.feature_space == "model"
+    ):
+        raise SettingError(
+            f"method '{name}' in feature space '{query.feature_space}' looks through a model; give "
+            "model=, a torch.nn.Module"
+        )
+    if "hard-set" not in method.takes:
+        raise SettingError(f"method '{name}' goes by {list(method.takes)}, not by hard examples")
+
+
+def _notes(
+    method: Method,
+    hard: Examples,
+    candidates: Examples,
+    names: tuple[str, ...],
+    *,
+    labelled: bool,
+) -> tuple[str, ...]:
+    if not labelled:
+        return ("no labels were given: all examples count as of one class",)
+    missing = np.setdiff1d(hard.y, candidates.y)
+    if not method.by_class or not len(missing):
+        return ()
+    listed = ", ".join(f"'{names[each]}'" for each in missing[:5])
+    if len(missing) == len(np.unique(hard.y)):
+        raise DataError(
+            f"no candidate is of a class of the hard examples ({listed}); the method works class by "
+            'class, try method="gradient-neighbours" or "transport"'
+        )
+    return (f"no candidate is of class {listed}, which hard examples are of",)

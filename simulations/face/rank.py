@@ -1,0 +1,279 @@
+"""`rank`: a trainer's own model and data against owners' data, all in this process."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from clients.answering.policy import Policy
+from clients.answering.vault import Vault, VaultStorage
+from clients.client_app import owner_app
+from mycroft_fl.data.task import Task
+from mycroft_fl.device import torch_device
+from mycroft_fl.errors import InputError, SettingError
+from mycroft_fl.metrics.metric import check_metric_of
+from mycroft_fl.models.networks import is_network
+from mycroft_fl.models.own_estimators import is_fitted, with_labels
+from mycroft_fl.models.own_objects import given
+from mycroft_fl.modes import MODES
+from mycroft_fl.report.run.result import LIBRARY
+from mycroft_fl.selection.methods import METHODS, method_named
+from mycroft_fl.settings.own_names import is_own, own_name
+from mycroft_fl.settings.run_config import MAX_EXAMPLES, RunConfig
+from mycroft_fl.settings.space_names import encoder_within
+from mycroft_fl.tasks.file import TaskFile
+from simulations.engines.in_process import LocalGrid
+from simulations.face.given_task import GivenTask, Reading, given_task
+from simulations.face.progress import progress as shown
+from simulations.face.results import RunResult, going_with, run_folder
+from simulations.face.settings import as_settings, method_name
+from simulations.face.simulate import threads_kept
+from strategies.deployment.outcome import write_outcome
+from strategies.rounds.compatibility import check_gradient_model, check_publishing
+from strategies.rounds.plans import answer_modes
+from strategies.runs.folder import RunFolder
+from strategies.server_app import TrainerSetup, run_trainer
+from strategies.training.built import built
+from strategies.training.trainer import TrainerData
+
+log = logging.getLogger(__name__)
+PATIENCE = 0.0
+
+
+def rank(
+    model: Any = "mlp",
+    *,
+    train: Any,
+    validation: Any,
+    owners: Mapping[str, Any],
+    test: Any = None,
+    label: str = "",
+    classes: Any = None,
+    fit: bool | None = None,
+    weights: str | Path | None = None,
+    head: str = "",
+    transform: Callable[..., Any] | None = None,
+    method: str | Callable[..., Any] = "",
+    policy: Policy | Mapping[str, Any] | None = None,
+    data: Mapping[str, Any] | None = None,
+    out: str | Path | None = None,
+    force: bool = False,
+    progress: bool | None = None,
+    settings: Mapping[str, Any] | None = None,
+    **keywords: Any,
+) -> RunResult:
+    """Rank owners by what their data brings one's own model, and improve it with what they give.
+
+    Each owner is a vault with a ledger and a policy, as in a deployment, but in this process. Data is
+    an array with labels as (x, y), a frame, a torch or Hugging Face Dataset, or the path of a file
+    or folder. Images are bytes, or floats from 0 to 1.
+
+    Args:
+        model: a torch.nn.Module, a scikit-learn classifier or pipeline, a factory, an import path,
+            or a name such as "mlp" or "random-forest".
+        train: what the model was or is trained on.
+        validation: held-out examples on which it fails; they find the hard set and judge owners.
+        owners: data by the owner's name.
+        test: examples that no decision sees; None for none.
+        label: a frame's column with the class; "" for a usual name of one.
+        classes: the classes in the order of the model's outputs; None for all that is there, sorted.
+        fit: whether the model is trained on `train` first. None: a module, or a classifier that was
+            fitted, stands as it is; what else there is is trained.
+        weights: a file with the model's weights, safetensors, a state dict or skops.
+        head: the path of a network's last linear layer; "" to find it.
+        transform: a function that prepares a batch for a network.
+        method: how owners choose: a name, an import path, or a function of (candidates, query, k);
+            "" for hard-features with a network, else features.
+        policy: what owners allow; None for what the run asks.
+        data: keys of a data set's table, such as {"drop": ["id"], "missing": "fill"}.
+        out: the run's folder, new or empty; None for one that goes with the result.
+        force: whether an earlier run in `out` is replaced.
+        progress: whether a bar is shown; None for in a terminal or notebook.
+        settings: run settings by key, such as {"fine-tune.steps": 50}.
+        keywords: run settings by name, such as budget=60, mode="score", metric="macro-recall".
+
+    Returns:
+        The result: `ranking`, `models`, `acquired`, `model`, `report()`, `save(folder)`.
+
+    Raises:
+        InputError: whatever is wrong with data, model or settings, before anything is fitted.
+        RunFailed: the run could not be finished.
+
+    Example:
+        >>> import numpy as np
+        >>> rng = np.random.default_rng(0)
+        >>> def some(n, centre):
+        ...     y = rng.integers(0, 2, n)
+        ...     return rng.normal(centre + 2 * y[:, None], 1, (n, 3)).astype("float32"), y
+        >>> result = rank("logistic-regression", train=some(80, 0), validation=some(80, 2),
+        ...     owners={"near": some(60, 2), "far": some(60, 9)}, budget=20, num_rounds=1)
+        >>> sorted(result.ranking["owner"])
+        ['far', 'near']
+    """
+    changed = as_settings(keywords, settings)
+    reading = Reading(label, data or {})
+    parts = {"train": train, "validation": validation} | ({} if test is None else {"test": test})
+    with ExitStack() as stack:
+        task = given_task(parts, owners, reading, _classes_of(model, classes), "mlp")
+        stands = _stands(model) if fit is None else not fit
+        model = _labelled(model, task.task.classes) if stands else model
+        name = stack.enter_context(_named(model, head, transform))
+        task = replace(task, task=replace(task.task, model=name))
+        changed |= _defaults(task.task, method_name(method), changed)
+        asked = Asked(task, RunConfig.from_settings(changed), policy, weights, stands)
+        asked.check()
+        folder = stack.enter_context(run_folder(out))
+        stack.enter_context(threads_kept())
+        stack.enter_context(shown(asked.config.num_rounds, progress))
+        with RunFolder.replacing(folder, force=force) as run:
+            final = asked.run(run)
+        return going_with(RunResult(folder, task.task, final), out)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A ranking as it is to be run."""
+
+    given: GivenTask
+    config: RunConfig
+    policy: Policy | Mapping[str, Any] | None
+    weights: str | Path | None
+    stands: bool
+
+    def check(self) -> None:
+        """Raise `InputError` for whatever would only come to light once the run has started."""
+        task, config = self.given.task, self.config
+        torch_device(config.device)
+        built(task, seed=0)
+        check_metric_of(config.metric, task.classes)
+        check_gradient_model(task.model, config, method_named(config.method).looks_through)
+        check_publishing(config)
+        if self.weights is not None and not Path(self.weights).is_file():
+            raise InputError(f"no weights at {self.weights}; name a file")
+        if self.stands and config.fine_tune_from == "scratch" and is_network(task.model):
+            raise SettingError(
+                'fine-tune.from = "scratch" needs a model that can be made anew; give its class or factory'
+            )
+        for name in self.given.owners:
+            self.policy_of(name)
+
+    def run(self, folder: RunFolder) -> Any:
+        """Run it in its folder and write what it came to. Returns the final model."""
+        import torch
+
+        torch.set_num_threads(self.config.threads)
+        given = self.given
+        names = list(given.owners)
+        vaults = {name: self._vault(name, folder) for name in names}
+        app = owner_app(
+            lambda context: vaults[names[int(context.node_config["partition-id"])]],
+            lambda context: names[int(context.node_config["partition-id"])],
+        )
+        weights = None if self.weights is None else Path(self.weights)
+        data = TrainerData(given.train, given.validation, weights, self.stands)
+        setup = TrainerSetup(given.task, data, self.config, len(names), folder, PATIENCE)
+        strategy = run_trainer(LocalGrid(app, owners=len(names), run_config={}), setup)
+        file = TaskFile(
+            given.task, given.train, given.validation, given.test, data.weights, self.config
+        )
+        write_outcome(folder, Path("ranking"), file, strategy, names, engine=LIBRARY)
+        return strategy.final.model
+
+    def policy_of(self, name: str) -> Policy:
+        """Return what an owner allows: as given, else what the run asks and no more."""
+        if isinstance(self.policy, Policy):
+            return self.policy
+        table = dict(self.policy or {})
+        modes = answer_modes(self.config.mode)
+        several = any(MODES[each].each_round for each in modes)
+        table.setdefault("modes", modes)
+        table.setdefault("max-per-request", MAX_EXAMPLES)
+        table.setdefault("max-epochs", 1000)
+        table.setdefault("answers", self.config.num_rounds if several else 1)
+        if any(MODES[each].drawn for each in table["modes"] if each in MODES):
+            table.setdefault("records-at-least", len(self.given.owners[name].drawable()))
+        policy = Policy.from_table(table)
+        # Trainer and owners are one person here, who trusts his own code.
+        return replace(
+            policy,
+            own_methods=policy.own_methods + _own_method(self.config.method),
+            own_models=policy.own_models + _own_model(self.given.task.model),
+            encoders=policy.encoders + self._encoders(),
+        )
+
+    def _vault(self, name: str, folder: RunFolder) -> Vault:
+        storage, task = VaultStorage(folder.owner(name)), self.given.task
+        records, policy = self.given.owners[name], self.policy_of(name)
+        return Vault(name, records, policy, storage, self.config.device, task)
+
+    def _encoders(self) -> tuple[str, ...]:
+        names = (self.config.feature_space, self.config.proxy, self.given.task.model)
+        return tuple(filter(None, (encoder_within(name) for name in names)))
+
+
+def _own_method(name: str) -> tuple[str, ...]:
+    return () if name in METHODS else (name,)
+
+
+def _own_model(name: str) -> tuple[str, ...]:
+    return own_name(name).paths if is_own(name) else ()
+
+
+def _stands(model: Any) -> bool:
+    if isinstance(model, nn.Module):
+        return True
+    return (
+        not isinstance(model, str | type) and hasattr(model, "predict_proba") and is_fitted(model)
+    )
+
+
+def _classes_of(model: Any, classes: Any) -> Any:
+    """Return the classes as given, else those that a fitted classifier knows, else None."""
+    known = getattr(model, "classes_", None) if classes is None and _stands(model) else classes
+    return None if known is None else [str(each) for each in np.asarray(known).tolist()]
+
+
+def _labelled(model: Any, classes: tuple[str, ...]) -> Any:
+    if isinstance(model, nn.Module | str):
+        return model
+    if not is_fitted(model):
+        raise SettingError("fit is False, but the model was never fitted; fit it, or leave fit out")
+    return with_labels(model, classes)
+
+
+def _named(model: Any, head: str, transform: Any) -> Any:
+    """Return, inside `with`, the model's name: as it was given, or that of an object in memory."""
+    from contextlib import nullcontext
+
+    if not isinstance(model, str):
+        return given(model, head, transform)
+    if not is_own(model):
+        if head or transform is not None:
+            raise SettingError(
+                f"model '{model}' is no network of one's own; leave out head, transform"
+            )
+        return nullcontext(model)
+    if transform is not None:
+        raise SettingError(
+            f"give the transform in the model's name: {model}?transform=package.module:f"
+        )
+    own = own_name(model)
+    return nullcontext(str(replace(own, head=head or own.head)))
+
+
+def _defaults(task: Task, method: str, changed: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the method, and the space in which it compares where nobody says otherwise."""
+    network = is_network(task.model)
+    found = {
+        "method": method or changed.get("method") or ("hard-features" if network else "features")
+    }
+    if task.table is not None and "feature-space" not in changed:
+        found["feature-space"] = "standardised"
+    return found

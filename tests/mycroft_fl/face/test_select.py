@@ -1,0 +1,225 @@
+"""`mf.select` on data of every kind, against brute force over the same distances and gradients."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+import mycroft_fl as mf
+from mycroft_fl.errors import DataError, SettingError
+
+RNG = np.random.default_rng(0)
+
+
+class Own(nn.Module):
+    """A convolution, batch statistics and dropout, as anybody would write it."""
+
+    def __init__(self, classes: int = 3) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 4, 3, padding=1)
+        self.norm = nn.BatchNorm2d(4)
+        self.drop = nn.Dropout(0.5)
+        self.fc = nn.Linear(4, classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        hidden = torch.relu(self.norm(self.conv(x))).mean(dim=(2, 3))
+        return self.fc(self.drop(hidden))
+
+
+def images(n: int) -> tuple[np.ndarray, np.ndarray]:
+    return RNG.integers(0, 256, (n, 1, 8, 8), dtype=np.uint8), RNG.integers(0, 3, n)
+
+
+def gradients_of(net: nn.Module, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Each example's gradient by the last layer, one backward pass an example."""
+    net = net.eval()
+    rows = []
+    for image, label in zip(x, y, strict=True):
+        net.zero_grad()
+        logits = net(torch.from_numpy(image[None]).float() / 255)
+        nn.functional.cross_entropy(logits, torch.tensor([label])).backward()
+        rows.append(torch.cat([net.fc.weight.grad.flatten(), net.fc.bias.grad]).numpy().copy())
+    return np.stack(rows)
+
+
+def test_a_plain_module_picks_by_the_gradients_that_autograd_gives():
+    x, y = images(40)
+    xh, yh = images(6)
+    net = Own()
+    net.train()
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    picks = mf.select(x, y, hard=(xh, yh), k=1, method="omp-whole", model=net)
+    rows, hard = gradients_of(net, x, y), gradients_of(net, xh, yh).mean(axis=0)
+    cosines = rows @ hard / np.linalg.norm(rows, axis=1)
+    assert picks.indices.tolist() == [int(cosines.argmax())]
+    assert picks.weights == pytest.approx(cosines.max() / np.linalg.norm(rows[cosines.argmax()]))
+    # The model is left as it was: no batch statistic has moved.
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+
+
+def test_never_more_than_k_never_twice_and_weights_are_not_negative():
+    x, y = images(60)
+    picks = mf.select(x, y, hard=images(9), k=7, model=Own())
+    assert 0 < len(picks) <= 7
+    assert len(set(picks.indices.tolist())) == len(picks)
+    assert (picks.weights >= 0).all()
+    assert picks.labels == tuple(str(y[place]) for place in picks.indices)
+    assert list(picks.frame().columns) == ["index", "label", "weight"]
+    assert "<table" in picks._repr_html_()
+
+
+class Pairs(torch.utils.data.Dataset):
+    """A torch Dataset with names for its classes."""
+
+    classes = ("cat", "dog", "wolf")
+
+    def __init__(self, x: np.ndarray, y: np.ndarray) -> None:
+        self.x, self.y = torch.from_numpy(x).float() / 255, y
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def __getitem__(self, place: int) -> tuple[torch.Tensor, int]:
+        return self.x[place], int(self.y[place])
+
+
+@pytest.mark.parametrize("form", ["arrays", "tensors", "list of tensors", "images", "names"])
+def test_the_same_examples_in_any_form_give_the_same_picks(form):
+    x, y = images(30)
+    xh, yh = images(5)
+    wanted = mf.select(x, y, hard=(xh, yh), k=5).indices.tolist()
+    names = np.array(["cat", "dog", "wolf"])
+    given = {
+        "arrays": lambda a, b: (a.transpose(0, 2, 3, 1), b.astype(float)),
+        "tensors": lambda a, b: (torch.from_numpy(a), torch.from_numpy(b)),
+        "list of tensors": lambda a, b: (list(torch.from_numpy(a)), b.tolist()),
+        "images": lambda a, b: ([Image.fromarray(each[0]) for each in a], b),
+        "names": lambda a, b: (a, pd.Series(names[b], dtype="category")),
+    }[form]
+    assert mf.select(*given(x, y), hard=given(xh, yh), k=5).indices.tolist() == wanted
+
+
+def test_a_dataset_brings_its_labels_and_their_names():
+    x, y = images(30)
+    hard = Pairs(*images(5))
+    picks = mf.select(Pairs(x, y), hard=hard, k=5)
+    assert picks.indices.tolist() == mf.select(x, y, hard=hard_arrays(hard), k=5).indices.tolist()
+    assert set(picks.labels) <= set(Pairs.classes)
+
+
+def hard_arrays(data: Pairs) -> tuple[np.ndarray, np.ndarray]:
+    return (data.x.numpy() * 255).round().astype(np.uint8), data.y
+
+
+class HubLike:
+    """What `datasets.Dataset` offers, as far as it is used."""
+
+    def __init__(self, columns: dict[str, list], names: list[str] | None = None) -> None:
+        self._columns = columns
+        feature = type("ClassLabel", (), {"names": names})() if names else object()
+        self.features = dict.fromkeys(columns, feature)
+        self.column_names = list(columns)
+
+    def __getitem__(self, name: str) -> list:
+        return self._columns[name]
+
+
+def test_a_hugging_face_dataset_of_images_and_one_of_columns():
+    x, y = images(20)
+    pictures = HubLike(
+        {"image": [Image.fromarray(each[0]) for each in x], "label": y.tolist()}, ["a", "b", "c"]
+    )
+    picks = mf.select(pictures, hard=pictures, k=3)
+    assert picks.indices.tolist() == mf.select(x, y, hard=(x, y), k=3).indices.tolist()
+    assert set(picks.labels) <= {"a", "b", "c"}
+    table = HubLike({"age": [1, 2, 30, 31], "kind": ["p", "q", "p", "q"], "label": [0, 0, 1, 1]})
+    assert len(mf.select(table, hard=table, k=2)) == 2
+
+
+def test_a_frame_is_compared_by_scaled_numbers_and_names():
+    frame = pd.DataFrame(
+        {
+            "bytes": [1e6, 2e6, 1.1e6, 9e6],
+            "proto": ["tcp", "udp", "udp", "tcp"],
+            "attack": list("nnaa"),
+        }
+    )
+    hard = pd.DataFrame({"bytes": [8.5e6], "proto": ["tcp"], "attack": ["a"]})
+    picks = mf.select(frame, "attack", hard=hard, k=1)
+    assert picks.indices.tolist() == [3]
+    assert picks.labels == ("a",)
+    apart = mf.select(
+        frame.drop(columns="attack"),
+        frame["attack"],
+        hard=(hard.drop(columns="attack"), ["a"]),
+        k=1,
+    )
+    assert apart.indices.tolist() == [3]
+
+
+def test_without_labels_all_examples_are_of_one_class():
+    x, _ = images(10)
+    picks = mf.select(x, hard=x[:2], k=2)
+    assert picks.indices.tolist() == [0, 1]
+    assert "one class" in picks.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "said"),
+    [
+        ({"k": 0}, SettingError, "k is 0"),
+        ({"k": 99}, SettingError, "holds 10 candidates"),
+        ({"method": "gradmatch"}, SettingError, "unknown method"),
+        ({"method": "omp"}, SettingError, "give model="),
+        ({"method": "detector-cover"}, SettingError, "not by hard examples"),
+        ({"colour": 3}, SettingError, "no setting 'colour'"),
+        ({"gradient_layers": "most"}, SettingError, "gradient-layers is 'most'"),
+        ({"hard": np.zeros((2, 1, 4, 4), np.uint8)}, DataError, "one shape and type"),
+        ({"y": [1, 2]}, DataError, "10 examples but 2 labels"),
+        ({"y": np.linspace(0, 1, 10)}, DataError, "a measurement"),
+        ({"y": [None] * 10}, DataError, "missing in row 0"),
+        ({"x": "images/"}, DataError, "is the path"),
+        ({"x": np.full((10, 1, 8, 8), np.nan, np.float32)}, DataError, "hard uint8"),
+        ({"model": "mine"}, SettingError, "import path"),
+        pytest.param(
+            {"model": np.eye}, SettingError, "torch.nn.Module", marks=pytest.mark.unchecked
+        ),
+        ({"hard": (np.zeros((2, 1, 8, 8), np.uint8), [7, 7])}, DataError, "no candidate is of"),
+    ],
+)
+def test_each_mistake_is_told_in_one_line(change, error, said):
+    x, y = images(10)
+    given = {"x": x, "y": y, "hard": images(4), "k": 3} | change
+    if change.keys() == {"hard"} and not isinstance(change["hard"], tuple):
+        given["hard"] = (change["hard"], [0, 1])
+    with pytest.raises(error, match=said) as raised:
+        mf.select(given.pop("x"), given.pop("y"), **given)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("net", "said"),
+    [
+        (nn.Sequential(nn.Flatten(), nn.Linear(64, 3), nn.Softmax(1)), "leave the softmax out"),
+        (nn.Sequential(nn.Flatten(), nn.Linear(9, 3)), "cannot take examples of shape"),
+        (nn.Sequential(nn.Flatten(), nn.Linear(64, 2)), "one logit for each class"),
+        (nn.Conv2d(1, 3, 3), "one logit for each class"),
+    ],
+)
+def test_a_model_that_does_not_fit_is_told(net, said):
+    x = RNG.integers(0, 256, (10, 1, 8, 8), dtype=np.uint8)
+    y = np.arange(10) % 3
+    with pytest.raises(SettingError, match=said):
+        mf.select(x, y, hard=(x[:3], y[:3]), k=2, model=net)
+
+
+def test_a_model_whose_last_layer_is_not_linear_is_looked_through_by_all_layers(caplog):
+    x, y = images(30)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 3), nn.Tanh())
+    picks = mf.select(x, y, hard=(x[:4], y[:4]), k=4, model=net)
+    assert len(picks)
+    assert "randomly projected" in caplog.text
