@@ -53,13 +53,16 @@ def simulate(
     settings = dict(from_here(*assigned(each)) for each in assignments)
     settings |= {k: v for k, v in (("method", method), ("seed", seed)) if v is not None}
     make_importable_from_here()
+    folder = (out or fresh_folder(Path(scenario).stem)).absolute()
+    from simulations.setup.asked import look_first
+
+    look_first(existing(scenario), settings, folder, force=force, resume=resume)
     from mycroft_fl.progress_lines import show_progress
     from mycroft_fl.report.run.terminal import console_for, show
     from simulations.engines.run import run
     from simulations.setup.simulation import Simulation
     from strategies.runs.folder import RunFolder
 
-    folder = (out or fresh_folder(Path(scenario).stem)).absolute()
     show_progress(sys.stderr)
     # A method of one's own may print; that is no part of the result.
     with contextlib.redirect_stdout(sys.stderr):

@@ -23,7 +23,6 @@ from mycroft_fl.encoders.embeddings import embeddings_of
 from mycroft_fl.errors import DataError, ScenarioError
 from mycroft_fl.files import private_folder, write_whole
 from mycroft_fl.metrics.metric import check_metric_of
-from mycroft_fl.metrics.names import metric_from_folder
 from mycroft_fl.models.catalogue import build_model
 from mycroft_fl.modes import MODES
 from mycroft_fl.privacy.noise.samplers import Noise, simulated
@@ -32,13 +31,14 @@ from mycroft_fl.seeds import derived_seed
 from mycroft_fl.selection.methods import METHODS, method_named
 from mycroft_fl.settings.declared import SettingValue
 from mycroft_fl.settings.run_config import MAX_EXAMPLES, RunConfig
-from mycroft_fl.settings.space_names import encoder_within, from_folder, is_encoder
-from simulations.population.scenario_file import Owner, Scenario, load_scenario
+from mycroft_fl.settings.space_names import encoder_within, is_encoder
+from simulations.population.scenario_file import Owner, Scenario
 from simulations.population.world import World
 from simulations.population.world_cache import world_of
+from simulations.setup.asked import Asked
 from simulations.setup.attackers import Misbehaving, StaysOut
-from simulations.setup.overrides import OVERRIDES, TABLES, check_attack, overridden
-from strategies.rounds.compatibility import check_gradient_model, check_publishing
+from simulations.setup.overrides import check_attack, with_owners
+from strategies.rounds.compatibility import check_run
 from strategies.rounds.plans import answer_modes
 from strategies.runs.folder import RunFolder
 from strategies.server_app import TrainerSetup
@@ -82,17 +82,9 @@ class Simulation:
             folder: where the run writes.
             engine: "flower" or "in-process".
         """
-        overrides = {k: v for k, v in settings.items() if k in OVERRIDES or k.startswith(TABLES)}
-        run = {k: v for k, v in settings.items() if k not in overrides}
-        scenario = overridden(load_scenario(asked_for), overrides)
-        config = RunConfig.from_settings(scenario.run, run)
-        config = replace(
-            config,
-            feature_space=from_folder(config.feature_space, scenario.base),
-            proxy=from_folder(config.proxy, scenario.base),
-            metric=metric_from_folder(config.metric, scenario.base),
-        )
-        simulation = cls(asked_for, settings, engine, scenario, config, RunFolder(folder))
+        asked = Asked.read(asked_for, settings)
+        scenario = with_owners(asked.scenario, asked.overrides)
+        simulation = cls(asked_for, settings, engine, scenario, asked.config, RunFolder(folder))
         for owner in scenario.owners:
             simulation.policy(owner)
         return simulation
@@ -144,12 +136,11 @@ class Simulation:
         A scenario that asks for more than there is, an unknown method or model, no such device.
         """
         torch_device(self.config.device)
-        method = method_named(self.config.method)
+        method_named(self.config.method)
         task = self.task
         build_model(task.model, task.shape, task.num_classes, seed=0)
         check_metric_of(self.config.metric, task.classes)
-        check_gradient_model(task.model, self.config, method.looks_through)
-        check_publishing(self.config)
+        check_run(task.model, self.config)
         check_attack(self.attack, self.config.mode, self.scenario.model)
         if is_encoder(self.config.feature_space):
             embeddings_of(self.config.feature_space).of(self.world.trainer("train").x[:1])

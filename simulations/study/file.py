@@ -15,7 +15,7 @@ from mycroft_fl.report.study.folder import PART, Axis
 from mycroft_fl.settings.run_config import RunConfig, check_setting
 from mycroft_fl.settings.toml_table import TomlTable
 from simulations.population.scenario_file import packaged_scenarios
-from simulations.setup.overrides import OVERRIDES, TABLES
+from simulations.setup.overrides import is_override, known_keys
 
 STUDY_KEYS = ("title", "seeds", "run", "grid")
 ENGINES = ("in-process", "flower")
@@ -186,8 +186,8 @@ def _check_values(table: TomlTable, key: str, values: list[Any]) -> None:
     settings = RunConfig().settings()
     if key == SEED:
         raise table.wrong(key, "is no axis: every cell runs on each of the study's `seeds`")
-    known = [*settings, *OVERRIDES, SCENARIO, ENGINE]
-    if key not in known and not key.startswith(TABLES):
+    known = [*known_keys(), SCENARIO, ENGINE]
+    if key not in known and not is_override(key):
         raise table.wrong(key, f"is no setting{suggestion(key, known)}")
     if not values:
         raise table.wrong(key, "is an empty list; give at least one value, or leave it out")

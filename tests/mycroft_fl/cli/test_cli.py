@@ -195,11 +195,11 @@ def test_an_assignment_without_key_or_value_is_refused(assignment):
     ("arguments", "text"),
     [
         (["--set", "bugdet=5"], "unknown setting 'bugdet'; did you mean 'budget'?"),
-        (["--set", "policy.max-record=5"], "did you mean 'max-records'?"),
+        (["--set", "policy.max-record=5"], "did you mean 'policy.max-records'?"),
         (["--set", "budget"], "give KEY=VALUE"),
-        (["--set", "budget=lots"], "budget is 'lots', of type str; give a int"),
+        (["--set", "budget=lots"], "budget is the text 'lots'; give a whole number"),
         (["--set", "timeout=inf"], "timeout is inf; it must be more than 0"),
-        (["--set", "method=2020-01-01"], "method is datetime.date(2020, 1, 1)"),
+        (["--set", "method=2020-01-01"], "method is 2020-01-01; give a text"),
         (["--set", "owners=0"], "owners is 0; give a whole number of at least 1"),
         (["--set", "owners=500"], "small: "),
         (["--set", "model=mpl"], "unknown model 'mpl'; did you mean 'mlp'?"),
@@ -209,7 +209,7 @@ def test_an_assignment_without_key_or_value_is_refused(assignment):
         (["--set", "metric=recall:eleven"], "metric names the unknown class 'eleven'; choose from"),
         (
             ["--set", "metric=cost:no.csv"],
-            "metric: no.csv holds no costs: it cannot be read as CSV",
+            "metric: there is no no.csv; give the path of a CSV of costs",
         ),
         (["--method", "opm"], "unknown method 'opm'; did you mean 'omp'?"),
         (["--method", "nowhere:at_all"], "method 'nowhere:at_all' cannot be imported"),
