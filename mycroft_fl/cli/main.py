@@ -13,6 +13,7 @@ import click
 
 from mycroft_fl.cli.common import say_lines
 from mycroft_fl.cli.federation import export_scenario, try_federation
+from mycroft_fl.cli.inspect_data import inspect_data
 from mycroft_fl.cli.lists import scenarios, settings
 from mycroft_fl.cli.owner import owner
 from mycroft_fl.cli.privacy import run_audit, show_ledger
@@ -42,6 +43,7 @@ def cli(context: click.Context) -> None:
         say_lines(context.get_help())
 
 
+cli.add_command(inspect_data)
 cli.add_command(simulate)
 cli.add_command(study)
 cli.add_command(tensorboard)

@@ -43,11 +43,16 @@ def read_columns(path: Path, spec: DatasetSpec) -> dict[str, TextColumn]:
 
     `DataError` where the file is no table, is a bomb, or holds no rows.
     """
+    return _texts(path, _named(path, read_raw(path, spec), {spec.label, *spec.kinds}), spec)
+
+
+def read_raw(path: Path, spec: DatasetSpec) -> Read:
+    """Return all columns of a file as they stand, named or not. `DataError` where it is no table."""
     try:
         plain(path).close()
         if path.stat().st_size == 0:
             raise DataError(f"{path.name} is empty (0 bytes); put the table there")
-        read = _read(path, spec)
+        return _read(path, spec)
     except ImportError as error:
         raise DataError(
             f"{path.name}: reading it needs pyarrow; pip install 'mycroft-fl[parquet]', or save the "
@@ -59,7 +64,6 @@ def read_columns(path: Path, spec: DatasetSpec) -> dict[str, TextColumn]:
         raise DataError(
             f"{path.name} cannot be read as a table ({one_line(error)}); save it anew{remedy}"
         ) from error
-    return _texts(path, _named(path, read, {spec.label, *spec.kinds}), spec)
 
 
 def _read(path: Path, spec: DatasetSpec) -> Read:
