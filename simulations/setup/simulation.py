@@ -18,27 +18,22 @@ from clients.client_app import Answering
 from clients.owner.file import load_owner_file, owner_file_text
 from mycroft_fl.data.formats.spec import DatasetSpec
 from mycroft_fl.data.task import Task
-from mycroft_fl.device import torch_device
-from mycroft_fl.encoders.embeddings import embeddings_of
 from mycroft_fl.errors import DataError, ScenarioError
 from mycroft_fl.files import private_folder, write_whole
-from mycroft_fl.metrics.metric import check_metric_of
-from mycroft_fl.models.catalogue import build_model
 from mycroft_fl.modes import MODES
 from mycroft_fl.privacy.noise.samplers import Noise, simulated
-from mycroft_fl.represent.spaces import check_input
 from mycroft_fl.seeds import derived_seed
-from mycroft_fl.selection.methods import METHODS, method_named
+from mycroft_fl.selection.methods import METHODS
 from mycroft_fl.settings.declared import SettingValue
 from mycroft_fl.settings.run_config import MAX_EXAMPLES, RunConfig
-from mycroft_fl.settings.space_names import encoder_within, is_encoder
+from mycroft_fl.settings.space_names import encoder_within
 from simulations.population.scenario_file import Owner, Scenario
 from simulations.population.world import World
 from simulations.population.world_cache import world_of
 from simulations.setup.asked import Asked
 from simulations.setup.attackers import Misbehaving, StaysOut
-from simulations.setup.overrides import check_attack, with_owners
-from strategies.rounds.compatibility import check_run
+from simulations.setup.checks import check_simulation
+from simulations.setup.overrides import with_owners
 from strategies.rounds.plans import answer_modes
 from strategies.runs.folder import RunFolder
 from strategies.server_app import TrainerSetup
@@ -135,17 +130,7 @@ class Simulation:
 
         A scenario that asks for more than there is, an unknown method or model, no such device.
         """
-        torch_device(self.config.device)
-        method_named(self.config.method)
-        task = self.task
-        build_model(task.model, task.shape, task.num_classes, seed=0)
-        check_metric_of(self.config.metric, task.classes)
-        check_run(task.model, self.config)
-        check_attack(self.attack, self.config.mode, self.scenario.model)
-        if is_encoder(self.config.feature_space):
-            embeddings_of(self.config.feature_space).of(self.world.trainer("train").x[:1])
-        else:
-            check_input(self.config.feature_space, task.shape)
+        check_simulation(self)
 
     @functools.cached_property
     def world(self) -> World:
