@@ -107,10 +107,12 @@ class _Seen:
         """Say what was amiss."""
         if self.broken:
             shown = "; ".join(self.broken[:NAMED])
-            yield Finding(f"{len(self.broken)} images cannot be read: {shown}", stops=True)
+            yield Finding(
+                f"images that cannot be read: {len(self.broken)}, such as {shown}", stops=True
+            )
         if self.homeless:
             yield Finding(
-                f"{len(self.homeless)} images lie in no class's folder, such as {self.homeless[0]}; put "
+                f"images that lie in no class's folder: {len(self.homeless)}, such as {self.homeless[0]}; put "
                 "them into one",
                 stops=True,
             )

@@ -87,8 +87,15 @@ def of_twins(features: Sequence[Facts], label: Facts | None) -> Iterator[Finding
 
 
 def _pattern(facts: Facts) -> bytes:
-    """Return which rows are alike, whatever they are called: codes in order of appearance."""
+    """Return which rows are alike, whatever they are called: codes in order of appearance.
+
+    Where most rows differ that says nothing: then the values themselves.
+    """
     codes = facts.codes
+    if facts.distinct > len(codes) / 2:
+        if facts.kind == "number":
+            return np.append(facts.values, np.nan)[facts.cells.codes].tobytes()
+        return "\0".join(text or "" for text in facts.cells.texts).encode()
     _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
     rank = np.empty(len(first), dtype=np.int64)
     rank[np.argsort(first)] = np.arange(len(first))

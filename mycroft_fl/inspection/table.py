@@ -196,9 +196,7 @@ def _other_spelling(features: list[Facts]) -> Finding | None:
     hints = {
         facts.name: hint
         for facts in features
-        if not facts.declared
-        and facts.kind == "category"
-        and (hint := written_otherwise(facts.cells))
+        if _may_be_written_otherwise(facts) and (hint := written_otherwise(facts.cells))
     }
     if not hints:
         return None
@@ -212,6 +210,13 @@ def _other_spelling(features: list[Facts]) -> Finding | None:
     example = next(each for each in features if each.name == first).cells.names[0]
     which = f"column '{first}'" + (f" and {len(hints) - 1} more" if len(hints) > 1 else "")
     return Finding(f"{which} holds numbers such as '{example}'; {hint}", True, settings)
+
+
+def _may_be_written_otherwise(facts: Facts) -> bool:
+    """Return whether a column is text that nobody declared, or should be numbers and is none."""
+    if facts.kind == "number":
+        return bool(facts.counts[np.isnan(facts.values)].sum() > facts.filled / 2)
+    return facts.kind == "category" and not facts.declared
 
 
 def _marks(cells: Mapping[str, TextColumn], spec: DatasetSpec) -> list[Finding]:

@@ -13,6 +13,7 @@ from mycroft_fl.data.tables.files import is_table
 from mycroft_fl.errors import DataError, one_line
 
 COLUMN = re.compile(r"column '([^']*)'")
+FEATURES = ("number", "category", "date")
 Specs = Sequence[str | DatasetSpec]
 
 
@@ -34,7 +35,11 @@ def all_told(specs: Specs, base: Path, kinds: Mapping[str, str] | None = None) -
         lines = str(error).split("\n")
         named = {name for line in found for name in COLUMN.findall(line)}
         # A look at the whole file counts the rows too: of one column its line says more.
-        first = [line for line in lines if not set(COLUMN.findall(line)) & named or not found]
+        first = [
+            line
+            for line in lines
+            if not set(COLUMN.findall(line)) & named and not any(line in other for other in found)
+        ]
         if found:
             raise DataError("\n".join([*first, *found])) from error
         raise
@@ -62,9 +67,12 @@ def problems_of(specs: Specs, base: Path, kinds: Mapping[str, str] | None = None
             except DataError as error:
                 found |= dict.fromkeys([one_line(error)])
                 continue
-            found |= {f"{path.name}: {finding.text}": None for finding in look.stops}
+            found |= {_in_file(path, finding.text): None for finding in look.stops}
             if kinds is None:
-                kinds = {
-                    c.name: c.kind for c in look.columns if c.kind in ("number", "category", "date")
-                }
+                kept = {c.name: c.kind for c in look.columns if c.kind in FEATURES}
+                kinds = {name: look.spec.kinds.get(name, kind) for name, kind in kept.items()}
     return list(found)
+
+
+def _in_file(path: Path, text: str) -> str:
+    return text if text.startswith(path.name) else f"{path.name}: {text}"

@@ -37,9 +37,11 @@ def write_outcome(
     task: TaskFile,
     strategy: MycroftStrategy,
     admitted: Sequence[str],
+    *,
+    engine: str = SUPERLINK,
 ) -> None:
     """Write what the run has come to, for programs and for a person."""
-    found = outcome_of(folder, task_file, task, strategy, admitted)
+    found = replace(outcome_of(folder, task_file, task, strategy, admitted), engine=engine)
     outcome = replace(found, verdict=answer(found.as_json()).verdict).as_json()
     check_result(outcome)
     folder.save_text(SUMMARY, summary(outcome))
