@@ -112,7 +112,7 @@ class _Seen:
             )
         if self.homeless:
             yield Finding(
-                f"images that lie in no class's folder: {len(self.homeless)}, such as {self.homeless[0]}; put "
+                f"images in no class's folder: {len(self.homeless)}, such as {self.homeless[0]}; put "
                 "them into one",
                 stops=True,
             )

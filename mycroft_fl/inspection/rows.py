@@ -94,7 +94,7 @@ def _pattern(facts: Facts) -> bytes:
     codes = facts.codes
     if facts.distinct > len(codes) / 2:
         if facts.kind == "number":
-            return np.append(facts.values, np.nan)[facts.cells.codes].tobytes()
+            return bytes(np.append(facts.values, np.nan)[facts.cells.codes].tobytes())
         return "\0".join(text or "" for text in facts.cells.texts).encode()
     _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
     rank = np.empty(len(first), dtype=np.int64)

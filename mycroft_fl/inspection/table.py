@@ -271,12 +271,14 @@ def _rare(
     features: list[Facts], spec: DatasetSpec, findings: list[Finding], sample: int
 ) -> list[Finding]:
     """Say which columns have categories that a trainer's own rows may lack, which other rows then have."""
+    # A column that is to be a date, or left out, has no categories.
+    named = {name for each in findings for name, _ in each.settings.get("columns", ())}
     rare = [
         each.name
         for each in features
         if each.kind == "category"
         and each.filled
-        and each.name not in _left_out(findings)
+        and each.name not in named
         and float(each.counts[each.counts > 0].min()) * sample < FEW * each.filled
     ]
     if not rare or spec.unseen == "ignore":

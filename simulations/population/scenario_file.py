@@ -32,6 +32,7 @@ __all__ = [
     "Owner",
     "Scenario",
     "load_scenario",
+    "packaged_names",
     "packaged_scenarios",
 ]
 
@@ -162,6 +163,11 @@ def _owners(table: TomlTable, groups: list[str]) -> tuple[Owner, ...]:
     if isinstance(given, dict) and set(given) & set(COLUMN_KEYS):
         return ()
     return read_owners(table, groups)
+
+
+def packaged_names() -> list[str]:
+    """Names of the scenarios that come with the package; none of them is read."""
+    return list(_packaged_files())
 
 
 def _packaged_files() -> dict[str, Path]:
