@@ -51,31 +51,11 @@ def dates(rng: np.random.Generator) -> list[str]:
 
 
 def european(rng: np.random.Generator) -> list[str]:
-    return [
-        f"{d}/{m}/2023"
-        for d, m in zip(rng.integers(1, 29, ROWS), rng.integers(1, 13, ROWS), strict=True)
-    ]
+    pairs = zip(rng.integers(1, 29, ROWS), rng.integers(1, 13, ROWS), strict=True)
+    return [f"{day}/{month}/2023" for day, month in pairs]
 
 
-WORDS = [
-    "the",
-    "patient",
-    "came",
-    "in",
-    "late",
-    "at",
-    "night",
-    "with",
-    "a",
-    "cough",
-    "and",
-    "a",
-    "fever",
-    "but",
-    "left",
-    "soon",
-    "after",
-]
+WORDS = ("the", "patient", "came", "late", "at", "night", "with", "cough", "and", "fever")
 
 
 def free_text(rng: np.random.Generator) -> list[str]:
@@ -115,8 +95,10 @@ def torn(rng: np.random.Generator) -> dict[str, list[str]]:
     return table
 
 
-def pointed(rng: np.random.Generator) -> list[str]:
-    return [f"{each:.2f}".replace(".", ",") for each in rng.normal(5000, 900, ROWS)]
+def pointed(rng: np.random.Generator) -> dict[str, list[str]]:
+    table = sound(rng)
+    table["size"] = [each.replace(".", ",") for each in table["size"]]
+    return table
 
 
 def mixed(rng: np.random.Generator) -> list[str]:
@@ -136,17 +118,15 @@ def unlabelled(rng: np.random.Generator) -> dict[str, list[str]]:
 
 
 def everything(rng: np.random.Generator) -> dict[str, list[str]]:
-    table = {
-        "when": dates(rng),
-        "person": ids(rng),
-        "note": free_text(rng),
-        "unit": ["mg"] * ROWS,
-        **holed(rng),
-    }
-    table["y"] = [
-        "Yes" if each == "yes" and place % 5 == 0 else each for place, each in enumerate(table["y"])
-    ]
+    first = {"when": dates(rng), "person": ids(rng), "note": free_text(rng), "unit": ["mg"] * ROWS}
+    table = {**first, **holed(rng)}
+    for row in range(0, ROWS, 5):
+        table["y"][row] = table["y"][row].replace("yes", "Yes")
     return table
+
+
+def towns(rng: np.random.Generator) -> list[str]:
+    return [("Köln", "Bonn", "Århus")[each] for each in rng.integers(0, 3, ROWS)]
 
 
 PLANTED = {
@@ -166,18 +146,22 @@ PLANTED = {
             "'outcome' says the same as the class 'y'",
         ),
     ),
-    "a regression": Planted(measured, ("has 500 different numbers, and looks like a measurement",), mended=False),
+    "a regression": Planted(
+        measured, ("has 500 different numbers, and looks like a measurement",), mended=False
+    ),
     "conflicting rows": Planted(torn, ("20 rows have equal features but different classes",)),
     "decimal comma": Planted(
-        with_column("cost", pointed), ("set decimal = \",\"", "delimiter seems to be ';'"), delimiter=";"
+        pointed, ("set decimal = \",\"", "delimiter seems to be ';'"), delimiter=";"
     ),
     "words among numbers": Planted(
         with_column("weight", mixed), ('missing-values = { weight = ["unknown"] }',)
     ),
     "a stand-in": Planted(with_column("dose", sentinels), ("'dose' holds -999 in 30 rows",)),
-    "rows without a class": Planted(unlabelled, ("2 rows have no class in column 'y', the first is row 5",), mended=False),
+    "rows without a class": Planted(
+        unlabelled, ("2 rows have no class in column 'y', the first is row 5",), mended=False
+    ),
     "another encoding": Planted(
-        with_column("town", lambda rng: [("Köln", "Bonn", "Århus")[each] for each in rng.integers(0, 3, ROWS)]),
+        with_column("town", towns),
         ('encoding = "cp1252"',),
         encoding="cp1252",
     ),

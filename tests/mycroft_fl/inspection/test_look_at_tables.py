@@ -87,7 +87,7 @@ def test_an_error_that_a_look_does_not_find_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_bytes(text_of(PLANTED["sound"]))
     with (
-        pytest.raises(DataError, match="^something else$"),
+        pytest.raises(DataError, match=r"^something else$"),
         all_told([DatasetSpec(str(path), label="y")], tmp_path),
     ):
         raise DataError("something else")
@@ -182,12 +182,12 @@ def test_too_small_a_table_gets_no_scenario(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "label", "said"),
     [
-        ("heart-hospitals/heart.csv", "disease", {"'chol' holds 0 in 172 rows", "values are missing", "2 rows stand"}),
+        ("heart-hospitals/heart.csv", "disease", {"'chol' holds 0 in 172", "values are missing", "2 rows"}),
         (
             "nsl-kdd/train.csv.gz", "attack",
-            {"6 classes have fewer", "'num_outbound_cmds' is '0'", "'is_host_login' is '0'", "service, flag: some"},
+            {"6 classes have", "num_outbound_cmds' is '0'", "is_host_login' is '0'", "service, flag: some"},
         ),
-        ("clinc150/train.csv.gz", "intent", {"'text' holds free text", "11 of 15100 rows differ", "99 rows stand"}),
+        ("clinc150/train.csv.gz", "intent", {"'text' holds free text", "11 of 15100 rows differ"}),
     ],
 )  # fmt: skip
 def test_real_tables_have_their_known_trouble_and_no_other(
