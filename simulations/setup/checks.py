@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
+from mycroft_fl.data.task import Task
 from mycroft_fl.device import torch_device
 from mycroft_fl.encoders.embeddings import embeddings_of
 from mycroft_fl.errors import Problems
@@ -12,16 +13,44 @@ from mycroft_fl.metrics.metric import check_metric_of
 from mycroft_fl.models.catalogue import build_model
 from mycroft_fl.represent.spaces import check_input
 from mycroft_fl.selection.methods import method_named
+from mycroft_fl.settings.run_config import RunConfig
 from mycroft_fl.settings.space_names import is_encoder
-from simulations.population.scenario_file import PARTS
+from simulations.population.scenario_file import PARTS, Scenario
+from simulations.population.world import World
 from simulations.setup.overrides import check_attack
 from strategies.rounds.compatibility import check_run
 
-if TYPE_CHECKING:
-    from simulations.setup.simulation import Simulation
+
+class Checked(Protocol):
+    """What the checks must know of a simulation."""
+
+    @property
+    def config(self) -> RunConfig:
+        """The run's settings."""
+        ...
+
+    @property
+    def scenario(self) -> Scenario:
+        """Who is to hold what."""
+        ...
+
+    @property
+    def world(self) -> World:
+        """Who holds what."""
+        ...
+
+    @property
+    def task(self) -> Task:
+        """What trainer and owners agree on."""
+        ...
+
+    @property
+    def attack(self) -> str:
+        """The attack that the run ends with."""
+        ...
 
 
-def check_simulation(simulation: Simulation) -> None:
+def check_simulation(simulation: Checked) -> None:
     """Raise `InputError` for what is wrong with settings, method, data or model, a line for each problem.
 
     Args:
@@ -38,7 +67,7 @@ def check_simulation(simulation: Simulation) -> None:
     _check_model(simulation)
 
 
-def _check_data(simulation: Simulation) -> None:
+def _check_data(simulation: Checked) -> None:
     """Raise all that is amiss with the tables of the groups, where the trainer's rows cannot be used."""
     scenario = simulation.scenario
     specs = [scenario.dataset, *(each.dataset for each in scenario.groups if each.dataset)]
@@ -48,7 +77,7 @@ def _check_data(simulation: Simulation) -> None:
             simulation.world.trainer(part)
 
 
-def _check_model(simulation: Simulation) -> None:
+def _check_model(simulation: Checked) -> None:
     task, config, problems = simulation.task, simulation.config, Problems()
     build_model(task.model, task.shape, task.num_classes, seed=0)
     with problems.noted():
