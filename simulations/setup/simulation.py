@@ -130,7 +130,7 @@ class Simulation:
 
         A scenario that asks for more than there is, an unknown method or model, no such device.
         """
-        check_simulation(self)
+        check_simulation(self.scenario, self.config, self.attack, lambda: self.world)
 
     @functools.cached_property
     def world(self) -> World:
