@@ -15,10 +15,13 @@
     ├── Refused                an owner's policy says no
     └── Withheld               a person has not agreed, or not yet; to the trainer, silence
 
-Every message says what was wrong, what would be right, and what to do, in one to three lines.
+Every message says what was wrong, what would be right, and what to do, in one to three lines; where
+several things are wrong at once, it has a line for each.
 """
 
 import difflib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class MycroftError(Exception):
@@ -77,12 +80,57 @@ class Withheld(MycroftError):
     """A person has not agreed to what would leave, or not yet. To the trainer it is silence."""
 
 
+class Problems:
+    """What is wrong in independent parts of one input, to be said in one answer.
+
+    >>> problems = Problems()
+    >>> with problems.noted():
+    ...     raise SettingError("seed is -1; give 0 or more")
+    >>> with problems.noted():
+    ...     raise SettingError("budget is 0; give 1 or more")
+    >>> problems.check()
+    Traceback (most recent call last):
+    mycroft_fl.errors.SettingError: seed is -1; give 0 or more
+    budget is 0; give 1 or more
+    """
+
+    def __init__(self) -> None:
+        self.errors: list[InputError] = []
+
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        """Keep an `InputError` that is raised inside `with`, and go on."""
+        try:
+            yield
+        except InputError as error:
+            self.errors.append(error)
+
+    def check(self) -> None:
+        """Raise the one error that was kept, or one of its kind that has a line for each."""
+        if not self.errors:
+            return
+        if len(self.errors) == 1:
+            raise self.errors[0]
+        lines = dict.fromkeys(line for each in self.errors for line in str(each).split("\n"))
+        kinds = {type(each) for each in self.errors}
+        raise (kinds.pop() if len(kinds) == 1 else InputError)("\n".join(lines))
+
+
 def one_line(error: BaseException) -> str:
     """Return what an error of a library says, on one line and never empty."""
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def suggestion(word: str, known: list[str]) -> str:
-    """Return what follows the name of something unknown: the nearest known word, or all of them."""
+def suggestion(word: str, known: list[str], before: str = "") -> str:
+    """Return what follows the name of something unknown: the nearest known word, or all of them.
+
+    >>> suggestion("labelnoise", ["label-noise", "train"], "trainer.")
+    "; did you mean 'trainer.label-noise'?"
+
+    Args:
+        word: the unknown name.
+        known: the names that there are.
+        before: stands before the nearest of them, such as the table that it belongs to.
+    """
     near = difflib.get_close_matches(word, known, n=1)
-    return f"; did you mean '{near[0]}'?" if near else f"; choose from {sorted(known)}"
+    return f"; did you mean '{before}{near[0]}'?" if near else f"; choose from {sorted(known)}"

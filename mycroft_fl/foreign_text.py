@@ -8,9 +8,12 @@ line says something that nobody wrote. Whatever prints a line passes it through 
 from __future__ import annotations
 
 import logging
+import re
 import unicodedata
 
 LONGEST_NAME, LONGEST_LINE = 200, 2000
+SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+"""A name of an owner or a trainer, fit to be a file's."""
 MOST_MARKS = 4
 """Combining marks upon one letter; a thousand of them cover the lines above."""
 

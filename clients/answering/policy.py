@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from clients.answering.trainer_limits import TrainerLimits, check_at_least, check_positive
-from mycroft_fl.errors import InputError, Refused, suggestion
+from mycroft_fl.errors import InputError, Problems, Refused, suggestion
 from mycroft_fl.modes import MODES, answer_names, resolved
 from mycroft_fl.privacy.noise.accounting import (
     Filter,
@@ -23,6 +23,7 @@ from mycroft_fl.privacy.spending.budget import Budget, Limits
 from mycroft_fl.protocol.messages import Request
 from mycroft_fl.settings.own_names import is_own, own_name
 from mycroft_fl.settings.space_names import encoder_within
+from mycroft_fl.settings.value_words import value_in_words
 
 
 @dataclass(frozen=True)
@@ -119,10 +120,14 @@ class Policy:
         fields = {each.name.replace("_", "-"): each for each in dataclasses.fields(cls)}
         kinds = {key: _KINDS[each.name] for key, each in fields.items() if each.name in _KINDS}
         values: dict[str, Any] = {"trainers": tuple(trainers)}
+        problems = Problems()
         for key, value in table.items():
-            if key not in kinds:
-                raise InputError(f"unknown key 'policy.{key}'{suggestion(key, list(kinds))}")
-            values[fields[key].name] = _converted(key, value, kinds[key])
+            with problems.noted():
+                if key not in kinds:
+                    near = suggestion(key, list(kinds), "policy.")
+                    raise InputError(f"unknown key 'policy.{key}'{near}")
+                values[fields[key].name] = _converted(key, value, kinds[key])
+        problems.check()
         return cls(**values)
 
     def as_table(self) -> dict[str, Any]:
@@ -262,6 +267,20 @@ _KINDS: dict[str, type] = {
 }
 
 
+WANTED = {
+    int: "a whole number such as 100",
+    float: "a number such as 1.0",
+    bool: "true or false",
+    datetime.date: "a day such as 2027-06-30",
+}
+
+
+def _wanted(kind: type, value: Any) -> str:
+    if kind is list:
+        return f"a list such as {[value] if isinstance(value, str) else ['raw']}"
+    return WANTED[kind]
+
+
 def _converted(key: str, value: Any, kind: type) -> Any:
     if kind is float and type(value) is int:
         value = float(value)
@@ -275,7 +294,7 @@ def _converted(key: str, value: Any, kind: type) -> Any:
     if type(value) is not kind or (
         isinstance(value, list) and not all(isinstance(each, str) for each in value)
     ):
-        raise InputError(f"policy.{key} is {value!r}; it must be of type {kind.__name__}")
+        raise InputError(f"policy.{key} is {value_in_words(value)}; give {_wanted(kind, value)}")
     return tuple(map(str, value)) if isinstance(value, list) else value
 
 

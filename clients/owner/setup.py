@@ -21,8 +21,8 @@ from cryptography.hazmat.primitives.serialization import (
 from clients.owner.file import OwnerFile, load_owner_file
 from mycroft_fl.errors import InputError
 from mycroft_fl.files import folder_whole, remove_parts
+from mycroft_fl.foreign_text import SAFE_NAME
 from mycroft_fl.protocol.keys import KeyPair, PublicKey
-from mycroft_fl.protocol.wire import SAFE_NAME
 from mycroft_fl.tasks.description import read_task
 
 SUPERNODE_KEY = "supernode-key"

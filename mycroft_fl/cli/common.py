@@ -58,6 +58,12 @@ def fresh_folder(scenario: str) -> Path:
     return folder
 
 
+def check_folder(folder: Path) -> None:
+    """Raise `InputError` where there is no such folder, before what draws its report is loaded."""
+    if not folder.is_dir():
+        raise InputError(f"there is no folder {folder}; give the folder of a run or of a study")
+
+
 def make_importable_from_here() -> None:
     """Let a method of one's own be found in the folder one is in, in the engine's workers too."""
     here = str(Path.cwd())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -26,12 +27,12 @@ def try_federation(scenario: str, assignments: tuple[str, ...]) -> None:
     With TLS, SuperNode authentication, signed requests and sealed answers. The ranking must be the
     same as in one process; it exits with 1 where it is not. Nothing is left running.
     """
+    settings = _looked_at(scenario, assignments)
     from mycroft_fl.progress_lines import show_progress
     from simulations.federation.comparison import compare
     from simulations.setup.simulation import Simulation
 
     show_progress(sys.stderr)
-    settings = dict(from_here(*assigned(each)) for each in assignments)
     with tempfile.TemporaryDirectory(prefix="mycroft-") as place:
         folder = Path(place) / "run"
         simulation = Simulation.load(existing(scenario), settings, folder, engine="in-process")
@@ -49,14 +50,23 @@ def try_federation(scenario: str, assignments: tuple[str, ...]) -> None:
 @ASSIGNMENTS
 def export_scenario(scenario: str, folder: Path, assignments: tuple[str, ...]) -> None:
     """Write SCENARIO to DIR as the files that a real trainer and real owners would bring."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder} is there already; give a new or an empty folder")
+    settings = _looked_at(scenario, assignments)
     from simulations.setup.export import export
     from simulations.setup.simulation import Simulation
 
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{folder} is there already; give a new or an empty folder")
-    settings = dict(from_here(*assigned(each)) for each in assignments)
     simulation = Simulation.load(existing(scenario), settings, folder, engine="in-process")
     export(simulation, folder)
     say(f"the trainer's task is {folder / 'trainer' / 'task.toml'}")
     for owner in simulation.scenario.owners:
         say(f"{owner.name} holds {folder / 'owners' / owner.name / 'data.npz'}")
+
+
+def _looked_at(scenario: str, assignments: tuple[str, ...]) -> dict[str, Any]:
+    """Return the settings, once scenario and settings were read: mistakes are told before torch loads."""
+    from simulations.setup.asked import Asked
+
+    settings = dict(from_here(*assigned(each)) for each in assignments)
+    Asked.read(existing(scenario), settings)
+    return settings

@@ -13,6 +13,7 @@ import click
 
 from mycroft_fl.cli.common import say_lines
 from mycroft_fl.cli.federation import export_scenario, try_federation
+from mycroft_fl.cli.inspect_data import inspect_data
 from mycroft_fl.cli.lists import scenarios, settings
 from mycroft_fl.cli.owner import owner
 from mycroft_fl.cli.privacy import run_audit, show_ledger
@@ -26,6 +27,7 @@ from mycroft_fl.errors import InputError, MycroftError
 from mycroft_fl.files import disk_full, is_full, keep_private
 
 BAD_INPUT, RUN_FAILED, INTERRUPTED = 2, 1, 130
+MOST_LINES, MOST_PROBLEMS = 3, 40
 TRACEBACK_WANTED = "MYCROFT_TRACEBACK"
 
 
@@ -41,6 +43,7 @@ def cli(context: click.Context) -> None:
         say_lines(context.get_help())
 
 
+cli.add_command(inspect_data)
 cli.add_command(simulate)
 cli.add_command(study)
 cli.add_command(tensorboard)
@@ -57,7 +60,7 @@ cli.add_command(export_scenario)
 
 
 def main() -> None:
-    """Run the command line; errors go to stderr in one to three lines."""
+    """Run the command line; errors go to stderr in one to three lines, bad input in one for each problem."""
     try:
         cli.main(standalone_mode=False)
     except click.exceptions.Exit as stop:
@@ -65,7 +68,7 @@ def main() -> None:
     except click.ClickException as error:
         _fail(error.format_message(), BAD_INPUT)
     except InputError as error:
-        _fail(str(error), BAD_INPUT)
+        _fail(str(error), BAD_INPUT, most=MOST_PROBLEMS)
     except MycroftError as error:
         _fail(str(error), RUN_FAILED)
     except (KeyboardInterrupt, click.Abort):
@@ -82,7 +85,10 @@ def main() -> None:
         _fail(f"{type(error).__name__}: {error}\n{place}", RUN_FAILED)
 
 
-def _fail(message: str, code: int) -> None:
-    lines = [line for line in message.split("\n") if line.strip()][:3]
+def _fail(message: str, code: int, *, most: int = MOST_LINES) -> None:
+    lines = [line for line in message.split("\n") if line.strip()]
+    if len(lines) > most > MOST_LINES:
+        lines[most - 1 :] = [f"and {len(lines) - most + 1} more"]
+    lines = lines[:most]
     say_lines("mycroft-fl: " + "\n    ".join(lines), err=True)
     sys.exit(code)

@@ -58,9 +58,10 @@ def init(folder: Path, **given: Any) -> None:
 @FOLDER
 def check_owner(folder: Path) -> None:
     """Read all that DIR names and say what it would share; exits with 2 where it would not serve."""
+    file = _file(folder)
     from clients.owner.check import check
 
-    findings = check(_file(folder))
+    findings = check(file)
     for line in findings.holds:
         say(line)
     for line in findings.doubts:

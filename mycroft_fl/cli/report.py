@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from mycroft_fl.cli.common import say
+from mycroft_fl.cli.common import check_folder, say
 
 
 @click.command()
@@ -16,6 +16,7 @@ from mycroft_fl.cli.common import say
 )
 def report(folder: Path, out: Path | None) -> None:
     """Make one page of the run or study in DIR: report.html, and its plots as SVG and PNG."""
+    check_folder(folder)
     from mycroft_fl.report.writing import write_report
 
     say(f"The report is {write_report(folder, out)}")

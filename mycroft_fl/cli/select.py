@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from mycroft_fl.cli.common import assigned, make_importable_from_here, print_rows, say
-from mycroft_fl.errors import SettingError
+from mycroft_fl.errors import DataError, SettingError
 
 SHOWN = 20
 
@@ -49,6 +49,11 @@ def select(
 ) -> None:
     """Pick, from arrays in a file, the few examples that help with a hard set."""
     make_importable_from_here()
+    for file in (hard_set, data):
+        if not file.is_file():
+            raise DataError(
+                f"no file {file}; give an npz file, saved with numpy.savez(path, x=..., y=...)"
+            )
     from mycroft_fl.selection.arrays import Ask, answered, checked_settings, write
 
     config = checked_settings(dict(assigned(each) for each in assignments), seed)

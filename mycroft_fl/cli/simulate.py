@@ -6,6 +6,7 @@ import contextlib
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -21,6 +22,10 @@ from mycroft_fl.cli.common import (
 
 @click.command()
 @click.argument("scenario")
+@click.option(
+    "--owner", "owners", multiple=True, metavar="NAME=FILE",
+    help="Of a task: an owner's data file, or its folder with owner.toml; repeatable.",
+)  # fmt: skip
 @click.option("--method", help="How owners choose: a name, or package.module:function.")
 @click.option("--seed", type=int, help="Draws everything that is random.")
 @click.option(
@@ -40,6 +45,7 @@ from mycroft_fl.cli.common import (
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON and nothing else.")
 def simulate(
     scenario: str,
+    owners: tuple[str, ...],
     method: str | None,
     seed: int | None,
     engine: str,
@@ -49,17 +55,28 @@ def simulate(
     resume: bool,
     as_json: bool,
 ) -> None:
-    """Run SCENARIO: a packaged one's name (see `scenarios`) or a TOML file."""
+    """Run SCENARIO: a packaged one's name (see `scenarios`) or a TOML file.
+
+    A trainer's task is rehearsed over the files of its owners: --owner a=a.csv --owner b=b.csv.
+    """
     settings = dict(from_here(*assigned(each)) for each in assignments)
     settings |= {k: v for k, v in (("method", method), ("seed", seed)) if v is not None}
     make_importable_from_here()
+    folder = (out or fresh_folder(Path(scenario).stem)).absolute()
+    from simulations.rehearsal.asked import is_task
+
+    if owners or is_task(existing(scenario)):
+        _rehearse(Path(scenario), owners, settings, folder, engine, force, resume, as_json)
+        return
+    from simulations.setup.asked import look_first
+
+    look_first(existing(scenario), settings, folder, force=force, resume=resume)
     from mycroft_fl.progress_lines import show_progress
     from mycroft_fl.report.run.terminal import console_for, show
     from simulations.engines.run import run
     from simulations.setup.simulation import Simulation
     from strategies.runs.folder import RunFolder
 
-    folder = (out or fresh_folder(Path(scenario).stem)).absolute()
     show_progress(sys.stderr)
     # A method of one's own may print; that is no part of the result.
     with contextlib.redirect_stdout(sys.stderr):
@@ -76,3 +93,41 @@ def simulate(
     else:
         show(result, console_for(sys.stdout))
         say(f"All of it is in {folder}")
+
+
+def _rehearse(
+    task: Path,
+    owners: tuple[str, ...],
+    settings: dict[str, Any],
+    folder: Path,
+    engine: str,
+    force: bool,
+    resume: bool,
+    as_json: bool,
+) -> None:
+    """Run a trainer's task over owners' files."""
+    from simulations.rehearsal.asked import look_first
+
+    task = task.expanduser().absolute()
+    found = look_first(task, owners, settings, folder, force=force, resume=resume)
+    from mycroft_fl.progress_lines import show_progress
+    from mycroft_fl.report.run.terminal import console_for, show
+    from simulations.rehearsal.rehearsal import Rehearsal
+    from simulations.rehearsal.run import rehearse
+    from strategies.runs.folder import RunFolder
+
+    show_progress(sys.stderr)
+    rehearsal = Rehearsal(task, found, settings, engine, RunFolder(folder))
+    with contextlib.redirect_stdout(sys.stderr):
+        rehearsal.check()
+        with (
+            contextlib.nullcontext(RunFolder.reopened(folder))
+            if resume
+            else RunFolder.replacing(folder, force=force)
+        ):
+            outcome = rehearse(rehearsal)
+    if as_json:
+        click.echo(json.dumps(outcome, indent=2))
+        return
+    show(outcome, console_for(sys.stdout))
+    say(f"All of it is in {folder}")

@@ -48,6 +48,9 @@ def study(
     if dry_run:
         _check(study)
         return
+    from simulations.study.file import load_study
+
+    load_study(study)  # a mistake in the file is told before torch and Flower load
     from simulations.study.run import run_study
     from simulations.study.tables import summary_rows
     from simulations.study.workers import WorkerSettings

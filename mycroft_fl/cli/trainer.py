@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from mycroft_fl.cli.common import assigned, from_here, print_rows, say, say_lines
+from mycroft_fl.errors import InputError
 
 PATH = click.Path(path_type=Path)
 FOLDER = click.argument("folder", type=PATH, metavar="DIR")
@@ -88,9 +89,10 @@ def certify_again(folder: Path, days: int) -> None:
 @FOLDER
 def link(folder: Path) -> None:
     """Serve DIR's SuperLink until it is stopped."""
+    made = _trainer(folder)
     from strategies.deployment.superlink import serve_superlink
 
-    serve_superlink(_trainer(folder))
+    serve_superlink(made)
 
 
 @trainer.command("admit")
@@ -100,9 +102,10 @@ def link(folder: Path) -> None:
 @click.option("--vault", required=True, type=PATH, help="The owner's vault.pub.")
 def admit_owner(folder: Path, name: str, supernode: Path, vault: Path) -> None:
     """Let the owner NAME take part, by its two public keys. The SuperLink must be up."""
+    made = _trainer(folder)
     from strategies.deployment.superlink import admit
 
-    owner = admit(_trainer(folder), name, supernode, vault)
+    owner = admit(made, name, supernode, vault)
     say(f"{owner.name} may take part, as node {owner.node}")
 
 
@@ -111,9 +114,10 @@ def admit_owner(folder: Path, name: str, supernode: Path, vault: Path) -> None:
 @click.argument("name")
 def dismiss_owner(folder: Path, name: str) -> None:
     """Let the owner NAME take part no more."""
+    made = _trainer(folder)
     from strategies.deployment.superlink import dismiss
 
-    dismiss(_trainer(folder), name)
+    dismiss(made, name)
     say(f"{name} may take part no more")
 
 
@@ -121,9 +125,10 @@ def dismiss_owner(folder: Path, name: str) -> None:
 @FOLDER
 def owners(folder: Path) -> None:
     """Show who may take part, and whose SuperNode the SuperLink hears."""
+    made = _trainer(folder)
     from strategies.deployment.superlink import presence
 
-    found = presence(_trainer(folder))
+    found = presence(made)
     print_rows(["owner", "status", "since"], [[e.owner, e.status, e.since] for e in found])
     for each in found:
         if each.status == "offline":
@@ -148,11 +153,17 @@ def run(
     as_json: bool,
 ) -> None:
     """Run TASK, a task's TOML file, over the owners that DIR has admitted."""
-    from strategies.deployment.superlink import start_run
     from strategies.runs.folder import RunFolder
 
     made, settings = _trainer(folder), dict(from_here(*assigned(each)) for each in assignments)
     place = (out or _fresh(made.runs, task.stem)).absolute()
+    RunFolder.is_taken(place, force=False)
+    if not task.is_file():
+        raise InputError(
+            f"there is no task's file {task}; give a TOML file with train and validation"
+        )
+    from strategies.deployment.superlink import start_run
+
     with RunFolder.replacing(place, force=False):
         _show(lambda: start_run(made, task, place, settings, waits=wait), place, as_json)
 
@@ -165,6 +176,9 @@ def run(
 def resume(run: Path, assignments: tuple[str, ...], wait: bool, as_json: bool) -> None:
     """Go on with RUN, the folder of a run that stopped; owners that were silent are asked again."""
     from mycroft_fl.progress_lines import show_progress
+    from strategies.runs.folder import RunFolder
+
+    RunFolder.check_reopens(run)
     from strategies.deployment.superlink import resume_run
 
     show_progress(sys.stderr)

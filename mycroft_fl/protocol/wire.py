@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import io
 import math
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +18,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 
 from mycroft_fl.errors import BadMessage, SettingError
 from mycroft_fl.examples import Examples
+from mycroft_fl.foreign_text import SAFE_NAME
 from mycroft_fl.modes import answer_names
 from mycroft_fl.protocol.card import Card
 from mycroft_fl.protocol.detector import ARRAYS as DETECTOR_ARRAYS
@@ -38,7 +38,6 @@ from mycroft_fl.texts import are_well_formed, is_text
 
 SELECT = "query.select"
 INTRODUCE = "query.introduce"
-SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 MAX_BYTES = 1 << 30
 MAX_TARGET = 1e9
 

@@ -8,7 +8,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from mycroft_fl.errors import SettingError, suggestion
+from mycroft_fl.errors import Problems, SettingError, suggestion
+from mycroft_fl.settings.value_words import value_in_words, wanted_in_words
 
 SettingValue = bool | int | float | str
 
@@ -53,13 +54,24 @@ class Settings:
 
     @classmethod
     def from_settings(cls, *layers: Mapping[str, Any]) -> Self:
-        """Read settings from `{key: value}` layers, the later over the earlier, over the defaults."""
-        by_key, values = cls._by_key(), dict[str, Any]()
+        """Read settings from `{key: value}` layers, the later over the earlier, over the defaults.
+
+        Raises `SettingError` with a line for each key that is unknown and each value that no run can
+        have.
+        """
+        by_key, values, problems = cls._by_key(), dict[str, Any](), Problems()
         for layer in layers:
             for key, value in layer.items():
-                if key not in by_key:
-                    raise SettingError(f"unknown setting '{key}'{suggestion(key, list(by_key))}")
-                values[by_key[key].name] = _converted(by_key[key], value)
+                with problems.noted():
+                    if key not in by_key:
+                        raise SettingError(
+                            f"unknown setting '{key}'{suggestion(key, list(by_key))}"
+                        )
+                    values[by_key[key].name] = _converted(by_key[key], value)
+        for each in by_key.values():
+            with problems.noted():
+                _check(each, values.get(each.name, each.default))
+        problems.check()
         return cls(**values)
 
     def settings(self) -> dict[str, SettingValue]:
@@ -107,8 +119,7 @@ def _check(each: dataclasses.Field, value: Any) -> None:
     key, kind = each.metadata["key"], type(each.default)
     if type(value) is not kind:
         raise SettingError(
-            f"{key} is {value!r}, of type {type(value).__name__}; give a {kind.__name__}, "
-            f"such as {str(each.default).lower() if kind is bool else repr(each.default)}"
+            f"{key} is {value_in_words(value)}; give {wanted_in_words(kind, each.default)}"
         )
     choices = each.metadata["choices"]
     if choices and value not in choices:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mycroft_fl.claims import MOST_TOML, content_of
-from mycroft_fl.errors import InputError, suggestion
+from mycroft_fl.errors import InputError, Problems, suggestion
 
 Kind = TypeVar("Kind")
 NAMES = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
@@ -41,7 +41,10 @@ def _parsed(text: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class TomlTable:
-    """One table of a file. `at` is its dotted name, empty for the file itself."""
+    """One table of a file. `at` is its dotted name, empty for the file itself.
+
+    `source` is the file's name, empty for settings that came from a command line.
+    """
 
     values: Mapping[str, Any]
     source: str
@@ -61,16 +64,18 @@ class TomlTable:
 
     def wrong(self, key: str, problem: str) -> InputError:
         """Make the error that names file and key."""
-        return self.error(f"{self.source}: {self._name(key)} {problem}")
+        return self.error(f"{self._where}{self._name(key)} {problem}")
 
     def check_keys(self, known: Iterable[str]) -> None:
-        """Raise if there is any other key."""
-        names = list(known)
+        """Raise if there is any other key: one line for each."""
+        names, problems, before = list(known), Problems(), self._name("")
         for key in self.values:
-            if key not in names:
-                raise self.error(
-                    f"{self.source}: unknown key '{self._name(key)}'{suggestion(key, names)}"
-                )
+            with problems.noted():
+                if key not in names:
+                    raise self.error(
+                        f"{self._where}unknown key '{before}{key}'{suggestion(key, names, before)}"
+                    )
+        problems.check()
 
     def one(self, key: str, kind: type[Kind], default: Kind | None = None) -> Kind:
         """Read a value of that kind; without a default it must be there."""
@@ -128,6 +133,11 @@ class TomlTable:
                     raise self.wrong(name, "stands there twice; keep one of them")
                 flat[name] = each
         return flat
+
+    @property
+    def _where(self) -> str:
+        """What errors begin with: the file, where there is one."""
+        return f"{self.source}: " if self.source else ""
 
     def _name(self, key: str) -> str:
         return f"{self.at}.{key}" if self.at else key

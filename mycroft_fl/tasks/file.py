@@ -30,6 +30,7 @@ from mycroft_fl.data.task import TFIDF, Task
 from mycroft_fl.encoders.word_counts import Vocabulary
 from mycroft_fl.errors import DataError
 from mycroft_fl.examples import Examples
+from mycroft_fl.inspection.told import all_told
 from mycroft_fl.metrics.names import metric_from_folder
 from mycroft_fl.settings.own_names import model_name
 from mycroft_fl.settings.run_config import RunConfig
@@ -69,19 +70,15 @@ def load_task(path: Path) -> TaskFile:
     for part in ("train", "validation"):
         if part not in specs:
             raise table.wrong(part, "is missing; name a data set")
-    base, own = path.parent, load_dataset(specs["train"], path.parent)
-    config = _config(table, base)
-    task = _task(
-        own,
-        specs["train"],
-        _classes(table, own),
-        from_folder(model_name(table), base),
-        config,
-    )
-    parts = {"train": fitted(own, specs["train"], task).examples}
-    parts |= {
-        part: task_examples(spec, base, task) for part, spec in specs.items() if part != "train"
-    }
+    base, config = path.parent, _config(table, path.parent)
+    with all_told(list(specs.values()), base):
+        own = load_dataset(specs["train"], base)
+        model = from_folder(model_name(table), base)
+        task = _task(own, specs["train"], _classes(table, own), model, config)
+        parts = {"train": fitted(own, specs["train"], task).examples}
+        parts |= {
+            part: task_examples(spec, base, task) for part, spec in specs.items() if part != "train"
+        }
     parts["validation"] = _without(parts["validation"], parts["train"])
     if "test" in parts:
         seen = Examples.concatenate([parts["train"], parts["validation"]])

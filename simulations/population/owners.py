@@ -164,7 +164,7 @@ def spoiled(owners: tuple[Owner, ...], overrides: Mapping[str, object]) -> tuple
     """Lay `label-noise` and `corruption.*` over all owners, where given."""
     overridden = {k: v for k, v in overrides.items() if k == "label-noise"}
     if "label-noise" in overridden:
-        noise = TomlTable(overridden, "settings", "", SettingError).share("label-noise")
+        noise = TomlTable(overridden, "", "", SettingError).share("label-noise")
         owners = tuple(replace(owner, label_noise=noise) for owner in owners)
     how = {
         key.removeprefix("corruption."): value
@@ -173,7 +173,7 @@ def spoiled(owners: tuple[Owner, ...], overrides: Mapping[str, object]) -> tuple
     }
     if not how:
         return owners
-    corruption = _corruption(TomlTable(how, "settings", "corruption", SettingError))
+    corruption = _corruption(TomlTable(how, "", "corruption", SettingError))
     return tuple(replace(owner, corruption=corruption) for owner in owners)
 
 

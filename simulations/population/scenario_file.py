@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
@@ -10,12 +10,13 @@ from typing import Any
 
 from mycroft_fl.data.formats.spec import DatasetSpec, read_spec
 from mycroft_fl.data.formats.transforms import TRANSFORMS
-from mycroft_fl.errors import ScenarioError, suggestion
+from mycroft_fl.errors import Problems, ScenarioError, suggestion
 from mycroft_fl.settings.own_names import model_name
 from mycroft_fl.settings.toml_table import TomlTable
 from simulations.population.cues import CUES
 from simulations.population.owners import (
     BEHAVIOURS,
+    COLUMN_KEYS,
     ByColumn,
     Corruption,
     Owner,
@@ -32,6 +33,7 @@ __all__ = [
     "Owner",
     "Scenario",
     "load_scenario",
+    "packaged_names",
     "packaged_scenarios",
 ]
 
@@ -40,6 +42,7 @@ SCENARIO_KEYS = (
     "title", "dataset", "model", "head", "transform", "weights", "groups", "trainer", "owners", "run",
     "policy",
 )  # fmt: skip
+KEY_OF = {"label_noise": "trainer", "by_column": "owners"}
 GROUP_KEYS = ("classes", "where", "transform", "cue", "dataset")
 
 
@@ -116,31 +119,57 @@ def load_scenario(name_or_path: str | Path) -> Scenario:
             f"no scenario '{name_or_path}': it is neither a TOML file nor the name of a packaged "
             f"one{suggestion(str(name_or_path), list(packaged))}"
         )
-    table = TomlTable.read(path, ScenarioError)
-    table.check_keys(SCENARIO_KEYS)
-    groups = _groups(table.table("groups"))
-    names = [group.name for group in groups]
-    by_column = read_by_column(table, names)
-    return Scenario(
-        title=table.one("title", str, path.stem),
-        dataset=read_spec(table),
-        model=model_name(table, "mlp"),
-        weights=_weights(table, path.parent),
-        groups=groups,
-        trainer=_trainer(table.table("trainer"), names),
-        owners=() if by_column else read_owners(table, names),
-        run=table.table("run").flat(),
-        policy=table.table("policy").flat(),
-        base=path.parent,
-        name=path.stem,
-        by_column=by_column,
-        label_noise=table.table("trainer").share(LABEL_NOISE, 0.0),
-    )
+    return _read(TomlTable.read(path, ScenarioError), path)
 
 
 def packaged_scenarios() -> list[tuple[str, str]]:
     """Name and title of each scenario that comes with the package, by name."""
     return [(name, load_scenario(name).title) for name in _packaged_files()]
+
+
+def _read(table: TomlTable, path: Path) -> Scenario:
+    """Return the scenario, or raise what is wrong with all of its parts that can be read by themselves."""
+    problems, parts = Problems(), dict[str, Any]()
+    with problems.noted():
+        table.check_keys(SCENARIO_KEYS)
+    readers: dict[str, Callable[[], Any]] = {
+        "title": lambda: table.one("title", str, path.stem),
+        "dataset": lambda: read_spec(table),
+        "model": lambda: model_name(table, "mlp"),
+        "weights": lambda: _weights(table, path.parent),
+        "groups": lambda: _groups(table.table("groups")),
+        "run": lambda: table.table("run").flat(),
+        "policy": lambda: table.table("policy").flat(),
+        "label_noise": lambda: table.table("trainer").share(LABEL_NOISE, 0.0),
+    }
+    # Who holds what is said in the names of groups, right or wrong.
+    names = [str(name) for name in table.values.get("groups", {})]
+    if names:
+        readers["trainer"] = lambda: _trainer(table.table("trainer"), names)
+        readers["by_column"] = lambda: read_by_column(table, names)
+        readers["owners"] = lambda: _owners(table, names)
+    misspelt = set(table.values) - set(SCENARIO_KEYS)
+    for part, reader in readers.items():
+        # That a part is missing is no news where its name is misspelt.
+        if misspelt and KEY_OF.get(part, part) not in table.values:
+            continue
+        with problems.noted():
+            parts[part] = reader()
+    problems.check()
+    return Scenario(**parts, base=path.parent, name=path.stem)
+
+
+def _owners(table: TomlTable, groups: list[str]) -> tuple[Owner, ...]:
+    """Return the owners that are listed; none where a column names them."""
+    given = table.values.get("owners")
+    if isinstance(given, dict) and set(given) & set(COLUMN_KEYS):
+        return ()
+    return read_owners(table, groups)
+
+
+def packaged_names() -> list[str]:
+    """Names of the scenarios that come with the package; none of them is read."""
+    return list(_packaged_files())
 
 
 def _packaged_files() -> dict[str, Path]:

@@ -18,31 +18,26 @@ from clients.client_app import Answering
 from clients.owner.file import load_owner_file, owner_file_text
 from mycroft_fl.data.formats.spec import DatasetSpec
 from mycroft_fl.data.task import Task
-from mycroft_fl.device import torch_device
-from mycroft_fl.encoders.embeddings import embeddings_of
 from mycroft_fl.errors import DataError, ScenarioError
 from mycroft_fl.files import private_folder, write_whole
-from mycroft_fl.metrics.metric import check_metric_of
-from mycroft_fl.metrics.names import metric_from_folder
 from mycroft_fl.modes import MODES
 from mycroft_fl.privacy.noise.samplers import Noise, simulated
-from mycroft_fl.represent.spaces import check_input
 from mycroft_fl.seeds import derived_seed
-from mycroft_fl.selection.methods import METHODS, method_named
+from mycroft_fl.selection.methods import METHODS
 from mycroft_fl.settings.declared import SettingValue
 from mycroft_fl.settings.own_names import is_own, own_name
 from mycroft_fl.settings.run_config import MAX_EXAMPLES, RunConfig
-from mycroft_fl.settings.space_names import encoder_within, from_folder, is_encoder
-from simulations.population.scenario_file import Owner, Scenario, load_scenario
+from mycroft_fl.settings.space_names import encoder_within
+from simulations.population.scenario_file import Owner, Scenario
 from simulations.population.world import World
 from simulations.population.world_cache import world_of
+from simulations.setup.asked import Asked
 from simulations.setup.attackers import Misbehaving, StaysOut
-from simulations.setup.overrides import OVERRIDES, TABLES, check_attack, overridden
-from strategies.rounds.compatibility import check_gradient_model, check_publishing
+from simulations.setup.checks import check_simulation
+from simulations.setup.overrides import with_owners
 from strategies.rounds.plans import answer_modes
 from strategies.runs.folder import RunFolder
 from strategies.server_app import TrainerSetup
-from strategies.training.built import built
 from strategies.training.trainer import TrainerData
 
 log = logging.getLogger(__name__)
@@ -83,17 +78,9 @@ class Simulation:
             folder: where the run writes.
             engine: "flower" or "in-process".
         """
-        overrides = {k: v for k, v in settings.items() if k in OVERRIDES or k.startswith(TABLES)}
-        run = {k: v for k, v in settings.items() if k not in overrides}
-        scenario = overridden(load_scenario(asked_for), overrides)
-        config = RunConfig.from_settings(scenario.run, run)
-        config = replace(
-            config,
-            feature_space=from_folder(config.feature_space, scenario.base),
-            proxy=from_folder(config.proxy, scenario.base),
-            metric=metric_from_folder(config.metric, scenario.base),
-        )
-        simulation = cls(asked_for, settings, engine, scenario, config, RunFolder(folder))
+        asked = Asked.read(asked_for, settings)
+        scenario = with_owners(asked.scenario, asked.overrides)
+        simulation = cls(asked_for, settings, engine, scenario, asked.config, RunFolder(folder))
         for owner in scenario.owners:
             simulation.policy(owner)
         return simulation
@@ -144,19 +131,7 @@ class Simulation:
 
         A scenario that asks for more than there is, an unknown method or model, no such device.
         """
-        torch_device(self.config.device)
-        method = method_named(self.config.method)
-        task = self.task
-        built(task, seed=0)
-        check_metric_of(self.config.metric, task.classes)
-        check_gradient_model(task.model, self.config, method.looks_through)
-        check_publishing(self.config)
-        check_attack(self.attack, self.config.mode, self.scenario.model)
-        space = task.named(self.config.feature_space)
-        if is_encoder(space):
-            embeddings_of(space).of(self.world.trainer("train").x[:1])
-        else:
-            check_input(space, task.shape)
+        check_simulation(self.scenario, self.config, self.attack, lambda: self.world)
 
     @functools.cached_property
     def world(self) -> World:

@@ -14,8 +14,8 @@ from mycroft_fl.errors import SettingError, StudyError, suggestion
 from mycroft_fl.report.study.folder import PART, Axis
 from mycroft_fl.settings.run_config import RunConfig, check_setting
 from mycroft_fl.settings.toml_table import TomlTable
-from simulations.population.scenario_file import packaged_scenarios
-from simulations.setup.overrides import OVERRIDES, TABLES
+from simulations.population.scenario_file import packaged_names
+from simulations.setup.overrides import is_override, known_keys
 
 STUDY_KEYS = ("title", "seeds", "run", "grid")
 ENGINES = ("in-process", "flower")
@@ -159,7 +159,7 @@ def _grid(table: TomlTable, shared: Mapping[str, Any], base: Path, *, alone: boo
     given = {key: value for key, value in table.values.items() if key not in (PART, "title")}
     keys = {**shared, **_settings(TomlTable(given, table.source, table.at, table.error))}
     if SCENARIO not in keys:
-        known = ", ".join(name for name, _ in packaged_scenarios()[:3])
+        known = ", ".join(packaged_names()[:3])
         raise table.wrong(SCENARIO, f"is missing; name one, or a list of them ({known}, ...)")
     axes, fixed = [], {}
     for key, value in keys.items():
@@ -186,8 +186,8 @@ def _check_values(table: TomlTable, key: str, values: list[Any]) -> None:
     settings = RunConfig().settings()
     if key == SEED:
         raise table.wrong(key, "is no axis: every cell runs on each of the study's `seeds`")
-    known = [*settings, *OVERRIDES, SCENARIO, ENGINE]
-    if key not in known and not key.startswith(TABLES):
+    known = [*known_keys(), SCENARIO, ENGINE]
+    if key not in known and not is_override(key):
         raise table.wrong(key, f"is no setting{suggestion(key, known)}")
     if not values:
         raise table.wrong(key, "is an empty list; give at least one value, or leave it out")
@@ -206,7 +206,7 @@ def _check_values(table: TomlTable, key: str, values: list[Any]) -> None:
 
 
 def _check_scenarios(table: TomlTable, values: list[Any], base: Path) -> None:
-    packaged = [name for name, _ in packaged_scenarios()]
+    packaged = packaged_names()
     for value in values:
         if not isinstance(value, str):
             raise table.wrong(SCENARIO, f"holds {value!r}; give names or paths of TOML files")

@@ -27,6 +27,7 @@ from mycroft_fl.tasks.file import TaskFile, load_task
 from strategies.deployment.outcome import write_outcome
 from strategies.deployment.trainer_folder import TrainerFolder
 from strategies.mycroft import MycroftStrategy
+from strategies.rounds.compatibility import check_run
 from strategies.rounds.transport import SignedTransport
 from strategies.runs.folder import RunFolder
 from strategies.server_app import TrainerSetup, trainer_app
@@ -67,6 +68,7 @@ class RunPlan:
         changed = task.config.settings() | self.settings
         config = RunConfig.from_settings(changed)
         check_metric_of(config.metric, task.task.classes)
+        check_run(task.task.model, config)
         return task, config
 
 

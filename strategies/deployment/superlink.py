@@ -17,10 +17,9 @@ from typing import Any
 from mycroft_fl import errors
 from mycroft_fl.errors import EngineFailed, InputError, MycroftError
 from mycroft_fl.files import socket_path
-from mycroft_fl.foreign_text import cleaned
+from mycroft_fl.foreign_text import SAFE_NAME, cleaned
 from mycroft_fl.progress_lines import MARK
 from mycroft_fl.protocol.keys import PublicKey
-from mycroft_fl.protocol.wire import SAFE_NAME
 from mycroft_fl.report.run.files import OUTCOME
 from strategies.deployment.app import RunPlan
 from strategies.deployment.certificates import (

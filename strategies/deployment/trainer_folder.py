@@ -24,8 +24,8 @@ import tomli_w
 
 from mycroft_fl.errors import InputError
 from mycroft_fl.files import folder_whole, remove_parts
+from mycroft_fl.foreign_text import SAFE_NAME
 from mycroft_fl.protocol.keys import KeyPair, PublicKey
-from mycroft_fl.protocol.wire import SAFE_NAME
 from mycroft_fl.settings.toml_table import TomlTable
 from strategies.deployment.certificates import certify, make_authority
 from strategies.link.private import connection

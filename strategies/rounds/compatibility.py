@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from mycroft_fl.errors import SettingError, suggestion
-from mycroft_fl.models.networks import NETWORKS, Classifier, is_network
+from mycroft_fl.errors import Problems, SettingError, suggestion
+from mycroft_fl.models.networks import NETWORKS, is_network
 from mycroft_fl.modes import MODES
 from mycroft_fl.protocol.messages import NoisedTarget
 from mycroft_fl.selection.methods import METHODS, method_named, sent_in
@@ -14,12 +14,7 @@ from strategies.training.trainer import Trainer
 
 def check_requirements(trainer: Trainer, target: NoisedTarget | None) -> None:
     """Check that this trainer can ask as its settings say, with such a target. Else `SettingError`."""
-    config, method = trainer.config, method_named(trainer.config.method)
-    if method.looks_through == "trainer-model" and config.gradients_from == "owner":
-        raise SettingError(
-            f"method '{config.method}' looks through the trainer's model, which stays home "
-            'with gradients-from = "owner"; set gradients-from = "trainer", or use omp or features'
-        )
+    config = trainer.config
     if (sent_in(config) == "target") == (target is None):
         raise SettingError(
             f"request is '{config.request}'; give the strategy a target where it is 'target' "
@@ -27,13 +22,29 @@ def check_requirements(trainer: Trainer, target: NoisedTarget | None) -> None:
         )
     if sent_in(config) == "detector":
         _ = trainer.detector  # learnt now, or an error that ends the run before anybody is asked
-    check_gradient_model(trainer.task.model, config, method.looks_through)
-    steps = any(plan.steps_last_layer for plan in plans_of(config.mode))
-    if steps and not isinstance(trainer.baseline, Classifier):
-        raise SettingError(
-            f"mode '{config.mode}' steps the last layer of a network, and model "
-            f"'{trainer.task.model}' has none; use mode 'score-then-raw', or a network"
-        )
+    check_run(trainer.task.model, config)
+
+
+def check_run(model: str, config: RunConfig) -> None:
+    """Check what can be checked before anything is fitted. `SettingError`, a line for each problem."""
+    problems, method = Problems(), method_named(config.method)
+    with problems.noted():
+        if method.looks_through == "trainer-model" and config.gradients_from == "owner":
+            raise SettingError(
+                f"method '{config.method}' looks through the trainer's model, which stays home "
+                'with gradients-from = "owner"; set gradients-from = "trainer", or use omp or features'
+            )
+    with problems.noted():
+        check_gradient_model(model, config, method.looks_through)
+    with problems.noted():
+        if any(plan.steps_last_layer for plan in plans_of(config.mode)) and not is_network(model):
+            raise SettingError(
+                f"mode '{config.mode}' steps the last layer of a network, and model "
+                f"'{model}' has none; use mode 'score-then-raw', or a network"
+            )
+    with problems.noted():
+        check_publishing(config)
+    problems.check()
 
 
 def check_gradient_model(model: str, config: RunConfig, looks_through: str) -> None:

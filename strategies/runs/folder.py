@@ -9,7 +9,7 @@ import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,10 +26,11 @@ from mycroft_fl.files import (
     write_whole,
     written_whole,
 )
-from mycroft_fl.models.fitting import AnyModel
-from mycroft_fl.models.weights import save_model, suffix_of
-from strategies.rounds.owner_record import OwnerRecord, RoundRecord
-from strategies.training.failing_groups import FailingGroup
+
+if TYPE_CHECKING:
+    from mycroft_fl.models.fitting import AnyModel
+    from strategies.rounds.owner_record import OwnerRecord, RoundRecord
+    from strategies.training.failing_groups import FailingGroup
 
 FILES = (
     "result.json", "published.json", "summary.md", "rounds.jsonl", "task.json", "acquired.npz",
@@ -62,17 +63,7 @@ class RunFolder:
         is cleared, and of it only what runs write.
         """
         try:
-            if path.exists() and not path.is_dir():
-                raise InputError(f"{path} is a file; give a folder that is new or empty")
-            if path.exists() and any(path.iterdir()):
-                if not force:
-                    raise InputError(
-                        f"{path} is not empty; give a new folder, or --force to replace the run"
-                    )
-                if not (path / MARKER).is_file():
-                    raise InputError(
-                        f"{path} is not the folder of a run, so --force does not clear it; give another"
-                    )
+            if cls.is_taken(path, force=force):
                 _remove_run(path)
             for name in FOLDERS:
                 private_folder(path / name)
@@ -81,16 +72,42 @@ class RunFolder:
         except OSError as error:
             if is_full(error):
                 raise disk_full(error, path) from error
-            raise InputError(
-                f"{path} cannot be written: {error.strerror}; give another folder"
-            ) from error
+            raise _unwritable(path, error) from error
         return cls(path)
+
+    @classmethod
+    def is_taken(cls, path: Path, *, force: bool) -> bool:
+        """Return whether an earlier run lies there that `force` would replace; nothing is written.
+
+        `InputError` where something is in the way of a new run.
+        """
+        try:
+            if path.exists() and not path.is_dir():
+                raise InputError(f"{path} is a file; give a folder that is new or empty")
+            if not path.exists() or not any(path.iterdir()):
+                return False
+        except OSError as error:
+            raise _unwritable(path, error) from error
+        if not force:
+            raise InputError(
+                f"{path} is not empty; give a new folder, or --force to replace the run"
+            )
+        if not (path / MARKER).is_file():
+            raise InputError(
+                f"{path} is not the folder of a run, so --force does not clear it; give another"
+            )
+        return True
+
+    @classmethod
+    def check_reopens(cls, path: Path) -> None:
+        """Raise `InputError` where no run lies there that could go on."""
+        if not (path / MARKER).is_file():
+            raise InputError(f"{path} is not the folder of a run; start one there first")
 
     @classmethod
     def reopened(cls, path: Path) -> RunFolder:
         """Reopen the folder of a run that stopped, for it to go on. `InputError` where there is none."""
-        if not (path / MARKER).is_file():
-            raise InputError(f"{path} is not the folder of a run; start one there first")
+        cls.check_reopens(path)
         check_no_way_out(path)
         _shut(path)
         # Nothing is removed before it is sure that the run goes on: see set_rounds.
@@ -164,6 +181,9 @@ class RunFolder:
 
     def save_model(self, name: str, model: AnyModel) -> None:
         """Write a model's weights."""
+        # Here, since it loads torch: whether a folder is free is looked at without.
+        from mycroft_fl.models.weights import save_model, suffix_of
+
         save_model(model, self.model(name, suffix_of(model)))
 
     def save_task(self, task: Task) -> None:
@@ -239,6 +259,10 @@ class RunFolder:
             raise DataError(
                 f"{path} is no whole JSON ({one_line(error)}); start a new run, or restore the file"
             ) from error
+
+
+def _unwritable(path: Path, error: OSError) -> InputError:
+    return InputError(f"{path} cannot be written: {error.strerror}; give another folder")
 
 
 def _shut(path: Path) -> None:

@@ -46,13 +46,18 @@ def read_columns(path: Path, spec: DatasetSpec) -> dict[str, TextColumn]:
 
     `DataError` where the file is no table, is a bomb, or holds no rows.
     """
+    return _texts(path, _named(path, read_raw(path, spec), {spec.label, *spec.kinds}), spec)
+
+
+def read_raw(path: Path, spec: DatasetSpec) -> Read:
+    """Return all columns of a file as they stand, named or not. `DataError` where it is no table."""
     try:
         if spec.query:
-            return _texts(path, _named(path, read_query(spec), {spec.label, *spec.kinds}), spec)
+            return read_query(spec)
         plain(path).close()
         if path.stat().st_size == 0:
             raise DataError(f"{path.name} is empty (0 bytes); put the table there")
-        read = _read(path, spec)
+        return _read(path, spec)
     except ImportError as error:
         raise DataError(
             f"{path.name}: reading it needs {_library(path)}, or save the table as CSV"
@@ -63,7 +68,6 @@ def read_columns(path: Path, spec: DatasetSpec) -> dict[str, TextColumn]:
         raise DataError(
             f"{path.name} cannot be read as a table ({one_line(error)}); save it anew{remedy}"
         ) from error
-    return _texts(path, _named(path, read, {spec.label, *spec.kinds}), spec)
 
 
 def _library(path: Path) -> str:

@@ -22,18 +22,33 @@ def first_flaw(
     columns: Sequence[Column], table: DataTable, *, fills: bool, ignores: bool
 ) -> str | None:
     """Return what is wrong with the first row that does not fit; say what is filled or ignored."""
-    found = [
-        (int(bad[0]), column.source, problem)
+    return next(iter(all_flaws(columns, table, fills=fills, ignores=ignores)), None)
+
+
+def all_flaws(
+    columns: Sequence[Column], table: DataTable, *, fills: bool, ignores: bool
+) -> list[str]:
+    """Return a line for each column and kind of flaw, at its first row; those of the first rows first.
+
+    Args:
+        columns: of the task.
+        table: that is to fit it.
+        fills: whether missing values are filled.
+        ignores: whether unknown categories count as none.
+    """
+    found = {
+        (int(bad[0]), column.source, problem): len(bad)
         for column in columns
         for bad, problem in _flaws(column, table, fills, ignores)
         if len(bad)
-    ]
-    if not found:
-        return None
-    row, name, problem = min(found, key=lambda each: each[0])
-    shown = table.features[name].text(row)
-    said = "" if shown is None else f" '{shown}'"
-    return f"{table.place(row)}, column '{name}'{said} {problem}"
+    }
+    lines = []
+    for (row, name, problem), count in sorted(found.items(), key=lambda each: each[0][0]):
+        shown = table.features[name].text(row)
+        said = "" if shown is None else f" '{shown}'"
+        rows = f" ({count} rows)" if count > 1 else ""
+        lines.append(f"{table.place(row)}, column '{name}'{said} {problem}{rows}")
+    return lines
 
 
 def read_numbers(column: Numbers, table: DataTable) -> Float64[np.ndarray, " n"]:

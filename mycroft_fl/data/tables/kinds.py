@@ -93,7 +93,7 @@ def written_otherwise(column: TextColumn) -> str | None:
         return None
     pointed = np.array([POINTED.fullmatch(text) is not None for text in column.names], dtype=bool)
     grouped = np.array([GROUPED.fullmatch(text) is not None for text in column.names], dtype=bool)
-    if _most(column, grouped | numbers):
+    if grouped.any() and _most(column, grouped | numbers):
         match = next(filter(None, map(GROUPED.fullmatch, column.names)))
         mark = " " if match["mark"].isspace() else match["mark"]
         hint = f'set thousands = "{mark}"'
@@ -101,7 +101,7 @@ def written_otherwise(column: TextColumn) -> str | None:
         return hint + (
             ', or decimal = ","' if mark == "," and _most(column, pointed | numbers) else ""
         )
-    if _most(column, pointed | numbers):
+    if pointed.any() and _most(column, pointed | numbers):
         found = [mark for text in column.names for mark in THOUSANDS.findall(text)]
         marks = {" " if mark.isspace() else mark for mark in found}
         return 'set decimal = ","' + (f' and thousands = "{min(marks)}"' if marks else "")

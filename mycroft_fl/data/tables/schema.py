@@ -26,7 +26,7 @@ from mycroft_fl.data.tables.columns import (
     unscaled,
 )
 from mycroft_fl.data.tables.encode import DataTable
-from mycroft_fl.data.tables.flaws import as_names, first_flaw, read_numbers
+from mycroft_fl.data.tables.flaws import all_flaws, as_names, first_flaw, read_numbers
 from mycroft_fl.errors import DataError, one_line
 
 
@@ -44,9 +44,13 @@ class TableSchema:
         return sum(place.stop - place.start for _, place in self._places())
 
     def encode(self, table: DataTable) -> Float32[np.ndarray, "n width"]:
-        """Return the rows as vectors. Raises `DataError` naming the first that does not fit, and why."""
-        if flaw := self.flaw(table):
-            raise DataError(flaw)
+        """Return the rows as vectors.
+
+        Raises `DataError` with a line for each column that does not fit: the first such row, and why.
+        """
+        self.check_columns(table)
+        if flaws := all_flaws(self.columns, table, fills=self.fills, ignores=self.ignores):
+            raise DataError("\n".join(flaws))
         return self.vectors(table)
 
     def vectors(self, table: DataTable) -> Float32[np.ndarray, "n width"]:

@@ -51,7 +51,7 @@ def test_a_table_gives_a_policy() -> None:
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ({"max-record": 3}, "unknown key 'policy.max-record'; did you mean 'max-records'?"),
+        ({"max-record": 3}, "unknown key 'policy.max-record'; did you mean 'policy.max-records'?"),
         (
             {"zzz": 3},
             "unknown key 'policy.zzz'; choose from ['answers', 'approval', 'clip', 'delta', 'encoders', "
@@ -60,17 +60,26 @@ def test_a_table_gives_a_policy() -> None:
             "'own-models', 'records-at-least', 'sample-rate', 'sgd-share', 'sgd-steps', 'strength', "
             "'useful-at-least']",
         ),
-        ({"max_records": 3}, "unknown key 'policy.max_records'; did you mean 'max-records'?"),
-        ({"max-records": True}, "policy.max-records is True; it must be of type int"),
-        ({"max-records": 2.0}, "policy.max-records is 2.0; it must be of type int"),
+        (
+            {"max_records": 3},
+            "unknown key 'policy.max_records'; did you mean 'policy.max-records'?",
+        ),
+        ({"max-records": True}, "policy.max-records is true; give a whole number such as 100"),
+        (
+            {"max-records": 2.0},
+            "policy.max-records is the number 2.0; give a whole number such as 100",
+        ),
         ({"max-records": -1}, "policy.max-records is -1; it must be at least 0"),
-        ({"modes": "raw"}, "policy.modes is 'raw'; it must be of type list"),
+        ({"modes": "raw"}, "policy.modes is the text 'raw'; give a list such as ['raw']"),
         (
             {"modes": ["raw", "rare"]},
             "policy.modes is ['raw', 'rare']; choose from "
             "['raw', 'raw-gumbel', 'score', 'gradient', 'dp-sgd']",
         ),
-        ({"own-methods": "a:b"}, "policy.own-methods is 'a:b'; it must be of type list"),
+        (
+            {"own-methods": "a:b"},
+            "policy.own-methods is the text 'a:b'; give a list such as ['a:b']",
+        ),
     ],
 )
 def test_a_table_that_is_wrong_is_refused_with_what_is(table: dict, message: str) -> None:

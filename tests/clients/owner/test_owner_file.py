@@ -53,7 +53,7 @@ def test_a_whole_file_is_read_and_paths_are_taken_from_its_folder(tmp_path: Path
     ("text", "said"),
     [
         ("nam = 'a'", "unknown key 'nam'; did you mean 'name'?"),
-        ("[policy]\nepsilom = 1.0", "unknown key 'policy.epsilom'; did you mean 'epsilon'?"),
+        ("[policy]\nepsilom = 1.0", "unknown key 'policy.epsilom'; did you mean 'policy.epsilon'?"),
         ("[[trainers]]\nname = 'a'\nmode = 'raw'", r"unknown key 'trainers\[1\].mode'"),
         ("[[trainers]]\nmax-records = 3", r"trainers\[1\].name is missing"),
         ("dataset = { file = 'a' }", "unknown key 'dataset.file'"),

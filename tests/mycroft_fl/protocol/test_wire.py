@@ -20,6 +20,7 @@ from hypothesis.extra import numpy as hnp
 
 from mycroft_fl.errors import BadMessage
 from mycroft_fl.examples import Examples
+from mycroft_fl.foreign_text import SAFE_NAME
 from mycroft_fl.protocol import wire
 from mycroft_fl.protocol.messages import Expected, OwnerReport, Request
 from mycroft_fl.protocol.wire import (
@@ -153,7 +154,7 @@ def test_a_failure_arrives_as_its_status_and_carries_nothing_else(status: str) -
 
 
 @settings(max_examples=30)
-@given(st.from_regex(wire.SAFE_NAME, fullmatch=True))
+@given(st.from_regex(SAFE_NAME, fullmatch=True))
 def test_an_introduction_arrives_as_it_was_sent(name: str) -> None:
     content = over_the_wire(pack_introduction(name))
     assert report_status(content) == "answered"

@@ -70,17 +70,21 @@ def test_a_value_of_another_type_is_refused_by_name(each: dataclasses.Field) -> 
     kind = type(each.default)
     wrong = {bool: 1, int: 2.0, float: "0.5", str: 5}[kind]
     message = refused(each.metadata["key"], wrong)
-    # As a person types it: TOML's true is not Python's True.
-    example = str(each.default).lower() if kind is bool else repr(each.default)
-    assert message == (
-        f"{each.metadata['key']} is {wrong!r}, of type {type(wrong).__name__}; "
-        f"give a {kind.__name__}, such as {example}"
-    )
+    said = {
+        bool: "the number 1",
+        int: "the number 2.0",
+        float: "the text '0.5'",
+        str: "the number 5",
+    }
+    wanted = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}[kind]
+    # An example says nothing where it is empty, or one of two.
+    such = "" if kind is bool or each.default == "" else f" such as {each.default!r}"
+    assert message == f"{each.metadata['key']} is {said[kind]}; give {wanted}{such}"
 
 
 @pytest.mark.parametrize("each", [each for each in FIELDS if type(each.default) in (int, float)])
 def test_true_is_not_a_number(each: dataclasses.Field) -> None:
-    assert "of type bool" in refused(each.metadata["key"], True)
+    assert f"{each.metadata['key']} is true; give a" in refused(each.metadata["key"], True)
 
 
 @pytest.mark.parametrize("each", [each for each in FIELDS if each.metadata["choices"]])

@@ -182,7 +182,7 @@ def test_an_owner_s_answers_are_drawn_from_the_records_of_each_model_alone(resul
     ("settings", "message"),
     [
         ({"attack": "brute"}, "attack is 'brute'; choose from"),
-        ({"attack": 3}, "attack is 3; give a value of type str"),
+        ({"attack": 3}, "attack is the number 3; give a text such as 'none'"),
         ({"attack": "membership", "mode": "score", "policy__epsilon": 1.0}, "mode 'score' moves none"),
         ({"attack": "membership", "method": "features", "model": "random-forest"}, "model is 'random"),
     ],

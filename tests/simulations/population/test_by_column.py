@@ -115,7 +115,10 @@ def test_values_too_alike_for_folders_get_numbers(tmp_path):
     ("owners", "words"),
     [
         ("at-least = 3", "owners.by is missing; give a text"),
-        ('by = "ward"\nat-leest = 3', "unknown key 'owners.at-leest'; did you mean 'at-least'?"),
+        (
+            'by = "ward"\nat-leest = 3',
+            "unknown key 'owners.at-leest'; did you mean 'owners.at-least'?",
+        ),
         ('by = "ward"\nat-least = 0', "owners.at-least is 0; give a whole number of at least 1"),
         ('by = "ward"\nat-most = -1', "owners.at-most is -1; give a whole number of at least 0"),
         ('by = "ward"\nat-least = 9\nat-most = 3', "owners.at-most is below at-least, which is 9"),

@@ -91,8 +91,14 @@ def test_the_trainers_counts_are_laid_over_one_by_one(load):
     [
         ({"bugdet": 1}, "unknown setting 'bugdet'; did you mean 'budget'?"),
         ({"hard_set.sent": 1}, "unknown setting 'hard_set.sent'; did you mean 'hard-set.sent'?"),
-        ({"policy.max-record": 1}, "unknown key 'policy.max-record'; did you mean 'max-records'?"),
-        ({"policy.max-records": "x"}, "policy.max-records is 'x'; it must be of type int"),
+        (
+            {"policy.max-record": 1},
+            "unknown key 'policy.max-record'; did you mean 'policy.max-records'?",
+        ),
+        (
+            {"policy.max-records": "x"},
+            "policy.max-records is the text 'x'; give a whole number such as 100",
+        ),
         (
             {"policy.approval": True},
             "policy.approval asks for a person's consent, and a simulation",
@@ -102,16 +108,37 @@ def test_the_trainers_counts_are_laid_over_one_by_one(load):
             {"policy.modes": ["pickle"]},
             "policy.modes is ['pickle']; choose from ['raw', 'raw-gumbel'",
         ),
-        ({"trainer.validation.ani": 3}, "settings: trainer.validation names the unknown group"),
-        ({"trainer.test.any": -1}, "settings: trainer.test.any is -1; give a whole number of at"),
-        ({"trainer.train.any": "x"}, "settings: trainer.train.any is 'x'; give a whole number"),
+        ({"trainer.validation.ani": 3}, "trainer.validation names the unknown group"),
+        ({"trainer.test.any": -1}, "trainer.test.any is -1; give a whole number of at"),
+        ({"trainer.train.any": "x"}, "trainer.train.any is 'x'; give a whole number"),
+        (
+            {"trainer.labelnoise": 0.1},
+            "unknown setting 'trainer.labelnoise'; did you mean 'trainer.label-noise'?",
+        ),
+        # No key that merely begins like one passes unseen.
+        (
+            {"trainer.label-noises": 0.1},
+            "unknown setting 'trainer.label-noises'; did you mean 'trainer.label-noise'?",
+        ),
+        ({"trainer.label-noise": 2}, "trainer.label-noise is 2.0; give a number from 0 to 1"),
+        ({"label-noise": "x"}, "label-noise is the text 'x'; give a number such as 0.1"),
+        (
+            {"bugdet": 1, "seed": "x", "labelnoise": 1},
+            "unknown setting 'bugdet'; did you mean 'budget'?\nunknown setting 'labelnoise'; did",
+        ),
+        (
+            {"budget": 0, "subset-weight": "x", "label-noise": -1},
+            "budget is 0; it must be at least 1 and at most 10000000\n"
+            "subset-weight is the text 'x'; give a number such as 0.25\n"
+            "label-noise is -1.0; give a number from 0 to 1",
+        ),
         ({"trainer.tests.any": 3}, "unknown setting 'trainer.tests.any'"),
-        ({"owners": "3"}, "owners is '3'; give a value of type int"),
-        ({"owners": True}, "owners is True; give a value of type int"),
+        ({"owners": "3"}, "owners is the text '3'; give a whole number such as 8"),
+        ({"owners": True}, "owners is true; give a whole number such as 8"),
         ({"owners": 0}, "owners is 0; give a whole number of at least 1"),
-        ({"model": 3}, "model is 3; give a value of type str"),
-        ({"dataset": 3}, "dataset is 3; give a value of type str"),
-        ({"budget": "many"}, "budget is 'many', of type str; give a int, such as 200"),
+        ({"model": 3}, "model is the number 3; give a text such as 'mlp'"),
+        ({"dataset": 3}, "dataset is the number 3; give a text such as 'mnist5k'"),
+        ({"budget": "many"}, "budget is the text 'many'; give a whole number such as 200"),
         ({"budget": 0}, "budget is 0; it must be at least 1"),
         ({"allocation": "fair"}, "allocation is 'fair'; choose from ['score', 'equal']"),
     ],

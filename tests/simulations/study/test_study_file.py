@@ -110,7 +110,7 @@ def test_grids_of_one_part_are_one_part_with_the_axes_of_both(tmp_path):
         (grid("budget = []"), "grid.budget is an empty list"),
         (grid("budget = [40, 40]"), "grid.budget holds 40 twice"),
         (grid("budget = [40, 0]"), "grid.budget does not fit: budget is 0"),
-        (grid("budget = ['a']"), "grid.budget does not fit: budget is 'a'"),
+        (grid("budget = ['a']"), "grid.budget does not fit: budget is the text 'a'"),
         (grid("timeout = [inf]"), "grid.timeout holds inf; give a finite number"),
         (grid("policy.epsilon = [nan]"), "policy.epsilon holds nan"),
         (grid("seed = [1]"), "grid.seed is no axis"),

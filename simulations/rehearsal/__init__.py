@@ -1,0 +1,1 @@
+"""A real task rehearsed over owners' files, all on one machine."""
