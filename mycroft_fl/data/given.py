@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import pandas as pd
 from mycroft_fl.data.dataset import Dataset, distinct, from_tables
 from mycroft_fl.data.formats.files import LabelledRows, named_labels
 from mycroft_fl.data.formats.spec import DatasetSpec
+from mycroft_fl.data.given_arrays import as_labels, as_numbers, plain_label
 from mycroft_fl.data.tables.cells import TextColumn
 from mycroft_fl.data.tables.encode import DataTable, table_of
 from mycroft_fl.data.tables.typed_files import text_of
@@ -70,7 +71,7 @@ def taken(x: Any, y: Any = None, *, what: str = "x", label: str = "") -> Arrays 
         return _from_torch(x, y, what)
     if isinstance(x, str | Path):
         raise DataError(f"{what} is the path {x}; give {FORMS}")
-    x = _numbers(x, what)
+    x = as_numbers(x, what)
     labels = None if y is None else as_labels(y, what)
     if labels is not None and len(labels) != len(x):
         raise DataError(
@@ -135,39 +136,6 @@ def stored(x: np.ndarray, what: str) -> np.ndarray:
             "1, and have the model normalise them, or a transform"
         )
     return np.asarray(np.rint(x * 255).astype(np.uint8))
-
-
-def as_labels(y: Any, what: str = "y") -> np.ndarray:
-    """Return labels of any kind as whole numbers from 0, or as names. `DataError` for measurements.
-
-    Example:
-        >>> as_labels([True, False]).tolist()
-        ['True', 'False']
-        >>> as_labels([2.0, 0.0]).tolist()
-        [2, 0]
-    """
-    values = _array(y).reshape(-1) if not isinstance(y, list | tuple) else np.asarray(y)
-    if values.ndim != 1:
-        raise DataError(f"labels of {what} have shape {values.shape}; give one label per example")
-    if values.dtype.kind == "b":
-        return values.astype(str)
-    if values.dtype.kind == "O":
-        if pd.isna(values).any():
-            raise DataError(f"labels of {what} are missing in row {int(pd.isna(values).argmax())}")
-        return np.array([str(each) for each in values], dtype=str)
-    if values.dtype.kind == "f":
-        if not (np.isfinite(values) & (values == np.rint(values))).all():
-            odd = values[~(np.isfinite(values) & (values == np.rint(values)))][0]
-            raise DataError(
-                f"labels of {what} hold {odd:g}, which is a measurement or missing; give classes"
-            )
-        values = values.astype(np.int64)
-    if values.dtype.kind in "iu":
-        # Negative ones, such as -1 and 1, are names.
-        return values.astype(str) if len(values) and values.min() < 0 else values.astype(np.int64)
-    if values.dtype.kind == "U":
-        return values
-    raise DataError(f"labels of {what} are {values.dtype}; give whole numbers or names")
 
 
 def _columns(x: Any) -> pd.DataFrame | None:
@@ -251,58 +219,8 @@ def _from_torch(x: Any, y: Any, what: str) -> Arrays:
         raise DataError(f"{what} gives no pairs of example and label; give labels as y")
     pairs = isinstance(items[0], tuple | list)
     examples = [each[0] for each in items] if pairs else items
-    labels = as_labels(y if y is not None else [_plain(each[1]) for each in items], what)
+    labels = as_labels(y if y is not None else [plain_label(each[1]) for each in items], what)
     classes = getattr(x, "classes", None)
     if y is None and classes and labels.dtype.kind == "i" and labels.max() < len(classes):
         labels = np.array([str(each) for each in classes])[labels]
-    return Arrays(_numbers(examples, what), labels)
-
-
-def _plain(label: Any) -> Any:
-    return label.item() if hasattr(label, "item") else label
-
-
-def _numbers(x: Any, what: str) -> np.ndarray:
-    """Return examples as images (n c h w: bytes or floats) or float vectors (n d)."""
-    if isinstance(x, Sequence) and len(x) and not isinstance(x, str | bytes):
-        x = _stacked([_one(each) for each in x], what)
-    values = _array(x)
-    if values.dtype.kind not in "buif" or values.ndim < 2 or values.size == 0:
-        raise DataError(
-            f"{what} is {values.dtype} of shape {values.shape}; give numbers, images as n c h w, n h w c "
-            "or n h w, vectors as n d"
-        )
-    if values.ndim == 2:
-        return values.astype(np.float32)
-    values = values if values.dtype == np.uint8 else values.astype(np.float32)
-    if values.ndim == 3:
-        values = values[:, None]
-    if values.ndim == 4 and values.shape[1] not in (1, 3) and values.shape[3] in (1, 3):
-        values = values.transpose(0, 3, 1, 2)
-    return np.ascontiguousarray(values)
-
-
-def _one(example: Any) -> np.ndarray:
-    """Return one example; an image of PIL in grey or in colour."""
-    if hasattr(example, "convert") and hasattr(example, "getbands"):
-        grey = len(example.getbands()) == 1 and example.mode != "P"
-        return np.asarray(example.convert("L" if grey else "RGB"))
-    return _array(example)
-
-
-def _stacked(parts: list[np.ndarray], what: str) -> np.ndarray:
-    shapes = sorted({part.shape for part in parts})
-    if len(shapes) > 1:
-        raise DataError(
-            f"{what} holds examples of shapes {shapes[0]} and {shapes[1]}; bring all to one"
-        )
-    return np.stack(parts)
-
-
-def _array(x: Any) -> np.ndarray:
-    """Return an array, of a tensor on any device too."""
-    if hasattr(x, "detach"):
-        x = x.detach().cpu()
-        x = x.float() if str(x.dtype) in ("torch.bfloat16", "torch.float16") else x
-        return np.asarray(x.numpy())
-    return np.asarray(x)
+    return Arrays(as_numbers(examples, what), labels)

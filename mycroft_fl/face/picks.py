@@ -10,19 +10,16 @@ import torch
 from jaxtyping import Float, Int
 from torch import nn
 
-from mycroft_fl.data.formats.spec import DatasetSpec
-from mycroft_fl.data.given import Arrays, Frame, data_table, taken
-from mycroft_fl.data.tables.fit import fit_schema
+from mycroft_fl.data.given import Arrays, Frame, taken
 from mycroft_fl.errors import DataError, SettingError, suggestion
 from mycroft_fl.examples import Examples
+from mycroft_fl.face.joined import X, hard_given, joined
 from mycroft_fl.models.classifier import Classifier
 from mycroft_fl.models.own import as_classifier
 from mycroft_fl.models.own_objects import made
 from mycroft_fl.selection.methods import Method, Query, method_named
 from mycroft_fl.settings.own_names import own_name
 from mycroft_fl.settings.run_config import RunConfig
-
-X, HARD = "x", "hard"
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,8 +117,8 @@ def select(
         (array([2]), ('0',))
     """
     chosen = method_named(method or ("features" if model is None else "omp"))
-    parts = taken(x, y, what=X, label=label), _hard(hard, y, label)
-    candidates, wanted, names = _joined(*parts)
+    parts = taken(x, y, what=X, label=label), hard_given(hard, y, label)
+    candidates, wanted, names = joined(*parts)
     if not 1 <= k <= len(candidates):
         raise SettingError(f"k is {k}, and x holds {len(candidates)} candidates; ask for 1 to that")
     labelled = all(part.y is not None if isinstance(part, Arrays) else part.label for part in parts)
@@ -146,76 +143,6 @@ def select(
 
 def _name(model: Any) -> str:
     return "features" if model is None else "omp"
-
-
-def _hard(hard: Any, y: Any, label: str) -> Arrays | Frame:
-    if isinstance(hard, tuple) and len(hard) == 2:
-        return taken(hard[0], hard[1], what=HARD, label=label)
-    return taken(hard, y if isinstance(y, str) else None, what=HARD, label=label)
-
-
-def _joined(
-    candidates: Arrays | Frame, hard: Arrays | Frame
-) -> tuple[Examples, Examples, tuple[str, ...]]:
-    """Return both as examples of one form, and the classes' names by label."""
-    if isinstance(candidates, Frame) and isinstance(hard, Frame):
-        return _of_frames(candidates, hard)
-    if not (isinstance(candidates, Arrays) and isinstance(hard, Arrays)):
-        raise DataError("one of x and hard is a frame, and the other is none; give both alike")
-    if candidates.x.shape[1:] != hard.x.shape[1:] or candidates.x.dtype != hard.x.dtype:
-        raise DataError(
-            f"x holds {candidates.x.dtype} of shape {candidates.x.shape[1:]}, hard {hard.x.dtype} of "
-            f"shape {hard.x.shape[1:]}; give examples of one shape and type"
-        )
-    if (candidates.y is None) != (hard.y is None):
-        raise DataError("one of x and hard has labels; give both, or neither")
-    ys, names = _labels(candidates, hard)
-    for part, what in ((candidates.x, X), (hard.x, HARD)):
-        if not np.isfinite(part).all():
-            raise DataError(f"{what} holds NaN or infinite values; fill in or drop such rows")
-    return Examples(candidates.x, ys[0]), Examples(hard.x, ys[1]), names
-
-
-def _labels(*parts: Arrays) -> tuple[list[np.ndarray], tuple[str, ...]]:
-    """Return labels as numbers: whole numbers as they are, names in their order."""
-    given = [np.zeros(len(each.x), np.int64) if each.y is None else each.y for each in parts]
-    if parts[0].y is None:
-        return given, ("",)
-    if all(each.dtype.kind == "i" for each in given):
-        return given, tuple(str(each) for each in range(1 + max(int(each.max()) for each in given)))
-    if len({each.dtype.kind for each in given}) > 1:
-        raise DataError("labels are names in one of x and hard, and numbers in the other")
-    names = np.unique(np.concatenate(given))
-    return [np.searchsorted(names, each).astype(np.int64) for each in given], tuple(map(str, names))
-
-
-def _of_frames(candidates: Frame, hard: Frame) -> tuple[Examples, Examples, tuple[str, ...]]:
-    """Return rows as vectors, by the columns of both: numbers scaled, names one-hot."""
-    specs = [
-        DatasetSpec(what, label=part.label, missing="fill")
-        for what, part in ((X, candidates), (HARD, hard))
-    ]
-    for spec in specs:
-        if not spec.label:
-            raise DataError(
-                f"{spec.path} is a frame without labels; give y, or label= to name their column"
-            )
-    first = data_table(candidates, specs[0])
-    second = data_table(hard, specs[1], first.kinds)
-    both = _stacked_tables(first, second)
-    schema = fit_schema(both, specs[0])
-    vectors = schema.encode(both)
-    texts = both.column(specs[0].label).texts.astype(str)
-    names, labels = np.unique(texts, return_inverse=True)
-    examples = Examples(vectors, labels.astype(np.int64))
-    n = len(first)
-    return examples[:n], examples[n:], tuple(map(str, names))
-
-
-def _stacked_tables(first: Any, second: Any) -> Any:
-    from mycroft_fl.data.tables.encode import concatenated
-
-    return concatenated(first, second)
 
 
 def _model(

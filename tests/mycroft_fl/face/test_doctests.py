@@ -11,6 +11,8 @@ import mycroft_fl as mf
 
 MODULES = (
     "mycroft_fl.data.given",
+    "mycroft_fl.data.given_arrays",
+    "mycroft_fl.entry_points",
     "mycroft_fl.settings.own_names",
 )
 """Modules under the face whose public functions have examples too."""
