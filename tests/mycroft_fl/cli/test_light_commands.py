@@ -65,4 +65,4 @@ def test_nothing_heavy_is_loaded(folder: Path, code: int, words: str) -> None:
 
 def test_a_command_that_runs_is_seen_to_load_it(folder: Path) -> None:
     """So that the check above can fail."""
-    assert ended(folder, "audit --mode none") == "ended with 2 ['torch', 'torchvision']"
+    assert ended(folder, "audit --mode none").startswith("ended with 2 ['torch'")
