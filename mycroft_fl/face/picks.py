@@ -15,8 +15,8 @@ from mycroft_fl.errors import DataError, SettingError, suggestion
 from mycroft_fl.examples import Examples
 from mycroft_fl.face.joined import X, hard_given, joined
 from mycroft_fl.models.classifier import Classifier
+from mycroft_fl.models.foreign.own_objects import made
 from mycroft_fl.models.own import as_classifier
-from mycroft_fl.models.own_objects import made
 from mycroft_fl.selection.methods import Method, Query, method_named
 from mycroft_fl.settings.own_names import own_name
 from mycroft_fl.settings.run_config import RunConfig

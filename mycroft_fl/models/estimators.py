@@ -19,6 +19,7 @@ from mycroft_fl.data.tables.schema import TableSchema
 from mycroft_fl.errors import DataError, SettingError, one_line
 from mycroft_fl.examples import Examples
 from mycroft_fl.files import write_whole
+from mycroft_fl.models.foreign.own_objects import made
 from mycroft_fl.models.own_estimators import (
     as_columns,
     fit_weights,
@@ -26,7 +27,6 @@ from mycroft_fl.models.own_estimators import (
     takes_columns,
     types_of,
 )
-from mycroft_fl.models.own_objects import made
 from mycroft_fl.models.weight_archive import Wanted, classifier_in, note_ours
 from mycroft_fl.settings.own_names import is_own, own_name
 from mycroft_fl.settings.space_names import is_encoder

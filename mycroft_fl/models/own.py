@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from mycroft_fl.errors import SettingError, one_line
 from mycroft_fl.models.classifier import Classifier, InputShape
-from mycroft_fl.models.own_objects import found, is_torch, made
+from mycroft_fl.models.foreign.own_objects import found, is_torch, made
 from mycroft_fl.settings.own_names import own_name
 
 log = logging.getLogger(__name__)

@@ -16,8 +16,8 @@ from mycroft_fl.errors import BadMessage, DataError
 from mycroft_fl.files import write_whole
 from mycroft_fl.models.estimators import Estimator, load_estimator, save_estimator
 from mycroft_fl.models.fitting import AnyModel, Model
+from mycroft_fl.models.foreign.state_dicts import state_for
 from mycroft_fl.models.networks import Classifier
-from mycroft_fl.models.state_dicts import state_for
 
 
 def flat_weights(model: nn.Module) -> Float32[np.ndarray, " w"]:

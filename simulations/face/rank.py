@@ -14,9 +14,9 @@ from torch import nn
 from clients.answering.policy import Policy
 from mycroft_fl.data.task import Task
 from mycroft_fl.errors import SettingError
+from mycroft_fl.models.foreign.own_objects import given
 from mycroft_fl.models.networks import is_network
 from mycroft_fl.models.own_estimators import is_fitted, with_labels
-from mycroft_fl.models.own_objects import given
 from mycroft_fl.settings.own_names import is_own, own_name
 from mycroft_fl.settings.run_config import RunConfig
 from simulations.face.asked import Asked

@@ -11,7 +11,7 @@ import tomli_w
 import torch
 
 from mycroft_fl.errors import SettingError
-from mycroft_fl.models.own_objects import given
+from mycroft_fl.models.foreign.own_objects import given
 from simulations.engines.run import run
 from simulations.face.progress import progress as shown
 from simulations.face.results import RunResult, going_with, run_folder

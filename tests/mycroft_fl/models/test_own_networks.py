@@ -26,9 +26,9 @@ from mycroft_fl.examples import Examples
 from mycroft_fl.models.catalogue import build_model
 from mycroft_fl.models.estimators import Estimator, load_estimator, save_estimator
 from mycroft_fl.models.fitting import FitSettings, fit, logits
+from mycroft_fl.models.foreign.own_objects import given
 from mycroft_fl.models.networks import build, is_network
 from mycroft_fl.models.own import OwnNetwork, as_classifier
-from mycroft_fl.models.own_objects import given
 from mycroft_fl.models.weights import flat_weights, load_flat_weights, load_weights, save_weights
 from mycroft_fl.represent.gradients.per_example import gradients, last_layer_gradients
 
