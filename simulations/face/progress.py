@@ -99,7 +99,9 @@ def _bar(steps: int) -> Iterator[Bar]:
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (BarColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
-    with Progress(*columns, console=Console(file=sys.stderr), transient=True) as shown:
+    with Progress(
+        *columns, console=Console(file=sys.stderr), transient=sys.stderr.isatty()
+    ) as shown:
         yield _TerminalBar(shown, steps)
 
 
