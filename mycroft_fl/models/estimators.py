@@ -27,7 +27,7 @@ from mycroft_fl.models.own_estimators import (
     takes_columns,
     types_of,
 )
-from mycroft_fl.models.weight_archive import Wanted, classifier_in, note_ours
+from mycroft_fl.models.weight_archive import Wanted, classifier_in, note_ours, strangers
 from mycroft_fl.settings.own_names import is_own, own_name
 from mycroft_fl.settings.space_names import is_encoder
 from mycroft_fl.texts import as_texts, is_text
@@ -190,10 +190,19 @@ def build_estimator(name: str, num_classes: int, table: TableSchema | None = Non
 
 
 def save_estimator(model: Estimator, path: Path) -> None:
-    """Write a fitted classifier as skops, whole or not at all: no pickle."""
+    """Write a fitted classifier as skops, whole or not at all: no pickle.
+
+    `SettingError` where it has parts that would not be read again.
+    """
     from skops.io import dumps
 
     content = dumps(model.classifier)
+    if unknown := strangers(content, _wanted(model)):
+        raise SettingError(
+            f"model '{model.name}' cannot be kept: a file of weights may not hold "
+            f"{', '.join(unknown)[:300]}; take another "
+            "classifier, or set it up without these (neighbours with algorithm='brute')"
+        )
     write_whole(path, content)
     note_ours(content)
 
@@ -204,23 +213,22 @@ def load_estimator(model: Estimator, path: Path) -> Estimator:
     A file that this process did not write is tried in another process first, and its trees are
     checked: a stranger's could end this one, or never let it end.
     """
-    wanted = Wanted(
-        type(model.classifier),
-        model.num_classes,
-        types_of(model.classifier) if is_own(model.name) else (),
-        model.columns,
-    )
     if not path.is_file():
         raise DataError(f"no weights at {path}; name a skops file")
     try:
         content = content_of(path, most_bytes())
-        classifier = classifier_in(content, wanted)
+        classifier = classifier_in(content, _wanted(model))
     except Exception as error:  # a broken archive ends its reader in many ways
         raise DataError(
             f"{path} is not a readable skops file of model '{model.name}' ({one_line(error)}); fit it "
             "anew and save it with skops.io.dump"
         ) from error
     return replace(model, classifier=classifier)
+
+
+def _wanted(model: Estimator) -> Wanted:
+    own = types_of(model.classifier) if is_own(model.name) else ()
+    return Wanted(type(model.classifier), model.num_classes, own, model.columns)
 
 
 @contextmanager

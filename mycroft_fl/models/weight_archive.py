@@ -23,6 +23,13 @@ from mycroft_fl.models.own_estimators import as_columns, probes
 TRUSTED = frozenset({
     "sklearn.tree._tree.Tree",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    # Plain objects of numbers and of parts that are looked at themselves.
+    "sklearn.calibration._CalibratedClassifier", "sklearn.calibration._SigmoidCalibration",
+    "sklearn.gaussian_process._gpc._BinaryGaussianProcessClassifierLaplace",
+    "sklearn.gaussian_process.kernels.ConstantKernel", "sklearn.gaussian_process.kernels.Product",
+    "sklearn.gaussian_process.kernels.RBF",
+    "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
+    "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
 })  # fmt: skip
 """Types that a file of weights may hold beyond those that skops trusts by itself."""
 SECONDS_SETTING = "MYCROFT_TRIAL_SECONDS"
@@ -68,19 +75,28 @@ def classifier_in(content: bytes, wanted: Wanted) -> Any:
     return opened(content, wanted)
 
 
+def strangers(content: bytes, wanted: Wanted) -> list[str]:
+    """Name the types in a skops file that nobody trusts: of such a file nothing is read."""
+    from skops.io import get_untrusted_types
+
+    return sorted(set(get_untrusted_types(data=content)) - _trusted(wanted))
+
+
+def _trusted(wanted: Wanted) -> frozenset[str]:
+    kind = wanted.kind
+    return TRUSTED | {f"{kind.__module__}.{kind.__qualname__}", *wanted.trusted}
+
+
 def opened(content: bytes, wanted: Wanted) -> Any:
     """Return the classifier in a skops file, its parts checked. `ValueError` on whatever is wrong."""
-    from skops.io import get_untrusted_types, loads
+    from skops.io import loads
 
     from mycroft_fl.models.soundness import check_estimator
 
     kind, num_classes = wanted.kind, wanted.num_classes
-    trusted = TRUSTED | {f"{kind.__module__}.{kind.__qualname__}", *wanted.trusted}
-    unknown = sorted(set(get_untrusted_types(data=content)) - trusted)
-    if unknown:
-        named = ", ".join(unknown)[:300]
-        raise ValueError(f"it asks for {named}, which are not trusted here")
-    classifier = loads(content, trusted=sorted(trusted))
+    if unknown := strangers(content, wanted):
+        raise ValueError(f"it asks for {', '.join(unknown)[:300]}, which are not trusted here")
+    classifier = loads(content, trusted=sorted(_trusted(wanted)))
     if type(classifier) is not kind:
         raise ValueError(f"it holds a {type(classifier).__name__}, not a {kind.__name__}")
     known = np.asarray(getattr(classifier, "classes_", []))

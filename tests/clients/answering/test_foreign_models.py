@@ -90,5 +90,7 @@ def test_the_file_of_a_policy_knows_the_key():
     policy = Policy.from_table({"own-models": ["theirs:net"]})
     assert policy.own_models == ("theirs:net",)
     assert Policy.from_table(policy.as_table()) == policy
-    with pytest.raises(InputError, match="policy.own-models is the text 'theirs:net'; give a list"):
+    with pytest.raises(
+        InputError, match=r"policy.own-models is the text 'theirs:net'; give a list"
+    ):
         Policy.from_table({"own-models": "theirs:net"})

@@ -85,7 +85,7 @@ def test_certify_makes_another_certificate(lab: Path) -> None:
 
 
 def test_bad_input_is_said_and_leaves_no_run(lab: Path, task: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="there is no task.s file .*none.toml; give a TOML file"):
+    with pytest.raises(InputError, match=r"there is no task.s file .*none.toml; give a TOML file"):
         command("run", lab, tmp_path / "none.toml")
     with pytest.raises(InputError, match="unknown setting 'budgets'"):
         command("run", lab, task, "--set", "budgets=1")

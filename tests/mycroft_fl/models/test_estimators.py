@@ -14,8 +14,15 @@ from sklearn.tree import DecisionTreeClassifier
 from mycroft_fl.data.sources import load_dataset
 from mycroft_fl.errors import DataError, SettingError
 from mycroft_fl.examples import Examples
+from mycroft_fl.models import weight_archive
 from mycroft_fl.models.catalogue import build_model
-from mycroft_fl.models.estimators import ESTIMATORS, Estimator, build_estimator
+from mycroft_fl.models.estimators import (
+    ESTIMATORS,
+    Estimator,
+    build_estimator,
+    load_estimator,
+    save_estimator,
+)
 from mycroft_fl.models.fitting import (
     FineTuneSettings,
     FitSettings,
@@ -158,3 +165,35 @@ def test_one_class_alone_is_fitted_or_refused_in_words(name, digits):
     else:
         fitted = build_estimator(name, 10).fitted(one, seed=0)
         assert fitted.predict(one.x[:5]).tolist() == [3] * 5
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize(
+    "name",
+    [
+        "sklearn.neural_network:MLPClassifier",
+        "sklearn.calibration:CalibratedClassifierCV",
+        "sklearn.gaussian_process:GaussianProcessClassifier",
+        "sklearn.ensemble:AdaBoostClassifier",
+        "sklearn.naive_bayes:GaussianNB",
+    ],
+)
+def test_classifiers_of_scikit_learn_are_kept_and_read_again_as_a_strangers(
+    name, tmp_path, monkeypatch
+):
+    rng = np.random.default_rng(0)
+    examples = Examples(rng.normal(size=(60, 4)).astype(np.float32), rng.integers(0, 3, 60))
+    fitted = build_estimator(name, 3).fitted(examples, seed=0)
+    save_estimator(fitted, tmp_path / "m.skops")
+    monkeypatch.setattr(weight_archive, "_sound", set())
+    again = load_estimator(build_estimator(name, 3), tmp_path / "m.skops")
+    assert np.array_equal(again.probabilities(examples.x), fitted.probabilities(examples.x))
+
+
+def test_what_would_not_be_read_again_is_refused_before_it_is_written(tmp_path):
+    rng = np.random.default_rng(0)
+    examples = Examples(rng.normal(size=(60, 4)).astype(np.float32), rng.integers(0, 3, 60))
+    fitted = build_estimator("sklearn.neighbors:KNeighborsClassifier", 3).fitted(examples, seed=0)
+    with pytest.raises(SettingError, match=r"cannot be kept: .*sklearn.*algorithm='brute'"):
+        save_estimator(fitted, tmp_path / "m.skops")
+    assert list(tmp_path.iterdir()) == []
