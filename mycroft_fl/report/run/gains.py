@@ -29,8 +29,8 @@ class Gain:
 
     @property
     def is_loss(self) -> bool:
-        """Whether the interval, where there is one, leaves out zero and all above."""
-        return self.points < 0 and (self.high is None or self.high < 0)
+        """Whether the interval leaves out zero and all above; not where there is none."""
+        return self.high is not None and self.high < 0
 
     def __str__(self) -> str:
         if self.low is None or self.high is None:
