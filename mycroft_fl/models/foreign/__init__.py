@@ -1,1 +1,1 @@
-"""What others made: objects under an import path, and weights in files of theirs."""
+"""Models of others: objects under an import path, and weights in files of theirs."""
