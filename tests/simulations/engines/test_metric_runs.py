@@ -171,7 +171,8 @@ def test_a_real_trainer_has_its_costs_beside_the_task_and_wrong_ones_are_said_at
     task.write_text(
         'train = { path = "train.csv", label = "kind" }\n'
         'validation = { path = "validation.csv", label = "kind" }\n'
-        'model = "decision-tree"\n[run]\nmetric = "cost:costs.csv"\n'
+        'model = "decision-tree"\n[run]\nmethod = "features"\nfeature-space = "standardised"\n'
+        'metric = "cost:costs.csv"\n'
     )
     (tmp_path / "costs.csv").write_text(COSTS)
     assert load_task(task).config.metric == f"cost:{tmp_path}/costs.csv"
