@@ -145,6 +145,8 @@ def test_another_hard_example_changes_nothing_that_owners_see_but_the_target(
     with_less = trainer_of(tmp_path, **{"hard-set.sent": 4})
     assert len(with_less.hard_set.sent) < len(trainer.hard_set.sent)
     assert with_less.valuation.scores(subset) == before
+    # Nor do hard examples judge: scores decide whom owners see asked for how much.
+    assert len(trainer.valuation.gains["a"]) == len(trainer.splits.scoring)
     # Where the scoring split judges, models have seen the hard set that is sent.
     plain = {"request": "hard-set", "train-on-validation": False}
     shown = [trainer_of(tmp_path, **plain, **{"hard-set.sent": n}) for n in (4, 16)]

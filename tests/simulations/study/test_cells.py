@@ -161,7 +161,7 @@ def test_parts_that_ask_for_the_same_run_share_it(plan):
         ("corruption.fraction = [0.5]", "corruption.kind is missing"),
         ('corruption.kind = ["gaussian-noise"]\ncorruption.fraction = [0.5, 2.0]', "from 0 to 1"),
         ("label-noise = [0.5, 2.0]", "with .*label-noise = 2.0: .* from 0 to 1"),
-        ('label-noise = ["much"]', "label-noise is 'much'"),
+        ('label-noise = ["much"]', "label-noise is the text 'much'"),
     ],
 )  # fmt: skip
 def test_a_combination_that_cannot_run_is_named_before_any_does(plan, line, output):
