@@ -64,11 +64,13 @@ def probes(table: TableSchema, x: np.ndarray) -> np.ndarray:
 def fit_weights(classifier: Any, weights: np.ndarray | None) -> dict[str, Any]:
     """Return how weights of examples are called where `fit` takes them: in a pipeline by its last step."""
     from sklearn.pipeline import Pipeline
+    from sklearn.utils.validation import has_fit_parameter
 
     if weights is None:
         return {}
     name = "sample_weight"
-    while isinstance(classifier, Pipeline):
+    # One that names them itself, in a class of its own, takes them as any classifier does.
+    while isinstance(classifier, Pipeline) and not has_fit_parameter(classifier, "sample_weight"):
         step, classifier = classifier.steps[-1]
         name = f"{step}__{name}"
     return {name: weights}

@@ -255,8 +255,8 @@ def test_too_few_answers_end_the_run_and_the_error_is_in_its_folder(tmp_path):
 
 
 def test_a_method_that_cannot_work_is_an_error_of_the_same_kind_in_the_folder(tmp_path):
-    with pytest.raises(SettingError, match="stays home"):
-        simulate(tmp_path, {"gradients-from": "owner"})
+    with pytest.raises(SettingError, match="unknown class 'eleven'"):
+        simulate(tmp_path, {"hard-set.classes": "eleven"})
     assert json.loads((tmp_path / "out" / "error.json").read_text())["kind"] == "SettingError"
 
 

@@ -108,7 +108,9 @@ def parts(**changed: Any) -> tuple[Any, Any]:
         records=it["records"],
         ranking=lambda: ranked(list(it["records"].values())),
     )
-    strategy = SimpleNamespace(trainer=trainer, scoreboard=scoreboard, final=it["kept"])
+    strategy = SimpleNamespace(
+        trainer=trainer, scoreboard=scoreboard, final=it["kept"], asked_again={}
+    )
     return simulation, strategy
 
 
