@@ -25,12 +25,12 @@ from mycroft_fl.metrics.metric import check_metric_of
 from mycroft_fl.modes import MODES
 from mycroft_fl.privacy.noise.samplers import Noise, simulated
 from mycroft_fl.seeds import derived_seed
-from mycroft_fl.selection.methods import METHODS
 from mycroft_fl.settings.run_config import MAX_EXAMPLES, RunConfig
 from mycroft_fl.settings.toml_table import TomlTable
 from mycroft_fl.tasks.file import TaskFile, load_task
 from simulations.rehearsal.asked import OWNER_FILE, POLICY, config_of
 from simulations.rehearsal.peers import AskedBy
+from simulations.setup.trusted import trusting
 from strategies.rounds.compatibility import check_run
 from strategies.rounds.plans import answer_modes
 from strategies.runs.folder import RunFolder
@@ -63,7 +63,13 @@ class Rehearsal:
     @functools.cached_property
     def config(self) -> RunConfig:
         """The task's settings, with those that were set laid over."""
-        return replace(config_of(self.task_path, self.given), metric=self._metric)
+        told = config_of(self.task_path, self.given)
+        return replace(
+            told,
+            metric=self._as_task("metric"),
+            feature_space=self.task.task.named(self._as_task("feature-space")),
+            proxy=self.task.task.named(self._as_task("proxy")),
+        )
 
     @property
     def names(self) -> list[str]:
@@ -125,10 +131,9 @@ class Rehearsal:
             policy = self._policy(name) if own is None else replace(own.policy, trainers=())
             write_whole(folder / OWNER_FILE, owner_file_text(name, policy))
 
-    @functools.cached_property
-    def _metric(self) -> str:
-        given = self.given.get("metric")
-        return str(given) if given is not None else self.task.config.metric
+    def _as_task(self, key: str) -> str:
+        """Return a setting that may name a file: as it was set, else as the task's own folder has it."""
+        return str(self.given.get(key, getattr(self.task.config, key.replace("-", "_"))))
 
     def _vault_parts(self, name: str) -> tuple[PrivateRecords, Policy]:
         """Return an owner's records and policy. `InputError` names the owner."""
@@ -182,9 +187,9 @@ class Rehearsal:
         table.setdefault("max-per-request", MAX_EXAMPLES)
         several = any(MODES[each].each_round for each in modes)
         table.setdefault("answers", self.config.num_rounds if several else 1)
-        own = () if self.config.method in METHODS else (self.config.method,)
-        policy = Policy.from_table(table)
-        return replace(policy, own_methods=policy.own_methods + own, approval=False)
+        table.setdefault("max-epochs", 1000)
+        policy = replace(Policy.from_table(table), approval=False)
+        return trusting(policy, self.config, self.task.task.model)
 
     def _noise_of(self, owner: str) -> Callable[[str], Noise]:
         """Return noise that can be repeated: the same seed gives the same result, and hides nothing."""

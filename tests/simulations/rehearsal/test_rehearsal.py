@@ -90,6 +90,21 @@ def test_an_owner_that_allows_nothing_of_it_refuses(here: Path) -> None:
         run(rehearsal(here, policy__modes=["score"], policy__epsilon=1.0))
 
 
+def test_owners_open_the_tasks_own_model_and_encoders_and_no_others(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here / "mine_of_rehearsal.py").write_text(
+        "from torch import nn\n\ndef net():\n"
+        "    return nn.Sequential(nn.Linear(2, 8), nn.ReLU(), nn.Linear(8, 2))\n"
+    )
+    monkeypatch.syspath_prepend(str(here))
+    own = TASK.replace("random-forest", "mine_of_rehearsal:net").replace("binning", "standardised")
+    (here / "task.toml").write_text(own.replace('"features"', '"hard-features"'))
+    outcome = run(rehearsal(here))
+    assert 0 < outcome["disclosed"] <= 30
+    assert "mine_of_rehearsal:net" in (here / "run" / "owners" / "a" / "owner.toml").read_text()
+
+
 def test_all_that_is_amiss_with_owners_data_is_told_before_anything_is_fitted(here: Path) -> None:
     text = (here / "a.csv").read_text().splitlines()
     text[3] = "word,,no,2"
