@@ -122,6 +122,8 @@ def as_classifier(
     if isinstance(net, Classifier) and transform is None:
         return copy.deepcopy(net).float().cpu()
     net = copy.deepcopy(net).float().cpu()
+    if not any(each.requires_grad for each in net.parameters()):
+        net.requires_grad_(True)  # wholly frozen for use, and here it is fitted
     x = torch.rand(TRIED, *shape, generator=torch.Generator().manual_seed(0))
     logits, linear = _tried(net, x, transform, name)
     _check_logits(logits, num_classes, name)
@@ -150,8 +152,8 @@ def _tried(
     ]
     training = net.training
     try:
-        with torch.no_grad():
-            return _logits(net.eval()(x if transform is None else transform(x))), called
+        with torch.enable_grad():
+            logits = _logits(net.eval()(x if transform is None else transform(x)))
     except Exception as error:  # a network of somebody's own may raise anything
         raise SettingError(
             f"model '{name}' cannot take examples of shape {tuple(x.shape[1:])} ({one_line(error)[:200]}); "
@@ -161,10 +163,16 @@ def _tried(
         net.train(training)
         for each in watching:
             each.remove()
+    if isinstance(logits, Tensor) and not logits.requires_grad:
+        raise SettingError(
+            f"model '{name}' lets no gradient through, so that it cannot be fitted; leave out no_grad and "
+            "detach in its forward"
+        )
+    return (logits.detach() if isinstance(logits, Tensor) else logits), called
 
 
 def _note(outputs: list[Tensor], layer: nn.Module, given: Any, output: Tensor) -> None:
-    outputs.append(output)
+    outputs.append(output.detach())
 
 
 def _check_logits(logits: Any, num_classes: int, name: str) -> None:
