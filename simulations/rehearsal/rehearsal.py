@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from clients.answering.policy import Policy
 from clients.answering.private_records import PrivateRecords
 from clients.answering.vault import Vault, VaultStorage
@@ -29,6 +31,12 @@ from mycroft_fl.settings.run_config import MAX_EXAMPLES, RunConfig
 from mycroft_fl.settings.toml_table import TomlTable
 from mycroft_fl.tasks.file import TaskFile, load_task
 from simulations.rehearsal.asked import OWNER_FILE, POLICY, config_of
+from simulations.rehearsal.overlaps import (
+    say_shared,
+    say_trainers,
+    trainers_ids,
+    without_trainers,
+)
 from simulations.rehearsal.peers import AskedBy
 from simulations.setup.trusted import trusting
 from strategies.rounds.compatibility import check_run
@@ -83,10 +91,12 @@ class Rehearsal:
             check_metric_of(self.config.metric, task.classes)
         with problems.noted():
             check_run(task.model, self.config)
+        heard = dict[str, np.ndarray]()
         for name in self.owners:
             with problems.noted():
-                self._vault_parts(name)
+                self._vault_parts(name, heard)
         problems.check()
+        say_shared(heard)
 
     def as_run_config(self) -> dict[str, bool | int | float | str]:
         """Return the rehearsal as Flower's run config, from which `from_run_config` makes it again."""
@@ -135,18 +145,31 @@ class Rehearsal:
         """Return a setting that may name a file: as it was set, else as the task's own folder has it."""
         return str(self.given.get(key, getattr(self.task.config, key.replace("-", "_"))))
 
-    def _vault_parts(self, name: str) -> tuple[PrivateRecords, Policy]:
-        """Return an owner's records and policy. `InputError` names the owner."""
+    @functools.cached_property
+    def _trainers(self) -> dict[str, np.ndarray]:
+        return trainers_ids(self.task)
+
+    def _vault_parts(
+        self, name: str, heard: dict[str, np.ndarray] | None = None
+    ) -> tuple[PrivateRecords, Policy]:
+        """Return an owner's records, without the trainer's, and policy. `InputError` names the owner.
+
+        What the trainer holds is said, and the ids of all rows are kept, in `heard`.
+        """
         own, task = self._own_file(name), self.task.task
         if own is not None and own.data is None:
             raise InputError(f"owner {name}: {self.owners[name]} names no data; add dataset = ...")
-        spec, base = (own.data, own.folder) if own and own.data else self._like_the_task(name)
         try:
+            spec, base = (own.data, own.folder) if own and own.data else self._like_the_task(name)
             with all_told([spec], base, task.table.kinds if task.table else None):
-                records = PrivateRecords.of(task_records(spec, base, task))
+                held = task_records(spec, base, task)
         except DataError as error:
             lines = (f"owner {name}: {line}" for line in str(error).split("\n"))
             raise DataError("\n".join(lines)) from error
+        if heard is not None:
+            say_trainers(name, held, self._trainers)
+            heard[name] = held.examples.ids
+        records = PrivateRecords.of(without_trainers(name, held, self._trainers))
         policy = self._policy(name) if own is None else own.policy
         records.check(policy)
         return records, policy
