@@ -108,10 +108,10 @@ def as_classifier(
 ) -> Classifier:
     """Return a copy of a network, in float32 on the CPU, with its last linear layer known.
 
-    `SettingError` where it cannot be run on examples of that shape, or gives no logits.
+    `SettingError` where it cannot be run on examples of that shape, or gives no logits or gradients.
 
     Args:
-        net: left as it is.
+        net: left as it is; where all of it is frozen, the copy is not.
         shape: of an example: images as floats in [0, 1], or vectors.
         num_classes: how many logits it must give.
         head: the path of its last linear layer; "" to find it.
@@ -119,11 +119,11 @@ def as_classifier(
         name: for messages; "" for the network's class.
     """
     name = name or type(net).__name__
-    if isinstance(net, Classifier) and transform is None:
-        return copy.deepcopy(net).float().cpu()
     net = copy.deepcopy(net).float().cpu()
     if not any(each.requires_grad for each in net.parameters()):
         net.requires_grad_(True)  # wholly frozen for use, and here it is fitted
+    if isinstance(net, Classifier) and transform is None:
+        return net
     x = torch.rand(TRIED, *shape, generator=torch.Generator().manual_seed(0))
     logits, linear = _tried(net, x, transform, name)
     _check_logits(logits, num_classes, name)

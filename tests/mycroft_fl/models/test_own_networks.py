@@ -356,10 +356,11 @@ def test_a_state_dict_without_end_or_of_other_tensors_is_refused(
 
 
 def test_a_frozen_network_is_thawed_in_its_copy_and_one_without_gradients_refused() -> None:
-    frozen = taking_both(SHAPE, 4).requires_grad_(False)
-    model = as_classifier(frozen, SHAPE, 4)
-    assert all(each.requires_grad for each in model.parameters())
-    assert not any(each.requires_grad for each in frozen.parameters())
+    for net in (taking_both(SHAPE, 4), build("mlp", SHAPE, 4, seed=0)):
+        frozen = net.requires_grad_(False)
+        model = as_classifier(frozen, SHAPE, 4)
+        assert all(each.requires_grad for each in model.parameters())
+        assert not any(each.requires_grad for each in frozen.parameters())
 
     class Without(nn.Module):
         def __init__(self) -> None:
