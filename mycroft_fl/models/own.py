@@ -108,10 +108,10 @@ def as_classifier(
 ) -> Classifier:
     """Return a copy of a network, in float32 on the CPU, with its last linear layer known.
 
-    `SettingError` where it cannot be run on examples of that shape, or gives no logits.
+    `SettingError` where it cannot be run on examples of that shape, or gives no logits or gradients.
 
     Args:
-        net: left as it is.
+        net: left as it is; where all of it is frozen, the copy is not.
         shape: of an example: images as floats in [0, 1], or vectors.
         num_classes: how many logits it must give.
         head: the path of its last linear layer; "" to find it.
@@ -119,9 +119,11 @@ def as_classifier(
         name: for messages; "" for the network's class.
     """
     name = name or type(net).__name__
-    if isinstance(net, Classifier) and transform is None:
-        return copy.deepcopy(net).float().cpu()
     net = copy.deepcopy(net).float().cpu()
+    if not any(each.requires_grad for each in net.parameters()):
+        net.requires_grad_(True)  # wholly frozen for use, and here it is fitted
+    if isinstance(net, Classifier) and transform is None:
+        return net
     x = torch.rand(TRIED, *shape, generator=torch.Generator().manual_seed(0))
     logits, linear = _tried(net, x, transform, name)
     _check_logits(logits, num_classes, name)
@@ -150,8 +152,8 @@ def _tried(
     ]
     training = net.training
     try:
-        with torch.no_grad():
-            return _logits(net.eval()(x if transform is None else transform(x))), called
+        with torch.enable_grad():
+            logits = _logits(net.eval()(x if transform is None else transform(x)))
     except Exception as error:  # a network of somebody's own may raise anything
         raise SettingError(
             f"model '{name}' cannot take examples of shape {tuple(x.shape[1:])} ({one_line(error)[:200]}); "
@@ -161,10 +163,16 @@ def _tried(
         net.train(training)
         for each in watching:
             each.remove()
+    if isinstance(logits, Tensor) and not logits.requires_grad:
+        raise SettingError(
+            f"model '{name}' lets no gradient through, so that it cannot be fitted; leave out no_grad and "
+            "detach in its forward"
+        )
+    return (logits.detach() if isinstance(logits, Tensor) else logits), called
 
 
 def _note(outputs: list[Tensor], layer: nn.Module, given: Any, output: Tensor) -> None:
-    outputs.append(output)
+    outputs.append(output.detach())
 
 
 def _check_logits(logits: Any, num_classes: int, name: str) -> None:

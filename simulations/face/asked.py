@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,12 @@ from mycroft_fl.metrics.metric import check_metric_of
 from mycroft_fl.models.networks import is_network
 from mycroft_fl.modes import MODES
 from mycroft_fl.report.run.result import LIBRARY
-from mycroft_fl.selection.methods import METHODS, method_named
-from mycroft_fl.settings.own_names import is_own, own_name
+from mycroft_fl.selection.methods import method_named
 from mycroft_fl.settings.run_config import MAX_EXAMPLES, RunConfig
-from mycroft_fl.settings.space_names import encoder_within
 from mycroft_fl.tasks.file import TaskFile
 from simulations.engines.in_process import LocalGrid
 from simulations.face.given_task import GivenTask
+from simulations.setup.trusted import trusting
 from strategies.deployment.outcome import write_outcome
 from strategies.rounds.compatibility import check_gradient_model, check_publishing
 from strategies.rounds.plans import answer_modes
@@ -97,27 +96,9 @@ class Asked:
         if any(MODES[each].drawn for each in table["modes"] if each in MODES):
             table.setdefault("records-at-least", len(self.given.owners[name].drawable()))
         policy = Policy.from_table(table)
-        # Trainer and owners are one person here, who trusts his own code.
-        return replace(
-            policy,
-            own_methods=policy.own_methods + _own_method(self.config.method),
-            own_models=policy.own_models + _own_model(self.given.task.model),
-            encoders=policy.encoders + self._encoders(),
-        )
+        return trusting(policy, self.config, self.given.task.model)
 
     def _vault(self, name: str, folder: RunFolder) -> Vault:
         storage, task = VaultStorage(folder.owner(name)), self.given.task
         records, policy = self.given.owners[name], self.policy_of(name)
         return Vault(name, records, policy, storage, self.config.device, task)
-
-    def _encoders(self) -> tuple[str, ...]:
-        names = (self.config.feature_space, self.config.proxy, self.given.task.model)
-        return tuple(filter(None, (encoder_within(name) for name in names)))
-
-
-def _own_method(name: str) -> tuple[str, ...]:
-    return () if name in METHODS else (name,)
-
-
-def _own_model(name: str) -> tuple[str, ...]:
-    return own_name(name).paths if is_own(name) else ()

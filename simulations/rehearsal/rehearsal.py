@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from clients.answering.policy import Policy
 from clients.answering.private_records import PrivateRecords
 from clients.answering.vault import Vault, VaultStorage
@@ -25,12 +27,18 @@ from mycroft_fl.metrics.metric import check_metric_of
 from mycroft_fl.modes import MODES
 from mycroft_fl.privacy.noise.samplers import Noise, simulated
 from mycroft_fl.seeds import derived_seed
-from mycroft_fl.selection.methods import METHODS
 from mycroft_fl.settings.run_config import MAX_EXAMPLES, RunConfig
 from mycroft_fl.settings.toml_table import TomlTable
 from mycroft_fl.tasks.file import TaskFile, load_task
 from simulations.rehearsal.asked import OWNER_FILE, POLICY, config_of
+from simulations.rehearsal.overlaps import (
+    say_shared,
+    say_trainers,
+    trainers_ids,
+    without_trainers,
+)
 from simulations.rehearsal.peers import AskedBy
+from simulations.setup.trusted import trusting
 from strategies.rounds.compatibility import check_run
 from strategies.rounds.plans import answer_modes
 from strategies.runs.folder import RunFolder
@@ -63,7 +71,13 @@ class Rehearsal:
     @functools.cached_property
     def config(self) -> RunConfig:
         """The task's settings, with those that were set laid over."""
-        return replace(config_of(self.task_path, self.given), metric=self._metric)
+        told = config_of(self.task_path, self.given)
+        return replace(
+            told,
+            metric=self._as_task("metric"),
+            feature_space=self.task.task.named(self._as_task("feature-space")),
+            proxy=self.task.task.named(self._as_task("proxy")),
+        )
 
     @property
     def names(self) -> list[str]:
@@ -77,10 +91,12 @@ class Rehearsal:
             check_metric_of(self.config.metric, task.classes)
         with problems.noted():
             check_run(task.model, self.config)
+        heard = dict[str, np.ndarray]()
         for name in self.owners:
             with problems.noted():
-                self._vault_parts(name)
+                self._vault_parts(name, heard)
         problems.check()
+        say_shared(heard)
 
     def as_run_config(self) -> dict[str, bool | int | float | str]:
         """Return the rehearsal as Flower's run config, from which `from_run_config` makes it again."""
@@ -125,23 +141,35 @@ class Rehearsal:
             policy = self._policy(name) if own is None else replace(own.policy, trainers=())
             write_whole(folder / OWNER_FILE, owner_file_text(name, policy))
 
-    @functools.cached_property
-    def _metric(self) -> str:
-        given = self.given.get("metric")
-        return str(given) if given is not None else self.task.config.metric
+    def _as_task(self, key: str) -> str:
+        """Return a setting that may name a file: as it was set, else as the task's own folder has it."""
+        return str(self.given.get(key, getattr(self.task.config, key.replace("-", "_"))))
 
-    def _vault_parts(self, name: str) -> tuple[PrivateRecords, Policy]:
-        """Return an owner's records and policy. `InputError` names the owner."""
+    @functools.cached_property
+    def _trainers(self) -> dict[str, np.ndarray]:
+        return trainers_ids(self.task)
+
+    def _vault_parts(
+        self, name: str, heard: dict[str, np.ndarray] | None = None
+    ) -> tuple[PrivateRecords, Policy]:
+        """Return an owner's records, without the trainer's, and policy. `InputError` names the owner.
+
+        What the trainer holds is said, and the ids of all rows are kept, in `heard`.
+        """
         own, task = self._own_file(name), self.task.task
         if own is not None and own.data is None:
             raise InputError(f"owner {name}: {self.owners[name]} names no data; add dataset = ...")
-        spec, base = (own.data, own.folder) if own and own.data else self._like_the_task(name)
         try:
+            spec, base = (own.data, own.folder) if own and own.data else self._like_the_task(name)
             with all_told([spec], base, task.table.kinds if task.table else None):
-                records = PrivateRecords.of(task_records(spec, base, task))
+                held = task_records(spec, base, task)
         except DataError as error:
             lines = (f"owner {name}: {line}" for line in str(error).split("\n"))
             raise DataError("\n".join(lines)) from error
+        if heard is not None:
+            say_trainers(name, held, self._trainers)
+            heard[name] = held.examples.ids
+        records = PrivateRecords.of(without_trainers(name, held, self._trainers))
         policy = self._policy(name) if own is None else own.policy
         records.check(policy)
         return records, policy
@@ -182,9 +210,9 @@ class Rehearsal:
         table.setdefault("max-per-request", MAX_EXAMPLES)
         several = any(MODES[each].each_round for each in modes)
         table.setdefault("answers", self.config.num_rounds if several else 1)
-        own = () if self.config.method in METHODS else (self.config.method,)
-        policy = Policy.from_table(table)
-        return replace(policy, own_methods=policy.own_methods + own, approval=False)
+        table.setdefault("max-epochs", 1000)
+        policy = replace(Policy.from_table(table), approval=False)
+        return trusting(policy, self.config, self.task.task.model)
 
     def _noise_of(self, owner: str) -> Callable[[str], Noise]:
         """Return noise that can be repeated: the same seed gives the same result, and hides nothing."""

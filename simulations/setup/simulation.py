@@ -23,11 +23,8 @@ from mycroft_fl.files import private_folder, write_whole
 from mycroft_fl.modes import MODES
 from mycroft_fl.privacy.noise.samplers import Noise, simulated
 from mycroft_fl.seeds import derived_seed
-from mycroft_fl.selection.methods import METHODS
 from mycroft_fl.settings.declared import SettingValue
-from mycroft_fl.settings.own_names import is_own, own_name
 from mycroft_fl.settings.run_config import MAX_EXAMPLES, RunConfig
-from mycroft_fl.settings.space_names import encoder_within
 from simulations.population.scenario_file import Owner, Scenario
 from simulations.population.world import World
 from simulations.population.world_cache import world_of
@@ -35,6 +32,7 @@ from simulations.setup.asked import Asked
 from simulations.setup.attackers import Misbehaving, StaysOut
 from simulations.setup.checks import check_simulation
 from simulations.setup.overrides import with_owners
+from simulations.setup.trusted import trusting
 from strategies.rounds.plans import answer_modes
 from strategies.runs.folder import RunFolder
 from strategies.server_app import TrainerSetup
@@ -204,12 +202,7 @@ class Simulation:
                 "policy.approval asks for a person's consent, and a simulation has nobody to ask; "
                 "leave it out"
             )
-        return replace(
-            policy,
-            own_methods=policy.own_methods + self._own_methods(),
-            own_models=policy.own_models + self._own_models(),
-            encoders=policy.encoders + self._encoders(),
-        )
+        return trusting(policy, self.config, self.scenario.model)
 
     def write_policies(self) -> None:
         """Write each simulated owner's file, before anybody is asked."""
@@ -222,16 +215,3 @@ class Simulation:
         return lambda digest: simulated(
             derived_seed(self.config.seed, "owner-noise", owner, digest)
         )
-
-    def _own_methods(self) -> tuple[str, ...]:
-        """Trust the run's own method: in a simulation owner and trainer are one person."""
-        return () if self.config.method in METHODS else (self.config.method,)
-
-    def _own_models(self) -> tuple[str, ...]:
-        """Trust the run's own model likewise."""
-        names = (self.scenario.model, self.config.proxy)
-        return tuple(path for name in names if is_own(name) for path in own_name(name).paths)
-
-    def _encoders(self) -> tuple[str, ...]:
-        names = (self.config.feature_space, self.config.proxy, self.scenario.model)
-        return tuple(filter(None, (encoder_within(name) for name in names)))

@@ -76,6 +76,11 @@ class Scoreboard:
         """Check that enough answered. `NotEnoughOwners`, with a count of every code, if not."""
         if answered >= config.min_owners:
             return
+        if not answered and set(self.failures) == {"refused"}:
+            raise NotEnoughOwners(
+                f"{self.failures['refused']} refused: their policies do not allow what is asked; see the "
+                "owners' logs, and ask for what they allow"
+            )
         codes = ", ".join(f"{count} {code}" for code, count in sorted(self.failures.items()))
         raise NotEnoughOwners(
             f"{answered} owners answered within {config.timeout:g} s"

@@ -43,6 +43,7 @@ SEP_LINE = re.compile(r'"?sep=([,;\t|:])"?\s*', re.IGNORECASE)
 A_TEXT = 128
 """Bytes that one more distinct text takes in memory, about."""
 CHUNK = 10_000
+csv.field_size_limit(MOST_LINE)  # a field may be as long as a line; Python allows 131,072
 
 
 def read_csv(path: Path, spec: DatasetSpec) -> list[tuple[str, TextColumn]]:

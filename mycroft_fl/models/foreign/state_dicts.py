@@ -25,6 +25,7 @@ HEADS = ("fc.", "classifier.", "heads.head.", "head.")
 """What others call the last layer, which ours call head."""
 COUNTS = ".num_batches_tracked"  # says nothing that a network answers by
 SHOWN = 3
+DEEPEST = 8  # wrappers around a state dict
 State = dict[str, Tensor]
 
 
@@ -60,7 +61,9 @@ def _state_in(path: Path) -> State:
             f"{path} does not hold this model's weights: {one_line(error)[:200]}; save them with "
             "torch.save(net.state_dict(), path), or as safetensors"
         ) from error
-    while isinstance(content, Mapping) and not any(isinstance(v, Tensor) for v in content.values()):
+    for _ in range(DEEPEST):  # a file may hold a dict that holds itself
+        if not isinstance(content, Mapping) or any(isinstance(v, Tensor) for v in content.values()):
+            break
         inner = next((content[key] for key in WRAPPED if key in content), None)
         if inner is None:
             break
@@ -127,6 +130,9 @@ def _check(path: Path, state: State, wanted: Mapping[str, Tensor]) -> None:
 def _flaw(name: str, state: State, value: Tensor) -> str | None:
     if name not in state:
         return f"{name} is missing"
-    if state[name].shape != value.shape:
-        return f"{name} is {tuple(state[name].shape)}, the model's {tuple(value.shape)}"
+    given = state[name]
+    if given.layout != torch.strided or given.is_quantized or given.device.type != "cpu":
+        return f"{name} is no dense tensor with its values in the file"
+    if given.shape != value.shape:
+        return f"{name} is {tuple(given.shape)}, the model's {tuple(value.shape)}"
     return None

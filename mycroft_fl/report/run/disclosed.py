@@ -22,6 +22,7 @@ MOST_ROWS = 20
 MOST_TEXTS = 60
 LONGEST_SHOWN = 600  # characters
 MOST_COLUMNS = 10
+MOST_FAILURES = 12  # of a group; a run keeps fewer
 MOST_NAMED = 3  # classes of a group of failures
 LARGEST = 96  # pixels
 LEAST_FOR_JPEG = 48  # pixels; below it PNG is as small, and exact
@@ -191,6 +192,7 @@ def _counted(counts: object) -> str:
 def _shown(words: str, saved: Failures | None, files: RunFiles) -> ShownGroup:
     if saved is None or not len(saved.y):
         return ShownGroup(words)
+    saved = saved.first(MOST_FAILURES)
     labels = [label_of(int(y), files.classes) for y in saved.y]
     taken = [label_of(int(y), files.classes) for y in saved.taken_for]
     if saved.x.ndim == 4:

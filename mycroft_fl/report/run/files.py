@@ -44,8 +44,14 @@ class Failures:
 
     def of(self, group: int) -> Failures:
         """Give those of one group."""
-        here = self.group == group
-        return Failures(self.group[here], self.x[here], self.y[here], self.taken_for[here])
+        return self._at(np.flatnonzero(self.group == group))
+
+    def first(self, count: int) -> Failures:
+        """Give no more than so many."""
+        return self._at(np.arange(min(count, len(self.y))))
+
+    def _at(self, rows: np.ndarray) -> Failures:
+        return Failures(self.group[rows], self.x[rows], self.y[rows], self.taken_for[rows])
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,6 +189,9 @@ def _arrays(path: Path, kinds: Mapping[str, str], without: str) -> dict[str, np.
     )
     if not whole or len({len(each) for each in found.values()}) > 1:
         raise DataError(_unusable(path, "its arrays do not belong together", without))
+    x = found["x"]
+    if x.ndim == 4 and (0 in x.shape[1:] or not np.isfinite(x).all()):
+        raise DataError(_unusable(path, "its images have no pixels, or no finite ones", without))
     return found
 
 

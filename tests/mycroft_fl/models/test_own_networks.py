@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 import types
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from mycroft_fl.models.catalogue import build_model
 from mycroft_fl.models.estimators import Estimator, load_estimator, save_estimator
 from mycroft_fl.models.fitting import FitSettings, fit, logits
 from mycroft_fl.models.foreign.own_objects import given
+from mycroft_fl.models.foreign.state_dicts import state_for
 from mycroft_fl.models.networks import build, is_network
 from mycroft_fl.models.own import OwnNetwork, as_classifier
 from mycroft_fl.models.weights import flat_weights, load_flat_weights, load_weights, save_weights
@@ -322,3 +324,52 @@ def test_a_pipelines_weights_go_to_its_last_step(mine):
     assert (
         heavy.probabilities(examples.x)[:, 1].mean() > plain.probabilities(examples.x)[:, 1].mean()
     )
+
+
+def of_itself() -> dict:
+    itself: dict = {}
+    itself["state_dict"] = itself
+    return itself
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (of_itself, "0 of 2 keys match"),
+        (lambda: {"weight": torch.eye(3).to_sparse(), "bias": torch.zeros(3)}, "weight is no dense"),
+        (lambda: {"weight": torch.eye(3, device="meta"), "bias": torch.zeros(3)}, "weight is no dense"),
+        (
+            lambda: {"weight": torch.quantize_per_tensor(torch.eye(3), 0.1, 0, torch.qint8),
+             "bias": torch.zeros(3)},
+            "weight is no dense",
+        ),
+    ],
+    ids=["a dict in itself", "sparse", "meta", "quantised"],
+)  # fmt: skip
+@pytest.mark.filterwarnings("ignore")
+def test_a_state_dict_without_end_or_of_other_tensors_is_refused(
+    content: Callable[[], dict], words: str, tmp_path: Path
+) -> None:
+    torch.save(content(), tmp_path / "net.pt")
+    with pytest.raises(DataError, match=words):
+        state_for(tmp_path / "net.pt", nn.Linear(3, 3).state_dict())
+
+
+def test_a_frozen_network_is_thawed_in_its_copy_and_one_without_gradients_refused() -> None:
+    for net in (taking_both(SHAPE, 4), build("mlp", SHAPE, 4, seed=0)):
+        frozen = net.requires_grad_(False)
+        model = as_classifier(frozen, SHAPE, 4)
+        assert all(each.requires_grad for each in model.parameters())
+        assert not any(each.requires_grad for each in frozen.parameters())
+
+    class Without(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = taking_both(SHAPE, 4)
+
+        @torch.no_grad()
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.net(x)
+
+    with pytest.raises(SettingError, match="no gradient"):
+        as_classifier(Without(), SHAPE, 4)

@@ -86,8 +86,45 @@ def test_an_owners_own_file_brings_its_own_policy_and_spends_nothing(here: Path)
 
 
 def test_an_owner_that_allows_nothing_of_it_refuses(here: Path) -> None:
-    with pytest.raises(NotEnoughOwners, match="2 refused"):
+    with pytest.raises(NotEnoughOwners, match="2 refused: their policies do not allow") as raised:
         run(rehearsal(here, policy__modes=["score"], policy__epsilon=1.0))
+    assert "timeout" not in str(raised.value)
+
+
+def test_owners_open_the_tasks_own_model_and_encoders_and_no_others(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here / "mine_of_rehearsal.py").write_text(
+        "from torch import nn\n\ndef net():\n"
+        "    return nn.Sequential(nn.Linear(2, 8), nn.ReLU(), nn.Linear(8, 2))\n"
+    )
+    monkeypatch.syspath_prepend(str(here))
+    own = TASK.replace("random-forest", "mine_of_rehearsal:net").replace("binning", "standardised")
+    (here / "task.toml").write_text(own.replace('"features"', '"hard-features"'))
+    outcome = run(rehearsal(here))
+    assert 0 < outcome["disclosed"] <= 30
+    assert "mine_of_rehearsal:net" in (here / "run" / "owners" / "a" / "owner.toml").read_text()
+
+
+def test_rows_of_the_trainer_are_said_and_left_out_and_shared_ones_said(
+    here: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    test, a = (here / "test.csv").read_text(), (here / "a.csv").read_text()
+    (here / "b.csv").write_text(test + "".join(a.splitlines(keepends=True)[1:11]))
+    asked = rehearsal(here)
+    asked.check()
+    assert "owner b: 80 of its 90 rows are the trainer's test examples, and left out" in caplog.text
+    assert "owners hold the same rows, and each can hand them over: a and b 10" in caplog.text
+    assert len(asked._vault_parts("b")[0].examples) == 10
+    (here / "b.csv").write_text(test)
+    with pytest.raises(DataError, match="owner b: it holds nothing that the trainer does not"):
+        asked.check()
+
+
+def test_an_owners_file_that_cannot_be_read_is_named_with_the_owner(here: Path) -> None:
+    (here / "b.csv").write_bytes(b"a,b,y\n\xff\xfe,1,no\n" * 3)
+    with pytest.raises(DataError, match=r"^owner b: "):
+        rehearsal(here).check()
 
 
 def test_all_that_is_amiss_with_owners_data_is_told_before_anything_is_fitted(here: Path) -> None:

@@ -170,3 +170,8 @@ def test_a_text_that_is_no_number_in_that_spelling_is_refused(text: str, tmp_pat
     task = task_from(tmp_path, rows("n,y", "1.5,no", "-2.5,yes"))
     with pytest.raises(DataError, match="is not a finite number"):
         owned(tmp_path, rows("n;y", f"{text};no"), task, delimiter=";", decimal=",", thousands=".")
+
+
+def test_a_field_may_be_as_long_as_a_line(tmp_path: Path) -> None:
+    table = read(tmp_path, f"name,n,y\n{'a' * 200_000},1,no\nb,2,yes\n")
+    assert [len(text or "") for text in texts(table)["name"]] == [200_000, 1]

@@ -100,3 +100,26 @@ def test_what_is_no_archive_is_refused(folder) -> None:
     (folder / "failures.npz").write_bytes(b"PK\x03\x04 nothing")
     with pytest.raises(DataError, match=r"failures.npz cannot be used"):
         read_run(folder)
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        np.zeros((1, 1, 0, 0), np.uint8),
+        np.zeros((1, 0, 8, 8), np.uint8),
+        np.full((1, 1, 8, 8), np.nan, np.float32),
+        np.full((1, 1, 8, 8), np.inf, np.float32),
+    ],
+)
+def test_images_without_pixels_or_finite_ones_are_refused(folder, x) -> None:
+    one = np.zeros(1, np.int64)
+    np.savez(folder / "failures.npz", group=one, y=one, taken_for=one, x=x)
+    with pytest.raises(DataError, match="no pixels, or no finite ones"):
+        read_run(folder)
+
+
+def test_no_more_failures_are_shown_than_there_is_room_for(folder) -> None:
+    many = np.zeros(500, np.int64)
+    x = np.zeros((500, 1, 8, 8), np.uint8)
+    np.savez(folder / "failures.npz", group=many, y=many, taken_for=many + 1, x=x)
+    assert len(failing(read_run(folder))[0].pictures) == 12
