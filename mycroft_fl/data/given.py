@@ -221,6 +221,7 @@ def _from_torch(x: Any, y: Any, what: str) -> Arrays:
     examples = [each[0] for each in items] if pairs else items
     labels = as_labels(y if y is not None else [plain_label(each[1]) for each in items], what)
     classes = getattr(x, "classes", None)
-    if y is None and classes and labels.dtype.kind == "i" and labels.max() < len(classes):
+    numbered = labels.dtype.kind == "i" and labels.min() >= 0
+    if y is None and classes and numbered and labels.max() < len(classes):
         labels = np.array([str(each) for each in classes])[labels]
     return Arrays(as_numbers(examples, what), labels)

@@ -223,3 +223,52 @@ def test_a_model_whose_last_layer_is_not_linear_is_looked_through_by_all_layers(
     picks = mf.select(x, y, hard=(x[:4], y[:4]), k=4, model=net)
     assert len(picks)
     assert "randomly projected" in caplog.text
+
+
+def as_frame(x: np.ndarray, y: np.ndarray) -> pd.DataFrame:
+    return pd.DataFrame(x).assign(y=y)
+
+
+@pytest.mark.parametrize("form", ["names", "frame of numbers", "frame of names", "objects"])
+def test_a_label_is_the_same_output_of_the_model_in_any_form(form):
+    torch.manual_seed(1)
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(60, 4)).astype(np.float32)
+    x = (x - x.mean(axis=0)) / x.std(axis=0)
+    y, net, names = 1 + np.arange(60) % 2, nn.Linear(4, 3), np.array(["a", "b", "c"])
+    # The same rows twice, so that a frame's scale is that of the arrays.
+    wanted = mf.select(x, y, hard=(x, y), k=5, model=net).indices.tolist()
+    classes = ["a", "b", "c"] if "names" in form else None
+    given = {
+        "names": (x, names[y]),
+        "frame of numbers": as_frame(x, y.astype(float)),
+        "frame of names": as_frame(x, names[y]),
+        "objects": (x, pd.array(y, dtype="Int64")),
+    }[form]
+    first, label = given if isinstance(given, tuple) else (given, None)
+    picks = mf.select(first, label, hard=given, k=5, model=net, classes=classes)
+    assert picks.indices.tolist() == wanted
+    assert set(picks.labels) <= ({"b", "c"} if classes else {"1", "2"})
+
+
+@pytest.mark.parametrize(
+    ("classes", "error", "said"),
+    [
+        (None, SettingError, "3 logits, and the labels show 2 classes: b, c; give classes="),
+        (["a", "b"], DataError, "labels hold 'c', which classes does not name"),
+        (["b", "c", "c"], SettingError, "name each class once"),
+        ("bc", SettingError, "give a list"),
+    ],
+)
+def test_names_without_the_order_of_the_outputs_are_refused(classes, error, said):
+    x, y = np.eye(4, dtype=np.float32), list("bcbc")
+    with pytest.raises(error, match=said):
+        mf.select(x, y, hard=(x, y), k=1, model=nn.Linear(4, 3), classes=classes)
+
+
+@pytest.mark.parametrize("method", ["features", "omp"])
+def test_negative_labels_are_names_though_the_hard_examples_show_none(method):
+    x, y = np.eye(4, dtype=np.float32), [-1, 1, -1, 1]
+    net = nn.Linear(4, 2) if method == "omp" else None
+    picks = mf.select(x, y, hard=(x[1:2], [1]), k=1, method=method, model=net)
+    assert picks.labels == ("1",)
