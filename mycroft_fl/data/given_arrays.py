@@ -24,6 +24,8 @@ def as_labels(y: Any, what: str = "y") -> np.ndarray:
     values = _array(y).reshape(-1) if not isinstance(y, list | tuple) else np.asarray(y)
     if values.ndim != 1:
         raise DataError(f"labels of {what} have shape {values.shape}; give one label per example")
+    if values.dtype.kind == "U" and isinstance(y, list | tuple):
+        values = np.array(y, dtype=object)  # beside names, NaN has become the name 'nan'
     if values.dtype.kind == "b":
         return values.astype(str)
     if values.dtype.kind == "O":

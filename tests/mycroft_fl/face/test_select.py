@@ -182,6 +182,7 @@ def test_without_labels_all_examples_are_of_one_class():
         ({"y": [1, 2]}, DataError, "10 examples but 2 labels"),
         ({"y": np.linspace(0, 1, 10)}, DataError, "a measurement"),
         ({"y": [None] * 10}, DataError, "missing in row 0"),
+        ({"y": ["a", float("nan")] * 5}, DataError, "missing in row 1"),
         ({"x": "images/"}, DataError, "is the path"),
         ({"x": np.full((10, 1, 8, 8), np.nan, np.float32)}, DataError, "hard uint8"),
         ({"model": "mine"}, SettingError, "import path"),
