@@ -273,3 +273,10 @@ def test_negative_labels_are_names_though_the_hard_examples_show_none(method):
     net = nn.Linear(4, 2) if method == "omp" else None
     picks = mf.select(x, y, hard=(x[1:2], [1]), k=1, method=method, model=net)
     assert picks.labels == ("1",)
+
+
+def test_a_frame_of_whole_floats_matches_one_of_ints():
+    frame = pd.DataFrame({"size": [1.0, 2.0, 8.0, 9.0], "label": [0, 0, 1, 1]})
+    hard = pd.DataFrame({"size": [8.9], "label": [1.0]})
+    picks = mf.select(frame, hard=hard, k=1)
+    assert (picks.indices.tolist(), picks.labels, picks.notes) == ([3], ("1",), ())
