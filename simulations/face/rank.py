@@ -19,6 +19,7 @@ from mycroft_fl.models.networks import is_network
 from mycroft_fl.models.own_estimators import is_fitted, with_labels
 from mycroft_fl.settings.own_names import is_own, own_name
 from mycroft_fl.settings.run_config import RunConfig
+from mycroft_fl.tasks.words import named_by, with_words
 from simulations.face.asked import Asked
 from simulations.face.given_task import Reading, given_task
 from simulations.face.progress import progress as shown
@@ -108,7 +109,9 @@ def rank(
         name = stack.enter_context(_named(model, head, transform))
         task = replace(task, task=replace(task.task, model=name))
         changed |= _defaults(task.task, method_name(method), changed)
-        asked = Asked(task, RunConfig.from_settings(changed), policy, weights, stands)
+        config = RunConfig.from_settings(changed)
+        task = replace(task, task=with_words(task.task, task.train.x, config))
+        asked = Asked(task, named_by(task.task, config), policy, weights, stands)
         asked.check()
         folder = stack.enter_context(run_folder(out))
         stack.enter_context(threads_kept())
