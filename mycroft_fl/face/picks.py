@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -116,11 +117,14 @@ def select(
         >>> picks.indices, picks.labels
         (array([2]), ('0',))
     """
+    for name, value, least in (("k", k, 1), ("seed", seed, 0)):
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+            raise SettingError(f"{name} is {value!r}; give a whole number of {least} or more")
     chosen = method_named(method or ("features" if model is None else "omp"))
     parts = taken(x, y, what=X, label=label), hard_given(hard, y, label)
     both = joined(*parts, classes)
     candidates, wanted, names = both.candidates, both.hard, both.names
-    if not 1 <= k <= len(candidates):
+    if k > len(candidates):
         raise SettingError(f"k is {k}, and x holds {len(candidates)} candidates; ask for 1 to that")
     labelled = all(part.y is not None if isinstance(part, Arrays) else part.label for part in parts)
     notes = _notes(chosen, wanted, candidates, names, labelled=labelled)
@@ -128,12 +132,12 @@ def select(
     query = Query(
         hard=wanted,
         model=None if model is None else looked_through(model, both, head, transform),
-        seed=seed,
+        seed=int(seed),
         device=device,
         **_settings(settings, space),
     )
     _check_model(chosen, query, method)
-    found = chosen.select(candidates, query, k)
+    found = chosen.select(candidates, query, int(k))
     if len(found.indices) < k:
         notes += (f"{len(found.indices)} of {k} asked for: nothing else helps",)
     labels = tuple(names[each] for each in candidates.y[found.indices])

@@ -117,8 +117,9 @@ def given_task(
         classes: the classes in the order of the model's outputs; None for all that the parts have.
         model: the model's name.
     """
-    own, found = reading.read(parts["train"], "train")
-    sets, reading = {"train": own}, replace(reading, found=found)
+    _check_owners(owners)
+    own, column = reading.read(parts["train"], "train")
+    sets, reading = {"train": own}, replace(reading, found=column)
     kinds = own.table.kinds if own.table is not None else None
     sets |= {
         name: reading.dataset(value, name, kinds)
@@ -162,12 +163,23 @@ def _classes(sets: Mapping[str, Dataset], given: Any) -> tuple[str, ...]:
     return named_labels(np.array(list(known)))[1]
 
 
+def _check_owners(owners: Any) -> None:
+    """Raise `SettingError` where owners are no mapping by name, and `DataError` where there is none."""
+    if not isinstance(owners, Mapping):
+        raise SettingError(
+            f'owners is a {type(owners).__name__}; give data by name, such as {{"a": a, "b": b}}'
+        )
+    for name in owners:
+        if not isinstance(name, str):
+            raise SettingError(f'owners holds the name {name!r}; give text, such as "{name}"')
+    if not owners:
+        raise DataError('there is no owner; give owners, such as {"a": frame_a, "b": frame_b}')
+
+
 def _owners(
     owners: Mapping[str, Any], reading: Reading, task: Task, trainers: np.ndarray
 ) -> dict[str, PrivateRecords]:
     """Return owners' records, all that is wrong with any of them in one error."""
-    if not owners:
-        raise DataError('there is no owner; give owners, such as {"a": frame_a, "b": frame_b}')
     found, problems = {}, []
     for name, value in owners.items():
         if not SAFE_NAME.fullmatch(name):

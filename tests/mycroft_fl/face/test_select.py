@@ -172,6 +172,9 @@ def test_without_labels_all_examples_are_of_one_class():
     ("change", "error", "said"),
     [
         ({"k": 0}, SettingError, "k is 0"),
+        pytest.param({"k": "3"}, SettingError, "k is '3'; give", marks=pytest.mark.unchecked),
+        pytest.param({"k": 3.5}, SettingError, "k is 3.5; give", marks=pytest.mark.unchecked),
+        ({"seed": -1}, SettingError, "seed is -1; give"),
         ({"k": 99}, SettingError, "holds 10 candidates"),
         ({"method": "gradmatch"}, SettingError, "unknown method"),
         ({"method": "omp"}, SettingError, "give model="),

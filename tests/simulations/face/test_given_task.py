@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from simulations_face_data import digits, flows
 
-from mycroft_fl.errors import DataError
+from mycroft_fl.errors import DataError, SettingError
 from simulations.face.given_task import GivenTask, Reading, given_task
 
 
@@ -64,3 +64,12 @@ def test_a_file_beside_arrays_is_told_to_name_its_column(tmp_path):
     parts = digits()
     with pytest.raises(DataError, match=r"owner.csv is a table.* as label="):
         made({"a": path}, train=parts["train"], validation=parts["validation"])
+
+
+@pytest.mark.unchecked
+@pytest.mark.parametrize(
+    ("owners", "said"), [([1, 2], "owners is a list; give data by name"), ({1: 2}, "the name 1;")]
+)
+def test_owners_without_names_are_told_in_one_line(owners, said):
+    with pytest.raises(SettingError, match=said):
+        made(owners)
