@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral
@@ -18,6 +19,13 @@ from mycroft_fl.face.joined import X, hard_given, joined
 from mycroft_fl.face.looked_through import looked_through
 from mycroft_fl.selection.methods import Method, Query, method_named
 from mycroft_fl.settings.run_config import RunConfig
+
+log = logging.getLogger(__name__)
+
+SCALED = (
+    "the model gets a frame's numbers standardised, and names as a column each; give arrays for a net "
+    "that was trained on raw columns"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,6 +137,8 @@ def select(
     labelled = all(part.y is not None if isinstance(part, Arrays) else part.label for part in parts)
     notes = _notes(chosen, wanted, candidates, names, labelled=labelled)
     space = feature_space or ("standardised" if isinstance(parts[0], Frame) else "pixels")
+    if isinstance(parts[0], Frame) and isinstance(model, nn.Module):
+        log.warning(SCALED)
     query = Query(
         hard=wanted,
         model=None if model is None else looked_through(model, both, head, transform),

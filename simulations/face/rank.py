@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
@@ -14,6 +15,7 @@ from torch import nn
 from clients.answering.policy import Policy
 from mycroft_fl.data.task import Task
 from mycroft_fl.errors import SettingError
+from mycroft_fl.face.picks import SCALED
 from mycroft_fl.models.foreign.own_objects import given
 from mycroft_fl.models.networks import is_network
 from mycroft_fl.models.own_estimators import is_fitted, with_labels
@@ -27,6 +29,8 @@ from simulations.face.results import RunResult, going_with, run_folder
 from simulations.face.settings import as_settings, method_name
 from simulations.face.simulate import threads_kept
 from strategies.runs.folder import RunFolder
+
+log = logging.getLogger(__name__)
 
 
 def rank(
@@ -111,6 +115,8 @@ def rank(
         changed |= _defaults(task.task, method_name(method), changed)
         config = RunConfig.from_settings(changed)
         task = replace(task, task=with_words(task.task, task.train.x, config))
+        if task.task.table is not None and isinstance(model, nn.Module):
+            log.warning(SCALED)
         asked = Asked(task, named_by(task.task, config), policy, weights, stands)
         asked.check()
         folder = stack.enter_context(run_folder(out))

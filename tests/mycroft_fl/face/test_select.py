@@ -283,3 +283,11 @@ def test_a_frame_of_whole_floats_matches_one_of_ints():
     hard = pd.DataFrame({"size": [8.9], "label": [1.0]})
     picks = mf.select(frame, hard=hard, k=1)
     assert (picks.indices.tolist(), picks.labels, picks.notes) == ([3], ("1",), ())
+
+
+@pytest.mark.parametrize("framed", [True, False])
+def test_that_a_frame_reaches_a_model_standardised_is_said(framed, caplog):
+    x, y = np.eye(4, dtype=np.float32), np.array([0, 1, 0, 1])
+    given, label = (as_frame(x, y), None) if framed else (x, y)
+    mf.select(given, label, hard=given if framed else (x, y), k=1, model=nn.Linear(4, 2))
+    assert ("standardised" in caplog.text) == framed
