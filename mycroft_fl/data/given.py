@@ -17,6 +17,7 @@ from mycroft_fl.data.given_arrays import as_labels, as_numbers, plain_label
 from mycroft_fl.data.tables.cells import TextColumn
 from mycroft_fl.data.tables.encode import DataTable, table_of
 from mycroft_fl.data.tables.typed_files import text_of
+from mycroft_fl.data.tables.values import EXACT
 from mycroft_fl.errors import DataError
 
 FORMS = (
@@ -161,8 +162,23 @@ def _frame(columns: pd.DataFrame, y: Any, what: str, label: str) -> Frame:
         from mycroft_fl.errors import suggestion
 
         raise DataError(f"{what} has no column '{label}'{suggestion(label, list(columns))}")
-    usual = [name for name in LABEL_COLUMNS if name in columns]
-    return Frame(columns, label or (usual[0] if usual else ""))
+    label = label or next((name for name in LABEL_COLUMNS if name in columns), "")
+    if label and pd.api.types.is_float_dtype(columns[label]):
+        columns = columns.assign(**{label: _whole(columns[label])})
+    return Frame(columns, label)
+
+
+def _whole(column: pd.Series) -> pd.Series:
+    """Return numbers with whole ones as such: 1.0 and 1 are one class."""
+    found = [
+        None
+        if pd.isna(each)
+        else int(each)
+        if each == np.rint(each) and abs(each) < EXACT
+        else each
+        for each in column
+    ]
+    return pd.Series(found, index=column.index, dtype=object)
 
 
 def _with_images(frame: Frame, what: str) -> Arrays | Frame:
@@ -221,6 +237,7 @@ def _from_torch(x: Any, y: Any, what: str) -> Arrays:
     examples = [each[0] for each in items] if pairs else items
     labels = as_labels(y if y is not None else [plain_label(each[1]) for each in items], what)
     classes = getattr(x, "classes", None)
-    if y is None and classes and labels.dtype.kind == "i" and labels.max() < len(classes):
+    numbered = labels.dtype.kind == "i" and labels.min() >= 0
+    if y is None and classes and numbered and labels.max() < len(classes):
         labels = np.array([str(each) for each in classes])[labels]
     return Arrays(as_numbers(examples, what), labels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from mycroft_fl.errors import DataError
 
 
 def as_labels(y: Any, what: str = "y") -> np.ndarray:
-    """Return labels of any kind as whole numbers from 0, or as names. `DataError` for measurements.
+    """Return labels of any kind as whole numbers, or as names. `DataError` for measurements.
 
     Example:
         >>> as_labels([True, False]).tolist()
@@ -23,11 +24,17 @@ def as_labels(y: Any, what: str = "y") -> np.ndarray:
     values = _array(y).reshape(-1) if not isinstance(y, list | tuple) else np.asarray(y)
     if values.ndim != 1:
         raise DataError(f"labels of {what} have shape {values.shape}; give one label per example")
+    if values.dtype.kind == "U" and isinstance(y, list | tuple):
+        values = np.array(y, dtype=object)  # beside names, NaN has become the name 'nan'
     if values.dtype.kind == "b":
         return values.astype(str)
     if values.dtype.kind == "O":
         if pd.isna(values).any():
             raise DataError(f"labels of {what} are missing in row {int(pd.isna(values).argmax())}")
+        if all(
+            isinstance(each, numbers.Integral) and not isinstance(each, bool) for each in values
+        ):
+            return values.astype(np.int64)
         return np.array([str(each) for each in values], dtype=str)
     if values.dtype.kind == "f":
         if not (np.isfinite(values) & (values == np.rint(values))).all():
@@ -37,8 +44,7 @@ def as_labels(y: Any, what: str = "y") -> np.ndarray:
             )
         values = values.astype(np.int64)
     if values.dtype.kind in "iu":
-        # Negative ones, such as -1 and 1, are names.
-        return values.astype(str) if len(values) and values.min() < 0 else values.astype(np.int64)
+        return values.astype(np.int64)
     if values.dtype.kind == "U":
         return values
     raise DataError(f"labels of {what} are {values.dtype}; give whole numbers or names")

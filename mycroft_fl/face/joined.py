@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from mycroft_fl.data.formats.spec import DatasetSpec
 from mycroft_fl.data.given import Arrays, Frame, data_table, taken
+from mycroft_fl.data.given_arrays import as_labels
 from mycroft_fl.data.tables.encode import concatenated
 from mycroft_fl.data.tables.fit import fit_schema
-from mycroft_fl.errors import DataError
+from mycroft_fl.errors import DataError, SettingError
 from mycroft_fl.examples import Examples
 
 X, HARD = "x", "hard"
+
+
+@dataclass(frozen=True, eq=False)
+class Joined:
+    """Candidates and hard examples of one form.
+
+    `names` are the classes' by label, and `ordered` says whether a label is the place of the model's
+    output: where somebody said so, or labels are whole numbers.
+    """
+
+    candidates: Examples
+    hard: Examples
+    names: tuple[str, ...]
+    ordered: bool
 
 
 def hard_given(hard: Any, y: Any, label: str) -> Arrays | Frame:
@@ -24,11 +41,14 @@ def hard_given(hard: Any, y: Any, label: str) -> Arrays | Frame:
 
 
 def joined(
-    candidates: Arrays | Frame, hard: Arrays | Frame
-) -> tuple[Examples, Examples, tuple[str, ...]]:
-    """Return both as examples of one form, and the classes' names by label."""
+    candidates: Arrays | Frame, hard: Arrays | Frame, classes: Sequence[Any] | None = None
+) -> Joined:
+    """Return both as examples of one form. `DataError` where they do not fit together.
+
+    `classes` are names in the order of the model's outputs; None for those that the labels show.
+    """
     if isinstance(candidates, Frame) and isinstance(hard, Frame):
-        return _of_frames(candidates, hard)
+        return _of_frames(candidates, hard, classes)
     if not (isinstance(candidates, Arrays) and isinstance(hard, Arrays)):
         raise DataError("one of x and hard is a frame, and the other is none; give both alike")
     if candidates.x.shape[1:] != hard.x.shape[1:] or candidates.x.dtype != hard.x.dtype:
@@ -38,27 +58,56 @@ def joined(
         )
     if (candidates.y is None) != (hard.y is None):
         raise DataError("one of x and hard has labels; give both, or neither")
-    ys, names = _labels(candidates, hard)
     for part, what in ((candidates.x, X), (hard.x, HARD)):
         if not np.isfinite(part).all():
             raise DataError(f"{what} holds NaN or infinite values; fill in or drop such rows")
-    return Examples(candidates.x, ys[0]), Examples(hard.x, ys[1]), names
+    if candidates.y is None or hard.y is None:
+        ys = [np.zeros(len(part.x), np.int64) for part in (candidates, hard)]
+        return Joined(Examples(candidates.x, ys[0]), Examples(hard.x, ys[1]), ("",), True)
+    ys, names, ordered = _labels(candidates.y, hard.y, classes)
+    return Joined(Examples(candidates.x, ys[0]), Examples(hard.x, ys[1]), names, ordered)
 
 
-def _labels(*parts: Arrays) -> tuple[list[np.ndarray], tuple[str, ...]]:
-    """Return labels as numbers: whole numbers as they are, names in their order."""
-    given = [np.zeros(len(each.x), np.int64) if each.y is None else each.y for each in parts]
-    if parts[0].y is None:
-        return given, ("",)
-    if all(each.dtype.kind == "i" for each in given):
-        return given, tuple(str(each) for each in range(1 + max(int(each.max()) for each in given)))
-    if len({each.dtype.kind for each in given}) > 1:
+def _labels(
+    first: np.ndarray, second: np.ndarray, classes: Sequence[Any] | None
+) -> tuple[list[np.ndarray], tuple[str, ...], bool]:
+    """Return labels as numbers: by `classes`, whole numbers as they are, or names in their order."""
+    given = [first, second]
+    if classes is not None:
+        names = _named(classes)
+        return [_placed(each, names) for each in given], names, True
+    if first.dtype.kind != second.dtype.kind:
         raise DataError("labels are names in one of x and hard, and numbers in the other")
-    names = np.unique(np.concatenate(given))
-    return [np.searchsorted(names, each).astype(np.int64) for each in given], tuple(map(str, names))
+    known = np.unique(np.concatenate(given))
+    # Negative numbers, such as -1 and 1, are names.
+    if first.dtype.kind == "i" and known[0] >= 0:
+        return given, tuple(map(str, range(1 + int(known[-1])))), True
+    return (
+        [np.searchsorted(known, each).astype(np.int64) for each in given],
+        tuple(map(str, known)),
+        False,
+    )
 
 
-def _of_frames(candidates: Frame, hard: Frame) -> tuple[Examples, Examples, tuple[str, ...]]:
+def _named(classes: Sequence[Any]) -> tuple[str, ...]:
+    if isinstance(classes, str):
+        raise SettingError(f"classes is '{classes}'; give a list of class names")
+    names = tuple(str(each) for each in np.asarray(classes).reshape(-1).tolist())
+    if not names or len(set(names)) < len(names):
+        raise SettingError(f"classes is {list(names)}; name each class once")
+    return names
+
+
+def _placed(labels: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
+    place = {name: label for label, name in enumerate(names)}
+    unknown = sorted(set(labels.astype(str).tolist()) - set(place))
+    if unknown:
+        listed = ", ".join(f"'{each}'" for each in unknown[:5])
+        raise DataError(f"labels hold {listed}, which classes does not name")
+    return np.array([place[each] for each in labels.astype(str).tolist()], np.int64)
+
+
+def _of_frames(candidates: Frame, hard: Frame, classes: Sequence[Any] | None) -> Joined:
     """Return rows as vectors, by the columns of both: numbers scaled, names one-hot."""
     specs = [
         DatasetSpec(what, label=part.label, missing="fill")
@@ -72,10 +121,8 @@ def _of_frames(candidates: Frame, hard: Frame) -> tuple[Examples, Examples, tupl
     first = data_table(candidates, specs[0])
     second = data_table(hard, specs[1], first.kinds)
     both = concatenated(first, second)
-    schema = fit_schema(both, specs[0])
-    vectors = schema.encode(both)
-    texts = both.column(specs[0].label).texts.astype(str)
-    names, labels = np.unique(texts, return_inverse=True)
-    examples = Examples(vectors, labels.astype(np.int64))
+    vectors = fit_schema(both, specs[0]).encode(both)
+    columns = (candidates.rows[candidates.label], hard.rows[hard.label])
+    ys, names, ordered = _labels(as_labels(columns[0], X), as_labels(columns[1], HARD), classes)
     n = len(first)
-    return examples[:n], examples[n:], tuple(map(str, names))
+    return Joined(Examples(vectors[:n], ys[0]), Examples(vectors[n:], ys[1]), names, ordered)

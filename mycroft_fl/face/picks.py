@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int
 from torch import nn
 
@@ -14,12 +16,16 @@ from mycroft_fl.data.given import Arrays, Frame, taken
 from mycroft_fl.errors import DataError, SettingError, suggestion
 from mycroft_fl.examples import Examples
 from mycroft_fl.face.joined import X, hard_given, joined
-from mycroft_fl.models.classifier import Classifier
-from mycroft_fl.models.foreign.own_objects import made
-from mycroft_fl.models.own import as_classifier
+from mycroft_fl.face.looked_through import looked_through
 from mycroft_fl.selection.methods import Method, Query, method_named
-from mycroft_fl.settings.own_names import own_name
 from mycroft_fl.settings.run_config import RunConfig
+
+log = logging.getLogger(__name__)
+
+SCALED = (
+    "the model gets a frame's numbers standardised, and names as a column each; give arrays for a net "
+    "that was trained on raw columns"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +82,7 @@ def select(
     label: str = "",
     head: str = "",
     transform: Any = None,
+    classes: Sequence[Any] | None = None,
     seed: int = 0,
     device: str = "cpu",
     **settings: Any,
@@ -97,6 +104,8 @@ def select(
         label: a frame's column with the class, where `y` does not name it.
         head: the path of the model's last linear layer; "" to find it.
         transform: a function that prepares a batch for the model.
+        classes: names of the classes in the order of the model's outputs; None where labels are whole
+            numbers, or the model has no output more than the labels show, sorted.
         seed: of whatever is drawn at random.
         device: where gradients are computed, such as "cuda".
         settings: gradient_layers ("last" or "all") and feature_weight.
@@ -116,23 +125,29 @@ def select(
         >>> picks.indices, picks.labels
         (array([2]), ('0',))
     """
+    for name, value, least in (("k", k, 1), ("seed", seed, 0)):
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+            raise SettingError(f"{name} is {value!r}; give a whole number of {least} or more")
     chosen = method_named(method or ("features" if model is None else "omp"))
     parts = taken(x, y, what=X, label=label), hard_given(hard, y, label)
-    candidates, wanted, names = joined(*parts)
-    if not 1 <= k <= len(candidates):
+    both = joined(*parts, classes)
+    candidates, wanted, names = both.candidates, both.hard, both.names
+    if k > len(candidates):
         raise SettingError(f"k is {k}, and x holds {len(candidates)} candidates; ask for 1 to that")
     labelled = all(part.y is not None if isinstance(part, Arrays) else part.label for part in parts)
     notes = _notes(chosen, wanted, candidates, names, labelled=labelled)
     space = feature_space or ("standardised" if isinstance(parts[0], Frame) else "pixels")
+    if isinstance(parts[0], Frame) and isinstance(model, nn.Module):
+        log.warning(SCALED)
     query = Query(
         hard=wanted,
-        model=_model(model, candidates, names, head, transform),
-        seed=seed,
+        model=None if model is None else looked_through(model, both, head, transform),
+        seed=int(seed),
         device=device,
         **_settings(settings, space),
     )
     _check_model(chosen, query, method)
-    found = chosen.select(candidates, query, k)
+    found = chosen.select(candidates, query, int(k))
     if len(found.indices) < k:
         notes += (f"{len(found.indices)} of {k} asked for: nothing else helps",)
     labels = tuple(names[each] for each in candidates.y[found.indices])
@@ -143,51 +158,6 @@ def select(
 
 def _name(model: Any) -> str:
     return "features" if model is None else "omp"
-
-
-def _model(
-    model: nn.Module | str | None,
-    candidates: Examples,
-    names: tuple[str, ...],
-    head: str,
-    transform: Any,
-) -> Classifier | None:
-    if model is None:
-        return None
-    shape = tuple(candidates.x.shape[1:])
-    if isinstance(model, str):
-        own = own_name(model)
-        net = made(own.path, shape, len(names))
-        return select_model(net, shape, len(names), head or own.head, transform, own.path)
-    return select_model(model, shape, len(names), head, transform, "")
-
-
-def select_model(
-    net: Any, shape: tuple[int, ...], classes: int, head: str, transform: Any, name: str
-) -> Classifier:
-    """Return a network as it is looked through; it may know more classes than the labels show."""
-    if not isinstance(net, nn.Module):
-        raise SettingError(
-            f"model is a {type(net).__name__}; give a torch.nn.Module, or leave it out and compare features"
-        )
-    known = max(classes, _outputs(net, shape, transform) or classes)
-    return as_classifier(net, shape, known, head=head, transform=transform, name=name).eval()
-
-
-@torch.no_grad()
-def _outputs(net: nn.Module, shape: tuple[int, ...], transform: Any) -> int | None:
-    """Return how many logits a network gives; None where it cannot be run, which is told elsewhere."""
-    training = net.training
-    where = next((each for each in net.parameters()), torch.zeros(1))
-    x = torch.zeros(2, *shape)
-    try:
-        x = x if transform is None else transform(x)
-        given = net.eval()(x.to(device=where.device, dtype=where.dtype))
-        return int(getattr(given, "logits", given).shape[1])
-    except Exception:
-        return None
-    finally:
-        net.train(training)
 
 
 def _settings(given: dict[str, Any], space: str) -> dict[str, Any]:

@@ -26,17 +26,16 @@ from mycroft_fl.data.fitted import fitted, task_examples
 from mycroft_fl.data.formats.spec import DatasetSpec, read_spec
 from mycroft_fl.data.sources import load_dataset
 from mycroft_fl.data.tables.fit import fit_schema
-from mycroft_fl.data.task import TFIDF, Task
-from mycroft_fl.encoders.word_counts import Vocabulary
+from mycroft_fl.data.task import Task
 from mycroft_fl.errors import DataError
 from mycroft_fl.examples import Examples
 from mycroft_fl.inspection.told import all_told
 from mycroft_fl.metrics.names import metric_from_folder
 from mycroft_fl.settings.own_names import model_name
 from mycroft_fl.settings.run_config import RunConfig
-from mycroft_fl.settings.space_names import encoder_within, from_folder
+from mycroft_fl.settings.space_names import from_folder
 from mycroft_fl.settings.toml_table import TomlTable
-from mycroft_fl.texts import as_texts
+from mycroft_fl.tasks.words import named_by, with_words
 
 KEYS = ("train", "validation", "test", "model", "head", "transform", "weights", "labels", "run")
 
@@ -86,9 +85,7 @@ def load_task(path: Path) -> TaskFile:
     for part, examples in parts.items():
         if len(examples) == 0:
             raise table.wrong(part, "holds nothing that the parts before it do not hold")
-    config = replace(
-        config, feature_space=task.named(config.feature_space), proxy=task.named(config.proxy)
-    )
+    config = named_by(task, config)
     return TaskFile(
         task, parts["train"], parts["validation"], parts.get("test"), _weights(table, base), config
     )  # fmt: skip
@@ -112,12 +109,7 @@ def _task(
         return Task(classes, (schema.width,), np.dtype(np.float32), model, schema)
     assert own.x is not None
     task = Task(classes, tuple(own.x.shape[1:]), own.x.dtype, model)
-    # Words of the trainer's texts go to owners where something counts them, and only there.
-    names = (model, config.feature_space, config.proxy)
-    if not task.holds_texts or TFIDF not in map(encoder_within, names):
-        return task
-    task = replace(task, vocabulary=Vocabulary.fitted(as_texts(own.x)))
-    return replace(task, model=task.named(model))
+    return with_words(task, own.x, config)
 
 
 def _classes(table: TomlTable, own: Dataset) -> tuple[str, ...]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,13 @@ from mycroft_fl.data.sources import load_dataset
 from mycroft_fl.data.tables.files import is_table
 from mycroft_fl.data.tables.fit import fit_schema
 from mycroft_fl.data.tables.known import KNOWN_TABLES
+from mycroft_fl.data.tables.values import known_as
 from mycroft_fl.data.task import Task
 from mycroft_fl.errors import DataError, SettingError
 from mycroft_fl.examples import Examples
 from simulations.population.owners import SAFE_NAME
+
+log = logging.getLogger(__name__)
 
 OF_IMAGES = ("labels", "size", "grey-range", "unknown-labels")
 """Keys of a data set's table that are for folders of images and arrays too."""
@@ -32,29 +36,46 @@ SHOWN = 3
 
 @dataclass(frozen=True)
 class Reading:
-    """How data is read: a frame's column with the class, and other keys of a data set's table."""
+    """How data is read: a frame's column with the class, and other keys of a data set's table.
+
+    `found` is the column that the trainer's own frame has its class in; files without a name for
+    theirs go by it.
+    """
 
     label: str
     options: Mapping[str, Any]
+    found: str = ""
 
     def dataset(
         self, value: Any, what: str, kinds: Any = None, *, records: bool = False
     ) -> Dataset:
         """Return data of any kind, or at a path, as a data set. `DataError` naming what is wrong."""
+        return self.read(value, what, kinds, records=records)[0]
+
+    def read(
+        self, value: Any, what: str, kinds: Any = None, *, records: bool = False
+    ) -> tuple[Dataset, str]:
+        """Return likewise, with the column that holds the class; "" where there is no such column."""
         if isinstance(value, Dataset):
-            return value
+            return value, ""
         if isinstance(value, str | Path):
-            return load_dataset(self.at(value), Path.cwd(), kinds, records=records)
+            spec = self.at(value)
+            return load_dataset(spec, Path.cwd(), kinds, records=records), spec.label
         pair = isinstance(value, tuple) and len(value) == 2
         x, y = value if pair else (value, None)
         given = taken(x, y, what=what, label=self.label)
         spec = self.spec(what, label=getattr(given, "label", ""))
-        return dataset_given(given, spec, kinds, records=records)
+        return dataset_given(given, spec, kinds, records=records), spec.label
 
     def at(self, path: str | Path) -> DatasetSpec:
         """Return the spec of a file or folder; of images, only what is for images."""
-        if is_table(Path(path)) or str(path) in KNOWN_TABLES:
+        if str(path) in KNOWN_TABLES:
             return self.spec(str(path))
+        if is_table(Path(path)):
+            spec = self.spec(str(path), label=self.label or self.found)
+            if not spec.label:
+                raise DataError(f"{path} is a table; name the column with the class as label=")
+            return spec
         told = {key: value for key, value in self._told.items() if key in OF_IMAGES}
         return spec_from_setting({"path": str(path), **told}, SettingError)
 
@@ -96,8 +117,9 @@ def given_task(
         classes: the classes in the order of the model's outputs; None for all that the parts have.
         model: the model's name.
     """
-    sets = {name: reading.dataset(value, name) for name, value in parts.items() if name == "train"}
-    own = sets["train"]
+    _check_owners(owners)
+    own, column = reading.read(parts["train"], "train")
+    sets, reading = {"train": own}, replace(reading, found=column)
     kinds = own.table.kinds if own.table is not None else None
     sets |= {
         name: reading.dataset(value, name, kinds)
@@ -131,16 +153,33 @@ def _task(own: Dataset, reading: Reading, classes: tuple[str, ...], model: str) 
 def _classes(sets: Mapping[str, Dataset], given: Any) -> tuple[str, ...]:
     if given is not None:
         return tuple(str(each) for each in given)
-    names = np.array(sorted({name for each in sets.values() for name in each.classes}))
-    return named_labels(names)[1]
+    known = dict.fromkeys(sets["train"].classes)
+    for part, each in sets.items():
+        # A number may be written otherwise there: 1 and 1.0 are one class.
+        new = [name for name in each.classes if known_as(name, known) not in known]
+        if new:
+            log.warning("%s has labels that train never has: %s", part, ", ".join(new[:SHOWN]))
+        known |= dict.fromkeys(new)
+    return named_labels(np.array(list(known)))[1]
+
+
+def _check_owners(owners: Any) -> None:
+    """Raise `SettingError` where owners are no mapping by name, and `DataError` where there is none."""
+    if not isinstance(owners, Mapping):
+        raise SettingError(
+            f'owners is a {type(owners).__name__}; give data by name, such as {{"a": a, "b": b}}'
+        )
+    for name in owners:
+        if not isinstance(name, str):
+            raise SettingError(f'owners holds the name {name!r}; give text, such as "{name}"')
+    if not owners:
+        raise DataError('there is no owner; give owners, such as {"a": frame_a, "b": frame_b}')
 
 
 def _owners(
     owners: Mapping[str, Any], reading: Reading, task: Task, trainers: np.ndarray
 ) -> dict[str, PrivateRecords]:
     """Return owners' records, all that is wrong with any of them in one error."""
-    if not owners:
-        raise DataError('there is no owner; give owners, such as {"a": frame_a, "b": frame_b}')
     found, problems = {}, []
     for name, value in owners.items():
         if not SAFE_NAME.fullmatch(name):

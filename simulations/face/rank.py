@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
@@ -14,11 +15,13 @@ from torch import nn
 from clients.answering.policy import Policy
 from mycroft_fl.data.task import Task
 from mycroft_fl.errors import SettingError
+from mycroft_fl.face.picks import SCALED
 from mycroft_fl.models.foreign.own_objects import given
 from mycroft_fl.models.networks import is_network
 from mycroft_fl.models.own_estimators import is_fitted, with_labels
 from mycroft_fl.settings.own_names import is_own, own_name
 from mycroft_fl.settings.run_config import RunConfig
+from mycroft_fl.tasks.words import named_by, with_words
 from simulations.face.asked import Asked
 from simulations.face.given_task import Reading, given_task
 from simulations.face.progress import progress as shown
@@ -26,6 +29,8 @@ from simulations.face.results import RunResult, going_with, run_folder
 from simulations.face.settings import as_settings, method_name
 from simulations.face.simulate import threads_kept
 from strategies.runs.folder import RunFolder
+
+log = logging.getLogger(__name__)
 
 
 def rank(
@@ -108,7 +113,11 @@ def rank(
         name = stack.enter_context(_named(model, head, transform))
         task = replace(task, task=replace(task.task, model=name))
         changed |= _defaults(task.task, method_name(method), changed)
-        asked = Asked(task, RunConfig.from_settings(changed), policy, weights, stands)
+        config = RunConfig.from_settings(changed)
+        task = replace(task, task=with_words(task.task, task.train.x, config))
+        if task.task.table is not None and isinstance(model, nn.Module):
+            log.warning(SCALED)
+        asked = Asked(task, named_by(task.task, config), policy, weights, stands)
         asked.check()
         folder = stack.enter_context(run_folder(out))
         stack.enter_context(threads_kept())

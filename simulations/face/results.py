@@ -25,6 +25,7 @@ from mycroft_fl.models.own_estimators import as_columns
 from mycroft_fl.report.run.files import read_run as read_files
 from mycroft_fl.report.run.summary import REFERENCES, headline
 from mycroft_fl.report.writing import write_report
+from mycroft_fl.texts import as_texts, is_text
 from strategies.runs.folder import RunFolder
 from strategies.runs.outcome import saved_model
 
@@ -54,8 +55,10 @@ class Acquired:
         return len(self.y)
 
     def frame(self) -> pd.DataFrame:
-        """Return owner and label of each as a DataFrame, with a table's columns beside them."""
+        """Return owner and label of each as a DataFrame, with a table's columns or the text beside them."""
         known = pd.DataFrame({"owner": self.owner, "label": self.y})
+        if is_text(self.x):
+            return known.assign(text=as_texts(self.x))
         return known if self.rows is None else pd.concat([known, self.rows], axis=1)
 
 

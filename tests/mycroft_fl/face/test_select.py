@@ -172,6 +172,9 @@ def test_without_labels_all_examples_are_of_one_class():
     ("change", "error", "said"),
     [
         ({"k": 0}, SettingError, "k is 0"),
+        pytest.param({"k": "3"}, SettingError, "k is '3'; give", marks=pytest.mark.unchecked),
+        pytest.param({"k": 3.5}, SettingError, "k is 3.5; give", marks=pytest.mark.unchecked),
+        ({"seed": -1}, SettingError, "seed is -1; give"),
         ({"k": 99}, SettingError, "holds 10 candidates"),
         ({"method": "gradmatch"}, SettingError, "unknown method"),
         ({"method": "omp"}, SettingError, "give model="),
@@ -182,6 +185,7 @@ def test_without_labels_all_examples_are_of_one_class():
         ({"y": [1, 2]}, DataError, "10 examples but 2 labels"),
         ({"y": np.linspace(0, 1, 10)}, DataError, "a measurement"),
         ({"y": [None] * 10}, DataError, "missing in row 0"),
+        ({"y": ["a", float("nan")] * 5}, DataError, "missing in row 1"),
         ({"x": "images/"}, DataError, "is the path"),
         ({"x": np.full((10, 1, 8, 8), np.nan, np.float32)}, DataError, "hard uint8"),
         ({"model": "mine"}, SettingError, "import path"),
@@ -223,3 +227,67 @@ def test_a_model_whose_last_layer_is_not_linear_is_looked_through_by_all_layers(
     picks = mf.select(x, y, hard=(x[:4], y[:4]), k=4, model=net)
     assert len(picks)
     assert "randomly projected" in caplog.text
+
+
+def as_frame(x: np.ndarray, y: np.ndarray) -> pd.DataFrame:
+    return pd.DataFrame(x).assign(y=y)
+
+
+@pytest.mark.parametrize("form", ["names", "frame of numbers", "frame of names", "objects"])
+def test_a_label_is_the_same_output_of_the_model_in_any_form(form):
+    torch.manual_seed(1)
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(60, 4)).astype(np.float32)
+    x = (x - x.mean(axis=0)) / x.std(axis=0)
+    y, net, names = 1 + np.arange(60) % 2, nn.Linear(4, 3), np.array(["a", "b", "c"])
+    # The same rows twice, so that a frame's scale is that of the arrays.
+    wanted = mf.select(x, y, hard=(x, y), k=5, model=net).indices.tolist()
+    classes = ["a", "b", "c"] if "names" in form else None
+    given = {
+        "names": (x, names[y]),
+        "frame of numbers": as_frame(x, y.astype(float)),
+        "frame of names": as_frame(x, names[y]),
+        "objects": (x, pd.array(y, dtype="Int64")),
+    }[form]
+    first, label = given if isinstance(given, tuple) else (given, None)
+    picks = mf.select(first, label, hard=given, k=5, model=net, classes=classes)
+    assert picks.indices.tolist() == wanted
+    assert set(picks.labels) <= ({"b", "c"} if classes else {"1", "2"})
+
+
+@pytest.mark.parametrize(
+    ("classes", "error", "said"),
+    [
+        (None, SettingError, "3 logits, and the labels show 2 classes: b, c; give classes="),
+        (["a", "b"], DataError, "labels hold 'c', which classes does not name"),
+        (["b", "c", "c"], SettingError, "name each class once"),
+        ("bc", SettingError, "give a list"),
+    ],
+)
+def test_names_without_the_order_of_the_outputs_are_refused(classes, error, said):
+    x, y = np.eye(4, dtype=np.float32), list("bcbc")
+    with pytest.raises(error, match=said):
+        mf.select(x, y, hard=(x, y), k=1, model=nn.Linear(4, 3), classes=classes)
+
+
+@pytest.mark.parametrize("method", ["features", "omp"])
+def test_negative_labels_are_names_though_the_hard_examples_show_none(method):
+    x, y = np.eye(4, dtype=np.float32), [-1, 1, -1, 1]
+    net = nn.Linear(4, 2) if method == "omp" else None
+    picks = mf.select(x, y, hard=(x[1:2], [1]), k=1, method=method, model=net)
+    assert picks.labels == ("1",)
+
+
+def test_a_frame_of_whole_floats_matches_one_of_ints():
+    frame = pd.DataFrame({"size": [1.0, 2.0, 8.0, 9.0], "label": [0, 0, 1, 1]})
+    hard = pd.DataFrame({"size": [8.9], "label": [1.0]})
+    picks = mf.select(frame, hard=hard, k=1)
+    assert (picks.indices.tolist(), picks.labels, picks.notes) == ([3], ("1",), ())
+
+
+@pytest.mark.parametrize("framed", [True, False])
+def test_that_a_frame_reaches_a_model_standardised_is_said(framed, caplog):
+    x, y = np.eye(4, dtype=np.float32), np.array([0, 1, 0, 1])
+    given, label = (as_frame(x, y), None) if framed else (x, y)
+    mf.select(given, label, hard=given if framed else (x, y), k=1, model=nn.Linear(4, 2))
+    assert ("standardised" in caplog.text) == framed
