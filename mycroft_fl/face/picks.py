@@ -125,7 +125,8 @@ def select(
         >>> picks.indices, picks.labels
         (array([2]), ('0',))
     """
-    for name, value, least in (("k", k, 1), ("seed", seed, 0)):
+    wholes: list[tuple[str, Any, int]] = [("k", k, 1), ("seed", seed, 0)]
+    for name, value, least in wholes:
         if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
             raise SettingError(f"{name} is {value!r}; give a whole number of {least} or more")
     chosen = method_named(method or ("features" if model is None else "omp"))
