@@ -78,8 +78,8 @@ class Scoreboard:
             return
         if not answered and set(self.failures) == {"refused"}:
             raise NotEnoughOwners(
-                f"{self.failures['refused']} refused: their policies do not allow what is asked; see the "
-                "owners' logs, and ask for what they allow"
+                f"all {self.failures['refused']} refused: policies, or the keys that owners admit, do not "
+                "allow what is asked; see the owners' logs, and ask for what they allow"
             )
         codes = ", ".join(f"{count} {code}" for code, count in sorted(self.failures.items()))
         raise NotEnoughOwners(
