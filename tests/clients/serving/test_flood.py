@@ -23,12 +23,12 @@ FLOOD = """
 import dataclasses, secrets, socket, sys
 from pathlib import Path
 from clients.serving.socket_protocol import HEAD, SELECT, connect
-from mycroft_fl.protocol.envelope import Terms, sign_request
+from mycroft_fl.protocol.envelope import SignedTerms, sign_request
 from mycroft_fl.protocol.keys import KeyPair
 
 place, key, count = Path(sys.argv[1]), KeyPair.load(Path(sys.argv[2])), int(sys.argv[3])
 stranger = KeyPair.generate()
-terms = Terms.fresh("junk", "hospital", 1, 86400.0)
+terms = SignedTerms.fresh("junk", "hospital", 1, 86400.0)
 forged = sign_request(b"", terms, stranger)
 for number in range(count):
     own = dataclasses.replace(terms, nonce=secrets.token_hex(16))
