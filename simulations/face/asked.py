@@ -14,17 +14,14 @@ from mycroft_fl.device import torch_device
 from mycroft_fl.errors import InputError, SettingError
 from mycroft_fl.metrics.metric import check_metric_of
 from mycroft_fl.models.networks import is_network
-from mycroft_fl.modes import MODES
 from mycroft_fl.report.run.result import LIBRARY
-from mycroft_fl.selection.methods import method_named
-from mycroft_fl.settings.run_config import MAX_EXAMPLES, RunConfig
+from mycroft_fl.settings.run_config import RunConfig
 from mycroft_fl.tasks.file import TaskFile
 from simulations.engines.in_process import LocalGrid
 from simulations.face.given_task import GivenTask
-from simulations.setup.trusted import trusting
+from simulations.setup.trusted import policy_for
 from strategies.deployment.outcome import write_outcome
-from strategies.rounds.compatibility import check_gradient_model, check_publishing
-from strategies.rounds.plans import answer_modes
+from strategies.rounds.compatibility import check_run
 from strategies.runs.folder import RunFolder
 from strategies.server_app import TrainerSetup, run_trainer
 from strategies.training.built import built
@@ -49,8 +46,7 @@ class Asked:
         torch_device(config.device)
         built(task, seed=0)
         check_metric_of(config.metric, task.classes)
-        check_gradient_model(task.model, config, method_named(config.method).looks_through)
-        check_publishing(config)
+        check_run(task.model, config)
         if self.weights is not None and not Path(self.weights).is_file():
             raise InputError(f"no weights at {self.weights}; name a file")
         if self.stands and config.fine_tune_from == "scratch" and is_network(task.model):
@@ -86,17 +82,10 @@ class Asked:
         """Return what an owner allows: as given, else what the run asks and no more."""
         if isinstance(self.policy, Policy):
             return self.policy
-        table = dict(self.policy or {})
-        modes = answer_modes(self.config.mode)
-        several = any(MODES[each].each_round for each in modes)
-        table.setdefault("modes", modes)
-        table.setdefault("max-per-request", MAX_EXAMPLES)
-        table.setdefault("max-epochs", 1000)
-        table.setdefault("answers", self.config.num_rounds if several else 1)
-        if any(MODES[each].drawn for each in table["modes"] if each in MODES):
-            table.setdefault("records-at-least", len(self.given.owners[name].drawable()))
-        policy = Policy.from_table(table)
-        return trusting(policy, self.config, self.given.task.model)
+        records = self.given.owners[name]
+        return policy_for(
+            self.policy or {}, self.config, self.given.task.model, lambda: len(records.drawable())
+        )
 
     def _vault(self, name: str, folder: RunFolder) -> Vault:
         storage, task = VaultStorage(folder.owner(name)), self.given.task

@@ -83,7 +83,7 @@ def rank(
         force: whether an earlier run in `out` is replaced.
         progress: whether a bar is shown; None for in a terminal or notebook.
         settings: run settings by key, such as {"fine-tune.steps": 50}.
-        keywords: run settings by name, such as budget=60, mode="score", metric="macro-recall".
+        keywords: run settings by name, such as budget=60, mode="score", metric="balanced-accuracy".
 
     Returns:
         The result: `ranking`, `models`, `acquired`, `model`, `report()`, `save(folder)`.

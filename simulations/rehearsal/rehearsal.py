@@ -24,10 +24,9 @@ from mycroft_fl.errors import DataError, InputError, Problems
 from mycroft_fl.files import private_folder, write_whole
 from mycroft_fl.inspection.told import all_told
 from mycroft_fl.metrics.metric import check_metric_of
-from mycroft_fl.modes import MODES
 from mycroft_fl.privacy.noise.samplers import Noise, simulated
 from mycroft_fl.seeds import derived_seed
-from mycroft_fl.settings.run_config import MAX_EXAMPLES, RunConfig
+from mycroft_fl.settings.run_config import RunConfig
 from mycroft_fl.settings.toml_table import TomlTable
 from mycroft_fl.tasks.file import TaskFile, load_task
 from simulations.rehearsal.asked import OWNER_FILE, POLICY, config_of
@@ -38,9 +37,8 @@ from simulations.rehearsal.overlaps import (
     without_trainers,
 )
 from simulations.rehearsal.peers import AskedBy
-from simulations.setup.trusted import trusting
+from simulations.setup.trusted import policy_for
 from strategies.rounds.compatibility import check_run
-from strategies.rounds.plans import answer_modes
 from strategies.runs.folder import RunFolder
 from strategies.server_app import TrainerSetup
 from strategies.training.trainer import TrainerData
@@ -138,7 +136,7 @@ class Rehearsal:
         """Write what each owner allows, before anybody is asked; an owner's own file stays where it is."""
         for name in self.owners:
             folder, own = private_folder(self.folder.owner(name)), self._own_file(name)
-            policy = self._policy(name) if own is None else replace(own.policy, trainers=())
+            policy = self._vault_parts(name)[1] if own is None else replace(own.policy, trainers=())
             write_whole(folder / OWNER_FILE, owner_file_text(name, policy))
 
     def _as_task(self, key: str) -> str:
@@ -170,7 +168,7 @@ class Rehearsal:
             say_trainers(name, held, self._trainers)
             heard[name] = held.examples.ids
         records = PrivateRecords.of(without_trainers(name, held, self._trainers))
-        policy = self._policy(name) if own is None else own.policy
+        policy = self._policy(records) if own is None else own.policy
         records.check(policy)
         return records, policy
 
@@ -202,17 +200,12 @@ class Rehearsal:
             shareable=spec.shareable if spec.shareable in there else "",
         ), path.parent  # fmt: skip
 
-    def _policy(self, name: str) -> Policy:
+    def _policy(self, records: PrivateRecords) -> Policy:
         """Return what an owner without a file of its own allows: what the run needs, and `policy.*`."""
-        table = {k.removeprefix(POLICY): v for k, v in self.given.items() if k.startswith(POLICY)}
-        modes = answer_modes(self.config.mode)
-        table.setdefault("modes", modes)
-        table.setdefault("max-per-request", MAX_EXAMPLES)
-        several = any(MODES[each].each_round for each in modes)
-        table.setdefault("answers", self.config.num_rounds if several else 1)
-        table.setdefault("max-epochs", 1000)
-        policy = replace(Policy.from_table(table), approval=False)
-        return trusting(policy, self.config, self.task.task.model)
+        given = {k.removeprefix(POLICY): v for k, v in self.given.items() if k.startswith(POLICY)}
+        model = self.task.task.model
+        policy = policy_for(given, self.config, model, lambda: len(records.drawable()))
+        return replace(policy, approval=False)
 
     def _noise_of(self, owner: str) -> Callable[[str], Noise]:
         """Return noise that can be repeated: the same seed gives the same result, and hides nothing."""

@@ -20,11 +20,10 @@ from mycroft_fl.data.formats.spec import DatasetSpec
 from mycroft_fl.data.task import Task
 from mycroft_fl.errors import DataError, ScenarioError
 from mycroft_fl.files import private_folder, write_whole
-from mycroft_fl.modes import MODES
 from mycroft_fl.privacy.noise.samplers import Noise, simulated
 from mycroft_fl.seeds import derived_seed
 from mycroft_fl.settings.declared import SettingValue
-from mycroft_fl.settings.run_config import MAX_EXAMPLES, RunConfig
+from mycroft_fl.settings.run_config import RunConfig
 from simulations.population.scenario_file import Owner, Scenario
 from simulations.population.world import World
 from simulations.population.world_cache import world_of
@@ -32,8 +31,7 @@ from simulations.setup.asked import Asked
 from simulations.setup.attackers import Misbehaving, StaysOut
 from simulations.setup.checks import check_simulation
 from simulations.setup.overrides import with_owners
-from simulations.setup.trusted import trusting
-from strategies.rounds.plans import answer_modes
+from simulations.setup.trusted import policy_for
 from strategies.runs.folder import RunFolder
 from strategies.server_app import TrainerSetup
 from strategies.training.trainer import TrainerData
@@ -182,27 +180,17 @@ class Simulation:
         return Misbehaving(vault, owner.behaviour, self.config.timeout, self.world.num_classes)
 
     def policy(self, owner: Owner) -> Policy:
-        """Return what a simulated owner allows: the scenario's policy, with what the run needs filled in.
-
-        Where it names no modes, those of the run; budgets are divided among the answers of the run
-        where noise, or the strength of a draw, is left to them.
-        """
-        table = dict(self.scenario.policy)
-        modes = answer_modes(self.config.mode)
-        table.setdefault("modes", modes)
-        table.setdefault("max-per-request", MAX_EXAMPLES)
-        table.setdefault("max-epochs", 1000)
-        several = any(MODES[each].each_round for each in modes)
-        table.setdefault("answers", self.config.num_rounds if several else 1)
-        if any(MODES[each].drawn for each in table["modes"] if each in MODES):
-            table.setdefault("records-at-least", sum(owner.holds.values()))
-        policy = Policy.from_table(table)
+        """Return what a simulated owner allows: the scenario's policy, with what the run needs filled in."""
+        scenario = self.scenario
+        policy = policy_for(
+            scenario.policy, self.config, scenario.model, lambda: sum(owner.holds.values())
+        )
         if policy.approval:
             raise ScenarioError(
                 "policy.approval asks for a person's consent, and a simulation has nobody to ask; "
                 "leave it out"
             )
-        return trusting(policy, self.config, self.scenario.model)
+        return policy
 
     def write_policies(self) -> None:
         """Write each simulated owner's file, before anybody is asked."""

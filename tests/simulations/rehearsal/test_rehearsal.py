@@ -85,6 +85,25 @@ def test_an_owners_own_file_brings_its_own_policy_and_spends_nothing(here: Path)
     assert (here / "run" / "owners" / "c" / "ledger.sqlite").is_file()
 
 
+@pytest.mark.parametrize(
+    ("mode", "policy"),
+    [
+        (
+            "raw-gumbel",
+            {"policy__epsilon": 20.0, "policy__delta": 1e-5, "policy__epsilon-minus": 0.05},
+        ),
+        ("score-then-raw", {"policy__epsilon": 20.0, "policy__delta": 1e-5}),
+    ],
+)
+def test_what_a_mode_needs_of_a_policy_is_filled_in(here: Path, mode: str, policy: dict) -> None:
+    for seed, name in enumerate("ab", start=21):
+        write_rows(here / f"{name}.csv", 400, seed, row_column=False)
+    asked = {"num-rounds": 2, "pilot-per-owner": 2, "budget": 6, **policy}
+    outcome = run(rehearsal(here, mode=mode, proxy="mlp", **asked))
+    assert {each["status"] for each in outcome["owners"]} == {"scored"}
+    assert not any(each["failed"] for each in outcome["rounds"])
+
+
 def test_an_owner_that_allows_nothing_of_it_refuses(here: Path) -> None:
     with pytest.raises(NotEnoughOwners, match="all 2 refused: policies") as raised:
         run(rehearsal(here, policy__modes=["score"], policy__epsilon=1.0))
