@@ -43,7 +43,6 @@ SEP_LINE = re.compile(r'"?sep=([,;\t|:])"?\s*', re.IGNORECASE)
 A_TEXT = 128
 """Bytes that one more distinct text takes in memory, about."""
 CHUNK = 10_000
-csv.field_size_limit(MOST_LINE)  # a field may be as long as a line; Python allows 131,072
 
 
 def read_csv(path: Path, spec: DatasetSpec) -> list[tuple[str, TextColumn]]:
@@ -58,6 +57,8 @@ def read_csv(path: Path, spec: DatasetSpec) -> list[tuple[str, TextColumn]]:
         begins = content.peek(4)[:4]
         marked = next((name for mark, name in MARKS.items() if begins.startswith(mark)), "")
         text = io.TextIOWrapper(content, marked or spec.encoding or "utf-8", newline="")
+        # A field may be as long as a line; Python allows 131,072. The limit is the whole process's.
+        before = csv.field_size_limit(MOST_LINE)
         try:
             return _read(_Lines(text), path, spec)
         except UnicodeDecodeError as error:
@@ -66,6 +67,8 @@ def read_csv(path: Path, spec: DatasetSpec) -> list[tuple[str, TextColumn]]:
             ) from error
         except csv.Error as error:
             raise ValueError(f"its rows are none: {error}") from error
+        finally:
+            csv.field_size_limit(before)
 
 
 def _not_so_encoded(error: UnicodeDecodeError, marked: str, spec: DatasetSpec) -> str:
