@@ -82,10 +82,10 @@ def _categories(facts: Facts, sample: int) -> Iterator[Finding]:
         )
     elif _most(facts, [looks_like_date(text) for text in facts.cells.names]):
         yield _undeclared_date(facts)
-    elif (mean := _words(facts)) >= WORDY and _most_differ(facts, sample):
+    elif is_free_text(facts, sample):
         yield Finding(
-            f"column '{facts.name}' holds free text, {mean:.0f} words in the mean, which no model here "
-            f"reads; leave it out with {_set(facts, 'ignore')}, or embed it first",
+            f"column '{facts.name}' holds free text, {words_of(facts):.0f} words in the mean; leave it out "
+            f'with {_set(facts, "ignore")}, or set text = "{facts.name}" for a model that reads it alone',
             stops=True,
             settings=_columns(facts, "ignore"),
         )
@@ -299,7 +299,14 @@ def _most_differ(facts: Facts, sample: int) -> bool:
     return expected > max(MANY, sample / 2)
 
 
-def _words(facts: Facts) -> float:
+def is_free_text(facts: Facts, sample: int) -> bool:
+    """Return whether a column that nobody declared holds sentences, of which most differ."""
+    undeclared = facts.kind == "category" and not facts.declared
+    return undeclared and words_of(facts) >= WORDY and _most_differ(facts, sample)
+
+
+def words_of(facts: Facts) -> float:
+    """Return how many words a text has in the mean."""
     words = np.array([len(text.split()) for text in facts.cells.names])
     return float((words * facts.counts).sum() / max(facts.filled, 1))
 

@@ -19,7 +19,7 @@ class Facts:
     """One column of a table.
 
     name      as the header has it
-    kind      "number", "category", "date", "id" or "ignore"; "label" for the class
+    kind      "number", "category", "date", "id" or "ignore"; "text" for the texts, "label" for the class
     cells     its texts, missing ones found
     spelling  how the file writes numbers and dates
     declared  whether the data set, or the task, says what it holds

@@ -8,7 +8,9 @@ import numpy as np
 from jaxtyping import Bool, Int64
 
 from mycroft_fl.data.tables.cells import TextColumn
+from mycroft_fl.data.tables.targets import check_classes
 from mycroft_fl.data.tables.values import known_as, number_of
+from mycroft_fl.errors import DataError
 from mycroft_fl.inspection.columns import spelt_twice
 from mycroft_fl.inspection.facts import Facts
 from mycroft_fl.inspection.finding import Finding
@@ -124,7 +126,7 @@ def of_label(label: Facts) -> Iterator[Finding]:
             f"column '{label.name}' has {label.distinct} different numbers, and looks like a measurement: "
             "a regression, not classes; make a column of a few classes of it, such as 'high' and 'low', "
             "and name that as label",
-            stops=True,
+            stops=is_refused(label),
         )
         return
     alike = _alike(cells.names) or spelt_twice(cells.names)
@@ -144,8 +146,19 @@ def of_label(label: Facts) -> Iterator[Finding]:
         )
 
 
+def is_refused(label: Facts) -> bool:
+    """Return whether a run refuses these classes as a target of numbers."""
+    try:
+        check_classes("", label.name, label.cells.names, label.filled, label.spelling)
+    except DataError:
+        return True
+    return False
+
+
 def looks_like_measurement(label: Facts) -> bool:
     """Return whether a column of classes rather holds measurements: many numbers, few rows each."""
+    if is_refused(label):
+        return True
     values = np.array([number_of(each) for each in label.cells.names])
     if label.distinct <= MOST_NUMBERED or np.isnan(values).any():
         return False

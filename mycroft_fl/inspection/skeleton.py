@@ -122,12 +122,15 @@ def _held(counts: Mapping[str, int], usual: float, scarce: float) -> dict[str, i
 
 
 def _model(look: Look) -> str:
+    if look.spec.text:
+        return "linear:tfidf"
     return "mlp" if look.shape else "random-forest"
 
 
 def _run(look: Look, budget: int) -> dict[str, object]:
-    by_table = {} if look.shape else {"feature-space": "binning"}
-    return {"method": "features", "budget": budget, "num-rounds": 2, **by_table}
+    space = "tfidf" if look.spec.text else "" if look.shape else "binning"
+    spaces = {"feature-space": space} if space else {}
+    return {"method": "features", "budget": budget, "num-rounds": 2, **spaces}
 
 
 def _placed(spec: DatasetSpec, out: Path) -> object:

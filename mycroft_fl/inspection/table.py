@@ -14,7 +14,7 @@ from mycroft_fl.data.tables.cells import TextColumn
 from mycroft_fl.data.tables.kinds import inspected, written_otherwise
 from mycroft_fl.data.tables.values import Spelling, is_missing
 from mycroft_fl.errors import DataError, suggestion
-from mycroft_fl.inspection.columns import of_column
+from mycroft_fl.inspection.columns import is_free_text, of_column, words_of
 from mycroft_fl.inspection.facts import Facts
 from mycroft_fl.inspection.finding import Finding, with_settings
 from mycroft_fl.inspection.reading import read_as_far_as_it_goes
@@ -29,7 +29,6 @@ from mycroft_fl.inspection.rows import (
 from mycroft_fl.settings.toml_table import toml_key
 
 LARGEST_SAMPLE = 2000
-
 """Rows on which the skeleton's trainer learns what columns hold."""
 FEW, LEAST_DIFFERENT = 5.0, 2
 
@@ -95,10 +94,16 @@ def look_at_table(path: Path, spec: DatasetSpec, kinds: Mapping[str, str] | None
         spec = with_settings(spec, [hint])
         cells = _without_missing(columns, spec)
         features = _features(cells, spec, kinds)
+    sample = min(max(rows // 5, 1), LARGEST_SAMPLE)
+    only = _only_text(features, label, rows, sample)
+    if only is not None and not spec.text:
+        findings.append(only)
+        spec = with_settings(spec, [only])
+        cells = _without_missing(columns, spec)
+        features = _features(cells, spec, kinds)
     if label is not None:
         findings += of_label(label)
     findings += _marks(cells, spec)
-    sample = min(max(rows // 5, 1), LARGEST_SAMPLE)
     found = {facts.name: of_column(facts, sample) for facts in features}
     findings += [each for several in found.values() for each in several]
     findings += [each for each in of_twins(features, label) if not _leaves_out(found, each)]
@@ -110,7 +115,7 @@ def look_at_table(path: Path, spec: DatasetSpec, kinds: Mapping[str, str] | None
     distinct: dict[str, int] = {}
     final = with_settings(spec, findings)
     if label is not None:
-        # What tells rows apart is no feature, a text that no model reads yet is.
+        # What tells rows apart is no feature; a text that is left out would be one.
         told = [each for each in features if final.kinds.get(each.name) != "id"]
         findings += of_rows(row_ids(told, rows), label.cells)
         ids = row_ids([each for each in told if final.kinds.get(each.name) != "ignore"], rows)
@@ -138,7 +143,15 @@ def _label_found(
 
 
 def _unknown_names(columns: Mapping[str, TextColumn], spec: DatasetSpec) -> list[Finding]:
-    named = [spec.label, *spec.drop, spec.unit_id, spec.shareable, spec.image, *spec.kinds]
+    named = [
+        spec.label,
+        *spec.drop,
+        spec.unit_id,
+        spec.shareable,
+        spec.image,
+        spec.text,
+        *spec.kinds,
+    ]
     named += [*spec.log, *dict(spec.missing_values)]
     return [
         Finding(f"there is no column '{name}'{suggestion(name, list(columns))}", stops=True)
@@ -151,7 +164,8 @@ def _without_missing(columns: Mapping[str, TextColumn], spec: DatasetSpec) -> di
     spelling, listed = Spelling.of(spec), dict(spec.missing_values)
 
     def found(name: str, column: TextColumn) -> TextColumn:
-        also = listed.get(name)
+        # A text of one question mark, or NA, is a text; only an empty one is none.
+        also = listed.get(name, () if name == spec.text else None)
         return column.renamed(lambda text: None if is_missing(text, also, spelling) else text)
 
     return {name: found(name, column) for name, column in columns.items()}
@@ -160,9 +174,18 @@ def _without_missing(columns: Mapping[str, TextColumn], spec: DatasetSpec) -> di
 def _features(
     cells: Mapping[str, TextColumn], spec: DatasetSpec, kinds: Mapping[str, str] | None
 ) -> list[Facts]:
-    """Return the columns that a model may see; by a task, those alone that the task has."""
+    """Return the columns that a model may see; by a task, those alone that the task has.
+
+    Beside a column of texts it sees no other.
+    """
     others = _other_names(spec)
     spelling, found = Spelling.of(spec), []
+    if spec.text:
+        return [
+            Facts(name, "text", column, spelling, True)
+            for name, column in cells.items()
+            if name == spec.text
+        ]
     for name, column in cells.items():
         if name in others or (kinds is not None and name not in kinds):
             continue
@@ -187,7 +210,7 @@ def _others(cells: Mapping[str, TextColumn], spec: DatasetSpec) -> tuple[Facts, 
     return tuple(
         Facts(name, marks.get(name) or "left out", column, Spelling.of(spec))
         for name, column in cells.items()
-        if name in _other_names(spec)
+        if name in _other_names(spec) or (spec.text and name != spec.text)
     )
 
 
@@ -221,7 +244,7 @@ def _may_be_written_otherwise(facts: Facts) -> bool:
 
 def _marks(cells: Mapping[str, TextColumn], spec: DatasetSpec) -> list[Finding]:
     found = []
-    for name, what in ((spec.unit_id, "unit"), (spec.image, "image")):
+    for name, what in ((spec.unit_id, "unit"), (spec.image, "image"), (spec.text, "text")):
         if name in cells and (rows := np.flatnonzero(cells[name].missing)).size:
             found.append(
                 Finding(
@@ -293,14 +316,39 @@ def _rare(
     ]
 
 
+def _only_text(
+    features: list[Facts], label: Facts | None, rows: int, sample: int
+) -> Finding | None:
+    """Say which column of free text is what the rows are about: without it they hardly differ."""
+    texts = [each for each in features if is_free_text(each, sample)]
+    if label is None or len(texts) != 1:
+        return None
+    others = [
+        each
+        for each in features
+        if each is not texts[0] and (each.kind == "number" or each.distinct <= rows / 2)
+    ]
+    if not _are_too_few(row_ids(others, rows), label):
+        return None
+    return Finding(
+        f"column '{texts[0].name}' holds free text, {words_of(texts[0]):.0f} words in the mean, and hardly "
+        f'anything else tells rows apart; set text = "{texts[0].name}" for a model that reads texts',
+        stops=True,
+        settings={"text": texts[0].name},
+    )
+
+
+def _are_too_few(ids: np.ndarray, label: Facts) -> bool:
+    return len(np.unique(ids)) < min(LEAST_DIFFERENT * label.distinct, len(ids))
+
+
 def _too_few_left(ids: np.ndarray, label: Facts) -> list[Finding]:
-    different = len(np.unique(ids))
-    if different >= min(LEAST_DIFFERENT * label.distinct, len(ids)):
+    if not _are_too_few(ids, label):
         return []
     return [
         Finding(
-            f"{different} of {len(ids)} rows differ in what a model would see, and there are "
-            f"{label.distinct} classes; give it more columns, or turn the text into numbers first",
+            f"{len(np.unique(ids))} of {len(ids)} rows differ in what a model would see, and there are "
+            f"{label.distinct} classes; give it more columns",
             stops=True,
         )
     ]
