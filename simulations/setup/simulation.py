@@ -110,7 +110,7 @@ class Simulation:
         return {
             **self.config.settings(),
             "model": self.scenario.model,
-            "dataset": DatasetSpec.of(self.scenario.dataset).as_setting(),
+            "dataset": DatasetSpec.of(self.scenario.dataset).as_shown(),
             "owners": len(self.scenario.owners),
             **{f"policy.{key}": value for key, value in self.scenario.policy.items()},
             **{key: value for key, value in self.given.items() if key.startswith(NAMED)},

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ TEXTS = (
 )  # fmt: skip
 KINDS = ("number", "category", "date", "id", "ignore")
 NO_FEATURES = ("id", "ignore")
+PASSWORD = re.compile(r"(://[^/@]*?:)[^/]*(@)")
 MOST_WIDTH = 1 << 20
 """Bytes of one text."""
 
@@ -99,6 +101,14 @@ class DatasetSpec:
         if set(setting) == {"path"}:
             return self.path
         return {key: _plain(key, value) for key, value in setting.items()}
+
+    def as_shown(self) -> str | dict[str, Any]:
+        """Return it likewise for results and pages: without the password of a database.
+
+        >>> DatasetSpec("mysql://me:secret@host/stays", query="select 1").as_shown()
+        {'path': 'mysql://me:***@host/stays', 'query': 'select 1'}
+        """
+        return replace(self, path=PASSWORD.sub(r"\1***\2", self.path)).as_setting()
 
     @property
     def kinds(self) -> dict[str, str]:

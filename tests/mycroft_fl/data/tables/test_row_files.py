@@ -150,3 +150,22 @@ def test_a_workbook_with_a_byte_changed_is_read_or_refused_and_nothing_else(tmp_
         )
         with contextlib.suppress(DataError):
             load_dataset(DatasetSpec("u.xlsx", label="outcome"), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("mysql://me:secret@host:3306/stays", "mysql://me:***@host:3306/stays"),
+        ("postgresql+psycopg://me:p@ss:w@host/stays", "postgresql+psycopg://me:***@host/stays"),
+        (
+            "postgresql+psycopg://reader@host:5432/stays",
+            "postgresql+psycopg://reader@host:5432/stays",
+        ),
+        ("sqlite:///stays.db", "sqlite:///stays.db"),
+        ("a:b@c/d.csv", "a:b@c/d.csv"),
+    ],
+)
+def test_a_result_shows_no_password_of_a_database(path: str, shown: str) -> None:
+    spec = DatasetSpec(path, label="y", query="select 1")
+    assert spec.as_shown() == {"path": shown, "label": "y", "query": "select 1"}
+    assert spec.as_setting()["path"] == path
