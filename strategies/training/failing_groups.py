@@ -60,11 +60,11 @@ def _places(
     space: FeatureSpace, validation: Examples, wrong: Int64[np.ndarray, " n"]
 ) -> Float64[np.ndarray, "n d"]:
     """Place failures by features and labels: either part has a mean squared length of about one."""
-    z = space.known(validation).z.astype(np.float64)
+    # Where a model gives what is not finite, it tells nothing apart; the run goes on.
+    z = np.nan_to_num(space.known(validation).z.astype(np.float64), posinf=0.0, neginf=0.0)
     deviation = z.std(axis=0)
-    scaled = np.clip(
-        np.where(deviation > 0, (z - z.mean(axis=0)) / np.maximum(deviation, 1e-9), 0), -6, 6
-    )
+    away = (z - z.mean(axis=0)) / np.where(deviation > 0, deviation, 1.0)
+    scaled = np.clip(away, -6, 6)
     labels = np.eye(int(validation.y.max()) + 1)[validation.y[wrong]]
     return np.concatenate([scaled[wrong] / np.sqrt(max(1, z.shape[1])), labels], axis=1)
 

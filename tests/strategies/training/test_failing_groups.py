@@ -10,6 +10,7 @@ import pytest
 from mycroft_fl.examples import Examples
 from mycroft_fl.models.fitting import predict
 from mycroft_fl.models.networks import build
+from mycroft_fl.selection.detector import Known
 from strategies.training import failing_groups as module
 from strategies.training.detection import FeatureSpace
 from strategies.training.failing_groups import FEWEST, MOST_GROUPS, SHOWN, failing_groups
@@ -109,3 +110,20 @@ def test_every_failure_is_in_one_group_of_no_fewer_than_may_be(space) -> None:
     assert [each.typical.ids.tolist() for each in again] == [
         each.typical.ids.tolist() for each in found
     ]
+
+
+@pytest.mark.unchecked
+@pytest.mark.parametrize("odd", [np.nan, np.inf, -np.inf, 3e38])
+def test_what_is_not_finite_ends_no_run(space, monkeypatch, odd) -> None:
+    examples, _ = planted({(0, 1): 30, (2, 3): 20}, monkeypatch)
+    known = space.known
+
+    def broken(given: Examples) -> Known:
+        found = known(given)
+        z = found.z.copy()
+        z[::7, 2] = odd
+        return Known(z, found.y)
+
+    monkeypatch.setattr(type(space), "known", lambda self, given: broken(given))
+    found = failing_groups(space, examples, 0)
+    assert sum(each.failures for each in found) == 50
