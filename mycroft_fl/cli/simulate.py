@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from mycroft_fl.cli.common import (
     make_importable_from_here,
     say,
 )
+
+Result = dict[str, Any]
 
 
 @click.command()
@@ -71,28 +74,14 @@ def simulate(
     from simulations.setup.asked import look_first
 
     look_first(existing(scenario), settings, folder, force=force, resume=resume)
-    from mycroft_fl.progress_lines import show_progress
-    from mycroft_fl.report.run.terminal import console_for, show
     from simulations.engines.run import run
     from simulations.setup.simulation import Simulation
-    from strategies.runs.folder import RunFolder
 
-    show_progress(sys.stderr)
-    # A method of one's own may print; that is no part of the result.
-    with contextlib.redirect_stdout(sys.stderr):
+    def loaded() -> tuple[Callable[[], None], Callable[[], Result]]:
         simulation = Simulation.load(existing(scenario), settings, folder, engine=engine)
-        simulation.check()
-        with (
-            contextlib.nullcontext(RunFolder.reopened(folder))
-            if resume
-            else RunFolder.replacing(folder, force=force)
-        ):
-            result = run(simulation)
-    if as_json:
-        click.echo(json.dumps(result, indent=2))
-    else:
-        show(result, console_for(sys.stdout))
-        say(f"All of it is in {folder}")
+        return simulation.check, lambda: run(simulation)
+
+    _run_and_show(loaded, folder, force=force, resume=resume, as_json=as_json)
 
 
 def _rehearse(
@@ -110,24 +99,46 @@ def _rehearse(
 
     task = task.expanduser().absolute()
     found = look_first(task, owners, settings, folder, force=force, resume=resume)
-    from mycroft_fl.progress_lines import show_progress
-    from mycroft_fl.report.run.terminal import console_for, show
     from simulations.rehearsal.rehearsal import Rehearsal
     from simulations.rehearsal.run import rehearse
     from strategies.runs.folder import RunFolder
 
+    def loaded() -> tuple[Callable[[], None], Callable[[], Result]]:
+        rehearsal = Rehearsal(task, found, settings, engine, RunFolder(folder))
+        return rehearsal.check, lambda: rehearse(rehearsal)
+
+    _run_and_show(loaded, folder, force=force, resume=resume, as_json=as_json)
+
+
+def _run_and_show(
+    loaded: Callable[[], tuple[Callable[[], None], Callable[[], Result]]],
+    folder: Path,
+    *,
+    force: bool,
+    resume: bool,
+    as_json: bool,
+) -> None:
+    """Check what was asked for, run it in its folder, and show what it came to.
+
+    `loaded` gives what checks it, and what runs it. Nothing is written before it is checked.
+    """
+    from mycroft_fl.progress_lines import show_progress
+    from mycroft_fl.report.run.terminal import console_for, show
+    from strategies.runs.folder import RunFolder
+
     show_progress(sys.stderr)
-    rehearsal = Rehearsal(task, found, settings, engine, RunFolder(folder))
+    # A method of one's own may print; that is no part of the result.
     with contextlib.redirect_stdout(sys.stderr):
-        rehearsal.check()
+        check, run = loaded()
+        check()
         with (
             contextlib.nullcontext(RunFolder.reopened(folder))
             if resume
             else RunFolder.replacing(folder, force=force)
         ):
-            outcome = rehearse(rehearsal)
+            result = run()
     if as_json:
-        click.echo(json.dumps(outcome, indent=2))
+        click.echo(json.dumps(result, indent=2))
         return
-    show(outcome, console_for(sys.stdout))
+    show(result, console_for(sys.stdout))
     say(f"All of it is in {folder}")

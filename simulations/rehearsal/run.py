@@ -16,15 +16,11 @@ APPS = ("simulations.rehearsal.server_app", "simulations.rehearsal.client_app")
 
 
 def rehearse(rehearsal: Rehearsal) -> dict[str, Any]:
-    """Run a rehearsal and return its outcome, which its folder then holds too.
-
-    The folder must be prepared. Raises `InputError` on what is wrong, before anything is fitted, and
-    `RunFailed`.
+    """Run a rehearsal and return its outcome, which its folder then holds too. Raises `RunFailed`.
 
     Args:
-        rehearsal: that is to run.
+        rehearsal: that is to run; it was checked, and its folder is prepared.
     """
-    rehearsal.check()
     {"flower": _on_flower, "in-process": _in_process}[rehearsal.engine](rehearsal)
     outcome: dict[str, Any] | None = rehearsal.folder.read_json(OUTCOME)
     if outcome is None:

@@ -54,6 +54,7 @@ def rehearsal(here: Path, owners: dict[str, Path] | None = None, **given: Any) -
 
 
 def run(asked: Rehearsal) -> dict[str, Any]:
+    asked.check()
     with RunFolder.replacing(asked.folder.path, force=True):
         return rehearse(asked)
 
