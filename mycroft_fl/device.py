@@ -6,9 +6,16 @@ import torch
 
 from mycroft_fl.errors import SettingError
 
+DEVICES = ("cpu", "cuda", "auto")
+
 
 def torch_device(name: str) -> torch.device:
-    """Return the device called "cpu", "cuda", or "auto": a GPU where torch sees one, else the CPU."""
+    """Return the device called "cpu", "cuda", or "auto": a GPU where torch sees one, else the CPU.
+
+    `SettingError` for any other name, and for "cuda" where torch sees none.
+    """
+    if name not in DEVICES:
+        raise SettingError(f"device is {name!r}; choose from {list(DEVICES)}")
     if name == "cuda" and not torch.cuda.is_available():
         raise SettingError(
             "device is 'cuda', but torch sees no CUDA device; set device to 'cpu' or 'auto'"

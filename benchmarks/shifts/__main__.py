@@ -7,8 +7,9 @@
 Every cell is one whole run in process with the scenario's own settings. `benchmarks/shifts/worlds.py`
 lists worlds and rules; a new one is a line. Runs are kept one by one in OUT, and a second call goes
 on where the first one stopped. Gains are in points on test examples that no decision could see,
-with 95 % intervals over seeds (Student's t); "random" is a model of as many random picks from the
-same owners. An owner is as useful as its share of examples of the failing groups. With --true-gains,
+with 95 % intervals over seeds (Student's t). "random picks" makes a model of as many random picks from
+the same owners, which the rule chose; "the rule random" ranks owners by random pilots too, and its
+column is empty unless that rule runs as well. An owner is as useful as its share of examples of the failing groups. With --true-gains,
 "true tau" and "regret" go by what a model gains on the failures that trains on all of an owner's data.
 """
 
@@ -32,7 +33,7 @@ from mycroft_fl.statistics import over_seeds
 
 HEAD = (
     "world", "rule", "baseline", "free", "over free: failures", "whole test", "elsewhere",
-    "over random", "right owner first", "tau", "true tau", "regret", "spent for nothing", "disclosed",
+    "over random picks", "over the rule random", "right owner first", "tau", "true tau", "regret", "spent for nothing", "disclosed",
     "verdicts", "CPU s",
 )  # fmt: skip
 
@@ -49,9 +50,12 @@ def main() -> None:
         found = results_of(runs, options.out)
         versions |= {result["code"] for result in found.values()}
         gains = true_gains_of(world, given, seeds, options.out) if options.true_gains else {}
-        for name in options.rules:
-            results = {run.seed: result for run, result in found.items() if run.rule == name}
-            lines.append(row(_cells(world, name, results, gains)))
+        by_rule: dict[str, dict[int, Result]] = {name: {} for name in options.rules}
+        for run, result in found.items():
+            by_rule[run.rule][run.seed] = result
+        for name, results in by_rule.items():
+            rivals = by_rule.get("random", {}) if name != "random" else {}
+            lines.append(row(_cells(world, name, results, gains, rivals)))
     print("\n".join(["", f"Seeds {seeds.start} to {seeds.stop - 1}", "", *lines]))
     if len(versions) > 1:
         print(
@@ -89,7 +93,11 @@ def _names(known: dict[str, Any]) -> Callable[[str], list[str]]:
 
 
 def _cells(
-    world: str, name: str, by_seed: Mapping[int, Result], gains: Mapping[int, Gains]
+    world: str,
+    name: str,
+    by_seed: Mapping[int, Result],
+    gains: Mapping[int, Gains],
+    rivals: Mapping[int, Result],
 ) -> list[str]:
     """One row; a world whose runs all failed has empty cells."""
     if not by_seed:
@@ -108,6 +116,7 @@ def _cells(
         _points([figures.over(each, "free", "test") for each in results]),
         _points([figures.elsewhere(each, failing) for each in results]),
         _points([figures.over(each, "random", "hard") for each in results]),
+        _points(figures.over_rule(by_seed, rivals)),
         f"{first} of {len(results)}",
         _mean([figures.ranking_tau(each, failing) for each in results], ".2f"),
         _mean([figures.true_tau(*each) for each in known], ".2f"),
@@ -135,6 +144,8 @@ def _mean(values: Sequence[float], form: str) -> str:
 
 
 def _points(values: Sequence[float]) -> str:
+    if not values:
+        return ""
     estimate = over_seeds(values)
     width = f" ± {100 * estimate.half_width:.1f}" if math.isfinite(estimate.half_width) else ""
     return f"{100 * estimate.mean:+.1f}{width}"

@@ -18,6 +18,15 @@ def over(result: Result, rival: str, on: str) -> float:
     return float(result["final"][on] - result[rival][on])
 
 
+def over_rule(by_seed: Mapping[int, Result], rivals: Mapping[int, Result]) -> list[float]:
+    """What the final model gains on the failures over another rule's, for each seed of both."""
+    return [
+        float(result["final"]["hard"] - rivals[seed]["final"]["hard"])
+        for seed, result in by_seed.items()
+        if seed in rivals
+    ]
+
+
 def elsewhere(result: Result, failing: Sequence[str]) -> float:
     """The mean change over the free model on the groups that the baseline does not fail on."""
     final, free = result["final"]["groups"], result["free"]["groups"]

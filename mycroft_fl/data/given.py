@@ -149,6 +149,11 @@ def _columns(x: Any) -> pd.DataFrame | None:
 
 
 def _frame(columns: pd.DataFrame, y: Any, what: str, label: str) -> Frame:
+    if columns.columns.nlevels > 1:
+        raise DataError(
+            f"{what} has columns of {columns.columns.nlevels} levels; join their names first, as in "
+            'frame.columns = ["_".join(map(str, each)) for each in frame.columns]'
+        )
     columns = columns.rename(columns=str)
     if y is not None:
         labels = as_labels(y, what)

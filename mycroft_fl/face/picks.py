@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
@@ -13,11 +13,12 @@ from jaxtyping import Float, Int
 from torch import nn
 
 from mycroft_fl.data.given import Arrays, Frame, taken
+from mycroft_fl.device import torch_device
 from mycroft_fl.errors import DataError, SettingError, suggestion
 from mycroft_fl.examples import Examples
 from mycroft_fl.face.joined import X, hard_given, joined
 from mycroft_fl.face.looked_through import looked_through
-from mycroft_fl.selection.methods import Method, Query, method_named
+from mycroft_fl.selection.methods import METHODS, Method, Query, method_named
 from mycroft_fl.settings.run_config import RunConfig
 
 log = logging.getLogger(__name__)
@@ -76,7 +77,7 @@ def select(
     *,
     hard: Any,
     k: int = 10,
-    method: str = "",
+    method: str | Callable[..., Any] = "",
     model: nn.Module | str | None = None,
     feature_space: str = "",
     label: str = "",
@@ -97,7 +98,8 @@ def select(
         y: n labels, or the name of a frame's column; None where `x` holds them.
         hard: what the model gets wrong, as (x, y), or in the form of `x`.
         k: how many to pick at most; fewer come where nothing else helps.
-        method: a method's name, or package.module:function; "" for omp with a model, else features.
+        method: a method's name, package.module:function, or a function of (candidates, query, k); "" for
+            omp with a model, else features.
         model: a `torch.nn.Module` that gives logits, or the import path of one. It is left as it is.
         feature_space: pixels, model, standardised, binning or an encoder; "" for pixels, and for
             a frame standardised.
@@ -126,10 +128,12 @@ def select(
         (array([2]), ('0',))
     """
     wholes: list[tuple[str, Any, int]] = [("k", k, 1), ("seed", seed, 0)]
-    for name, value, least in wholes:
+    for key, value, least in wholes:
         if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-            raise SettingError(f"{name} is {value!r}; give a whole number of {least} or more")
-    chosen = method_named(method or ("features" if model is None else "omp"))
+            raise SettingError(f"{key} is {value!r}; give a whole number of {least} or more")
+    torch_device(device)
+    chosen = method_named(name := method or _name(model))
+    called = name if isinstance(name, str) else getattr(name, "__name__", repr(name))
     parts = taken(x, y, what=X, label=label), hard_given(hard, y, label)
     both = joined(*parts, classes)
     candidates, wanted, names = both.candidates, both.hard, both.names
@@ -147,14 +151,12 @@ def select(
         device=device,
         **_settings(settings, space),
     )
-    _check_model(chosen, query, method)
+    _check_model(chosen, query, called)
     found = chosen.select(candidates, query, int(k))
     if len(found.indices) < k:
         notes += (f"{len(found.indices)} of {k} asked for: nothing else helps",)
     labels = tuple(names[each] for each in candidates.y[found.indices])
-    return Picks(
-        found.indices, found.weights, found.unexplained, labels, method or _name(model), notes
-    )
+    return Picks(found.indices, found.weights, found.unexplained, labels, called, notes)
 
 
 def _name(model: Any) -> str:
@@ -172,9 +174,9 @@ def _settings(given: dict[str, Any], space: str) -> dict[str, Any]:
 
 
 def _check_model(method: Method, query: Query, name: str) -> None:
-    if query.model is None and (
-        method.looks_through != "nothing" or query.feature_space == "model"
-    ):
+    # A function of somebody's own says so itself, where it looks through a model and none came.
+    needed = method.looks_through != "nothing" and name in METHODS
+    if query.model is None and (needed or query.feature_space == "model"):
         raise SettingError(
             f"method '{name}' in feature space '{query.feature_space}' looks through a model; give "
             "model=, a torch.nn.Module"

@@ -38,7 +38,7 @@ def write_report(folder: Path, out: Path | None = None) -> Path:
         if is_full(error):
             raise disk_full(error, out) from error
         raise InputError(
-            f"{out} cannot be written: {error.strerror}; give another folder with --out"
+            f"{out} cannot be written: {error.strerror}; give another folder as `out`"
         ) from error
     return out / PAGE
 

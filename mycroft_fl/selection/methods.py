@@ -87,8 +87,13 @@ METHODS: dict[str, Method] = {
 }
 
 
-def method_named(name: str) -> Method:
-    """Find the method called `name`: built-in, an installed package's, or at `package.module:function`."""
+def method_named(name: str | Select) -> Method:
+    """Find the method called `name`: built-in, an installed package's, or at `package.module:function`.
+
+    A function is a method already. `SettingError` for what is none.
+    """
+    if not isinstance(name, str):
+        return _own(getattr(name, "__name__", repr(name)), name)
     if name in METHODS:
         return METHODS[name]
     if name in (others := added(entry_points.METHODS)):

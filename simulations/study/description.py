@@ -48,7 +48,7 @@ def check_defaults(before: Mapping[str, Any], folder: Path, ended: int) -> None:
         changes = ", ".join(f"{key} from {then[key]} to {now[key]}" for key in changed[:SHOWN])
         raise StudyError(
             f"{folder} holds {ended} cells of a version with other defaults ({changes}); "
-            "give another folder with --out"
+            "give another folder as `out`"
         )
 
 

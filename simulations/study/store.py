@@ -134,12 +134,12 @@ class StudyStore:
         try:
             if self.path.is_dir() and any(self.path.iterdir()) and not (self.path / CELLS).is_dir():
                 raise StudyError(
-                    f"{self.path} is neither empty nor a study's folder; give another with --out"
+                    f"{self.path} is neither empty nor a study's folder; give another as `out`"
                 )
             (self.path / CELLS).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StudyError(
-                f"{self.path} cannot be written: {error.strerror}; give another with --out"
+                f"{self.path} cannot be written: {error.strerror}; give another as `out`"
             ) from error
 
     def _find(self, *, retry: bool) -> None:
@@ -161,7 +161,7 @@ class StudyStore:
             raise StudyError(
                 f"{self.path} holds {len(strange)} finished cells that {self._study.name}.toml does "
                 f"not ask for, such as {some}: a value, scenario, setting or data file has changed. "
-                "Adding is fine; otherwise undo the change, or give another folder with --out"
+                "Adding is fine; otherwise undo the change, or give another folder as `out`"
             )
 
     def _describe(self) -> None:
@@ -182,7 +182,7 @@ def _alone(path: Path) -> Iterator[None]:
         lock = locked(path / LOCK, wait=False)
     except BlockingIOError as error:
         raise StudyError(
-            f"another process is working on {path}; wait for it, or give another folder with --out"
+            f"another process is working on {path}; wait for it, or give another folder as `out`"
         ) from error
     with lock:
         yield

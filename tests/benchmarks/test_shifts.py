@@ -48,6 +48,11 @@ def test_each_figure_is_what_one_counts_by_hand():
     assert figures.ranking_tau(RESULT, FAILING) == pytest.approx((2 - 1) / 3)
 
 
+def test_over_another_rule_only_seeds_of_both_count():
+    mine, other = ({"final": {"hard": each}} for each in (0.75, 0.5))
+    assert figures.over_rule({1: mine, 2: mine, 3: mine}, {2: other, 4: other}) == [0.25]
+
+
 def test_where_nothing_can_be_said_there_is_no_figure():
     nothing = {**RESULT, "disclosed": 0}
     assert math.isnan(figures.spent_for_nothing(nothing, FAILING))

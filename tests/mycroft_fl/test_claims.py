@@ -21,11 +21,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mycroft_fl import claims
+from mycroft_fl.claims import MOST_LINE
 from mycroft_fl.data.formats.arrays import read_arrays
 from mycroft_fl.data.formats.cache import _find
 from mycroft_fl.data.formats.files import read_mapped, read_npz
 from mycroft_fl.data.formats.images import read_images
 from mycroft_fl.data.formats.spec import DatasetSpec
+from mycroft_fl.data.tables.csv_files import _LONG_FIELDS
 from mycroft_fl.data.tables.encode import read_table
 from mycroft_fl.errors import DataError, InputError
 from mycroft_fl.selection.arrays import _num_classes
@@ -283,6 +285,15 @@ def test_a_table_of_one_endless_line_is_refused(
     path.write_bytes(b"a" * (1 << 18) + b",y\n" + b"w" * (1 << 18) + b",2\nv,3\n")
     assert table(path).features["a" * (1 << 18)].names == ("w" * (1 << 18), "v")
     assert csv.field_size_limit() == before  # the limit is the whole process's
+
+
+def test_threads_that_read_at_once_keep_long_fields_until_the_last_is_done() -> None:
+    before = csv.field_size_limit()
+    with _LONG_FIELDS:
+        with _LONG_FIELDS:
+            assert csv.field_size_limit() == MOST_LINE
+        assert csv.field_size_limit() == MOST_LINE
+    assert csv.field_size_limit() == before
 
 
 def test_a_parquet_file_of_one_value_a_billion_times_is_refused(tmp_path: Path) -> None:

@@ -27,6 +27,11 @@ def test_a_card_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -
         torch_device("cuda")
 
 
+def test_a_name_that_is_none_is_never_the_cpu() -> None:
+    with pytest.raises(SettingError, match="device is 'gpu'; choose from"):
+        torch_device("gpu")
+
+
 def test_cards_count_only_where_they_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)

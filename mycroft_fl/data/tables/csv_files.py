@@ -9,6 +9,7 @@ import gzip
 import io
 import lzma
 import re
+import threading
 from collections.abc import Callable, Iterator
 from itertools import chain, islice
 from pathlib import Path
@@ -45,6 +46,32 @@ A_TEXT = 128
 CHUNK = 10_000
 
 
+class _FieldLimit:
+    """Fields as long as a line, while anybody reads; Python allows 131,072 characters.
+
+    The limit is the whole process's. So threads count themselves: the last to leave sets back what
+    the first one found.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._readers, self._before = threading.Lock(), 0, 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._readers:
+                self._before = csv.field_size_limit(MOST_LINE)
+            self._readers += 1
+
+    def __exit__(self, *raised: object) -> None:
+        with self._lock:
+            self._readers -= 1
+            if not self._readers:
+                csv.field_size_limit(self._before)
+
+
+_LONG_FIELDS = _FieldLimit()
+
+
 def read_csv(path: Path, spec: DatasetSpec) -> list[tuple[str, TextColumn]]:
     """Return the columns under their names, in order. `ValueError` for whatever is no such table.
 
@@ -57,18 +84,15 @@ def read_csv(path: Path, spec: DatasetSpec) -> list[tuple[str, TextColumn]]:
         begins = content.peek(4)[:4]
         marked = next((name for mark, name in MARKS.items() if begins.startswith(mark)), "")
         text = io.TextIOWrapper(content, marked or spec.encoding or "utf-8", newline="")
-        # A field may be as long as a line; Python allows 131,072. The limit is the whole process's.
-        before = csv.field_size_limit(MOST_LINE)
         try:
-            return _read(_Lines(text), path, spec)
+            with _LONG_FIELDS:
+                return _read(_Lines(text), path, spec)
         except UnicodeDecodeError as error:
             raise DataError(
                 f"{path.name} cannot be read as a table: {_not_so_encoded(error, marked, spec)}"
             ) from error
         except csv.Error as error:
             raise ValueError(f"its rows are none: {error}") from error
-        finally:
-            csv.field_size_limit(before)
 
 
 def _not_so_encoded(error: UnicodeDecodeError, marked: str, spec: DatasetSpec) -> str:

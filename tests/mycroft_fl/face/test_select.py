@@ -11,6 +11,7 @@ from torch import nn
 
 import mycroft_fl as mf
 from mycroft_fl.errors import DataError, SettingError
+from mycroft_fl.selection.result import Selection
 
 RNG = np.random.default_rng(0)
 
@@ -179,6 +180,8 @@ def test_without_labels_all_examples_are_of_one_class():
         ({"method": "gradmatch"}, SettingError, "unknown method"),
         ({"method": "omp"}, SettingError, "give model="),
         ({"method": "detector-cover"}, SettingError, "not by hard examples"),
+        ({"method": len}, SettingError, "must be a function of"),
+        ({"device": "gpu"}, SettingError, "device is 'gpu'; choose from"),
         ({"colour": 3}, SettingError, "no setting 'colour'"),
         ({"gradient_layers": "most"}, SettingError, "gradient-layers is 'most'"),
         ({"hard": np.zeros((2, 1, 4, 4), np.uint8)}, DataError, "one shape and type"),
@@ -291,3 +294,23 @@ def test_that_a_frame_reaches_a_model_standardised_is_said(framed, caplog):
     given, label = (as_frame(x, y), None) if framed else (x, y)
     mf.select(given, label, hard=given if framed else (x, y), k=1, model=nn.Linear(4, 2))
     assert ("standardised" in caplog.text) == framed
+
+
+def test_a_function_is_a_method():
+    def last(candidates, query, k):
+        assert len(query.hard) == 4
+        return Selection.unweighted(np.arange(len(candidates))[-k:])
+
+    x, y = images(10)
+    picks = mf.select(x, y, hard=images(4), k=3, method=last)
+    assert picks.indices.tolist() == [7, 8, 9]
+    assert picks.method == "last"
+
+
+def test_columns_of_two_levels_are_told_how_to_become_one():
+    columns = pd.MultiIndex.from_product([["a", "b"], ["low", "high"]])
+    frame = pd.DataFrame(np.zeros((4, 4)), columns=columns)
+    with pytest.raises(DataError, match="columns of 2 levels; join their names first"):
+        mf.select(frame, [0, 1, 0, 1], hard=(frame, [0, 1, 0, 1]))
+    frame.columns = ["_".join(map(str, each)) for each in frame.columns]  # as it says
+    assert len(mf.select(frame, [0, 1, 0, 1], hard=(frame, [0, 1, 0, 1]), k=2)) == 2

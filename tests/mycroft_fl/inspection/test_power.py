@@ -24,7 +24,7 @@ def share_found(n: int, gain: float, changed: float) -> float:
     return shown / TRIALS
 
 
-@pytest.mark.parametrize("n", [150, 400])
+@pytest.mark.parametrize("n", [150, pytest.param(400, marks=pytest.mark.slow)])
 def test_a_gain_of_that_size_shows_four_times_in_five(n: int) -> None:
     found = detectable(n)
     assert found.usual is not None

@@ -60,7 +60,7 @@ def test_a_new_run_in_the_folder_takes_the_old_report_away(copied):
 @pytest.mark.parametrize("place", ["file", "file/below"])
 def test_where_it_cannot_be_written_it_says_so(copied, tmp_path, place):
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(InputError, match=r"cannot be written: .*; give another folder with --out"):
+    with pytest.raises(InputError, match=r"cannot be written: .*; give another folder as `out`"):
         write_report(copied("images"), tmp_path / place)
     assert (tmp_path / "file").read_text() == "mine"
 

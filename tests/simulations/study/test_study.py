@@ -215,7 +215,7 @@ def test_a_study_that_was_changed_is_refused_with_what_to_do(study, out, tmp_pat
         StudyError, match=r"finished cells that mine.toml does not ask for"
     ) as error:
         go(study, out)
-    assert "another folder with --out" in str(error.value)
+    assert "another folder as `out`" in str(error.value)
     assert sorted(out.rglob("*")) == before
 
 
