@@ -9,8 +9,9 @@ lists worlds and rules; a new one is a line. Runs are kept one by one in OUT, an
 on where the first one stopped. Gains are in points on test examples that no decision could see,
 with 95 % intervals over seeds (Student's t). "random picks" makes a model of as many random picks from
 the same owners, which the rule chose; "the rule random" ranks owners by random pilots too, and its
-column is empty unless that rule runs as well. An owner is as useful as its share of examples of the failing groups. With --true-gains,
-"true tau" and "regret" go by what a model gains on the failures that trains on all of an owner's data.
+column is empty unless that rule runs as well. An owner is as useful as its share of examples of the
+failing groups. With --true-gains, "true tau" and "regret" go by what a model gains on the failures
+that trains on all of an owner's data.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ from mycroft_fl.statistics import over_seeds
 
 HEAD = (
     "world", "rule", "baseline", "free", "over free: failures", "whole test", "elsewhere",
-    "over random picks", "over the rule random", "right owner first", "tau", "true tau", "regret", "spent for nothing", "disclosed",
-    "verdicts", "CPU s",
+    "over random picks", "over the rule random", "right owner first", "tau", "true tau", "regret",
+    "spent for nothing", "disclosed", "verdicts", "CPU s",
 )  # fmt: skip
 
 
