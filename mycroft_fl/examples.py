@@ -47,7 +47,10 @@ class Examples:
     def __getitem__(
         self, index: Int[np.ndarray, " k"] | Bool[np.ndarray, " n"] | slice
     ) -> Examples:
-        return Examples(self.x[index], self.y[index])
+        chosen = Examples(self.x[index], self.y[index])
+        if "ids" in vars(self):  # digests of a large set take longer than all else: once is enough
+            vars(chosen)["ids"] = self.ids[index]
+        return chosen
 
     @cached_property
     def ids(self) -> Int64[np.ndarray, " n"]:
@@ -63,9 +66,12 @@ class Examples:
     @staticmethod
     def concatenate(parts: list[Examples]) -> Examples:
         """Return one set that holds all `parts`, in order."""
-        return Examples(
+        joined = Examples(
             np.concatenate([part.x for part in parts]), np.concatenate([part.y for part in parts])
         )
+        if all("ids" in vars(part) for part in parts):
+            vars(joined)["ids"] = np.concatenate([part.ids for part in parts])
+        return joined
 
 
 def hard_classes(hard: Examples) -> Int64[np.ndarray, " K"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Shaped
@@ -48,10 +49,16 @@ class PrivateRecords:
 
     def shareable(self) -> Examples:
         """Give the records that may be handed over as they are, each content once."""
+        return self._shareable
+
+    @cached_property
+    def _shareable(self) -> Examples:
         # Copies are one example: the first of each stands for them.
         first = np.sort(np.unique(self.examples.ids, return_index=True)[1])
         allowed = self.may_leave
-        return self.examples[first if allowed is None else first[allowed[first]]]
+        found = first if allowed is None else first[allowed[first]]
+        # Data of gigabytes are held once where all of them may leave.
+        return self.examples if len(found) == len(self.examples) else self.examples[found]
 
     def drawable(self) -> Examples:
         """Give the records that may be drawn at random: shareable, and of no content with two labels.

@@ -58,7 +58,7 @@ class Selector:
         """
         held = self._records.shareable()
         gone = np.isin(held.ids, disclosed)
-        fresh = held[~gone]
+        fresh = held[~gone] if gone.any() else held
         if len(fresh) == 0:
             return fresh.ids
         model, target = view.model if view else None, request.target

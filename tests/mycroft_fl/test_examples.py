@@ -74,3 +74,14 @@ def test_concatenate_keeps_order() -> None:
 def test_a_label_missing_is_said() -> None:
     with pytest.raises(DataError, match="3 examples but 2 labels; give one label per example"):
         Examples(np.zeros((3, 2), np.float32), np.zeros(2, np.int64))
+
+
+@given(images, st.data())
+def test_ids_that_are_carried_along_are_those_of_the_content(x: np.ndarray, data) -> None:
+    whole = labelled(x)
+    assert len(whole.ids) == len(x)
+    index = data.draw(st.lists(st.integers(0, len(x) - 1)).map(lambda some: np.array(some, int)))
+    part = whole[index]
+    both = Examples.concatenate([whole, part])
+    for each in (part, both, whole[: len(x) // 2], whole[whole.y == 0]):
+        assert np.array_equal(each.ids, labelled(each.x).ids)

@@ -228,6 +228,8 @@ def test_images_become_shares_of_white_and_vectors_stay() -> None:
     assert as_input(np.array([[0, 51, 255]], np.uint8)).tolist() == [[0.0, pytest.approx(0.2), 1.0]]
     x = np.array([[1.5, -2.0]], np.float32)
     assert torch.equal(as_input(x), torch.tensor([[1.5, -2.0]]))
+    x.flags.writeable = False
+    assert as_input(x).data_ptr() == x.__array_interface__["data"][0]
 
 
 @pytest.mark.parametrize("share", [0.9, 0.95, 0.999, 1.0])
