@@ -48,7 +48,7 @@ class FineTuneSettings:
 def as_input(x: np.ndarray) -> Float[Tensor, "n ..."]:
     """Return arrays as a model takes them: images in [0, 1], vectors as they are, not copied."""
     # An owner's records are read-only. DLPack hands them on as they are; from_numpy warns.
-    tensor = torch.from_numpy(x) if x.flags.writeable else torch.from_dlpack(x)
+    tensor = torch.from_numpy(x) if x.flags.writeable else torch.utils.dlpack.from_dlpack(x)
     return tensor.float() / 255 if x.dtype == np.uint8 else tensor
 
 
