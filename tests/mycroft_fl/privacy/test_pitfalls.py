@@ -39,7 +39,7 @@ def test_every_pitfall_names_a_test_that_there_is_and_a_place_that_there_is() ->
     for each in PITFALLS:
         file, _, name = each["test"].partition("::")
         assert f"def {name.partition('[')[0]}(" in (ROOT / file).read_text(), each["test"]
-        assert (ROOT / each["file"]).is_file(), each["name"]
+        assert (ROOT / each["file"]).read_text().count(each["before"]) == 1, each["name"]
 
 
 @pytest.mark.slow
