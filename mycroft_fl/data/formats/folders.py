@@ -159,7 +159,7 @@ def _check_no_link(path: Path, name: str, file: Path) -> None:
     if not file.is_file() or file.stat().st_size > LONGEST_LINK:
         return
     to = said_as_link(file.read_bytes())
-    if to and os.path.exists(file.parent / to):
+    if to and os.path.exists(file.parent / to):  # noqa: PTH110 - it raises for no path
         raise DataError(
             f"{path}: {name} is a link that a copy made a file of text ('{to}'); make it a link again, or "
             "copy there what it leads to"
