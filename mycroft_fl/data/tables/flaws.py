@@ -79,7 +79,9 @@ def _say_unknown(unknown: list[Unknown], table: DataTable) -> None:
         else f"in '{name}' {count}, such as '{example}'"
         for place, (name, count, example) in enumerate(most)
     )
-    more = f"; and so in further columns: {len(unknown) - len(most)}" if unknown[len(most) :] else ""
+    more = (
+        f"; and so in further columns: {len(unknown) - len(most)}" if unknown[len(most) :] else ""
+    )
     say(f"{table.source}: {said}{more}; they count as none")
 
 
