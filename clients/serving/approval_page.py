@@ -19,6 +19,7 @@ from mycroft_fl.foreign_text import LONGEST_LINE, cleaned
 from mycroft_fl.texts import as_texts, is_text
 
 SMALLEST = 96  # pixels of a picture's side on the page; smaller ones are enlarged
+MOST_HARD = 100  # of a trainer's examples; those that would leave are all shown
 STYLE = (
     "body{font:14px system-ui;margin:2em}figure{display:inline-block;margin:6px;text-align:center}"
     "img{image-rendering:pixelated;border:1px solid #999}table{border-collapse:collapse}"
@@ -34,6 +35,7 @@ def release_page(
     title: str,
     facts: Iterable[str],
     written: Written | None = None,
+    hard: Examples | None = None,
 ) -> str:
     """Make a page of its own, nothing loaded from elsewhere: `facts` line by line, then all examples.
 
@@ -45,10 +47,14 @@ def release_page(
         title: of the page.
         facts: who asked for what, and how to answer.
         written: the examples as the owner's file writes them.
+        hard: the trainer's examples, by which these were chosen.
     """
-    places = written.places if written else None
-    pictures = examples.x.ndim == 4
-    shown = _pictures(examples, task, places) if pictures else _rows(examples, task, written)
+    shown = _shown(examples, task, written)
+    if hard is not None and len(hard):
+        some = hard[np.arange(min(MOST_HARD, len(hard)))]
+        said = f"The {len(hard)} hard examples that the trainer sent"
+        more = f", of which these are the first {MOST_HARD}" if len(some) < len(hard) else ""
+        shown += f"<h2>{said}{more}</h2>{_shown(some, task, None)}"
     lines = "".join(f"<p>{_text(each)}</p>" for each in facts)
     return (
         "<!doctype html><html><head><meta charset='utf-8'>"
@@ -58,6 +64,12 @@ def release_page(
         f"<title>{_text(title)}</title><style>{STYLE}</style></head>"
         f"<body><h1>{_text(title)}</h1>{lines}{shown}</body></html>"
     )
+
+
+def _shown(examples: Examples, task: Task, written: Written | None) -> str:
+    if examples.x.ndim == 4:
+        return _pictures(examples, task, written.places if written else None)
+    return _rows(examples, task, written)
 
 
 def _pictures(examples: Examples, task: Task, places: Sequence[str] | None) -> str:

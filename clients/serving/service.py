@@ -158,7 +158,8 @@ class VaultService:
                 f"mycroft-fl owner refuse {self._file.folder} {entry_id(key)}",
             ]
             title = f"{len(examples)} records would leave"
-            return release_page(examples, self._task, title, facts, self._as_written(examples))
+            rows = self._as_written(examples)
+            return release_page(examples, self._task, title, facts, rows, request.hard)
 
         self._approvals.require(key, entry, examples, page)
 

@@ -239,6 +239,13 @@ def test_texts_stand_whole_with_their_row(tmp_path: Path) -> None:
     assert "white-space:pre-wrap" in page
 
 
+def test_a_page_shows_the_first_of_very_many_hard_examples() -> None:
+    many = Examples(np.arange(600, dtype=np.float32).reshape(300, 2), np.zeros(300, np.int64))
+    page = release_page(THREE, TASK, "3", [], None, many)
+    assert "The 300 hard examples that the trainer sent, of which these are the first 100" in page
+    assert len(Cells(page).rows) == 4 + 101
+
+
 def test_logarithms_are_undone_and_unknown_categories_are_said() -> None:
     from mycroft_fl.data.tables.columns import Categories, Numbers
     from mycroft_fl.data.tables.schema import TableSchema
@@ -304,6 +311,10 @@ def test_approved_examples_leave_as_they_were_shown_and_charged_once(careful: Ho
     recorded = PrivacyLedger(careful.file.ledger).disclosed().tolist()
     assert set(report.disclosed.ids.tolist()) <= set(recorded)
     assert careful.ledger_rows() == charged
+    asked = f"<h2>The {len(request.hard)} hard examples that the trainer sent</h2>"
+    page, hard = page.split(asked)
+    shown = [cells[2:] for cells in Cells(hard).rows[1:]]
+    assert shown == decoded(request.hard.x, careful.task.table)
     head, *rows = Cells(page).rows
     names = [careful.task.classes[label] for label in report.disclosed.y]
     assert [cells[2] for cells in rows] == names
