@@ -23,6 +23,10 @@ import difflib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+MOST_WORDS = 100
+LONGEST_WORD = 80
+"""What a list of known words shows: a table may have a hundred thousand columns."""
+
 
 class MycroftError(Exception):
     """The root of all errors that this project raises on purpose."""
@@ -118,7 +122,8 @@ class Problems:
 
 def one_line(error: BaseException) -> str:
     """Return what an error of a library says, on one line and never empty."""
-    return " ".join(str(error).split()) or type(error).__name__
+    line = " ".join(str(error).split()) or type(error).__name__
+    return "".join(each if each.isprintable() else "?" for each in line)
 
 
 def suggestion(word: str, known: list[str], before: str = "") -> str:
@@ -133,4 +138,8 @@ def suggestion(word: str, known: list[str], before: str = "") -> str:
         before: stands before the nearest of them, such as the table that it belongs to.
     """
     near = difflib.get_close_matches(word, known, n=1)
-    return f"; did you mean '{before}{near[0]}'?" if near else f"; choose from {sorted(known)}"
+    if near:
+        return f"; did you mean '{before}{near[0]}'?"
+    shown = [each if len(each) <= LONGEST_WORD else f"{each[:LONGEST_WORD]}..." for each in known]
+    more = f" and {len(known) - MOST_WORDS} more" if len(known) > MOST_WORDS else ""
+    return f"; choose from {sorted(shown)[:MOST_WORDS]}{more}"

@@ -18,7 +18,9 @@ from clients.owner.load import open_vault, task_of
 from clients.serving.approval_page import release_page
 from clients.serving.approvals import Approvals, Entry, entry_id, now
 from clients.serving.socket_protocol import ANSWERED, FAILED, REFUSED, SILENT
+from mycroft_fl.data.written import Written, as_written
 from mycroft_fl.errors import BadMessage, InputError, Refused, Withheld
+from mycroft_fl.examples import Examples
 from mycroft_fl.modes import MODES, handing_over
 from mycroft_fl.privacy.spending.ledger import Key, PrivacyLedger
 from mycroft_fl.protocol.envelope import Opened
@@ -155,9 +157,21 @@ class VaultService:
                 f"mycroft-fl owner approve {self._file.folder} {entry_id(key)}",
                 f"mycroft-fl owner refuse {self._file.folder} {entry_id(key)}",
             ]
-            return release_page(examples, self._task, f"{len(examples)} records would leave", facts)
+            title = f"{len(examples)} records would leave"
+            rows = self._as_written(examples)
+            return release_page(examples, self._task, title, facts, rows, request.hard)
 
         self._approvals.require(key, entry, examples, page)
+
+    def _as_written(self, examples: Examples) -> Written | None:
+        """Show examples as the owner's file has them; None where it is gone, or has changed since."""
+        file = self._file
+        if file.data is None:
+            return None
+        try:
+            return as_written(file.data, file.folder, self._task, examples)
+        except InputError:
+            return None
 
 
 def told_of(error: BaseException) -> str:

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Int, Int64
 
 from mycroft_fl.data.formats.files import LabelledRows, named_labels
 from mycroft_fl.data.formats.images import read_listed_images
-from mycroft_fl.data.formats.said import say
+from mycroft_fl.data.formats.said import say, say_changed
 from mycroft_fl.data.formats.spec import DatasetSpec
 from mycroft_fl.data.marks import digests_of, record_ids, shareable_of, units_of
 from mycroft_fl.data.tables.conditions import rows_where
@@ -155,14 +155,8 @@ def _texts_of(table: DataTable, spec: DatasetSpec) -> Texts:
     """Return the texts of a table's rows; each distinct one is made bytes once."""
     column = table.column(spec.text)
     x, cut = as_bytes(column.names, spec.longest)
-    say_cut(table.source, cut, x.shape[1])
+    say_changed(table.source, column.names, cut, x.shape[1])
     return np.asarray(x[column.codes])
-
-
-def say_cut(source: str, cut: int, width: int) -> None:
-    """Say how many texts were too long."""
-    if cut:
-        say(f"{source}: {cut} texts are longer than {width} bytes, and are cut; set longest")
 
 
 def _label_names(table: DataTable, spec: DatasetSpec) -> np.ndarray:

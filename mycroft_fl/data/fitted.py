@@ -46,7 +46,7 @@ def task_examples(spec: DatasetSpec, base: Path, task: Task) -> Examples:
     A table is checked against the task's columns and encoded; images are brought to the task's
     size and channels; vectors must have its length. Raises `DataError` naming what does not fit.
     """
-    return fitted(load_dataset(spec, base, _kinds(task)), spec, task).examples
+    return fitted(load_dataset(spec, base, kinds_of(task)), spec, task).examples
 
 
 def task_records(spec: DatasetSpec, base: Path, task: Task) -> Records:
@@ -54,10 +54,11 @@ def task_records(spec: DatasetSpec, base: Path, task: Task) -> Records:
 
     Raises `DataError`, also where a row has no unit, or its consent is neither yes nor no.
     """
-    return fitted(load_dataset(spec, base, _kinds(task), records=True), spec, task)
+    return fitted(load_dataset(spec, base, kinds_of(task), records=True), spec, task)
 
 
-def _kinds(task: Task) -> dict[str, str]:
+def kinds_of(task: Task) -> dict[str, str]:
+    """Return what a task says that a table's columns hold."""
     return task.table.kinds if task.table else {}
 
 

@@ -186,5 +186,5 @@ def _read_arrays(path: Path, spec: DatasetSpec) -> LabelledRows:
     if path.is_dir() or path.suffix.lower() == ".zip":
         return read_folder(path, spec)
     if path.suffix.lower() == ".npz":
-        return read_npz(path)
+        return read_npz(path, spec.longest)
     raise DataError(f"{path} is not a data set; give {FORMS}")

@@ -141,10 +141,14 @@ def _placed(spec: DatasetSpec, out: Path) -> object:
 
 
 def settings_lines(spec: DatasetSpec, given: DatasetSpec) -> Iterator[str]:
-    """Yield a data set's settings as lines of TOML, those that were given left out."""
+    """Yield a data set's settings as lines of TOML, those that were given left out.
+
+    Tables come last: whatever follows one in a file would be a part of it.
+    """
     known = given.as_setting()
     known = known if isinstance(known, dict) else {}
     setting = spec.as_setting()
-    for key, value in setting.items() if isinstance(setting, dict) else ():
+    items = setting.items() if isinstance(setting, dict) else ()
+    for key, value in sorted(items, key=lambda each: isinstance(each[1], dict)):
         if key != "path" and known.get(key) != value:
             yield tomli_w.dumps({key: value}).strip()

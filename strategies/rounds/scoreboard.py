@@ -85,8 +85,8 @@ class Scoreboard:
         raise NotEnoughOwners(
             f"{answered} owners answered within {config.timeout:g} s"
             + (f" ({codes})" if codes else "")
-            + f", fewer than min-owners = {config.min_owners}; look at the owners' logs, "
-            "raise timeout, or lower min-owners"
+            + f", fewer than min-owners = {config.min_owners}; an owner's log, or the run's "
+            "flower.log, has the cause; raise timeout, or lower min-owners"
         )
 
     def acquired(self) -> Examples | None:

@@ -93,5 +93,12 @@ def of_owners(expected: Sequence[str], scoreboard: Scoreboard) -> Iterator[str]:
             f"failed, so the ranking is of the others alone: {', '.join(failed)}; an owner's log, or the "
             "run's flower.log, has the cause"
         )
+    judged = any(each.status in ("scored", "screened") for each in scoreboard.records.values())
+    idle = [name for name, each in scoreboard.records.items() if each.status == "not-asked"]
+    if judged and idle:
+        yield (
+            f"not asked, so that nobody knows their worth: {', '.join(idle)}; raise budget, or lower "
+            "pilot-per-owner"
+        )
     if scoreboard.buys_nothing:
         yield "no owner by itself gains anything beyond doubt"

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from mycroft_fl.cli.main import main
 from mycroft_fl.errors import DataError
 from mycroft_fl.foreign_text import LONGEST_NAME, CleanFormatter, cleaned, cleaned_lines, is_clean
+from mycroft_fl.progress_lines import PACKAGES
 
 EVIL = (
     "ill\x1b[2J\x1b]0;title\x07\r\ndata: 9 records fit\u202egnol\u2028line\x9b1m\x00"
@@ -154,4 +155,31 @@ def test_commands_print_by_the_one_function_that_cleans() -> None:
     assert found == [
         "common.py: click.echo(cleaned(line), err=err)",
         "common.py: click.echo(cleaned_lines(text), err=err)",
+    ]
+
+
+def test_a_note_on_data_is_shown_once_and_progress_as_often_as_it_comes() -> None:
+    from io import StringIO
+
+    from mycroft_fl.progress_lines import show_progress
+
+    loggers = {name: logging.getLogger(name) for name in PACKAGES}
+    before = {name: (log.handlers, log.level, log.propagate) for name, log in loggers.items()}
+    shown = StringIO()
+    try:
+        for log in loggers.values():
+            log.handlers = []
+        show_progress(shown)
+        for _ in range(3):
+            logging.getLogger("mycroft_fl.data").warning("t.csv: 2 rows are left out")
+            logging.getLogger("strategies").info("round")
+    finally:
+        for name, log in loggers.items():
+            log.handlers, log.level, log.propagate = before[name]
+    assert shown.getvalue().split("\n") == [
+        "t.csv: 2 rows are left out",
+        "round",
+        "round",
+        "round",
+        "",
     ]

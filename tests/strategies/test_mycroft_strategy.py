@@ -366,7 +366,7 @@ def test_fewer_nodes_than_needed_is_an_error_that_says_what_to_do(strategy_of, d
     strategy = strategy_of({"min_owners": 2, "timeout": 0.2}, owners=2)
     with pytest.raises(
         NotEnoughOwners,
-        match=r"^1 owners answered within 0\.2 s, fewer than min-owners = 2; look at the owners'",
+        match=r"^1 owners answered within 0\.2 s, fewer than min-owners = 2; an owner's log, or the run's",
     ):
         run(strategy, network)
     assert network.requests == []

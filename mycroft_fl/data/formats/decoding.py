@@ -11,7 +11,7 @@ import numpy as np
 from PIL.Image import Image
 
 from mycroft_fl.data.formats.files import UNREADABLE
-from mycroft_fl.data.formats.folders import FORMATS
+from mycroft_fl.data.formats.folders import FORMATS, said_as_link
 from mycroft_fl.data.formats.said import say
 from mycroft_fl.errors import DataError, one_line
 
@@ -37,6 +37,7 @@ class Decoder:
         """Return one image's pixels, h w (grey) or h w 3. `DataError` naming it where it is none."""
         from PIL import Image, ImageOps, UnidentifiedImageError
 
+        content = b""
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -58,7 +59,7 @@ class Decoder:
             Image.DecompressionBombError,
         ) as error:
             unknown = isinstance(error, UnidentifiedImageError)
-            reason = "not an image" if unknown else one_line(error)
+            reason = _no_image(content) if unknown else one_line(error)
             raise DataError(
                 f"{name} cannot be read ({reason}); replace it or take it out"
             ) from error
@@ -95,6 +96,11 @@ class Decoder:
         low, high = known
         shares = np.clip((values - low) / (high - low), 0, 1)
         return Image.fromarray(np.rint(shares * 255).astype(np.uint8))
+
+
+def _no_image(content: bytes) -> str:
+    link = said_as_link(content)
+    return f"not an image, but a link that a copy made a text: '{link}'" if link else "not an image"
 
 
 def _square(image: Image) -> Image:

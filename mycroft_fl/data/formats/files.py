@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 
 from mycroft_fl import claims
+from mycroft_fl.data.formats.said import say_changed
 from mycroft_fl.errors import DataError, one_line
 from mycroft_fl.examples import Images, Vectors
 from mycroft_fl.texts import Texts, as_bytes
@@ -30,11 +31,11 @@ class LabelledRows:
     classes: tuple[str, ...]
 
 
-def read_npz(path: Path) -> LabelledRows:
+def read_npz(path: Path, longest: int = 0) -> LabelledRows:
     """Return the arrays `x` and `y` of an npz file.
 
     x: uint8 images (n c h w, n h w c with c 1 or 3, or n h w), float vectors (n d), or texts (n).
-    y: whole numbers 0..C-1, or names. Raises `DataError`.
+    y: whole numbers 0..C-1, or names. `longest` is of a text, in bytes. Raises `DataError`.
     """
     try:
         found = claims.read_npz(path, {"x", "y"})
@@ -57,7 +58,10 @@ def read_npz(path: Path) -> LabelledRows:
         )
     labels, classes = _labels(path, y)
     if x.dtype.kind == "U" and x.ndim == 1:
-        return LabelledRows(as_bytes([str(each) for each in x])[0], labels, classes)
+        texts = [str(each) for each in x]
+        rows, cut = as_bytes(texts, longest)
+        say_changed(path.name, texts, cut, rows.shape[1])
+        return LabelledRows(rows, labels, classes)
     return LabelledRows(
         as_images(path, x) if x.dtype == np.uint8 else as_vectors(path, x), labels, classes
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import unicodedata
 import zipfile
 from collections import Counter
@@ -25,6 +26,8 @@ SYSTEM = frozenset({"__macosx", "thumbs.db", "desktop.ini"})
 TEXT_SUFFIXES = (".txt", ".text")
 MOST_FILES = 5_000_000
 """Files below one folder; links may make any number of few."""
+LONGEST_LINK = 1024
+"""Bytes of the path that a link leads to."""
 UTF8_NAMES = 0x800
 """The flag of a zip's entry whose name is in UTF-8."""
 
@@ -88,14 +91,21 @@ def listing(path: Path) -> Iterator[Listing]:
         for name, file in files_under(path):
             if file.is_dir():
                 found.folders.add(name)
-            else:
-                found.add(name, partial(content_of, file, MOST_PICTURE))
+                continue
+            if PurePosixPath(name).suffix.lower() not in image_suffixes():
+                _check_no_link(path, name, file)
+            found.add(name, partial(content_of, file, MOST_PICTURE))
         yield found
         return
     with zipfile.ZipFile(path) as archive:
         found = Listing()
         named = [(_name_of(info), info) for info in archive.infolist()]
         for name, info in sorted(named, key=lambda each: each[0]):
+            if stat.S_ISLNK(info.external_attr >> 16):
+                raise DataError(
+                    f"{path}: {name} is a link, and a zip holds no more of it than its path; zip the files "
+                    "themselves (zip without -y)"
+                )
             if name.endswith("/"):
                 found.folders.add(name.rstrip("/"))
             else:
@@ -128,6 +138,32 @@ def files_under(path: Path) -> list[tuple[str, Path]]:
         if len(found) + len(waiting) > MOST_FILES:
             raise DataError(f"{path} holds more than {MOST_FILES} files; take links out")
     return sorted(found, key=lambda each: each[0])
+
+
+def said_as_link(content: bytes) -> str:
+    """Return the path in a file that may be a link which a copy made a text; "" where it is none.
+
+    Git on Windows writes a link so, and other copies do.
+
+    >>> said_as_link(b"../fox/1.png")
+    '../fox/1.png'
+    """
+    with suppress(UnicodeDecodeError, ValueError):
+        text = content.decode() if len(content) <= LONGEST_LINK else ""
+        return text if "/" in text and text.isprintable() else ""
+    return ""
+
+
+def _check_no_link(path: Path, name: str, file: Path) -> None:
+    """Raise `DataError` for a file whose whole text is the path of another that is there."""
+    if not file.is_file() or file.stat().st_size > LONGEST_LINK:
+        return
+    to = said_as_link(file.read_bytes())
+    if to and os.path.exists(file.parent / to):  # noqa: PTH110 - it raises for no path
+        raise DataError(
+            f"{path}: {name} is a link that a copy made a file of text ('{to}'); make it a link again, or "
+            "copy there what it leads to"
+        )
 
 
 def class_of(path: Path, name: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import bz2
-import codecs
 import csv
 import gzip
 import io
@@ -26,6 +25,7 @@ from mycroft_fl.claims import (
     limited,
     most_bytes,
 )
+from mycroft_fl.data.formats.encoded import ZERO_BYTES, marked_encoding, not_so_encoded
 from mycroft_fl.data.formats.said import say
 from mycroft_fl.data.formats.spec import DatasetSpec
 from mycroft_fl.data.tables.cells import TextColumn
@@ -35,10 +35,6 @@ CSV_SUFFIXES = tuple(
     f".{kind}{packed}" for kind in ("csv", "tsv", "txt") for packed in ("", ".gz", ".bz2", ".xz")
 )
 UNPACKERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
-MARKS = {
-    codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32",
-    codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16",
-}  # fmt: skip
 DELIMITERS = (",", ";", "\t", "|")
 SEP_LINE = re.compile(r'"?sep=([,;\t|:])"?\s*', re.IGNORECASE)
 A_TEXT = 128
@@ -81,27 +77,20 @@ def read_csv(path: Path, spec: DatasetSpec) -> list[tuple[str, TextColumn]]:
     with unpack(path, "rb") as packed:
         content = io.BufferedReader(_Bounded(packed), 1 << 16)
         # A mark is certain, whatever the spec says.
-        begins = content.peek(4)[:4]
-        marked = next((name for mark, name in MARKS.items() if begins.startswith(mark)), "")
+        marked = marked_encoding(content.peek(4)[:4])
         text = io.TextIOWrapper(content, marked or spec.encoding or "utf-8", newline="")
+        lines = _Lines(text)
         try:
             with _LONG_FIELDS:
-                return _read(_Lines(text), path, spec)
+                return _read(lines, path, spec)
         except UnicodeDecodeError as error:
             raise DataError(
-                f"{path.name} cannot be read as a table: {_not_so_encoded(error, marked, spec)}"
+                f"{path.name} cannot be read as a table: {not_so_encoded(error, marked, spec.encoding)}"
             ) from error
         except csv.Error as error:
-            raise ValueError(f"its rows are none: {error}") from error
-
-
-def _not_so_encoded(error: UnicodeDecodeError, marked: str, spec: DatasetSpec) -> str:
-    found = f"byte 0x{error.object[error.start]:02x}"
-    if marked:
-        return f"it begins as {marked} but goes on as something else ({found}); save it anew"
-    if spec.encoding:
-        return f"it is not {spec.encoding} ({found}); set encoding as it was saved"
-    return f'it is not UTF-8 ({found}); set encoding = "cp1252" (Windows), "latin-1" or as it was saved'
+            unclosed = "unexpected end" in str(error)
+            what = "a quote in it is never closed" if unclosed else error
+            raise ValueError(f"{lines.place}: {what}") from error
 
 
 def _read(lines: _Lines, path: Path, spec: DatasetSpec) -> list[tuple[str, TextColumn]]:
@@ -161,7 +150,8 @@ def _columns(
     known = [_Codes() for _ in names]
     codes: list[list[np.ndarray]] = [[] for _ in names]
     count = 0
-    filled = (row for row in rows if lines.row_ends() and (len(row) > 1 or "".join(row).strip()))
+    lines.header_ends()
+    filled = (row for row in rows if lines.row_ends(len(row) > 1 or bool("".join(row).strip())))
     while chunk := list(islice(filled, CHUNK)):
         _check_lengths(chunk, len(names), count)
         count += len(chunk)
@@ -224,22 +214,29 @@ class _Lines(Iterator[str]):
     """The lines of a text, each and each row of a length that memory can hold."""
 
     def __init__(self, text: io.TextIOWrapper) -> None:
-        self._text, self._row, self._what = text, 0, "its first line"
+        self._text, self._row, self._rows = text, 0, -1
+
+    @property
+    def place(self) -> str:
+        """Where the reader is: its header, or a row, counted from 1 without empty lines."""
+        return "its header" if self._rows < 0 else f"row {self._rows + 1}"
 
     def __next__(self) -> str:
         line = self._text.readline(MOST_LINE + 1)
         self._row += len(line)
         if self._row > MOST_LINE:
-            raise ValueError(f"{self._what} is longer than {in_words(MOST_LINE)}")
+            raise ValueError(f"{self.place} is longer than {in_words(MOST_LINE)}")
         if "\0" in line:
-            raise ValueError(
-                'it holds zero bytes, so it is no such text; if it is UTF-16, set encoding = "utf-16-le"'
-            )
+            raise ValueError(ZERO_BYTES)
         if not line:
             raise StopIteration
         return line
 
-    def row_ends(self) -> bool:
-        """Note that a row has ended; true."""
-        self._row, self._what = 0, "one of its rows"
-        return True
+    def header_ends(self) -> None:
+        """Note that the rows begin."""
+        self._row = self._rows = 0
+
+    def row_ends(self, filled: bool) -> bool:
+        """Note that a row has ended, and return whether it says anything."""
+        self._row, self._rows = 0, self._rows + filled
+        return filled

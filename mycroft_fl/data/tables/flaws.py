@@ -16,6 +16,9 @@ from mycroft_fl.data.tables.values import INFINITE, known_as
 from mycroft_fl.settings.toml_table import toml_key
 
 Flaw = tuple[np.ndarray, str]
+Unknown = tuple[str, int, str]
+"""A column, in how many rows its category is unknown, and one such."""
+MOST_SAID = 3  # columns of one kind, in one line
 
 
 def first_flaw(
@@ -36,12 +39,14 @@ def all_flaws(
         fills: whether missing values are filled.
         ignores: whether unknown categories count as none.
     """
+    unknown: list[Unknown] = []
     found = {
         (int(bad[0]), column.source, problem): len(bad)
         for column in columns
-        for bad, problem in _flaws(column, table, fills, ignores)
+        for bad, problem in _flaws(column, table, fills, unknown if ignores else None)
         if len(bad)
     }
+    _say_unknown(unknown, table)
     lines = []
     for (row, name, problem), count in sorted(found.items(), key=lambda each: each[0][0]):
         shown = table.features[name].text(row)
@@ -62,29 +67,44 @@ def as_names(column: Categories, values: TextColumn) -> Shaped[np.ndarray, " n"]
     return values.each(lambda text: known_as(text, known), object, None)
 
 
-def _flaws(column: Column, table: DataTable, fills: bool, ignores: bool) -> list[Flaw]:
+def _say_unknown(unknown: list[Unknown], table: DataTable) -> None:
+    """Say in one line what counts as none: of fifty columns of categories most lack some."""
+    if not unknown:
+        return
+    most = sorted(unknown, key=lambda each: -each[1])[:MOST_SAID]
+    said = "; ".join(
+        f"in column '{name}' {count} of {len(table)} rows have a category that the task does not know, "
+        f"such as '{example}'"
+        if place == 0
+        else f"in '{name}' {count}, such as '{example}'"
+        for place, (name, count, example) in enumerate(most)
+    )
+    more = (
+        f"; and so in further columns: {len(unknown) - len(most)}" if unknown[len(most) :] else ""
+    )
+    say(f"{table.source}: {said}{more}; they count as none")
+
+
+def _flaws(
+    column: Column, table: DataTable, fills: bool, unknown: list[Unknown] | None
+) -> list[Flaw]:
     values = table.features[column.source]
     flaws: list[Flaw] = []
     if not fills:
         problem = 'is missing; fill it in, or set missing = "fill"'
         flaws.append((np.flatnonzero(values.missing), problem))
     if isinstance(column, Categories):
-        return flaws + _of_names(column, values, table, ignores)
+        return flaws + _of_names(column, values, unknown)
     return flaws + _of_numbers(column, values, table, fills)
 
 
-def _of_names(
-    column: Categories, values: TextColumn, table: DataTable, ignores: bool
-) -> list[Flaw]:
+def _of_names(column: Categories, values: TextColumn, unknown: list[Unknown] | None) -> list[Flaw]:
     known = frozenset(column.known)
     unseen = values.each(lambda text: known_as(text, known) not in known, bool, False)
-    if ignores:
+    if unknown is not None:
         if unseen.any():
-            example = values.text(int(np.flatnonzero(unseen)[0]))
-            say(
-                f"{table.source}: in column '{column.name}' {int(unseen.sum())} of {len(values)} rows have a "
-                f"category that the task does not know, such as '{example}'; they count as none"
-            )
+            example = values.text(int(np.flatnonzero(unseen)[0])) or ""
+            unknown.append((column.name, int(unseen.sum()), example))
         return []
     problem = (
         "is a category that the trainer's rows do not have; "

@@ -17,6 +17,8 @@ from mycroft_fl.errors import DataError, one_line
 
 EXCEL_SUFFIXES = (".xlsx", ".xlsm")
 ROWS_AT_ONCE = 10_000
+WITH_LOG = b"\2"
+"""What an SQLite file says at byte 19 if its writes go to a log (WAL) first."""
 
 
 def read_workbook(path: Path, spec: DatasetSpec) -> Read:
@@ -28,9 +30,12 @@ def read_workbook(path: Path, spec: DatasetSpec) -> Read:
     from openpyxl import load_workbook
 
     check_archive(path)
+    # Opened here: where a workbook is broken openpyxl leaves its file open.
     with (
-        closing(load_workbook(path, read_only=True, data_only=True)) as values,
-        closing(load_workbook(path, read_only=True)) as formulas,
+        path.open("rb") as one,
+        path.open("rb") as other,
+        closing(load_workbook(one, read_only=True, data_only=True)) as values,
+        closing(load_workbook(other, read_only=True)) as formulas,
     ):
         sheet = _sheet(path, values.sheetnames, spec.sheet)
         pairs = zip(values[sheet].iter_rows(), formulas[sheet].iter_rows(), strict=True)
@@ -110,8 +115,19 @@ def database_of(spec: DatasetSpec, base: Path) -> tuple[DatasetSpec, Path]:
     file = (base / Path(str(url.database)).expanduser()).absolute()
     if not file.is_file():
         raise DataError(f"there is no database {file}; give the path of an SQLite file")
-    opened = url.set(database=f"file:{file}", query={"mode": "ro", "uri": "true"})
+    how = {"mode": "ro", "uri": "true"} | ({"immutable": "1"} if _is_at_rest(file) else {})
+    opened = url.set(database=f"file:{file}", query=how)
     return replace(spec, path=opened.render_as_string(hide_password=False)), Path(file.name)
+
+
+def _is_at_rest(file: Path) -> bool:
+    """Return whether a database keeps a log of writes, and nobody writes to it.
+
+    SQLite would make that log beside it, reading or not.
+    """
+    with file.open("rb") as stream:
+        keeps_log = stream.read(20)[19:] == WITH_LOG
+    return keeps_log and not file.with_name(f"{file.name}-wal").exists()
 
 
 def _columns(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> Read:

@@ -59,7 +59,9 @@ def read_parquet(path: Path) -> Read:
             check_cells(metadata.num_rows, metadata.num_columns)
             groups = range(metadata.num_row_groups)
             check_bytes(sum(metadata.row_group(each).total_byte_size for each in groups))
-            return _columns(file.read())
+            table = file.read()
+            table.validate(full=True)
+            return _columns(table)
     except ArrowException as error:
         raise ValueError(" ".join(str(error).split())) from error
 
@@ -73,6 +75,8 @@ def read_feather(path: Path) -> Read:
             batches, size = [], 0
             for place in range(file.num_record_batches):
                 batches.append(file.get_batch(place))
+                # Arrow trusts offsets and lengths: unchecked, a broken file ends the process.
+                batches[-1].validate(full=True)
                 check_cells(batches[-1].num_rows, batches[-1].num_columns)
                 check_bytes(size := size + batches[-1].nbytes)
             return _columns(pyarrow.Table.from_batches(batches, file.schema))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import csv
 import io
 import re
 import socket
@@ -22,10 +23,14 @@ from clients.owner.load import records_of
 from clients.serving.approval_page import decoded, release_page
 from clients.serving.approvals import Approvals, Entry, content_digest, entry_id, now
 from clients.serving.socket_protocol import ANSWERED, FAILED, HEAD, SELECT
+from mycroft_fl.data.fitted import task_records
+from mycroft_fl.data.formats.spec import DatasetSpec
 from mycroft_fl.data.task import Task
+from mycroft_fl.data.written import as_written
 from mycroft_fl.errors import InputError, Withheld
 from mycroft_fl.examples import Examples
 from mycroft_fl.privacy.spending.ledger import Key, PrivacyLedger
+from tests.mycroft_fl.data.tables.cases import owned, spec_of, task_from, written
 
 Hospital = Any
 KEY = Key("hospital", "f" * 32, "d" * 64)
@@ -182,6 +187,65 @@ def test_the_rows_of_a_page_are_those_of_the_file(make_hospital: Callable[..., H
         assert float(output["pressure"]) == pytest.approx(own["pressure"], rel=1e-4)
 
 
+TRAINERS = "day,chol,ward,y\n2024-01-01,54,a,no\n2024-02-03,66.125,b,yes\n2024-03-04,0,a,no\n"
+OWNERS = (
+    "secret,ward,chol,day,y\n"
+    "s1,a,0,2024-05-06 07:08,no\ns2,x,,2024-05-07,yes\ns3,,1e9,2024-05-08,no\ns4,b,0.10,2024-05-09,yes\n"
+)
+
+
+def test_a_page_shows_the_texts_of_the_file_and_what_leaves_in_their_place(tmp_path: Path) -> None:
+    how = {"missing": "fill", "unseen": "ignore"}
+    task = task_from(tmp_path, TRAINERS, columns={"day": "date"}, **how)
+    task = replace(task, classes=("no", "yes"))
+    records = owned(tmp_path, OWNERS, task)
+    spec = spec_of("owner.csv")
+    order = np.array([3, 0, 2, 1])
+    found = as_written(spec, tmp_path, task, records.examples[order])
+    assert found is not None
+    assert found.places == ("4", "1", "3", "2")
+    assert found.head == ("day", "chol", "ward")
+    furthest = decoded(records.examples.x, task.table)[2][3]
+    assert found.cells == (
+        ("2024-05-09", "0.10", "b"),
+        ("2024-05-06 07:08", "0", "a"),
+        ("2024-05-08", f"1e9; {furthest} leaves", "missing; a leaves"),
+        ("2024-05-07", "missing; 54 leaves", "x; no category leaves"),
+    )
+    page = release_page(records.examples[order], task, "4", [], found)
+    assert Cells(page).rows[0] == ["", "row", "class", "day", "chol", "ward"]
+    assert Cells(page).rows[2] == ["2", "1", "no", "2024-05-06 07:08", "0", "a"]
+    assert "secret" not in page
+    assert "s1" not in page
+    # Without the file, a zero is a zero, and not what 32 bits leave of it.
+    assert decoded(records.examples.x, task.table)[0][3] == "0"
+    # A file that has changed since shows what it would leave, not what it says now.
+    (tmp_path / "owner.csv").write_text(OWNERS.replace("s4,b,0.10", "s4,b,0.20"))
+    assert as_written(spec, tmp_path, task, records.examples) is None
+
+
+def test_texts_stand_whole_with_their_row(tmp_path: Path) -> None:
+    long = "one line, " * 300
+    written(tmp_path / "t.csv", f'body,y\nshort,no\n"{long}",yes\n')
+    spec = DatasetSpec("t.csv", text="body", label="y")
+    task = Task(("no", "yes"), (4096,), np.dtype(np.uint8), "linear:hashing")
+    examples = task_records(spec, tmp_path, task).examples
+    found = as_written(spec, tmp_path, task, examples)
+    assert found is not None
+    assert (found.places, found.head) == (("1", "2"), ())
+    page = release_page(examples, task, "2", [], found)
+    assert Cells(page).rows[2] == ["2", "2", "yes", long.strip()]
+    assert "overflow-wrap:anywhere" in page
+    assert "white-space:pre-wrap" in page
+
+
+def test_a_page_shows_the_first_of_very_many_hard_examples() -> None:
+    many = Examples(np.arange(600, dtype=np.float32).reshape(300, 2), np.zeros(300, np.int64))
+    page = release_page(THREE, TASK, "3", [], None, many)
+    assert "The 300 hard examples that the trainer sent, of which these are the first 100" in page
+    assert len(Cells(page).rows) == 4 + 101
+
+
 def test_logarithms_are_undone_and_unknown_categories_are_said() -> None:
     from mycroft_fl.data.tables.columns import Categories, Numbers
     from mycroft_fl.data.tables.schema import TableSchema
@@ -247,10 +311,21 @@ def test_approved_examples_leave_as_they_were_shown_and_charged_once(careful: Ho
     recorded = PrivacyLedger(careful.file.ledger).disclosed().tolist()
     assert set(report.disclosed.ids.tolist()) <= set(recorded)
     assert careful.ledger_rows() == charged
-    rows = Cells(page).rows[1:]
-    assert [cells[2:] for cells in rows] == decoded(report.disclosed.x, careful.task.table)
+    asked = f"<h2>The {len(request.hard)} hard examples that the trainer sent</h2>"
+    page, hard = page.split(asked)
+    shown = [cells[2:] for cells in Cells(hard).rows[1:]]
+    assert shown == decoded(request.hard.x, careful.task.table)
+    head, *rows = Cells(page).rows
     names = [careful.task.classes[label] for label in report.disclosed.y]
-    assert [cells[1] for cells in rows] == names
+    assert [cells[2] for cells in rows] == names
+    # Each row of the page is that of the file, text by text, and what it stands for is what left.
+    with (careful.base / "patients.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    for cells in rows:
+        assert cells[3:] == [lines[int(cells[1]) - 1][name] for name in head[3:]]
+    numbers = [float(cells[head.index("age")]) for cells in rows]
+    left = careful.task.table.decoded(report.disclosed.x)["age"]
+    assert left.tolist() == pytest.approx(numbers, rel=1e-4)
 
 
 def test_refused_examples_never_leave_and_the_charge_stays(careful: Hospital) -> None:

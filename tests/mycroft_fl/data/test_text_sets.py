@@ -75,11 +75,48 @@ def folder_of_texts(root: Path, encoding: str = "utf-8") -> None:
         (root / label / f"{place}.txt").write_bytes(text.encode(encoding, "replace"))
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
-def test_a_folder_of_texts_holds_the_same(tmp_path, encoding):
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+@pytest.mark.parametrize("setting", ["", "latin-1"])
+def test_a_folder_of_texts_holds_the_same(tmp_path, encoding, setting):
+    if setting and encoding == "utf-8":
+        setting = "utf-8"  # it has no mark, which alone counts more than a setting
     folder_of_texts(tmp_path / "tickets", encoding)
-    found = texts_of(load_dataset("tickets", tmp_path))
+    found = texts_of(load_dataset(DatasetSpec("tickets", encoding=setting), tmp_path))
     assert sorted(found) == sorted(TICKETS[:4])
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le"])
+def test_a_text_with_zero_bytes_is_refused_and_read_with_its_encoding(tmp_path, encoding):
+    folder_of_texts(tmp_path / "tickets", encoding)
+    with pytest.raises(DataError, match=r"tickets: call"):
+        load_dataset("tickets", tmp_path)
+    found = texts_of(load_dataset(DatasetSpec("tickets", encoding=encoding), tmp_path))
+    assert sorted(found) == sorted(TICKETS[:4])
+    (tmp_path / "tickets" / "calls" / "9.txt").write_bytes("a\0b".encode(encoding))
+    with pytest.raises(DataError, match=r"calls/9.txt: it holds zero bytes, .*encoding = "):
+        load_dataset(DatasetSpec("tickets", encoding=encoding), tmp_path)
+
+
+def test_what_no_text_can_hold_is_counted(tmp_path, caplog):
+    lines = [json.dumps({"body": text, "queue": "a"}) for text in ("a\0b", "half \ud83d", "whole")]
+    (tmp_path / "t.jsonl").write_text("\n".join(lines))
+    spec = DatasetSpec("t.jsonl", text="body", label="queue")
+    assert [text for text, _ in texts_of(load_dataset(spec, tmp_path))] == [
+        "a?b",
+        "half ?",
+        "whole",
+    ]
+    assert (
+        "t.jsonl: 2 texts hold zero bytes or halves of characters, which become '?'" in caplog.text
+    )
+
+
+def test_long_texts_of_an_npz_are_counted(tmp_path, caplog):
+    np.savez(tmp_path / "t.npz", x=np.array(["x" * 5000, "y"]), y=np.array(["a", "b"]))
+    load_dataset("t.npz", tmp_path)
+    assert "t.npz: 1 texts are longer than 4096 bytes, and are cut; set longest" in caplog.text
+    whole = load_dataset(DatasetSpec("t.npz", longest=6000), tmp_path)
+    assert texts_of(whole)[0][0] == "x" * 5000
 
 
 def test_a_zip_of_texts_holds_the_same(tmp_path):
@@ -146,7 +183,7 @@ def test_what_is_wrong_with_a_table_of_texts_is_said(tmp_path, content, message)
 def test_what_is_wrong_with_a_folder_of_texts_is_said(tmp_path):
     (tmp_path / "t" / "a").mkdir(parents=True)
     (tmp_path / "t" / "a" / "1.txt").write_bytes("Zürich".encode("latin-1"))
-    with pytest.raises(DataError, match=r"t: a/1.txt is not UTF-8 \(byte 0xfc\); set encoding"):
+    with pytest.raises(DataError, match=r"t: a/1.txt: it is not UTF-8 \(byte 0xfc\); set encoding"):
         load_dataset("t", tmp_path)
     spec = DatasetSpec("t", encoding="latin-1")
     assert texts_of(load_dataset(spec, tmp_path)) == [("Zürich", "a")]

@@ -151,6 +151,10 @@ def test_a_good_run_gives_no_warning():
             {"records": {"a": OwnerRecord("a"), "b": OwnerRecord("b").with_failure("error", 5)}},
             "failed, so the ranking is of the others alone: b (error); an owner's log, or the run's",
         ),
+        (
+            {"records": {"a": OwnerRecord("a", screening=0.1), "b": OwnerRecord("b")}},
+            "not asked, so that nobody knows their worth: b; raise budget, or lower pilot-per-owner",
+        ),
         ({"names": ["a", "b", "gone"]}, "did not connect and were not asked: gone"),
         ({"duplicates": 7}, "7 duplicate examples were dropped before drawing"),
         ({"overlap": 3}, "3 rows of the test file stand in the other file too: dropped"),

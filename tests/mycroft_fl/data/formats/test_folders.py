@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import stat
 import zipfile
 from pathlib import Path
 
@@ -89,6 +90,30 @@ def test_a_link_that_leads_nowhere_or_back_up_is_named(tmp_path: Path) -> None:
     (data / "cat" / "up").symlink_to(data)
     with pytest.raises(DataError, match="cat/up links to a folder that holds it"):
         load_dataset("data", tmp_path)
+
+
+def test_a_link_that_a_copy_made_a_text_is_named(tmp_path: Path) -> None:
+    data = folder(tmp_path / "data")
+    (data / "fox").rename(tmp_path / "elsewhere")
+    (data / "fox").write_text("../elsewhere")
+    with pytest.raises(DataError, match=r"data: fox is a link that a copy made a file of text"):
+        read_images(data)
+    (data / "fox").write_text("a note/no path")
+    assert set(shades(data)) == {"cat", "dog"}
+    (data / "cat" / "x.png").write_text("../nowhere/x.png")
+    with pytest.raises(DataError, match=r"cat/x\.png cannot be read \(not an image, but a link"):
+        read_images(data)
+
+
+def test_a_link_in_a_zip_is_refused(tmp_path: Path) -> None:
+    names = {f"{name}/1.png": picture(shade) for name, shade in SHADES.items()}
+    path = zipped(tmp_path / "set.zip", names)
+    with zipfile.ZipFile(path, "a") as archive:
+        link = zipfile.ZipInfo("owl")
+        link.external_attr = (stat.S_IFLNK | 0o777) << 16
+        archive.writestr(link, "fox")
+    with pytest.raises(DataError, match=r"set\.zip: owl is a link, .*zip the files themselves"):
+        read_images(path)
 
 
 def test_what_is_left_out_is_counted_and_named(

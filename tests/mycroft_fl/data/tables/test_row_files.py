@@ -2,6 +2,7 @@
 
 import contextlib
 import sqlite3
+from contextlib import closing
 from datetime import date, datetime
 
 import pytest
@@ -89,6 +90,22 @@ def test_an_owner_gives_its_records_from_a_database(tmp_path):
         base.execute("INSERT INTO p VALUES (9, 'b', 'p3', NULL)")
     base.close()
     assert len(task_records(spec, tmp_path, task).examples) == 4
+
+
+def test_a_database_that_keeps_a_log_is_read_and_nothing_is_left_beside_it(tmp_path):
+    spec = DatasetSpec("sqlite:///o.db", label="y", query="SELECT * FROM p")
+    with closing(sqlite3.connect(tmp_path / "o.db")) as writer:
+        writer.execute("PRAGMA journal_mode = WAL")
+        writer.execute("CREATE TABLE p (a, y)")
+        writer.executemany("INSERT INTO p VALUES (?, ?)", [(1, "no"), (2, "yes")])
+        writer.commit()
+        # What a writer has not yet moved out of the log is there too.
+        assert (tmp_path / "o.db-wal").stat().st_size > 0
+        assert len(load_dataset(spec, tmp_path)) == 2
+    assert [each.name for each in tmp_path.iterdir()] == ["o.db"]
+    (tmp_path / "o.db").touch()
+    assert len(load_dataset(spec, tmp_path)) == 2
+    assert [each.name for each in tmp_path.iterdir()] == ["o.db"]
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,24 @@ def test_a_category_that_nobody_knows_is_counted_where_it_is_ignored(
     assert "'x'" in caplog.text
 
 
+def test_many_columns_with_unknown_categories_are_told_in_one_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    names = [f"drug{place}" for place in range(20)]
+    trainers = rows(
+        ",".join([*names, "y"]), ",".join(["No"] * 20 + ["a"]), ",".join(["Up"] * 20 + ["b"])
+    )
+    task = task_from(tmp_path, trainers, unseen="ignore")
+    caplog.clear()
+    owned(tmp_path, rows(",".join([*names, "y"]), ",".join(["No", *["Down"] * 19, "a"])), task)
+    [said] = [record.getMessage() for record in caplog.records]
+    assert said == (
+        "owner.csv: in column 'drug1' 1 of 1 rows have a category that the task does not know, such as "
+        "'Down'; in 'drug2' 1, such as 'Down'; in 'drug3' 1, such as 'Down'; and so in further columns: 16; "
+        "they count as none"
+    )
+
+
 @pytest.mark.parametrize(
     ("column", "words"),
     [
