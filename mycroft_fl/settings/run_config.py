@@ -9,8 +9,8 @@ from mycroft_fl.errors import SettingError
 from mycroft_fl.metrics.names import check_metric
 from mycroft_fl.modes import MODES
 from mycroft_fl.settings.declared import Settings, SettingValue, setting
-from mycroft_fl.settings.selection import SelectionSettings
-from mycroft_fl.settings.space_names import check_space
+from mycroft_fl.settings.selection import AUTO, SelectionSettings
+from mycroft_fl.settings.space_names import PLAIN_SPACES, check_space
 from mycroft_fl.settings.training import TrainingSettings
 
 MAX_EXAMPLES = 10_000_000  # asked of one owner, or in all
@@ -217,6 +217,9 @@ class RunConfig(TrainingSettings, AskingSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.method == AUTO:
+            # Known from here on: requests, ledgers and results name the method that chose.
+            object.__setattr__(self, "method", self._usual_method())
         check_space(self.feature_space)
         check_metric(self.metric)
         if self.split_selection + self.split_scoring > 0.95:
@@ -235,6 +238,17 @@ class RunConfig(TrainingSettings, AskingSettings):
                 f"subset-weight {self.subset_weight} and hard-set.weight {self.hard_set_weight} leave less "
                 "than 5 % of each batch to the trainer's own data; lower one of them"
             )
+
+    def _usual_method(self) -> str:
+        """Return the method that did best on the worlds of docs/benchmarks.md, where it can be asked for.
+
+        A detector looks at inputs or the model's own features, so an encoder that somebody names is for
+        features. Modes that send noise alone have no picks to cover a region with.
+        """
+        hands_over = self.mode in ("raw", "score-then-raw")
+        may_send = self.request in ("auto", "detector") and self.score_by == "hard-set"
+        plain = self.feature_space in PLAIN_SPACES
+        return "detector-cover" if hands_over and may_send and plain else "hard-features"
 
 
 def setting_rows() -> list[tuple[str, SettingValue, str]]:

@@ -9,6 +9,7 @@ from typing import Any
 from mycroft_fl.settings.declared import setting
 
 MAX_FEATURE_WEIGHT = 1e6
+AUTO = "auto"
 
 
 @dataclass(frozen=True)
@@ -20,8 +21,9 @@ class SelectionSettings:
 
     method: str = setting(
         "method",
-        "hard-features",
-        "how an owner chooses: a method's name, or package.module:function",
+        AUTO,
+        "how an owner chooses: a method's name, or package.module:function; auto: detector-cover where "
+        "owners hand over what they choose, else hard-features",
     )
     owner_epochs: int = setting(
         "owner-epochs",

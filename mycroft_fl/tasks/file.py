@@ -33,6 +33,7 @@ from mycroft_fl.inspection.told import all_told
 from mycroft_fl.metrics.names import metric_from_folder
 from mycroft_fl.settings.own_names import model_name
 from mycroft_fl.settings.run_config import RunConfig
+from mycroft_fl.settings.selection import AUTO
 from mycroft_fl.settings.space_names import from_folder
 from mycroft_fl.settings.toml_table import TomlTable
 from mycroft_fl.tasks.words import named_by, with_words
@@ -42,7 +43,10 @@ KEYS = ("train", "validation", "test", "model", "head", "transform", "weights", 
 
 @dataclass(frozen=True, eq=False)
 class TaskFile:
-    """A trainer's part: the task it agrees on with owners, its examples and its settings."""
+    """A trainer's part: the task it agrees on with owners, its examples and its settings.
+
+    `method` is as the file has it; `config` names the one that its own mode takes.
+    """
 
     task: Task
     train: Examples
@@ -50,6 +54,7 @@ class TaskFile:
     test: Examples | None
     weights: Path | None
     config: RunConfig
+    method: str = AUTO
 
 
 def load_task(path: Path) -> TaskFile:
@@ -87,7 +92,8 @@ def load_task(path: Path) -> TaskFile:
             raise table.wrong(part, "holds nothing that the parts before it do not hold")
     config = named_by(task, config)
     return TaskFile(
-        task, parts["train"], parts["validation"], parts.get("test"), _weights(table, base), config
+        task, parts["train"], parts["validation"], parts.get("test"), _weights(table, base), config,
+        str(table.table("run").flat().get("method", AUTO)),
     )  # fmt: skip
 
 

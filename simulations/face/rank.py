@@ -17,10 +17,10 @@ from mycroft_fl.data.task import Task
 from mycroft_fl.errors import SettingError
 from mycroft_fl.face.picks import SCALED
 from mycroft_fl.models.foreign.own_objects import given
-from mycroft_fl.models.networks import is_network
 from mycroft_fl.models.own_estimators import is_fitted, with_labels
 from mycroft_fl.settings.own_names import is_own, own_name
 from mycroft_fl.settings.run_config import RunConfig
+from mycroft_fl.settings.selection import AUTO
 from mycroft_fl.tasks.words import named_by, with_words
 from simulations.face.asked import Asked
 from simulations.face.given_task import Reading, given_task
@@ -76,7 +76,7 @@ def rank(
         head: the path of a network's last linear layer; "" to find it.
         transform: a function that prepares a batch for a network.
         method: how owners choose: a name, an import path, or a function of (candidates, query, k);
-            "" for hard-features with a network, else features.
+            "" for the one that did best in benchmarks, see the setting.
         policy: what owners allow; None for what the run asks.
         data: keys of a data set's table, such as {"drop": ["id"], "missing": "fill"}.
         out: the run's folder, new or empty; None for one that goes with the result.
@@ -171,10 +171,7 @@ def _named(model: Any, head: str, transform: Any) -> Any:
 
 def _defaults(task: Task, method: str, changed: Mapping[str, Any]) -> dict[str, Any]:
     """Return the method, and the space in which it compares where nobody says otherwise."""
-    network = is_network(task.model)
-    found = {
-        "method": method or changed.get("method") or ("hard-features" if network else "features")
-    }
+    found = {"method": method or changed.get("method") or AUTO}
     if task.table is not None and "feature-space" not in changed:
         found["feature-space"] = "standardised"
     return found

@@ -100,7 +100,7 @@ class Simulation:
         rest = dict(run_config)
         asked_for, given = rest.pop("scenario"), json.loads(rest.pop("given", "{}") or "{}")
         out, engine = rest.pop("out", ""), rest.pop("engine", "flower")
-        defaults = RunConfig().settings()
+        defaults = {key: default for key, default, _ in RunConfig.rows()}
         changed = {k: v for k, v in rest.items() if k not in defaults or v != defaults[k]}
         folder = Path(out) if out else default_out
         return cls.load(asked_for, changed | given, folder, engine=engine)

@@ -65,7 +65,8 @@ class RunPlan:
     def load(self) -> tuple[TaskFile, RunConfig]:
         """Load the task from its file, and the run's settings. `InputError` on what is wrong."""
         task = load_task(Path(self.task))
-        changed = task.config.settings() | self.settings
+        # A method that the file leaves open is chosen for the run's own mode.
+        changed = task.config.settings() | {"method": task.method} | self.settings
         config = RunConfig.from_settings(changed)
         check_metric_of(config.metric, task.task.classes)
         check_run(task.task.model, config)

@@ -17,6 +17,8 @@ from mycroft_fl.settings.run_config import RunConfig, setting_rows
 
 FIELDS = dataclasses.fields(RunConfig)
 KEYS = [each.metadata["key"] for each in FIELDS]
+DEFAULTS = RunConfig().settings() | {"method": "auto"}
+"""Of a method that nobody chose the config names the one it takes."""
 PYPROJECT = Path(__file__).parents[3] / "pyproject.toml"
 
 
@@ -177,7 +179,7 @@ def test_a_suggestion_is_near_or_all_of_them() -> None:
 
 def test_rows_hold_every_setting_in_order_with_default_and_choices() -> None:
     rows = setting_rows()
-    assert [(key, default) for key, default, _ in rows] == list(RunConfig().settings().items())
+    assert [(key, default) for key, default, _ in rows] == list(DEFAULTS.items())
     by_key = dict(zip(KEYS, FIELDS, strict=True))
     for key, _, meaning in rows:
         each = by_key[key]
@@ -219,7 +221,7 @@ def test_a_request_and_a_query_take_over_a_runs_selection_whole() -> None:
 def test_pyproject_names_every_setting_with_its_default() -> None:
     output = tomllib.loads(PYPROJECT.read_text())["tool"]["flwr"]["app"]["config"]
     output = {key: value for key, value in flat(output).items() if key in KEYS}
-    assert output == RunConfig().settings()
+    assert output == DEFAULTS
 
 
 def flat(table: dict, before: str = "") -> dict:
@@ -234,3 +236,26 @@ def flat(table: dict, before: str = "") -> dict:
 def test_a_config_cannot_be_changed() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         RunConfig().budget = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("settings", "method"),
+    [
+        ({}, "detector-cover"),
+        ({"mode": "score-then-raw"}, "detector-cover"),
+        ({"request": "detector"}, "detector-cover"),
+        ({"feature-space": "standardised"}, "detector-cover"),
+        ({"mode": "score"}, "hard-features"),
+        ({"mode": "gradient"}, "hard-features"),
+        ({"request": "hard-set"}, "hard-features"),
+        ({"score.by": "class", "mode": "score-then-raw"}, "hard-features"),
+        ({"feature-space": "tfidf"}, "hard-features"),
+        ({"method": "omp"}, "omp"),
+        ({"method": "auto"}, "detector-cover"),
+    ],
+)
+def test_a_method_that_nobody_chose_is_the_one_that_did_best_where_it_can_be_asked_for(
+    settings, method
+):
+    assert RunConfig.from_settings(settings).method == method
+    assert RunConfig.rows()[0][:2] == ("method", "auto")
