@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PYTHONS = ("3.11", "3.12", "3.13")
 QUICK = ("-m", "not slow and not gpu")
 
+nox.options.envdir = str(ROOT / "build" / "nox")
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.error_on_missing_interpreters = False  # those at hand; a release needs all three
 nox.options.sessions = ["lint", "tests"]
@@ -47,5 +48,6 @@ def lint(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """Build the site with the extra `docs` alone."""
     session.chdir(ROOT)
-    session.install("--constraint", ".ci/locks/dev.txt", "mkdocs", "mkdocs-material", "mkdocstrings[python]")
+    project = nox.project.load_toml(ROOT / "pyproject.toml")["project"]
+    session.install("--constraint", ".ci/locks/dev.txt", *project["optional-dependencies"]["docs"])
     session.run("mkdocs", "build", "--strict", "--config-file", ".ci/site/mkdocs.yml")

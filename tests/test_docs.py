@@ -235,4 +235,3 @@ def test_every_block_runs_from_top_to_bottom_in_an_empty_folder(tmp_path, docume
             cwd=here, env=known, capture_output=True, text=True, timeout=900, check=False,
         )  # fmt: skip
         assert ran.returncode == 0, f"{block.text}\n{ran.stderr[-2000:]}"
-
