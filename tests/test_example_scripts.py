@@ -31,12 +31,12 @@ def run(name: str, *words: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def owners_shown(shown: str) -> list[list[str]]:
     """Owners from first to last, of each ranking in what a script printed."""
-    tables = re.findall(r"rank +owner.*\n((?: *\d.*\n)+)", shown)
+    tables = re.findall(r"rank +owner.*\n((?:(?!\d+ examples) *\d.*\n)+)", shown)
     return [re.findall(r"([a-z]+) ", table.replace("scored", "")) for table in tables]
 
 
 def test_rankings_are_found_in_what_a_script_prints() -> None:
-    shown = " rank owner status  score\n    1     b scored 0.1\n    2     a scored 0.0\nfree\n"
+    shown = " rank owner status  score\n    1     b scored 0.1\n    2     a scored 0.0\n30 examples disclosed\n"
     assert owners_shown(shown) == [["b", "a"]]
 
 
