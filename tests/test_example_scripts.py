@@ -36,7 +36,8 @@ def owners_shown(shown: str) -> list[list[str]]:
 
 
 def test_rankings_are_found_in_what_a_script_prints() -> None:
-    shown = " rank owner status  score\n    1     b scored 0.1\n    2     a scored 0.0\n30 examples disclosed\n"
+    rows = "    1     b scored 0.1\n    2     a scored 0.0\n"
+    shown = f" rank owner status  score\n{rows}30 examples disclosed\n"
     assert owners_shown(shown) == [["b", "a"]]
 
 
