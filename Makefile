@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo federation test test-slow docs bench attack lock sbom clean
+.PHONY: demo federation test test-slow coverage docs bench attack lock sbom clean
 
 demo: $(READY)  ## set up, then one round of acquisition on Flower's simulation engine
 	$(BIN)/mycroft-fl simulate rotated-digits
@@ -21,9 +21,13 @@ test: $(READY)  ## set up, then format, lint, types, import rules and the quick 
 test-slow: $(READY)  ## the tests that start real processes or take minutes
 	$(BIN)/pytest -m "slow and not gpu"
 
-docs: $(READY)  ## the page of commands, and the reference of the library, without a warning
+coverage: $(READY)  ## the quick tests, and what they leave untouched; fails below the floor in pyproject.toml
+	$(BIN)/pytest -n 2 -m "not slow and not gpu" --cov --cov-report=term --cov-report=html
+
+docs: $(READY)  ## the page of commands, and the site in build/site, without a warning
 	$(BIN)/python -m mycroft_fl.cli.reference docs/commands.md
-	$(BIN)/python -W error::UserWarning -m pdoc -o build/api mycroft_fl strategies clients simulations
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --config-file .ci/site/mkdocs.yml
+	@echo "open build/site/index.html"
 
 bench: $(READY)  ## every table of benchmarks/, hours on two cores; goes on where it stopped
 	$(BIN)/python -m benchmarks.acquisition rotated-digits

@@ -27,6 +27,7 @@ ROOT = Path(__file__).parents[1]
 GENERATED = ROOT / "docs" / "commands.md"
 DOCUMENTS = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
+    ROOT / "examples" / "README.md",
     *sorted(path for path in (ROOT / "docs").glob("*.md") if path != GENERATED),
 ]
 FENCE = re.compile(
@@ -234,14 +235,3 @@ def test_every_block_runs_from_top_to_bottom_in_an_empty_folder(tmp_path, docume
             cwd=here, env=known, capture_output=True, text=True, timeout=900, check=False,
         )  # fmt: skip
         assert ran.returncode == 0, f"{block.text}\n{ran.stderr[-2000:]}"
-
-
-@pytest.mark.slow
-def test_the_reference_of_the_library_is_built_without_a_warning(tmp_path):
-    packages = ["mycroft_fl", "strategies", "clients", "simulations"]
-    built = subprocess.run(
-        [sys.executable, "-W", "error::UserWarning", "-m", "pdoc", "-o", str(tmp_path), *packages],
-        cwd=ROOT, capture_output=True, text=True, timeout=900, check=False,
-    )  # fmt: skip
-    assert (built.returncode, built.stderr) == (0, "")
-    assert (tmp_path / "mycroft_fl" / "selection.html").is_file()

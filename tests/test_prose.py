@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("mycroft_fl", "strategies", "clients", "simulations")
 PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
+    ROOT / "examples" / "README.md",
     # Made from the commands themselves: its lines are help texts, not sentences.
     *sorted(path for path in (ROOT / "docs").glob("*.md") if path.name != "commands.md"),
 ]

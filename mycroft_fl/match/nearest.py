@@ -61,7 +61,8 @@ def nearest(
 
     Args:
         k: 1 or more.
-        candidate_labels, hard_labels: with both, only candidates of a hard example's class count for it.
+        candidate_labels: each candidate's class; with both, only those of its class count for a hard example.
+        hard_labels: each hard example's class.
         per: "example": each hard example's nearest, then each one's second nearest and so on, within
             one depth by distance. "set": by the distance to the nearest hard example.
 
