@@ -15,8 +15,15 @@ from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
 from mycroft_fl.errors import Refused
-from mycroft_fl.protocol.messages import OwnerReport, Request
-from mycroft_fl.protocol.wire import pack_failure, pack_introduction, pack_report, unpack_request
+from mycroft_fl.protocol.messages import Described, OwnerReport, Request
+from mycroft_fl.protocol.wire import (
+    asks_to_look,
+    pack_described,
+    pack_failure,
+    pack_introduction,
+    pack_report,
+    unpack_request,
+)
 
 
 @runtime_checkable
@@ -30,6 +37,15 @@ class Answering(Protocol):
 
     def answer(self, request: Request) -> OwnerReport:
         """Answer a request, or raise."""
+        ...
+
+
+@runtime_checkable
+class Describing(Protocol):
+    """Whatever says of an owner's data what its policy lets it show."""
+
+    def describe(self) -> Described:
+        """Describe the data, or raise `Refused`."""
         ...
 
 
@@ -61,6 +77,8 @@ def _reply(
     try:
         vault = vault_for(context)
         log = vault.log
+        if asks_to_look(content):
+            return pack_described(_described(vault))
         return pack_report(vault.answer(unpack_request(content)))
     except Refused as refusal:
         _note(log, f"refused: {refusal}")
@@ -68,6 +86,12 @@ def _reply(
     except (Exception, SystemExit) as error:
         _note(log, "the request could not be answered", error)
         return pack_failure("error")
+
+
+def _described(vault: Answering) -> Described:
+    if not isinstance(vault, Describing):
+        raise Refused("this owner describes nothing")
+    return vault.describe()
 
 
 def _introduction(name_for: Callable[[Context], str], context: Context) -> RecordDict:

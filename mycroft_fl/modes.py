@@ -160,6 +160,24 @@ MODES: dict[str, Mode] = {
 """By name, in the order in which settings list them."""
 
 
+COUNTS = Mode(
+    "counts",
+    "noised counts of the records of each class of the task",
+    noised=True,
+    audits=(
+        _AUDITS + "audit_counts",
+        "clients.owner.audit:audit_counts_through_a_file",
+        _AUDITS + "audit_ledger",
+    ),
+)
+"""What the policy `describe = "counts"` lets out beside the modes. No request asks for it."""
+
+
+def mode_of(name: str) -> Mode:
+    """Return the mode of an answer that was charged. `KeyError` where no answer has it."""
+    return COUNTS if name == COUNTS.name else MODES[name]
+
+
 def _add_installed() -> None:
     """Add the modes of installed packages. One that is broken, or takes a name, is left out and said."""
     for name in entry_points.added(entry_points.MODES):
@@ -168,7 +186,8 @@ def _add_installed() -> None:
         except SettingError as error:
             log.warning("%s", error)
             continue
-        if name in MODES or not isinstance(mode, Mode) or mode.name != name:
+        taken = name in MODES or name == COUNTS.name
+        if taken or not isinstance(mode, Mode) or mode.name != name:
             log.warning(
                 "mode '%s' of an installed package is left out: no new Mode of that name", name
             )

@@ -10,10 +10,10 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from clients.client_app import Answering
-from mycroft_fl.errors import DiskFull
+from clients.client_app import Answering, Describing
+from mycroft_fl.errors import DiskFull, Refused
 from mycroft_fl.files import disk_full, is_full
-from mycroft_fl.protocol.messages import OwnerReport, Request
+from mycroft_fl.protocol.messages import Described, OwnerReport, Request
 
 _noted: list[DiskFull] = []
 
@@ -33,6 +33,13 @@ class OnOneDisk:
         """Return the owner's answer, or an exception."""
         with full_disk_noted():
             return self._vault.answer(request)
+
+    def describe(self) -> Described:
+        """Return the owner's description, or raise what it raises."""
+        if not isinstance(self._vault, Describing):
+            raise Refused("this owner describes nothing")
+        with full_disk_noted():
+            return self._vault.describe()
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Callable, Iterable
 from functools import cached_property
+from typing import Any
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
@@ -17,9 +18,11 @@ from mycroft_fl.models.weights import flat_weights
 from mycroft_fl.protocol.messages import NoisedTarget
 from mycroft_fl.selection.methods import method_named, sent_in
 from mycroft_fl.settings.run_config import RunConfig
+from mycroft_fl.tasks.mock import described
 from strategies.rounds.answer_checks import AnswerChecks
 from strategies.rounds.compatibility import check_requirements
 from strategies.rounds.discovery import discover_owners
+from strategies.rounds.looking import look_at_owners, looks_as_json
 from strategies.rounds.owner_record import RoundRecord
 from strategies.rounds.plans import Plan, plans_of
 from strategies.rounds.round import Round
@@ -47,6 +50,7 @@ class MycroftStrategy(Strategy):
         expected_owners: how many to wait for before round 1.
         patience: seconds without a new owner after which the wait ends.
         on_round: called after each round with its record and the model it ended with.
+        on_look: called before round 1 with what owners show, as plain values, where look = true.
         transport: how messages travel.
         resume: from where the run goes on, and where its states are kept.
         target: sent to owners in place of hard examples, where request = target.
@@ -60,6 +64,7 @@ class MycroftStrategy(Strategy):
         expected_owners: int,
         patience: float = math.inf,
         on_round: OnRound = lambda record, model: None,
+        on_look: Callable[[list[dict[str, Any]]], None] = lambda found: None,
         transport: Transport | None = None,
         resume: Resume | None = None,
         target: NoisedTarget | None = None,
@@ -72,7 +77,7 @@ class MycroftStrategy(Strategy):
         self._checks = AnswerChecks(trainer)
         self.expected_owners = expected_owners
         self.patience = patience
-        self.on_round = on_round
+        self.on_round, self.on_look = on_round, on_look
         self.route = Route(transport or PlainTransport())
         self.resume = resume or Resume()
         self.progress = Progress(trainer, trainer.improved(None), target=target)
@@ -120,6 +125,7 @@ class MycroftStrategy(Strategy):
         self.summary()
         result, arrays = Result(), initial_arrays
         self._call_owners(grid)
+        self._look(grid)
         for server_round in range(len(self.rounds) + 1, num_rounds + 1):
             config = train_config or ConfigRecord()
             requests = self.configure_train(server_round, arrays, config, grid)
@@ -218,6 +224,14 @@ class MycroftStrategy(Strategy):
             log.info("going on after round %d", start.round)
             self.rounds = list(start.rounds)
             start.bring_back(self.progress)
+
+    def _look(self, grid: Grid) -> None:
+        """Look at what owners show before they are asked for anything, once in a run, where that is set."""
+        if not self.config.look or self.rounds:
+            return
+        own = described(self.trainer.task)
+        found = look_at_owners(grid, self.route, own, timeout=self.config.timeout)
+        self.on_look(looks_as_json(found, own))
 
     def _plan(self, server_round: int) -> Plan:
         return self._plans[0 if server_round == 1 else 1]

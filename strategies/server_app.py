@@ -21,7 +21,7 @@ from strategies.mycroft import MycroftStrategy, as_arrays
 from strategies.rounds.owner_record import RoundRecord
 from strategies.rounds.transport import PlainTransport, Transport
 from strategies.runs.checkpoint import Checkpoints
-from strategies.runs.folder import CHECKPOINTS, PUBLISHED, RunFolder
+from strategies.runs.folder import CHECKPOINTS, LOOK, PUBLISHED, RunFolder
 from strategies.runs.publisher import NoiseFor, Publisher
 from strategies.runs.resume import Resume
 from strategies.training.trainer import Trainer, TrainerData
@@ -125,6 +125,7 @@ def _prepared(setup: TrainerSetup, trainer: Trainer) -> tuple[MycroftStrategy, P
         expected_owners=setup.expected_owners,
         patience=setup.patience,
         on_round=on_round,
+        on_look=lambda found: folder.save_json(LOOK, found),
         transport=setup.transport,
         resume=resume,
         target=publisher.publish_target(),

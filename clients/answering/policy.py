@@ -10,7 +10,7 @@ from typing import Any
 
 from clients.answering.trainer_limits import TrainerLimits, check_at_least, check_positive
 from mycroft_fl.errors import InputError, Problems, Refused, suggestion
-from mycroft_fl.modes import MODES, answer_names, resolved
+from mycroft_fl.modes import COUNTS, MODES, answer_names, resolved
 from mycroft_fl.privacy.noise.accounting import (
     Filter,
     SgdRun,
@@ -24,6 +24,14 @@ from mycroft_fl.protocol.messages import Request
 from mycroft_fl.settings.own_names import is_own, own_name
 from mycroft_fl.settings.space_names import encoder_within
 from mycroft_fl.settings.value_words import value_in_words
+
+NOTHING, SCHEMA = "nothing", "schema"
+LEVELS = (NOTHING, SCHEMA, COUNTS.name)
+"""What a trainer may see before it asks: nothing, the task's form, and noised counts by class too."""
+LEAST_RHO = 1e-6
+"""With less of its own, any other noised answer is all noise."""
+MOST_NOISE = 1e6
+"""Standard deviation of a count, in records; what is charged can then be drawn."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +54,9 @@ class Policy:
     `own_methods` are import paths of methods that this owner trusts beside the built-in ones: a
     method is code, and a request only names it. `own_models` are those of models, and of what prepares
     their inputs, likewise. `encoders` may be opened. With `approval` a person
-    looks at examples before they leave; it takes a vault that runs as a server.
+    looks at examples before they leave; it takes a vault that runs as a server. `describe` is what a
+    trainer may see before it asks, one of `LEVELS`; counts cost `describe_epsilon` of `epsilon`, once
+    for each trainer.
 
     Example:
         >>> Policy(modes=("score",), epsilon=1.0, answers=4).modes
@@ -80,26 +90,36 @@ class Policy:
     max_per_request: int = 10_000
     max_epochs: int = 100
     max_model: int = 100_000_000
+    describe: str = "nothing"
+    describe_epsilon: float | None = None
 
     def __post_init__(self) -> None:
-        known = answer_names()
-        if not set(self.modes) <= set(known):
-            raise InputError(f"policy.modes is {list(self.modes)}; choose from {list(known)}")
-        check_at_least(self, "max_records", 0)
-        check_at_least(self, "max_requests", 0)
-        for name in ("max_per_request", "max_epochs", "max_model"):
-            check_at_least(self, name, 1)
-        check_at_least(self, "records_at_least", 0)
-        check_at_least(self, "useful_at_least", 0)
-        check_at_least(self, "answers", 1)
-        check_at_least(self, "sgd_steps", 1)
-        for name in ("epsilon", "epsilon_minus", "clip", "sample_rate", "sgd_share"):
-            check_positive(self, name)
-        _below_one(self, "sample_rate")
-        _below_one(self, "sgd_share")
-        for name in ("noise_multiplier", "strength"):
-            if getattr(self, name) != 0:  # left to the budget
+        problems, known = Problems(), answer_names()
+        with problems.noted():
+            if not set(self.modes) <= set(known):
+                raise InputError(f"policy.modes is {list(self.modes)}; choose from {list(known)}")
+        for name, least in _LEAST.items():
+            with problems.noted():
+                check_at_least(self, name, least)
+        for name in _POSITIVE:
+            with problems.noted():
                 check_positive(self, name)
+        for name in ("sample_rate", "sgd_share"):
+            with problems.noted():
+                _below_one(self, name)
+        for name in ("noise_multiplier", "strength"):
+            with problems.noted():
+                if getattr(self, name) != 0:  # left to the budget
+                    check_positive(self, name)
+        problems.check()
+        # What these compare was found right by itself.
+        for check in (self._check_budgets, self._check_described):
+            with problems.noted():
+                check()
+        problems.check()
+
+    def _check_budgets(self) -> None:
+        """Raise `InputError` where a mode that is allowed has nothing to be paid from."""
         modes = [MODES[name] for name in self.modes]
         if self.epsilon is None and (any(each.noised for each in modes) or self.useful_at_least):
             raise InputError(
@@ -127,8 +147,11 @@ class Policy:
                     near = suggestion(key, list(kinds), "policy.")
                     raise InputError(f"unknown key 'policy.{key}'{near}")
                 values[fields[key].name] = _converted(key, value, kinds[key])
+        made = cls()
+        with problems.noted():  # of what could be read
+            made = cls(**values)
         problems.check()
-        return cls(**values)
+        return made
 
     def as_table(self) -> dict[str, Any]:
         """Give the `[policy]` table that gives this policy, but for its trainers."""
@@ -144,10 +167,7 @@ class Policy:
         from mycroft_fl.encoders.word_counts import is_known
         from mycroft_fl.selection.methods import METHODS
 
-        if self.expires is not None and (today or datetime.date.today()) > self.expires:
-            raise Refused(f"this policy ended on {self.expires}")
-        if self.trainers and peer not in [each.peer for each in self.trainers]:
-            raise Refused(f"trainer '{peer}' is not one that this owner answers")
+        self._check_asker(peer, today)
         if request.mode not in self.modes:
             raise Refused(f"mode '{request.mode}' is not allowed; allowed: {list(self.modes)}")
         if request.method not in METHODS and request.method not in self.own_methods:
@@ -166,6 +186,48 @@ class Policy:
         if request.owner_epochs > self.max_epochs:
             raise Refused(
                 f"{request.owner_epochs} epochs of an own model; at most {self.max_epochs}"
+            )
+
+    def check_look(self, peer: str = "", today: datetime.date | None = None) -> None:
+        """Refuse to describe the data where that is not allowed, or not to this trainer."""
+        self._check_asker(peer, today)
+        if self.describe == NOTHING:
+            raise Refused("nothing is described before it is asked for")
+
+    @property
+    def shows_counts(self) -> bool:
+        """Whether a description has noised counts."""
+        return self.describe == COUNTS.name
+
+    def _check_asker(self, peer: str, today: datetime.date | None) -> None:
+        if self.expires is not None and (today or datetime.date.today()) > self.expires:
+            raise Refused(f"this policy ended on {self.expires}")
+        if self.trainers and peer not in [each.peer for each in self.trainers]:
+            raise Refused(f"trainer '{peer}' is not one that this owner answers")
+
+    def _check_described(self) -> None:
+        """Raise `InputError` where it is not clear what is described, or what pays for it."""
+        if self.describe not in LEVELS:
+            near = suggestion(self.describe, list(LEVELS))
+            raise InputError(f"policy.describe is '{self.describe}'{near}")
+        if not self.shows_counts:
+            return
+        if self.describe_epsilon is None or self.epsilon is None:
+            raise InputError(
+                'policy.describe = "counts" needs policy.describe-epsilon, such as 0.1, and '
+                "policy.epsilon, such as 1.0, from which the counts are paid"
+            )
+        if self.counts_multiplier() > MOST_NOISE:  # more is not drawn exactly
+            raise InputError(
+                f"policy.describe-epsilon is {self.describe_epsilon:g}, by which counts would be all noise; "
+                "raise it, such as to 0.1"
+            )
+        needed = LEAST_RHO if any(MODES[name].noised for name in self.modes) else 0.0
+        if self._rho_beside_counts() < needed:
+            raise InputError(
+                f"policy.describe-epsilon is {self.describe_epsilon:g}, for each of "
+                f"{max(1, len(self.trainers))} trainers, which leaves nothing of policy.epsilon "
+                f"{self.epsilon:g} to other answers; lower the first, or raise the second"
             )
 
     def _check_model(self, request: Request) -> None:
@@ -217,8 +279,26 @@ class Policy:
             return self.noise_multiplier
         if self.epsilon is None:
             raise Refused("there is no epsilon to pay a noised answer from")
+        return multiplier_for(self._rho_beside_counts() / self.answers)
+
+    def counts_multiplier(self) -> float:
+        """Work out the noise multiplier of the counts by class: what `describe_epsilon` pays for once."""
+        if self.describe_epsilon is None:
+            raise Refused("there is no epsilon to pay counts from")
+        return multiplier_for(Filter.of(self.describe_epsilon, self.delta).rho)
+
+    def counts_price(self) -> Spend:
+        """Say what one trainer's counts by class cost."""
+        return Spend(rho=price(self.counts_multiplier()))
+
+    def _rho_beside_counts(self) -> float:
+        """Work out the rho of epsilon's budget that noised sums may use, each trainer's counts set aside."""
+        assert self.epsilon is not None
         share = 1 - self.sgd_share if any(MODES[name].trains for name in self.modes) else 1.0
-        return multiplier_for(share * Filter.of(self.epsilon, self.delta).rho / self.answers)
+        whole = share * Filter.of(self.epsilon, self.delta).rho
+        if not self.shows_counts:
+            return whole
+        return whole - max(1, len(self.trainers)) * self.counts_price().rho
 
     def sgd_run(self) -> SgdRun:
         """Plan a run of DP-SGD with the noise that its share of epsilon's budget pays for."""
@@ -264,13 +344,23 @@ _KINDS: dict[str, type] = {
     "models": list,
     "expires": datetime.date,
     "approval": bool,
+    "describe": str,
+    "describe_epsilon": float,
 }
 
+
+_LEAST = {
+    "max_records": 0, "max_requests": 0, "max_per_request": 1, "max_epochs": 1, "max_model": 1,
+    "records_at_least": 0, "useful_at_least": 0, "answers": 1, "sgd_steps": 1,
+}  # fmt: skip
+"""The least value of each whole number."""
+_POSITIVE = ("epsilon", "epsilon_minus", "clip", "sample_rate", "sgd_share", "describe_epsilon")
 
 WANTED = {
     int: "a whole number such as 100",
     float: "a number such as 1.0",
     bool: "true or false",
+    str: "a word such as schema",
     datetime.date: "a day such as 2027-06-30",
 }
 

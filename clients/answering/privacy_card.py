@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from clients.answering.policy import Policy
-from mycroft_fl.modes import MODES
+from mycroft_fl.modes import mode_of
 from mycroft_fl.privacy.noise.accounting import epsilon_of
 from mycroft_fl.privacy.spending.ledger import Key, PrivacyLedger
 from mycroft_fl.protocol.card import Card
@@ -30,7 +30,7 @@ def card_for(ledger: PrivacyLedger, policy: Policy, key: Key, given: Given) -> C
     own = ledger.peers_of(key.peer)
     rows = [each for each in ledger.rows() if each.peer in own]
     spends = [each.spend for each in rows]
-    mode, delta = MODES[row.mode], policy.delta
+    mode, delta = mode_of(row.mode), policy.delta
     return Card(
         mode=row.mode,
         unit="record" if mode.hands_over else given.unit,
@@ -45,5 +45,5 @@ def card_for(ledger: PrivacyLedger, policy: Policy, key: Key, given: Given) -> C
         epsilon_minus_total=sum(each.epsilon_minus for each in spends),
         noise="none" if mode.by_method else given.noise,
         # An empty answer too: that nothing was chosen is known of every record.
-        raw=any(MODES[each.mode].by_method for each in rows),
+        raw=any(mode_of(each.mode).by_method for each in rows),
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from clients.answering.bounds import Bounds
+from clients.answering.described import Counting
 from clients.answering.gumbel import GumbelPlan, drawer
 from clients.answering.log import owner_log
 from clients.answering.noised import levels_of, release_of
@@ -28,8 +29,9 @@ from mycroft_fl.privacy.noise.accounting import Spend
 from mycroft_fl.privacy.noise.samplers import OS_ENTROPY, Noise
 from mycroft_fl.privacy.spending.ledger import NOTHING_FOUND, Key, PrivacyLedger
 from mycroft_fl.protocol.card import Card
-from mycroft_fl.protocol.messages import OwnerReport, Request, Statistic
+from mycroft_fl.protocol.messages import Described, OwnerReport, Request, Statistic
 from mycroft_fl.settings.run_config import MAX_EXAMPLES
+from mycroft_fl.tasks.mock import described
 
 NOBODY = np.empty(0, np.int64)
 ANYBODY = "anybody"
@@ -78,6 +80,7 @@ class Vault:
         self.name = name
         self.log = owner_log(name, storage.folder / "owner.log")
         self._records = records
+        self._task = task
         self._bounds = Bounds.of(records.examples, task)
         self._selector = Selector(name, records, device)
         self._policy = policy
@@ -109,6 +112,24 @@ class Vault:
         if MODES[request.mode].hands_over:
             return self._hand_over(request, key)
         return self._noised(request, key)
+
+    def describe(self, peer: str = ANYBODY) -> Described:
+        """Say what the policy lets this trainer see before it asks for anything.
+
+        The form is the task's and nothing of the data. Noised counts are charged before a record is
+        read; asked again, the same counts leave at no charge. `Refused` where nothing is described.
+        """
+        self._policy.check_look(peer)
+        if self._task is None:
+            raise Refused("this owner has no task, which alone says what its data look like")
+        form = described(self._task)
+        self.log.info("described: %s", self._policy.describe)
+        if not self._policy.shows_counts:
+            return Described(form)
+        counting = Counting(self._ledger, self._policy, self._records, self._task, self.log)
+        key = counting.key(self.name, peer)
+        counts = counting.statistic(key, self._noise_for(key.digest))
+        return Described(form) if counts is None else Described(form, counts, self._card(key))
 
     def _hand_over(self, request: Request, key: Key) -> OwnerReport:
         ids = self._ledger.recall_ids(key)

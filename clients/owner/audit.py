@@ -23,6 +23,7 @@ from mycroft_fl.models.networks import build
 from mycroft_fl.models.weights import flat_weights
 from mycroft_fl.privacy.audits.bounds import Finding
 from mycroft_fl.privacy.noise.mechanisms import UNITS, exact_sum
+from mycroft_fl.privacy.relevance.counts import COUNT_BOUND, ClassRows
 from mycroft_fl.privacy.relevance.hard_set_target import SCORE_BOUND
 from mycroft_fl.protocol.messages import Request
 from mycroft_fl.tasks.description import write_task
@@ -52,6 +53,40 @@ def audit_score_through_a_file() -> Iterator[Finding]:
         )
     name, claimed = "an owner's file, one content under two labels", math.sqrt(SCORE_BOUND)
     yield Finding("score", name, "moved by a row", moved, claimed)
+
+
+def audit_counts_through_a_file() -> Iterator[Finding]:
+    """Measure how far one row, and one person's rows, move the exact counts by class."""
+    rows = [f"{row},p{place // 2}" for place, row in enumerate((*CONFLICTING, *OTHERS))]
+    name = "an owner's file, one content under two labels"
+    with tempfile.TemporaryDirectory() as folder:
+        for unit, by_person in (("a row", False), ("a person", True)):
+            whole = _counted(Path(folder) / f"{by_person}-whole", rows, by_person)
+            moved = max(
+                _length(whole - _counted(Path(folder) / f"{by_person}-{at}", fewer, by_person))
+                for at, fewer in enumerate(_neighbours(rows, by_person))
+            )
+            yield Finding("counts", name, f"moved by {unit}", moved, math.sqrt(COUNT_BOUND), 0.5)
+
+
+def _neighbours(rows: Sequence[str], by_person: bool) -> list[list[str]]:
+    if not by_person:
+        return [_without(rows, place) for place in range(len(rows))]
+    persons = {row.rpartition(",")[2] for row in rows}
+    return [[row for row in rows if not row.endswith(f",{person}")] for person in sorted(persons)]
+
+
+def _counted(folder: Path, rows: Sequence[str], by_person: bool) -> Int64[np.ndarray, " d"]:
+    """Count an owner's records by class as its vault does, before the noise."""
+    folder.mkdir()
+    task = _task(folder)
+    (folder / "patients.csv").write_text("\n".join([f"{COLUMNS},patient", *rows]) + "\n")
+    mark = 'unit-id = "patient"' if by_person else 'drop = ["patient"]'
+    (folder / "owner.toml").write_text(OWNER.replace('"outcome" }', f'"outcome", {mark} }}'))
+    file = load_owner_file(folder / "owner.toml")
+    records = records_of(file, task_of(file))
+    added = ClassRows(records.examples.y, task.num_classes)
+    return exact_sum(added, COUNT_BOUND, persons=records.persons)
 
 
 def _without(rows: Sequence[str], place: int) -> list[str]:

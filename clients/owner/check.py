@@ -10,17 +10,22 @@ from pathlib import Path
 import numpy as np
 
 from clients.answering.noted import check_noise
-from clients.answering.policy import Policy
+from clients.answering.policy import NOTHING, Policy
 from clients.answering.private_records import PrivateRecords
 from clients.owner.file import OwnerFile
 from clients.owner.load import check_socket, check_trainers, records_of, task_of
 from mycroft_fl.data.task import Task
+from mycroft_fl.errors import Problems
 from mycroft_fl.modes import MODES, handing_over
 from mycroft_fl.privacy.noise.samplers import OS_ENTROPY
 from mycroft_fl.privacy.spending.ledger import PrivacyLedger
 from mycroft_fl.privacy.spending.overview import left
 from mycroft_fl.privacy.spending.witness import check_never_begun
 from mycroft_fl.protocol.keys import KeyPair
+from mycroft_fl.tasks.mock import described
+
+LISTED = 12
+"""Columns that a line names; of more it says how many there are."""
 
 
 @dataclass(frozen=True)
@@ -32,17 +37,23 @@ class Findings:
 
 
 def check(file: OwnerFile) -> Findings:
-    """Read all that the owner's file names. `InputError` on what would keep the vault shut."""
-    check_trainers(file)
-    check_socket(file)
-    KeyPair.load(file.vault.key)
-    task = task_of(file)
-    records = records_of(file, task)
-    records.check(file.policy)
-    return Findings(
-        [*_of_data(records, task), *_of_policy(file), *_of_budget(file)],
-        [*_doubts_of_policy(file.policy), *_doubts_of_files(file)],
-    )
+    """Read all that the owner's file names.
+
+    `InputError` on what would keep the vault shut, with a line for each thing that would.
+    """
+    problems, found = Problems(), list[str]()
+    for checks in (check_trainers, check_socket, lambda file: KeyPair.load(file.vault.key)):
+        with problems.noted():
+            checks(file)
+    with problems.noted():
+        task = task_of(file)
+        records = records_of(file, task)
+        records.check(file.policy)
+        found = [*_of_data(records, task), *_of_policy(file), *_of_look(file.policy, task)]
+    with problems.noted():
+        found += _of_budget(file)
+    problems.check()
+    return Findings(found, [*_doubts_of_policy(file.policy), *_doubts_of_files(file)])
 
 
 def _of_data(records: PrivateRecords, task: Task) -> list[str]:
@@ -70,6 +81,27 @@ def _of_policy(file: OwnerFile) -> list[str]:
     ]
     if policy.expires is not None:
         lines.append(f"nobody may ask after {policy.expires}")
+    return lines
+
+
+def _of_look(policy: Policy, task: Task) -> list[str]:
+    """Say what a trainer sees before it asks for anything."""
+    if policy.describe == NOTHING:
+        return ["shown before anything is asked: nothing (policy.describe)"]
+    form = described(task)
+    named = ", ".join(f"{name} ({kind})" for name, kind in form.columns[:LISTED])
+    more = f" and {form.num_columns - LISTED} more" if form.num_columns > LISTED else ""
+    shape = " x ".join(map(str, form.shape))
+    what = f"the columns {named}{more}" if named else f"{form.form} of {shape}"
+    lines = [
+        f"shown before anything is asked: {what}, and {form.num_classes} class names; all of it from "
+        "task.json, nothing of the data"
+    ]
+    if policy.shows_counts:
+        lines.append(
+            f"shown too: counts by class with noise of {policy.counts_multiplier():.3g} each, for epsilon "
+            f"{policy.describe_epsilon:g}, once for each trainer ({max(1, len(policy.trainers))})"
+        )
     return lines
 
 

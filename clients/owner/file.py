@@ -13,7 +13,7 @@ from clients.owner.quotas import Quotas
 from clients.owner.revocations import FILE as REVOKED_FILE
 from clients.owner.revocations import Revocation, read_revocations
 from mycroft_fl.data.formats.spec import DatasetSpec, read_spec
-from mycroft_fl.errors import InputError
+from mycroft_fl.errors import InputError, Problems
 from mycroft_fl.protocol.keys import PublicKey
 from mycroft_fl.settings.toml_table import TomlTable
 
@@ -93,21 +93,31 @@ def load_owner_file(path: Path) -> OwnerFile:
     """Read the owner's file at `path`. `InputError` on whatever is wrong with it."""
     path = path.absolute()
     table, base = TomlTable.read(path, InputError), path.parent
-    table.check_keys(KEYS)
+    problems = Problems()
+    with problems.noted():
+        table.check_keys(KEYS)
+    trainers = _trainers(table, base, problems)
+    data, policy, vault = None, Policy(), None
+    with problems.noted():
+        data = read_spec(table) if "dataset" in table.values else None
+    with problems.noted():
+        policy = Policy.from_table(table.table("policy").flat(), trainers)
+    with problems.noted():
+        vault = _vault(table.table("vault"), base)
+    problems.check()
+    assert vault is not None  # or it would be among the problems
     listed = table.tables("trainers")
-    trainers = tuple(_trainer(each, base) for each in listed)
-    _check_told_apart(trainers)
     keys = [_below(base, each.one("key", str)) for each in listed if "key" in each.values]
     head, task = table.one("ledger-head", str, ""), table.one("task", str, "")
     return OwnerFile(
         name=table.one("name", str, base.name),
         folder=base,
-        data=read_spec(table) if "dataset" in table.values else None,
+        data=data,
         task=_below(base, task) if task else None,
-        policy=Policy.from_table(table.table("policy").flat(), trainers),
+        policy=policy,
         ledger=_below(base, table.one("ledger", str, "ledger.sqlite")),
         ledger_head=_below(base, head) if head else None,
-        vault=_vault(table.table("vault"), base),
+        vault=vault,
         revoked=read_revocations(base),
         sources=(path, base / REVOKED_FILE, *keys),
     )
@@ -124,8 +134,21 @@ def _below(base: Path, name: str) -> Path:
     return base / Path(name).expanduser()
 
 
+def _trainers(table: TomlTable, base: Path, problems: Problems) -> tuple[TrainerLimits, ...]:
+    """Read who may ask; what is wrong with one hides nothing of what is wrong with another."""
+    found: list[TrainerLimits] = []
+    with problems.noted():
+        for each in table.tables("trainers"):
+            with problems.noted():
+                found.append(_trainer(each, base))
+        _check_told_apart(tuple(found))
+    return tuple(found)
+
+
 def _vault(table: TomlTable, base: Path) -> VaultSettings:
-    table.check_keys(VAULT_KEYS)
+    problems = Problems()
+    with problems.noted():
+        table.check_keys(VAULT_KEYS)
     settings = VaultSettings(
         socket=_below(base, table.one("socket", str, "vault.sock")),
         key=_below(base, table.one("key", str, "vault.key")),
@@ -136,14 +159,22 @@ def _vault(table: TomlTable, base: Path) -> VaultSettings:
         threads=table.one("threads", int, 1),
         quotas=_quotas(table),
     )
-    if settings.device not in DEVICES:
-        raise table.wrong("device", f"is '{settings.device}'; choose from {list(DEVICES)}")
-    if not 1 <= settings.max_megabytes <= 1024:
-        raise table.wrong("max-megabytes", f"is {settings.max_megabytes}; give 1 to 1024")
-    if not 1 <= settings.seconds <= 86400:
-        raise table.wrong("seconds", f"is {settings.seconds:g}; give 1 to 86400")
-    if settings.threads < 1:
-        raise table.wrong("threads", f"is {settings.threads}; give a whole number of at least 1")
+    for key, fits, problem in (
+        (
+            "device",
+            settings.device in DEVICES,
+            f"is '{settings.device}'; choose from {list(DEVICES)}",
+        ),
+        ("max-megabytes", 1 <= settings.max_megabytes <= 1024, "give 1 to 1024"),
+        ("seconds", 1 <= settings.seconds <= 86400, "give 1 to 86400"),
+        ("threads", settings.threads >= 1, "give a whole number of at least 1"),
+    ):
+        with problems.noted():
+            if not fits:
+                value = getattr(settings, key.replace("-", "_"))
+                said = problem if key == "device" else f"is {value:g}; {problem}"
+                raise table.wrong(key, said)
+    problems.check()
     return settings
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from clients.owner.file import OwnerFile
 from mycroft_fl.errors import InputError
 from mycroft_fl.files import socket_path
-from mycroft_fl.inspection.told import all_told
+from mycroft_fl.inspection.misfits import all_misfits_told
 from mycroft_fl.tasks.description import read_task
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def records_of(file: OwnerFile, task: Task) -> PrivateRecords:
         raise InputError(
             'the owner\'s file names no data; add dataset = { path = "...", label = "..." }'
         )
-    with all_told([file.data], file.folder, task.table.kinds if task.table else None):
+    with all_misfits_told(file.data, file.folder, task):
         return PrivateRecords.of(task_records(file.data, file.folder, task))
 
 

@@ -25,9 +25,9 @@ from mycroft_fl.modes import MODES, handing_over
 from mycroft_fl.privacy.spending.ledger import Key, PrivacyLedger
 from mycroft_fl.protocol.envelope import Opened
 from mycroft_fl.protocol.keys import KeyPair
-from mycroft_fl.protocol.messages import OwnerReport, Request
+from mycroft_fl.protocol.messages import Described, OwnerReport, Request
 from mycroft_fl.protocol.signed import pack_sealed, unpack_opened
-from mycroft_fl.protocol.wire import pack_report, unpack_request
+from mycroft_fl.protocol.wire import asks_to_look, pack_described, pack_report, unpack_request
 
 
 class VaultService:
@@ -72,7 +72,10 @@ class VaultService:
     def _answer(self, opened: Opened) -> bytes:
         file, peer = self._current(), opened.signer.fingerprint
         self._check_admitted(peer)
-        request = unpack_request(unpack_opened(opened))
+        content = unpack_opened(opened)
+        if asks_to_look(content):
+            return self._described(opened, file)
+        request = unpack_request(content)
         if request.server_round != opened.terms.server_round:
             raise BadMessage("the request is of another round than its terms")
         key = Key(file.name, peer, request_digest(request))
@@ -81,17 +84,35 @@ class VaultService:
         report = self._vault.answer(request, peer)
         if file.policy.approval and report.disclosed is not None:
             self._require_consent(request, key, report)
-        sealed = pack_sealed(pack_report(report), opened.terms, opened.signer, self._key)
+        sealed = self._sealed(report, opened, file)
+        file.policy.check(request, peer)
+        self._note_answer(peer, request.mode, sealed)
+        return sealed
+
+    def _described(self, opened: Opened, file: OwnerFile) -> bytes:
+        """Give the sealed description. It waits for nobody: what the policy allows, a person set there."""
+        peer = opened.signer.fingerprint
+        described = self._vault.describe(peer)
+        sealed = self._sealed(described, opened, file)
+        file.policy.check_look(peer)
+        self._note_answer(peer, "schema" if described.counts is None else "counts", sealed)
+        return sealed
+
+    def _sealed(self, answer: OwnerReport | Described, opened: Opened, file: OwnerFile) -> bytes:
+        """Seal an answer, unless its trainer was revoked, or the file changed, since `file` was read."""
+        content = pack_described(answer) if isinstance(answer, Described) else pack_report(answer)
+        sealed = pack_sealed(content, opened.terms, opened.signer, self._key)
         # The last moment to keep an answer whose trainer was revoked, or whose policy ended, meanwhile.
         if self._current() is not file:
             raise Refused(
                 "owner.toml changed while this was computed; asked again, it is as it says now"
             )
-        file.policy.check(request, peer)
-        line = f"{self._names[peer]}: answered '{request.mode}', {len(sealed)} sealed bytes"
+        return sealed
+
+    def _note_answer(self, peer: str, what: str, sealed: bytes) -> None:
+        line = f"{self._names[peer]}: answered '{what}', {len(sealed)} sealed bytes"
         note(self.log, line)
         note(self._answers, line)
-        return sealed
 
     def _current(self) -> OwnerFile:
         """Give the owner's file as it is now, by which the vault goes from here on."""

@@ -82,10 +82,12 @@ def say_lines(text: str, *, err: bool = False) -> None:
 
 
 def print_rows(head: list[str], rows: list[list[str]]) -> None:
-    """Print a table, whatever stands in its cells."""
+    """Print a table, whatever stands in its head and cells."""
     from mycroft_fl.report.run.terminal import console_for
 
-    table = Table(*head, box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    for each in head:  # as text: a name in square brackets would be markup
+        table.add_column(Text(cleaned(each)))
     for row in rows:
         table.add_row(*(Text(cleaned(cell)) for cell in row))
     console_for(sys.stdout).print(table)

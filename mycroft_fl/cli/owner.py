@@ -10,7 +10,7 @@ import click
 
 from mycroft_fl.cli.common import print_rows, say
 from mycroft_fl.errors import InputError
-from mycroft_fl.modes import MODES, handing_over
+from mycroft_fl.modes import COUNTS, MODES, handing_over
 
 if TYPE_CHECKING:
     from clients.owner.file import OwnerFile
@@ -40,6 +40,10 @@ def owner() -> None:
 @click.option(
     "--approval/--no-approval", default=None, help="A person looks before examples leave."
 )
+@click.option(
+    "--describe", metavar="LEVEL", help="What a trainer may see first: nothing, schema, counts."
+)
+@click.option("--describe-epsilon", type=float, help="Of each trainer's counts, from --epsilon.")
 @click.option("--group", help="The SuperNode's group, which may reach the socket.")
 @click.option("--socket", metavar="PATH", help="Where the vault listens; in DIR if left out.")
 def init(folder: Path, **given: Any) -> None:
@@ -234,7 +238,10 @@ def _policy(given: dict[str, Any]) -> dict[str, Any]:
         policy["max-records"] = _whole(number)
         agreed = given["approval"]
         policy["approval"] = True if agreed is None else agreed
-    if any(MODES[name].noised for name in modes if name in MODES):
+    given_first = {key: given[key.replace("-", "_")] for key in ("describe", "describe-epsilon")}
+    policy |= {key: value for key, value in given_first.items() if value is not None}
+    noised = any(MODES[name].noised for name in modes if name in MODES)
+    if noised or given["describe"] == COUNTS.name:
         policy["epsilon"] = float(_asked(given["epsilon"], "epsilon", "Epsilon, in all", 1.0))
     return policy
 

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from mycroft_fl.cli.common import assigned, from_here, print_rows, say, say_lines
+from mycroft_fl.cli.looks import show_looks
 from mycroft_fl.errors import InputError
 
 PATH = click.Path(path_type=Path)
@@ -133,6 +134,28 @@ def owners(folder: Path) -> None:
     for each in found:
         if each.status == "offline":
             say(f"{each.owner} is offline, even if its SuperNode's process is alive: restart that")
+
+
+@trainer.command("look")
+@FOLDER
+@click.option(
+    "--timeout",
+    type=click.FloatRange(1, 86400),
+    default=120.0,
+    show_default=True,
+    help="Seconds that an owner has.",
+)
+@JSON
+def look_at(folder: Path, timeout: float, as_json: bool) -> None:
+    """Show what the admitted owners let a trainer see before it asks them for anything."""
+    made = _trainer(folder)
+    from strategies.deployment.look import look
+
+    found = look(made, timeout=timeout)
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    show_looks(found)
 
 
 @trainer.command("run")

@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from mycroft_fl.modes import MODES, resolved
+from mycroft_fl.modes import COUNTS, MODES, mode_of, resolved
 
 TARGET = "publish-target"
 PROMISES = ("epsilon", "epsilon_total", "rho", "rho_total")
@@ -83,8 +83,8 @@ class Card:
 
     def promise(self) -> str:
         """Say what is promised, in one or two sentences."""
-        if self.mode in MODES:
-            said: str = resolved(MODES[self.mode].promise)(self)
+        if self.mode in MODES or self.mode == COUNTS.name:
+            said: str = resolved(mode_of(self.mode).promise)(self)
             return said
         if self.mode == TARGET:
             return (

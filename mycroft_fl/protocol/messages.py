@@ -11,6 +11,7 @@ from jaxtyping import Float32, Float64
 
 from mycroft_fl.examples import Examples
 from mycroft_fl.protocol.card import Card
+from mycroft_fl.protocol.description import Description
 from mycroft_fl.protocol.detector import Detector
 from mycroft_fl.settings.selection import SelectionSettings
 
@@ -125,6 +126,19 @@ class OwnerReport:
     disclosed: Examples | None = None
     card: Card | None = None
     statistic: Statistic | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Described:
+    """All that an owner says of its data before it is asked for anything, as its policy allows.
+
+    `counts` are noised numbers of records by class, or of persons where the card's unit is one;
+    None, as the card then is, where the policy lets no counts out or nothing is left to pay them.
+    """
+
+    description: Description
+    counts: Statistic | None = None
+    card: Card | None = None
 
 
 @dataclass(frozen=True)

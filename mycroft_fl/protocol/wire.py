@@ -19,11 +19,13 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 from mycroft_fl.errors import BadMessage, SettingError
 from mycroft_fl.examples import Examples
 from mycroft_fl.foreign_text import SAFE_NAME
-from mycroft_fl.modes import answer_names
+from mycroft_fl.modes import COUNTS, answer_names
 from mycroft_fl.protocol.card import Card
+from mycroft_fl.protocol.description import read_description
 from mycroft_fl.protocol.detector import ARRAYS as DETECTOR_ARRAYS
 from mycroft_fl.protocol.detector import Detector, checked_detector
 from mycroft_fl.protocol.messages import (
+    Described,
     Expected,
     NoisedTarget,
     OwnerReport,
@@ -38,6 +40,7 @@ from mycroft_fl.texts import are_well_formed, is_text
 
 SELECT = "query.select"
 INTRODUCE = "query.introduce"
+LOOK = "look"
 MAX_BYTES = 1 << 30
 MAX_TARGET = 1e9
 
@@ -238,7 +241,10 @@ def _card(content: RecordDict) -> Card:
     numbers = [value for value in fields.values() if not isinstance(value, str | bool)]
     if not all(math.isfinite(value) and value >= 0 for value in numbers):
         raise BadMessage("a privacy card with a number that is negative or not finite")
-    if fields["mode"] not in answer_names() or fields["unit"] not in ("record", "person"):
+    if fields["mode"] not in (*answer_names(), COUNTS.name) or fields["unit"] not in (
+        "record",
+        "person",
+    ):
         raise BadMessage("a privacy card of an unknown mode or unit")
     if fields["noise"] not in ("none", "os-entropy", "SIMULATED"):
         raise BadMessage("a privacy card with an unknown source of noise")
@@ -263,6 +269,42 @@ def unpack_introduction(content: RecordDict) -> str:
     if not SAFE_NAME.fullmatch(name):
         raise BadMessage("an owner's name has 1 to 100 letters, digits, '-', '_' or '.'")
     return name
+
+
+def pack_look() -> RecordDict:
+    """Ask an owner what it shows of its data. The owner's policy alone says how much that is."""
+    return RecordDict({LOOK: ConfigRecord({"version": 1})})
+
+
+def asks_to_look(content: RecordDict) -> bool:
+    """Tell a question for a description from a request. `BadMessage` for what is neither."""
+    if LOOK not in content:
+        return False
+    _check_records(content, {LOOK})
+    if _fields(content, LOOK, {"version": int})["version"] != 1:
+        raise BadMessage("a question of another version")
+    return True
+
+
+def pack_described(described: Described) -> RecordDict:
+    """Pack an owner's description, with its noised counts and their card where there are any."""
+    content = pack_report(OwnerReport(card=described.card, statistic=described.counts))
+    fields: dict[str, Any] = {"content": described.description.as_bytes()}
+    content["description"] = ConfigRecord(fields)
+    return content
+
+
+def unpack_described(content: RecordDict) -> Described:
+    """Read an owner's description. `BadMessage` on whatever is none; its names are printable then."""
+    _check_records(content, {"arrays", "report", "card", "description"})
+    description = read_description(_fields(content, "description", {"content": bytes})["content"])
+    if "card" not in content:
+        _arrays(content, set(), set())
+        return Described(description)
+    card = _card(content)
+    if card.mode != COUNTS.name:
+        raise BadMessage("a description with the card of something else")
+    return Described(description, _statistic(content, description.num_classes), card)
 
 
 def _check_records(content: RecordDict, known: set[str]) -> None:

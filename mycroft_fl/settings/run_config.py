@@ -92,6 +92,12 @@ class AskingSettings(Settings, SelectionSettings):
     publish_delta: float = setting(
         "publish-delta", 1e-5, "delta of what the trainer publishes", above=0, most=0.1
     )
+    look: bool = setting(
+        "look",
+        False,
+        "owners are asked before round 1 what they show of their data, as each one's policy allows; "
+        "described.json holds it",
+    )
     seed: int = setting(
         "seed", 0, "draws everything that is random in a run", least=0, most=2**63 - 1
     )

@@ -7,6 +7,7 @@ but what `TableSchema` says of them.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -33,17 +34,12 @@ KEYS = {"version", "classes", "shape", "dtype", "model", "table"}
 def write_task(task: Task, path: Path) -> None:
     """Write the description for owners, whole or not at all. `DataError` on names none would take."""
     _check_names(task, path.name)
-    content = {
-        "version": VERSION,
-        "classes": list(task.classes),
-        "shape": list(task.shape),
-        "dtype": str(task.dtype),
-        "model": task.model,
-        "table": None if task.table is None else task.table.as_dict(),
-    }
-    if task.vocabulary is not None:  # left out of others, which the first release wrote and reads
-        content["vocabulary"] = task.vocabulary.as_dict()
-    write_whole(path, json.dumps(content, indent=1))
+    write_whole(path, json.dumps(_content(task), indent=1))
+
+
+def task_digest(task: Task) -> str:
+    """Return the SHA-256 of all that a description says, in hex: equal for equal tasks alone."""
+    return hashlib.sha256(json.dumps(_content(task), sort_keys=True).encode()).hexdigest()
 
 
 def read_task(path: Path) -> Task:
@@ -59,6 +55,20 @@ def read_task(path: Path) -> Task:
             f"{path} cannot be read as a task's description; the trainer hands it out as task.json"
         ) from error
     return _task(content, path.name)
+
+
+def _content(task: Task) -> dict[str, Any]:
+    content = {
+        "version": VERSION,
+        "classes": list(task.classes),
+        "shape": list(task.shape),
+        "dtype": str(task.dtype),
+        "model": task.model,
+        "table": None if task.table is None else task.table.as_dict(),
+    }
+    if task.vocabulary is not None:  # left out of others, which the first release wrote and reads
+        content["vocabulary"] = task.vocabulary.as_dict()
+    return content
 
 
 def _task(content: Any, source: str) -> Task:
@@ -100,6 +110,8 @@ def _vocabulary(content: dict[str, Any], source: str, *, texts: bool) -> Vocabul
 def _check_names(task: Task, source: str) -> None:
     """Raise `DataError` for a name that would show as something else where owners read it."""
     names = [("class", each) for each in task.classes] + [("model", task.model)]
+    if task.table is not None:
+        names.append(("label", task.table.label))
     for column in task.table.columns if task.table is not None else ():
         names.append(("column", column.name))
         if isinstance(column, Categories):

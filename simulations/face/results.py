@@ -26,7 +26,7 @@ from mycroft_fl.report.run.files import read_run as read_files
 from mycroft_fl.report.run.summary import REFERENCES, headline
 from mycroft_fl.report.writing import write_report
 from mycroft_fl.texts import as_texts, is_text
-from strategies.runs.folder import RunFolder
+from strategies.runs.folder import LOOK, RunFolder
 from strategies.runs.outcome import saved_model
 
 RANKING = (
@@ -106,6 +106,11 @@ class RunResult:
             if key in result
         }
         return pd.DataFrame.from_dict(rows, orient="index")
+
+    @cached_property
+    def described(self) -> list[dict[str, Any]]:
+        """What each owner showed before round 1, as plain values; empty unless the run had look = true."""
+        return RunFolder(self.folder).read_json(LOOK) or []
 
     @property
     def answer(self) -> str:

@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 
 from clients.answering.vault import Vault
-from mycroft_fl.protocol.messages import OwnerReport, Request
+from mycroft_fl.protocol.messages import Described, OwnerReport, Request
 
 
 @dataclass(frozen=True)
@@ -24,3 +24,7 @@ class AskedBy:
     def answer(self, request: Request) -> OwnerReport:
         """Answer as that trainer is answered, or raise `Refused`."""
         return self.vault.answer(request, self.peer)
+
+    def describe(self) -> Described:
+        """Describe the data as to that trainer, or raise `Refused`."""
+        return self.vault.describe(self.peer)

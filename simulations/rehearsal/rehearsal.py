@@ -22,6 +22,7 @@ from mycroft_fl.data.formats.spec import DatasetSpec, read_spec
 from mycroft_fl.data.tables.files import is_table, read_raw
 from mycroft_fl.errors import DataError, InputError, Problems
 from mycroft_fl.files import private_folder, write_whole
+from mycroft_fl.inspection.misfits import all_misfits_told
 from mycroft_fl.inspection.told import all_told
 from mycroft_fl.metrics.metric import check_metric_of
 from mycroft_fl.privacy.noise.samplers import Noise, simulated
@@ -159,7 +160,12 @@ class Rehearsal:
             raise InputError(f"owner {name}: {self.owners[name]} names no data; add dataset = ...")
         try:
             spec, base = (own.data, own.folder) if own and own.data else self._like_the_task(name)
-            with all_told([spec], base, task.table.kinds if task.table else None):
+            # An owner's file has keys that mend what does not fit; a plain file is read by the task's.
+            kinds = task.table.kinds if task.table else None
+            told = (
+                all_told([spec], base, kinds) if own is None else all_misfits_told(spec, base, task)
+            )
+            with told:
                 held = task_records(spec, base, task)
         except DataError as error:
             lines = (f"owner {name}: {line}" for line in str(error).split("\n"))

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from clients.client_app import Answering
-from mycroft_fl.errors import DataError
+from clients.client_app import Answering, Describing
+from mycroft_fl.errors import DataError, Refused
 from mycroft_fl.examples import Examples
-from mycroft_fl.protocol.messages import OwnerReport, Request
+from mycroft_fl.protocol.messages import Described, OwnerReport, Request
 
 SILENCE = 1.2
 """A silent owner sleeps this many times the trainer's timeout before it answers after all."""
@@ -45,14 +45,24 @@ class Misbehaving:
 
     def answer(self, request: Request) -> OwnerReport:
         """Answer honestly, then spoil it."""
-        if self.behaviour == "raise":
-            raise RuntimeError("this owner fails whenever it is asked")
-        if self.behaviour == "silent":
-            time.sleep(SILENCE * self.timeout)
+        self._misbehave()
         honest = self.honest.answer(request)
         if honest.disclosed is None:
             return honest
         return replace(honest, disclosed=self._spoilt(honest.disclosed, request))
+
+    def describe(self) -> Described:
+        """Describe honestly, where it answers at all."""
+        self._misbehave()
+        if not isinstance(self.honest, Describing):
+            raise Refused("this owner describes nothing")
+        return self.honest.describe()
+
+    def _misbehave(self) -> None:
+        if self.behaviour == "raise":
+            raise RuntimeError("this owner fails whenever it is asked")
+        if self.behaviour == "silent":
+            time.sleep(SILENCE * self.timeout)
 
     def _spoilt(self, answer: Examples, request: Request) -> Examples:
         x, y = answer.x, answer.y

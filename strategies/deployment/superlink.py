@@ -175,14 +175,14 @@ def _run(trainer: TrainerFolder, folder: RunFolder) -> dict[str, Any]:
     with TemporaryDirectory(prefix="mycroft-") as place:
         bundle = Path(place) / "bundle"
         write_app(bundle, {"run": str(folder.path)}, APPS)
-        run_id, lines = _streamed(bundle, private_environment(trainer), folder)
+        run_id, lines = streamed(bundle, private_environment(trainer), folder)
     outcome: dict[str, Any] | None = folder.read_json(OUTCOME)
     if outcome is None:
-        raise _why(trainer, folder, run_id, lines)
+        raise failure_of(trainer, folder, run_id, lines, _again(folder))
     return outcome
 
 
-def _streamed(
+def streamed(
     bundle: Path, environment: Mapping[str, str], folder: RunFolder
 ) -> tuple[str, list[str]]:
     """Run the bundle to its end; return Flower's id of the run, and all that Flower printed."""
@@ -208,12 +208,22 @@ def _streamed(
             raise
 
 
-def _why(trainer: TrainerFolder, folder: RunFolder, run_id: str, lines: list[str]) -> MycroftError:
-    """Say why a run has no outcome: in the ServerApp's own words, or Flower's, with what to do."""
+def failure_of(
+    trainer: TrainerFolder, folder: RunFolder, run_id: str, lines: list[str], advice: str
+) -> MycroftError:
+    """Say why a run has no outcome: in the ServerApp's own words, or Flower's, with what to do.
+
+    Args:
+        trainer: whose SuperLink ran it.
+        folder: of the run.
+        run_id: Flower's; "" where it never started.
+        lines: all that Flower printed.
+        advice: how to go on.
+    """
     failure = folder.read_json("error.json")
     kind = getattr(errors, failure["kind"], None) if failure else None
     if failure and kind:
-        error: MycroftError = kind(f"{failure['message']}\n{_again(folder)}")
+        error: MycroftError = kind(f"{failure['message']}\n{advice}")
         return error
     try:
         command = ["flwr", "list", CONNECTION, *(["--run-id", run_id] if run_id else [])]
@@ -222,11 +232,9 @@ def _why(trainer: TrainerFolder, folder: RunFolder, run_id: str, lines: list[str
     except EngineFailed:
         return EngineFailed(
             f"the SuperLink of {trainer.path} is gone; start it again with `mycroft-fl "
-            f"trainer link {trainer.path}`\n{_again(folder)}"
+            f"trainer link {trainer.path}`\n{advice}"
         )
-    return EngineFailed(
-        f"Flower ended the run as '{status}': {last_error(lines)}\n{_again(folder)}"
-    )
+    return EngineFailed(f"Flower ended the run as '{status}': {last_error(lines)}\n{advice}")
 
 
 def _again(folder: RunFolder) -> str:

@@ -7,6 +7,7 @@ owners/NAME/                vault.pub, supernode.pub, node.json: who may take pa
 flower/                     FLWR_HOME of Flower's commands, and the commands themselves
 superlink/                  the SuperLink's database, log and private socket
 task.json                   what owners fit their data to
+look/                       what owners showed of their data when they were looked at last
 runs/                       a folder each
 """
 
@@ -31,6 +32,7 @@ from strategies.deployment.certificates import certify, make_authority
 from strategies.link.private import connection
 
 FILE, KEY, PUBLIC = "trainer.toml", "trainer.key", "trainer.pub"
+TASK = "task.json"
 CONNECTION = "owners"  # the SuperLink's name in Flower's own configuration
 DEFAULT_PORT = 9092
 

@@ -39,6 +39,7 @@ FILES = (
 )  # fmt: skip
 CHECKPOINTS, PLOTS = "checkpoints", "plots"
 PUBLISHED = "published"
+LOOK = "described.json"
 FOLDERS = ("models", "owners", PUBLISHED, CHECKPOINTS)
 MARKER = ".mycroft-run"
 GOES_ON = "goes on"

@@ -132,9 +132,7 @@ def table_of(
     spelling, listed = Spelling.of(spec), dict(spec.missing_values)
     columns = {
         # A text of one question mark, or NA, is a text; only an empty one is none.
-        name: _without_missing(
-            column, listed.get(name, () if name == spec.text else None), spelling
-        )
+        name: without_missing(column, listed.get(name, () if name == spec.text else None), spelling)
         for name, column in columns.items()
     }
     others = {name: columns.pop(name) for name in named}
@@ -171,9 +169,10 @@ def concatenated(first: DataTable, second: DataTable) -> DataTable:
     )  # fmt: skip
 
 
-def _without_missing(
+def without_missing(
     column: TextColumn, listed: tuple[str, ...] | None, spelling: Spelling
 ) -> TextColumn:
+    """Return a column whose values that stand for none are missing: those listed, or the usual ones."""
     return column.renamed(lambda text: None if is_missing(text, listed, spelling) else text)
 
 

@@ -48,7 +48,9 @@ def fit_schema(table: DataTable, spec: DatasetSpec) -> TableSchema:
         raise DataError(
             f"{table.source}: a part of a date is called as another column; rename that one"
         )
-    return TableSchema(tuple(columns), spec.missing == "fill", spec.unseen == "ignore")
+    return TableSchema(
+        tuple(columns), spec.missing == "fill", spec.unseen == "ignore", label=spec.label
+    )
 
 
 def _problem(table: DataTable, name: str, column: TextColumn, spec: DatasetSpec) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,6 +20,11 @@ Flaw = tuple[np.ndarray, str]
 Unknown = tuple[str, int, str]
 """A column, in how many rows its category is unknown, and one such."""
 MOST_SAID = 3  # columns of one kind, in one line
+WANTED = "as the task wants it"
+FILL, IGNORE = 'set missing = "fill"', 'set unseen = "ignore"'
+ASKS = {
+    each: f"ask the trainer for a task with {each.removeprefix('set ')}" for each in (FILL, IGNORE)
+}
 
 
 def first_flaw(
@@ -29,7 +35,12 @@ def first_flaw(
 
 
 def all_flaws(
-    columns: Sequence[Column], table: DataTable, *, fills: bool, ignores: bool
+    columns: Sequence[Column],
+    table: DataTable,
+    *,
+    fills: bool,
+    ignores: bool,
+    trainers: bool = False,
 ) -> list[str]:
     """Return a line for each column and kind of flaw, at its first row; those of the first rows first.
 
@@ -38,8 +49,10 @@ def all_flaws(
         table: that is to fit it.
         fills: whether missing values are filled.
         ignores: whether unknown categories count as none.
+        trainers: whether the settings that mend a flaw are somebody else's: an owner can only ask.
     """
     unknown: list[Unknown] = []
+    asks = ASKS if trainers else {}
     found = {
         (int(bad[0]), column.source, problem): len(bad)
         for column in columns
@@ -50,10 +63,24 @@ def all_flaws(
     lines = []
     for (row, name, problem), count in sorted(found.items(), key=lambda each: each[0][0]):
         shown = table.features[name].text(row)
+        for own, others in asks.items():
+            problem = problem.replace(own, others)
+        if trainers and problem.endswith(WANTED):
+            problem += f"; mend it, or take the row out{_counts_as_missing(name, shown, fills)}"
         said = "" if shown is None else f" '{shown}'"
         rows = f" ({count} rows)" if count > 1 else ""
         lines.append(f"{table.place(row)}, column '{name}'{said} {problem}{rows}")
     return lines
+
+
+def _counts_as_missing(name: str, shown: str | None, fills: bool) -> str:
+    """Return the key by which a text stands for a missing value, where such are filled."""
+    if not fills or shown is None:
+        return ""
+    listed = json.dumps([shown], ensure_ascii=False)
+    return (
+        f", or set dataset.missing-values = {{ {toml_key(name)} = {listed} }} if it stands for none"
+    )
 
 
 def read_numbers(column: Numbers, table: DataTable) -> Float64[np.ndarray, " n"]:
@@ -91,7 +118,7 @@ def _flaws(
     values = table.features[column.source]
     flaws: list[Flaw] = []
     if not fills:
-        problem = 'is missing; fill it in, or set missing = "fill"'
+        problem = f"is missing; fill it in, or {FILL}"
         flaws.append((np.flatnonzero(values.missing), problem))
     if isinstance(column, Categories):
         return flaws + _of_names(column, values, unknown)
@@ -106,10 +133,7 @@ def _of_names(column: Categories, values: TextColumn, unknown: list[Unknown] | N
             example = values.text(int(np.flatnonzero(unseen)[0])) or ""
             unknown.append((column.name, int(unseen.sum()), example))
         return []
-    problem = (
-        "is a category that the trainer's rows do not have; "
-        'take such rows out, or set unseen = "ignore"'
-    )
+    problem = f"is a category that the trainer's rows do not have; take such rows out, or {IGNORE}"
     return [(np.flatnonzero(unseen), problem)]
 
 
@@ -122,7 +146,7 @@ def _of_numbers(column: Numbers, values: TextColumn, table: DataTable, fills: bo
         wrong += f'say how it is written, such as columns.{key} = "date:%d/%m/%Y"'
     else:
         hint = written_otherwise(values)
-        wrong = "is not a finite number, as the task wants it" + (f"; {hint}" if hint else "")
+        wrong = f"is not a finite number, {WANTED}" + (f"; {hint}" if hint else "")
     flaws = [(np.flatnonzero(np.isnan(numbers) & ~values.missing), wrong)]
     if fills and infinite.any():
         say(
@@ -134,7 +158,7 @@ def _of_numbers(column: Numbers, values: TextColumn, table: DataTable, fills: bo
         listed = text if text is not None and INFINITE.fullmatch(text) else "inf"
         flaws.append((
             np.flatnonzero(infinite),
-            'is not a finite number, as the task wants it; take the row out, or set missing = "fill", by '
+            f"is not a finite number, as the task wants it; take the row out, or {FILL}, by "
             f'which it counts as missing, as with missing-values = {{ {key} = ["{listed}"] }}',
         ))  # fmt: skip
     return flaws

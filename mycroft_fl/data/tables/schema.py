@@ -32,11 +32,15 @@ from mycroft_fl.errors import DataError, one_line
 
 @dataclass(frozen=True)
 class TableSchema:
-    """The columns of a task, in order. `fills` and `ignores`: see DatasetSpec's missing, unseen."""
+    """The columns of a task, in order. `fills` and `ignores`: see DatasetSpec's missing, unseen.
+
+    `label` is the trainer's own column with the class; "" where nobody said.
+    """
 
     columns: tuple[Column, ...]
     fills: bool = False
     ignores: bool = False
+    label: str = ""
 
     @property
     def width(self) -> int:
@@ -131,7 +135,8 @@ class TableSchema:
     def as_dict(self) -> dict[str, Any]:
         """Return all of it as plain values, ready for JSON."""
         kinds = [{"kind": type(c).__name__.lower(), **_filled(asdict(c))} for c in self.columns]
-        return {"columns": kinds, "fills": self.fills, "ignores": self.ignores}
+        named = {"label": self.label} if self.label else {}
+        return {"columns": kinds, "fills": self.fills, "ignores": self.ignores, **named}
 
     @classmethod
     def from_dict(cls, content: Any) -> TableSchema:
@@ -140,7 +145,10 @@ class TableSchema:
             columns = tuple(column_from(dict(each)) for each in content["columns"])
             if not 0 < len({each.name for each in columns}) == len(columns):
                 raise ValueError("it has no columns, or one twice")
-            return cls(columns, bool(content["fills"]), bool(content["ignores"]))
+            label = content.get("label", "")  # the first release wrote none
+            if not isinstance(label, str):
+                raise ValueError("its label is no name")
+            return cls(columns, bool(content["fills"]), bool(content["ignores"]), label)
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"this is not the description of a table ({error!r})") from error
 

@@ -14,7 +14,7 @@ import torch
 from mycroft_fl.errors import Refused
 from mycroft_fl.examples import Examples
 from mycroft_fl.models.networks import build
-from mycroft_fl.modes import MODES, resolved
+from mycroft_fl.modes import COUNTS, MODES, resolved
 from mycroft_fl.privacy.audits.bounds import (
     DELTA,
     TIGHT,
@@ -29,6 +29,7 @@ from mycroft_fl.privacy.noise.accounting import Filter, Spend
 from mycroft_fl.privacy.noise.samplers import OS_ENTROPY
 from mycroft_fl.privacy.relevance import hard_set_target as relevance
 from mycroft_fl.privacy.relevance.by_class import ClassTargets
+from mycroft_fl.privacy.relevance.counts import COUNT_BOUND, ClassRows
 from mycroft_fl.privacy.spending import ledger
 from mycroft_fl.privacy.spending.budget import Budget, Limits
 from mycroft_fl.protocol.detector import Detector
@@ -122,6 +123,22 @@ def audit_score_by_region() -> Iterator[Finding]:
     rows = np.vstack([rows_of(np.ones((50, 4))), rest])
     name = "in a detector's region, one person with 50 records"
     yield from _gaussian("score", name, rows, bound, 1.0, persons, 50)
+
+
+def audit_counts() -> Iterator[Finding]:
+    """Audit counts by class: a record, and a person with fifty in one class and fifty in all."""
+    others = np.arange(20) % 3
+    for multiplier in (1.0, 0.5):
+        rows = ClassRows(np.append(0, others), 3)[:]
+        name = f"one record, noise multiplier {multiplier:g}"
+        yield from _gaussian("counts", name, rows, COUNT_BOUND, multiplier)
+    persons = np.array([0] * 50 + list(range(1, 21)))
+    for name, own in (
+        ("one person with 50 records of a class", np.zeros(50, np.int64)),
+        ("one person with records of all classes", np.arange(50) % 3),
+    ):
+        rows = ClassRows(np.concatenate([own, others]), 3)[:]
+        yield from _gaussian("counts", name, rows, COUNT_BOUND, 1.0, persons, 50)
 
 
 def audit_gradient() -> Iterator[Finding]:
@@ -221,7 +238,8 @@ PUBLISHED: dict[str, tuple[str, ...]] = {
 
 def audits_by_name() -> dict[str, tuple[Audit, ...]]:
     """Give the audits of every mode that has any, and of what the trainer publishes."""
-    named = {name: mode.audits for name, mode in MODES.items() if mode.audits} | PUBLISHED
+    named = {name: mode.audits for name, mode in MODES.items() if mode.audits}
+    named |= {COUNTS.name: COUNTS.audits} | PUBLISHED
     return {name: tuple(map(resolved, audits)) for name, audits in named.items()}
 
 

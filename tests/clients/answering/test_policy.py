@@ -54,11 +54,11 @@ def test_a_table_gives_a_policy() -> None:
         ({"max-record": 3}, "unknown key 'policy.max-record'; did you mean 'policy.max-records'?"),
         (
             {"zzz": 3},
-            "unknown key 'policy.zzz'; choose from ['answers', 'approval', 'clip', 'delta', 'encoders', "
-            "'epsilon', 'epsilon-minus', 'expires', 'max-epochs', 'max-model', 'max-per-request', "
-            "'max-records', 'max-requests', 'models', 'modes', 'noise-multiplier', 'own-methods', "
-            "'own-models', 'records-at-least', 'sample-rate', 'sgd-share', 'sgd-steps', 'strength', "
-            "'useful-at-least']",
+            "unknown key 'policy.zzz'; choose from ['answers', 'approval', 'clip', 'delta', "
+            "'describe', 'describe-epsilon', 'encoders', 'epsilon', 'epsilon-minus', 'expires', "
+            "'max-epochs', 'max-model', 'max-per-request', 'max-records', 'max-requests', 'models', "
+            "'modes', 'noise-multiplier', 'own-methods', 'own-models', 'records-at-least', "
+            "'sample-rate', 'sgd-share', 'sgd-steps', 'strength', 'useful-at-least']",
         ),
         (
             {"max_records": 3},

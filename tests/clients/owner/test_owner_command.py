@@ -192,7 +192,7 @@ def changed(given: Hospital, folder: Path, old: str, new: str, *flags: str) -> N
         (', key = "trainer-lab.pub"', "", "trainer 'lab' has no key"),
         ('task = "task.json"\n', "", "names no task"),
         (r"\[dataset\].*?\n\n", "", "names no data"),
-        ("outcome", "result", "there is no column 'result'"),
+        ("outcome", "result", "dataset.label names column 'result', which is not there"),
         (r"patients\.csv", "nowhere.csv", "nothing at .*nowhere.csv"),
         (r'modes = \[\n    "score",', 'modes = ["raw-gumbel"', "needs policy.epsilon-minus"),
         (r"\[vault\]", "[vault]\nkey = 'no.key'", "no.key cannot be read as a key"),

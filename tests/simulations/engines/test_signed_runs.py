@@ -32,6 +32,7 @@ from simulations.federation.comparison import ranking
 from simulations.federation.processes import Federation, laid_out
 from simulations.setup.simulation import Simulation
 from strategies.deployment import app as deployed_app
+from strategies.deployment import look_app
 from strategies.deployment.app import RunPlan, finish, setup_for
 from strategies.deployment.trainer_folder import AdmittedOwner
 from strategies.runs.folder import RunFolder
@@ -66,7 +67,7 @@ Change = Callable[[str, Message], Message | None]
 @pytest.fixture(autouse=True)
 def quietly_on_one_thread(monkeypatch):
     before = torch.get_num_threads()
-    for module in (server_app, deployed_app):
+    for module in (server_app, deployed_app, look_app):
         monkeypatch.setattr(module, "show_progress", lambda *args, **rest: None)
     yield
     torch.set_num_threads(before)
@@ -230,3 +231,77 @@ def test_a_node_that_claims_anothers_name_is_left_out_and_the_other_is_not(made)
     assert sorted(each["owner"] for each in outcome["owners"]) == ["a", "b"]
     assert spent(made, "c") == 0
     assert "c" not in owners.asked
+
+
+def shows(made: Federation, owner: str, policy: str) -> None:
+    """Let an owner's file say what it shows first."""
+    path = made.owner(owner) / "owner.toml"
+    text = re.sub(r"(?m)^(describe|describe-epsilon|epsilon) = .*\n", "", path.read_text())
+    path.write_text(text.replace("[policy]", f"[policy]\n{policy}"))
+
+
+def looked(made: Federation, owners: Owners) -> dict[str, dict[str, Any]]:
+    """`trainer look` without its processes: what the ServerApp writes, by owner."""
+    folder = made.trainer.path / "look"
+    folder.mkdir(exist_ok=True)
+    plan = {"trainer": str(made.trainer.path), "timeout": 30.0}
+    (folder / "look.json").write_text(json.dumps(plan))
+    grid = owners.grid()
+    look_app.app(grid, Context(1, 0, {}, RecordDict(), {"run": str(folder)}))
+    found = json.loads((folder / "described.json").read_text())
+    assert [each["owner"] for each in found] == sorted(made.owners)
+    return {each["owner"]: each for each in found}
+
+
+COUNTED = 'describe = "counts"\ndescribe-epsilon = 2.0\nepsilon = 4.0\n'
+
+
+def test_a_look_shows_what_each_owner_lets_be_seen_and_charges_it_once(made) -> None:
+    shows(made, "a", COUNTED)
+    shows(made, "b", 'describe = "schema"\n')
+    found = looked(made, Owners(made))
+    assert [found[name]["status"] for name in "abc"] == ["described", "described", "refused"]
+    assert found["a"]["description"] == found["b"]["description"]
+    assert found["a"]["differences"] == []
+    assert found["b"]["counts"] is None
+    with np.load(made.folder / "data" / "owners" / "a" / "data.npz", allow_pickle=False) as file:
+        held = np.bincount(np.unique(file["y"], return_inverse=True)[1], minlength=10)
+    assert found["a"]["counts"] == pytest.approx(held, abs=6 * found["a"]["sigma"])
+    again = looked(made, Owners(made))
+    assert again == found
+    assert [row.mode for row in PrivacyLedger(made.owner("a") / "ledger.sqlite").rows()] == [
+        "counts"
+    ]
+    assert spent(made, "b") == 0
+
+
+def test_one_bad_description_is_a_line_of_the_log_and_the_others_are_read(made, caplog) -> None:
+    for name in made.owners:
+        shows(made, name, 'describe = "schema"\n')
+    owners = Owners(made)
+    owners.change = lambda name, answer: (
+        answer if name != "b" else answer[:-1] + bytes([answer[-1] ^ 1])
+    )
+    owners.silent = {"c"}
+    found = looked(made, owners)
+    assert [found[name]["status"] for name in "abc"] == ["described", "malformed", "error"]
+    assert "the description of b cannot be read" in caplog.text
+
+
+def test_another_key_sees_nothing_of_anybody(made) -> None:
+    shows(made, "a", COUNTED)
+    (made.trainer.path / "trainer.key").unlink()
+    KeyPair.generate().save(made.trainer.path / "trainer.key")
+    found = looked(made, Owners(made))
+    assert {each["status"] for each in found.values()} == {"refused"}
+    assert PrivacyLedger(made.owner("a") / "ledger.sqlite").rows() == []
+
+
+def test_an_owner_that_serves_an_older_task_is_said_to(made, caplog) -> None:
+    shows(made, "a", 'describe = "schema"\n')
+    path = made.owner("a") / "task.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, "classes": [*content["classes"], "ten"]}))
+    found = looked(made, Owners(made))
+    assert found["a"]["differences"] == ["classes 11, here 10", "adds class ten"]
+    assert "a serves another task than this one: adds class ten" in caplog.text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -221,3 +222,31 @@ def test_the_library_is_silent_but_for_logging(parts, capfd, caplog):
     assert capfd.readouterr() == ("", "")
     assert "round 1" in caplog.text
     assert (torch.get_num_threads(), log.level, log.handlers) == before
+
+
+def test_a_look_before_the_first_round_shows_what_the_policy_allows() -> None:
+    rng = np.random.default_rng(0)
+
+    def rows(n: int, centre: float) -> pd.DataFrame:
+        y = rng.integers(0, 2, n)
+        frame = pd.DataFrame(
+            rng.normal(centre + 2 * y[:, None], 1, (n, 2)), columns=["age", "dose"]
+        )
+        return frame.assign(label=np.array(["well", "ill"])[y])
+
+    data: dict[str, Any] = {
+        "train": rows(80, 0), "validation": rows(80, 2),
+        "owners": {"near": rows(60, 2), "far": rows(60, 9)}, "budget": 20, "num_rounds": 1,
+    }  # fmt: skip
+    policy = {"describe": "counts", "describe-epsilon": 1e6, "epsilon": 1e7}
+    result = mf.rank("logistic-regression", policy=policy, look=True, **data)
+    assert [each["owner"] for each in result.described] == ["far", "near"]
+    for each in result.described:
+        shown = each["description"]
+        assert shown["columns"] == [["age", "number"], ["dose", "number"]]
+        assert (shown["label"], shown["classes"]) == ("", ["ill", "well"])
+        held = data["owners"][each["owner"]]["label"].value_counts()
+        assert each["counts"] == pytest.approx([held["ill"], held["well"]], abs=0.1)
+    assert mf.rank("logistic-regression", **data).described == []
+    quiet = mf.rank("logistic-regression", look=True, **data)
+    assert {each["status"] for each in quiet.described} == {"refused"}
