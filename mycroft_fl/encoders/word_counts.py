@@ -133,7 +133,9 @@ class WordCounts:
 
     def of_texts(self, texts: Sequence[str]) -> Float32[np.ndarray, "n d"]:
         """Return the same of texts as Python has them."""
-        return np.asarray(self._counted.transform(texts).toarray(), dtype=np.float32)
+        # scikit-learn refuses to transform nothing; a vault asks for its form.
+        vectors = self._counted.transform(texts or [""]).toarray()[: len(texts)]
+        return np.asarray(vectors, dtype=np.float32)
 
     def _vectoriser(self) -> Any:
         from sklearn.feature_extraction.text import HashingVectorizer

@@ -91,6 +91,7 @@ def test_owners_hand_over_the_texts_themselves_and_the_report_shows_them(scenari
     "settings",
     [
         {"mode": "score", "policy.epsilon": 20.0},
+        {"method": "detector-cover"},
         {"method": "detector-cover", "mode": "score-then-raw", "policy.epsilon": 20.0},
         {"method": "omp", "gradients-from": "owner"},
         {"feature-space": "hashing:256", "method": "features"},

@@ -86,3 +86,11 @@ def test_images_have_no_words():
 def test_a_hostile_vocabulary_is_refused(content):
     with pytest.raises(DataError, match="this is not a vocabulary"):
         Vocabulary.from_dict(content)
+
+
+def test_no_text_has_no_vector_of_the_same_length():
+    vocabulary = Vocabulary.fitted(TEXTS)
+    know(vocabulary)
+    nothing = as_bytes(TEXTS)[0][:0]
+    assert embeddings_of(vocabulary.name).of(nothing).shape == (0, len(vocabulary.terms))
+    assert embeddings_of("hashing:64").of(nothing).shape == (0, 64)
