@@ -13,7 +13,8 @@ from mycroft_fl.data.formats.spec import DatasetSpec
 from mycroft_fl.errors import InputError
 from mycroft_fl.inspection.finding import with_settings
 from mycroft_fl.inspection.look import Looks
-from mycroft_fl.inspection.table import LARGEST_SAMPLE, Look
+from mycroft_fl.inspection.seen import LARGEST_SAMPLE
+from mycroft_fl.inspection.table import Look
 
 USUAL, SCARCE = "usual", "scarce"
 SHARES = {"train": 0.2, "validation": 0.25, "test": 0.2}

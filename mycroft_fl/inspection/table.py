@@ -11,8 +11,7 @@ import numpy as np
 
 from mycroft_fl.data.formats.spec import DatasetSpec
 from mycroft_fl.data.tables.cells import TextColumn
-from mycroft_fl.data.tables.kinds import inspected, written_otherwise
-from mycroft_fl.data.tables.values import Spelling, is_missing
+from mycroft_fl.data.tables.kinds import written_otherwise
 from mycroft_fl.errors import DataError, suggestion
 from mycroft_fl.inspection.columns import is_free_text, of_column, words_of
 from mycroft_fl.inspection.facts import Facts
@@ -26,10 +25,9 @@ from mycroft_fl.inspection.rows import (
     of_twins,
     row_ids,
 )
+from mycroft_fl.inspection.seen import SeenTable
 from mycroft_fl.settings.toml_table import toml_key
 
-LARGEST_SAMPLE = 2000
-"""Rows on which the skeleton's trainer learns what columns hold."""
 FEW, LEAST_DIFFERENT = 5.0, 2
 
 
@@ -78,53 +76,46 @@ def look_at_table(path: Path, spec: DatasetSpec, kinds: Mapping[str, str] | None
     """
     columns, spec, findings = read_as_far_as_it_goes(path, spec)
     spec, more = _label_found(path, columns, spec)
-    findings += more
-    findings += _unknown_names(columns, spec)
-    cells = _without_missing(columns, spec)
-    label = (
-        Facts(spec.label, "label", cells[spec.label], Spelling.of(spec))
-        if spec.label in cells
-        else None
-    )
-    rows = len(next(iter(cells.values())))
-    features = _features(cells, spec, kinds)
-    hint = _other_spelling(features)
-    if hint is not None:
-        findings.append(hint)
-        spec = with_settings(spec, [hint])
-        cells = _without_missing(columns, spec)
-        features = _features(cells, spec, kinds)
-    sample = min(max(rows // 5, 1), LARGEST_SAMPLE)
-    only = _only_text(features, label, rows, sample)
-    if only is not None and not spec.text:
-        findings.append(only)
-        spec = with_settings(spec, [only])
-        cells = _without_missing(columns, spec)
-        features = _features(cells, spec, kinds)
-    if label is not None:
-        findings += of_label(label)
-    findings += _marks(cells, spec)
-    found = {facts.name: of_column(facts, sample) for facts in features}
-    findings += [each for several in found.values() for each in several]
-    findings += [each for each in of_twins(features, label) if not _leaves_out(found, each)]
-    findings += _missing(features, spec, findings)
-    findings += _rare(features, spec, findings, sample)
-    if not features and not spec.image:
-        findings.append(Finding("no column is left for a model to see; drop fewer", stops=True))
-    classes: dict[str, int] = {}
-    distinct: dict[str, int] = {}
-    final = with_settings(spec, findings)
-    if label is not None:
+    findings += more + _unknown_names(columns, spec)
+    seen = SeenTable(columns, spec, kinds)
+    for hint_of in (_other_spelling, _only_text):
+        if (hint := hint_of(seen)) is not None:
+            findings.append(hint)
+            seen = seen.by(hint)
+    findings += _of_columns(seen, findings)
+    final, ids = with_settings(seen.spec, findings), np.empty(0, np.int64)
+    if seen.label is not None:
         # What tells rows apart is no feature; a text that is left out would be one.
-        told = [each for each in features if final.kinds.get(each.name) != "id"]
-        findings += of_rows(row_ids(told, rows), label.cells)
-        ids = row_ids([each for each in told if final.kinds.get(each.name) != "ignore"], rows)
-        findings += _too_few_left(ids, label)
-        classes = _counted(label.cells, final)
-        distinct = _counted(label.cells[first_rows(ids)], final)
-    form = f"{rows} rows, {len(columns)} columns"
-    shown = tuple(features) + _others(cells, spec)
-    return Look(path, final, rows, shown, classes, distinct, tuple(findings), form)
+        told = [each for each in seen.features if final.kinds.get(each.name) != "id"]
+        findings += of_rows(row_ids(told, seen.rows), seen.label.cells)
+        shown = [each for each in told if final.kinds.get(each.name) != "ignore"]
+        ids = row_ids(shown, seen.rows)
+        findings += _too_few_left(ids, seen.label)
+    return Look(
+        path,
+        final,
+        seen.rows,
+        (*seen.features, *seen.others),
+        _counted(seen.label.cells, final) if seen.label else {},
+        _counted(seen.label.cells[first_rows(ids)], final) if seen.label else {},
+        tuple(findings),
+        f"{seen.rows} rows, {len(columns)} columns",
+    )
+
+
+def _of_columns(seen: SeenTable, before: list[Finding]) -> list[Finding]:
+    """Return what is amiss with columns: each by itself, twins, and what they lack."""
+    findings = list(of_label(seen.label)) if seen.label else []
+    findings += _marks(seen)
+    alone = [each for facts in seen.features for each in of_column(facts, seen.sample)]
+    findings += alone
+    twins = of_twins(seen.features, seen.label)
+    findings += [each for each in twins if not _leaves_out(alone, each)]
+    findings += _missing(seen, before + findings)
+    findings += _rare(seen, before + findings)
+    if not seen.features and not seen.spec.image:
+        findings.append(Finding("no column is left for a model to see; drop fewer", stops=True))
+    return findings
 
 
 def _label_found(
@@ -160,65 +151,11 @@ def _unknown_names(columns: Mapping[str, TextColumn], spec: DatasetSpec) -> list
     ]
 
 
-def _without_missing(columns: Mapping[str, TextColumn], spec: DatasetSpec) -> dict[str, TextColumn]:
-    spelling, listed = Spelling.of(spec), dict(spec.missing_values)
-
-    def found(name: str, column: TextColumn) -> TextColumn:
-        # A text of one question mark, or NA, is a text; only an empty one is none.
-        also = listed.get(name, () if name == spec.text else None)
-        return column.renamed(lambda text: None if is_missing(text, also, spelling) else text)
-
-    return {name: found(name, column) for name, column in columns.items()}
-
-
-def _features(
-    cells: Mapping[str, TextColumn], spec: DatasetSpec, kinds: Mapping[str, str] | None
-) -> list[Facts]:
-    """Return the columns that a model may see; by a task, those alone that the task has.
-
-    Beside a column of texts it sees no other.
-    """
-    others = _other_names(spec)
-    spelling, found = Spelling.of(spec), []
-    if spec.text:
-        return [
-            Facts(name, "text", column, spelling, True)
-            for name, column in cells.items()
-            if name == spec.text
-        ]
-    for name, column in cells.items():
-        if name in others or (kinds is not None and name not in kinds):
-            continue
-        declared = spec.kinds.get(name) if kinds is None else kinds[name]
-        kind = declared or inspected(column, spelling)
-        found.append(Facts(name, kind, column, spelling, declared is not None))
-    return found
-
-
-def _other_names(spec: DatasetSpec) -> set[str]:
-    out = {name for name, kind in spec.kinds.items() if kind in ("id", "ignore")}
-    return {spec.label, spec.unit_id, spec.shareable, spec.image, *spec.drop, *out}
-
-
-def _others(cells: Mapping[str, TextColumn], spec: DatasetSpec) -> tuple[Facts, ...]:
-    marks = {
-        spec.label: "label",
-        spec.unit_id: "unit",
-        spec.shareable: "shareable",
-        spec.image: "image",
-    }
-    return tuple(
-        Facts(name, marks.get(name) or "left out", column, Spelling.of(spec))
-        for name, column in cells.items()
-        if name in _other_names(spec) or (spec.text and name != spec.text)
-    )
-
-
-def _other_spelling(features: list[Facts]) -> Finding | None:
+def _other_spelling(seen: SeenTable) -> Finding | None:
     """Return by which spelling columns of text would be numbers; of the first such column."""
     hints = {
         facts.name: hint
-        for facts in features
+        for facts in seen.features
         if _may_be_written_otherwise(facts) and (hint := written_otherwise(facts.cells))
     }
     if not hints:
@@ -230,7 +167,7 @@ def _other_spelling(features: list[Facts]) -> Finding | None:
         mark = hint.partition(f'{key} = "')[2][:1]
         if mark and not (key == "decimal" and " or " in hint):
             settings[key] = mark
-    example = next(each for each in features if each.name == first).cells.names[0]
+    example = next(each for each in seen.features if each.name == first).cells.names[0]
     which = f"column '{first}'" + (f" and {len(hints) - 1} more" if len(hints) > 1 else "")
     return Finding(f"{which} holds numbers such as '{example}'; {hint}", True, settings)
 
@@ -242,8 +179,8 @@ def _may_be_written_otherwise(facts: Facts) -> bool:
     return facts.kind == "category" and not facts.declared
 
 
-def _marks(cells: Mapping[str, TextColumn], spec: DatasetSpec) -> list[Finding]:
-    found = []
+def _marks(seen: SeenTable) -> list[Finding]:
+    found, spec, cells = [], seen.spec, seen.cells
     for name, what in ((spec.unit_id, "unit"), (spec.image, "image"), (spec.text, "text")):
         if name in cells and (rows := np.flatnonzero(cells[name].missing)).size:
             found.append(
@@ -256,10 +193,9 @@ def _marks(cells: Mapping[str, TextColumn], spec: DatasetSpec) -> list[Finding]:
     return found
 
 
-def _leaves_out(found: Mapping[str, list[Finding]], twin: Finding) -> bool:
+def _leaves_out(found: list[Finding], twin: Finding) -> bool:
     """Return whether the columns that a finding leaves out are left out already."""
-    names = dict(twin.settings.get("columns", ()))
-    return set(names) <= _left_out([each for several in found.values() for each in several])
+    return set(dict(twin.settings.get("columns", ()))) <= _left_out(found)
 
 
 def _left_out(findings: list[Finding]) -> set[str]:
@@ -272,11 +208,13 @@ def _left_out(findings: list[Finding]) -> set[str]:
     }
 
 
-def _missing(features: list[Facts], spec: DatasetSpec, findings: list[Finding]) -> list[Finding]:
+def _missing(seen: SeenTable, findings: list[Finding]) -> list[Finding]:
     """Say which columns lack values, in one line, where nobody has said to fill them."""
     out = _left_out(findings)
-    lacking = [each for each in features if each.missing and each.filled and each.name not in out]
-    if not lacking or spec.missing == "fill":
+    lacking = [
+        each for each in seen.features if each.missing and each.filled and each.name not in out
+    ]
+    if not lacking or seen.spec.missing == "fill":
         return []
     counts = ", ".join(f"{toml_key(each.name)} {each.missing}" for each in lacking[:8])
     more = f" and {len(lacking) - 8} more columns" if len(lacking) > 8 else ""
@@ -290,21 +228,19 @@ def _missing(features: list[Facts], spec: DatasetSpec, findings: list[Finding]) 
     ]
 
 
-def _rare(
-    features: list[Facts], spec: DatasetSpec, findings: list[Finding], sample: int
-) -> list[Finding]:
+def _rare(seen: SeenTable, findings: list[Finding]) -> list[Finding]:
     """Say which columns have categories that a trainer's own rows may lack, which other rows then have."""
     # A column that is to be a date, or left out, has no categories.
     named = {name for each in findings for name, _ in each.settings.get("columns", ())}
     rare = [
         each.name
-        for each in features
+        for each in seen.features
         if each.kind == "category"
         and each.filled
         and each.name not in named
-        and float(each.counts[each.counts > 0].min()) * sample < FEW * each.filled
+        and float(each.counts[each.counts > 0].min()) * seen.sample < FEW * each.filled
     ]
-    if not rare or spec.unseen == "ignore":
+    if not rare or seen.spec.unseen == "ignore":
         return []
     more = f" and {len(rare) - 4} more columns" if len(rare) > 4 else ""
     return [
@@ -316,19 +252,17 @@ def _rare(
     ]
 
 
-def _only_text(
-    features: list[Facts], label: Facts | None, rows: int, sample: int
-) -> Finding | None:
+def _only_text(seen: SeenTable) -> Finding | None:
     """Say which column of free text is what the rows are about: without it they hardly differ."""
-    texts = [each for each in features if is_free_text(each, sample)]
-    if label is None or len(texts) != 1:
+    texts = [each for each in seen.features if is_free_text(each, seen.sample)]
+    if seen.label is None or len(texts) != 1 or seen.spec.text:
         return None
     others = [
         each
-        for each in features
-        if each is not texts[0] and (each.kind == "number" or each.distinct <= rows / 2)
+        for each in seen.features
+        if each is not texts[0] and (each.kind == "number" or each.distinct <= seen.rows / 2)
     ]
-    if not _are_too_few(row_ids(others, rows), label):
+    if not _are_too_few(row_ids(others, seen.rows), seen.label):
         return None
     return Finding(
         f"column '{texts[0].name}' holds free text, {words_of(texts[0]):.0f} words in the mean, and hardly "
