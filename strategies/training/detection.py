@@ -38,18 +38,23 @@ class FeatureSpace:
     words: bool = False
 
     @classmethod
-    def of(cls, model: AnyModel, name: str, train: Examples, seed: int) -> FeatureSpace:
-        """Choose the space for a model, called `name`, and the kind of examples that it takes."""
-        texts = is_text(train.x)
+    def of(
+        cls, model: AnyModel, name: str, train: Examples, seed: int, *, travels: bool = True
+    ) -> FeatureSpace:
+        """Choose the space for a model, called `name`, and the kind of examples that it takes.
+
+        A network that does not travel gives no hidden layer: whoever is to see in this space has none.
+        """
+        texts, network = is_text(train.x), travels and isinstance(model, Classifier)
         if train.x.ndim == 2 and not texts:
             return cls(model, None, hidden=False)
         inputs = flat_inputs(train)
-        if texts and not isinstance(model, Classifier):
+        if texts and not network:
             return cls(model, None, hidden=False, words=True)
         if name.startswith(HEADS) or texts:
             return cls(model, np.empty((0, inputs.shape[1]), np.float32), hidden=True)
-        hidden = isinstance(model, Classifier) and name != "linear"
-        return cls(model, principal_components(inputs, seed), hidden=hidden)
+        components = principal_components(inputs, seed)
+        return cls(model, components, hidden=network and name != "linear")
 
     def known(self, examples: Examples) -> Known:
         """See examples in this space."""

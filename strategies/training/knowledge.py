@@ -13,6 +13,7 @@ from mycroft_fl.metrics.metric import Metric
 from mycroft_fl.models.fitting import AnyModel, correct
 from mycroft_fl.seeds import derived_seed
 from mycroft_fl.selection.detector import Rehearsed
+from mycroft_fl.settings.own_names import is_own
 from mycroft_fl.settings.run_config import RunConfig
 from strategies.training.cross_fitting import CrossFitting
 from strategies.training.detection import FeatureSpace, learnt_detector
@@ -80,7 +81,7 @@ class Knowledge:
         # Published scores hide a record of the scoring split only if nothing else knows of it.
         hides = self._config.publish_epsilon > 0
         return learnt_detector(
-            self._space,
+            self._shown_space,
             self._train,
             self._splits.selection if hides else self.validation,
             num_classes=num_classes,
@@ -96,6 +97,14 @@ class Knowledge:
     @cached_property
     def _space(self) -> FeatureSpace:
         return FeatureSpace.of(self._baseline, self._name, self._train, self._seed("detector"))
+
+    @cached_property
+    def _shown_space(self) -> FeatureSpace:
+        """The space in which owners can see too: for a network of one's own they may get a stand-in."""
+        if not (is_own(self._name) and self._config.proxy):
+            return self._space
+        seed = self._seed("detector")
+        return FeatureSpace.of(self._baseline, self._name, self._train, seed, travels=False)
 
     def _everything_of(self, validation: Examples) -> Everything:
         return Everything(

@@ -277,9 +277,9 @@ def test_a_table_of_one_endless_line_is_refused(
     monkeypatch.setattr("mycroft_fl.data.tables.csv_files.MOST_LINE", 1 << 20)
     path = tmp_path / "t.csv"
     path.write_bytes(b"a," * (1 << 21))
-    refused(lambda: table(path), "its first line is longer than 1.0 MiB")
+    refused(lambda: table(path), "its header is longer than 1.0 MiB")
     path.write_bytes(b"a" * (1 << 22))
-    refused(lambda: table(path), "its first line is longer than 1.0 MiB")
+    refused(lambda: table(path), "its header is longer than 1.0 MiB")
     # A field may be as long as a line, beyond what Python's reader takes by itself.
     before = csv.field_size_limit()
     path.write_bytes(b"a" * (1 << 18) + b",y\n" + b"w" * (1 << 18) + b",2\nv,3\n")

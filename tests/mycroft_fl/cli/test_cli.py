@@ -100,7 +100,7 @@ def assert_is_a_short_error(outcome: Outcome, code: int) -> None:
 
 
 def test_a_run_ends_with_tables_on_stdout_and_progress_on_stderr(call, here):
-    outcome = simulate(call, "--out", "out")
+    outcome = simulate(call, "--out", "out", "--method", "hard-features")
     assert outcome.code == 0
     assert "final" in outcome.stdout
     assert "10 examples disclosed; accuracy on the failures" in outcome.stdout

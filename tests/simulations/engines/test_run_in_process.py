@@ -31,6 +31,7 @@ HEAD = (
     DIGITS
     + """
 [run]
+method = "hard-features"
 budget = 48
 pilot-per-owner = 8
 stop-early = false

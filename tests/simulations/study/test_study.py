@@ -352,7 +352,9 @@ def test_cells_of_a_version_with_another_default_are_not_taken_for_those_of_this
     described["defaults"]["long-gone"] = 1
     (out / "study.json").write_text(json.dumps(described))
     before = table(out)
-    with pytest.raises(StudyError, match=r"8 cells .* \(subset-weight from 0.5 to 0.25\).*--out"):
+    with pytest.raises(
+        StudyError, match=r"8 cells .* \(subset-weight from 0.5 to 0.25\).*as `out`"
+    ):
         go(study, out)
     assert table(out) == before
     del described["defaults"]["subset-weight"]
