@@ -217,7 +217,7 @@ class Policy:
                 'policy.describe = "counts" needs policy.describe-epsilon, such as 0.1, and '
                 "policy.epsilon, such as 1.0, from which the counts are paid"
             )
-        if self.counts_multiplier() > MOST_NOISE:  # more is not drawn exactly
+        if self._counts_are_all_noise():
             raise InputError(
                 f"policy.describe-epsilon is {self.describe_epsilon:g}, by which counts would be all noise; "
                 "raise it, such as to 0.1"
@@ -229,6 +229,13 @@ class Policy:
                 f"{max(1, len(self.trainers))} trainers, which leaves nothing of policy.epsilon "
                 f"{self.epsilon:g} to other answers; lower the first, or raise the second"
             )
+
+    def _counts_are_all_noise(self) -> bool:
+        """Say whether counts would have more noise than is drawn exactly, or than any release pays for."""
+        try:
+            return self.counts_multiplier() > MOST_NOISE
+        except InputError:
+            return True
 
     def _check_model(self, request: Request) -> None:
         """Refuse a model that is anybody's code, before it is imported, unless this owner trusts it."""

@@ -32,7 +32,8 @@ def show_looks(found: Sequence[Mapping[str, Any]]) -> None:
     mocks: dict[str, list[Mapping[str, Any]]] = {}
     for each in found:
         if "description" in each:
-            mocks.setdefault(each["description"]["task"], []).append(each)
+            # Not by the task's digest: whoever claims another's would show its own rows as that one's.
+            mocks.setdefault(repr(each["description"]), []).append(each)
     for same in mocks.values():
         _show_mock(", ".join(each["owner"] for each in same), same[0]["description"])
 

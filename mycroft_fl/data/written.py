@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,20 +87,27 @@ def plainly(column: Numbers, x: np.ndarray) -> list[str]:
 
 def _cells(schema: TableSchema, table: DataTable, x: np.ndarray) -> dict[str, list[str]]:
     """Return the texts of a task's columns, by the column of the file, and what leaves in their place."""
-    cells: dict[str, list[str]] = {}
+    others: dict[str, list[list[str]]] = {}
     start = 0
     for column in schema.columns:
         width = 1 if isinstance(column, Numbers) else len(column.known)
         part = x[:, start : start + width]
         start += width
-        texts = [text or "" for text in table.features[column.source].texts]
-        leaves = _otherwise(column, table, part)
-        said = [
-            text if other is None else f"{text or 'missing'}; {other} leaves"
-            for text, other in zip(texts, leaves, strict=True)
-        ]
-        cells.setdefault(column.source, said)
-    return cells
+        # A date comes to several numbers, and each of them leaves.
+        so_far = others.setdefault(column.source, [[] for _ in x])
+        for said, other in zip(so_far, _otherwise(column, table, part), strict=True):
+            said += [] if other is None else [other]
+    return {name: _said(list(table.features[name].texts), said) for name, said in others.items()}
+
+
+def _said(texts: Sequence[str | None], others: list[list[str]]) -> list[str]:
+    """Return texts, with what leaves in the place of each where anything does."""
+    return [
+        f"{text or 'missing'}; {', '.join(other)} leave{'s' * (len(other) == 1)}"
+        if other
+        else text or ""
+        for text, other in zip(texts, others, strict=True)
+    ]
 
 
 def _otherwise(column: Column, table: DataTable, part: np.ndarray) -> list[str | None]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from mycroft_fl.errors import BadMessage
@@ -70,19 +70,22 @@ def read_description(content: bytes) -> Description:
     for name, fits in _CHECKS.items():
         if not fits(values[name]):
             raise BadMessage(f"a description whose {name} cannot be")
-    found = Description(
-        form=values["form"],
-        shape=tuple(values["shape"]),
-        label=_shown(values["label"]),
-        classes=tuple(map(_shown, values["classes"])),
-        num_classes=values["num_classes"],
-        columns=tuple((_shown(name), kind) for name, kind in values["columns"]),
-        num_columns=values["num_columns"],
-        rows=tuple(tuple(cleaned(cell, LONGEST_CELL) for cell in row) for row in values["rows"]),
-        task=values["task"],
-    )
+    # Lists of lists at most: a shape's numbers, names, columns' pairs, rows' cells.
+    whole = {key: _frozen(value) for key, value in values.items()}
+    found = _printable(Description(**whole))
     _check_numbers(found)
     return found
+
+
+def _printable(found: Description) -> Description:
+    """Return a description whose names and cells are fit to be printed."""
+    return replace(
+        found,
+        label=_shown(found.label),
+        classes=tuple(map(_shown, found.classes)),
+        columns=tuple((_shown(name), kind) for name, kind in found.columns),
+        rows=tuple(tuple(cleaned(cell, LONGEST_CELL) for cell in row) for row in found.rows),
+    )
 
 
 def differences(own: Description, other: Description) -> list[str]:
@@ -98,7 +101,8 @@ def differences(own: Description, other: Description) -> list[str]:
         >>> differences(a, b)
         ['shape (3, 8, 8), here (1, 8, 8)']
     """
-    if own.task == other.task:
+    own = _printable(own)  # as the other one was read
+    if own == other:  # not by the digest, which is whatever its sender claims
         return []
     lines = [
         f"{what} {theirs}, here {ours}"
@@ -140,6 +144,10 @@ def _check_numbers(found: Description) -> None:
     ):
         if named != min(counted, MOST_NAMES):
             raise BadMessage("a description that names more or fewer than it counts")
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
 def _shown(name: str) -> str:

@@ -249,10 +249,13 @@ class RunConfig(TrainingSettings, AskingSettings):
         """Return the method that did best on the worlds of docs/benchmarks.md, where it can be asked for.
 
         A detector looks at inputs or the model's own features, so an encoder that somebody names is for
-        features. Modes that send noise alone have no picks to cover a region with.
+        features. Modes that send noise alone have no picks to cover a region with. It is learnt from what
+        the model gets wrong, whatever else is called hard, and looks through the trainer's model.
         """
         hands_over = self.mode in ("raw", "score-then-raw")
-        may_send = self.request in ("auto", "detector") and self.score_by == "hard-set"
+        by_failures = self.hard_set_rule == "misclassified" and self.gradients_from == "trainer"
+        asked = self.request == "detector" or (self.request == "auto" and by_failures)
+        may_send = asked and self.score_by == "hard-set"
         plain = self.feature_space in PLAIN_SPACES
         return "detector-cover" if hands_over and may_send and plain else "hard-features"
 

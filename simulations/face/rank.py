@@ -17,6 +17,7 @@ from mycroft_fl.data.task import Task
 from mycroft_fl.errors import SettingError
 from mycroft_fl.face.picks import SCALED
 from mycroft_fl.models.foreign.own_objects import given
+from mycroft_fl.models.networks import is_network
 from mycroft_fl.models.own_estimators import is_fitted, with_labels
 from mycroft_fl.settings.own_names import is_own, own_name
 from mycroft_fl.settings.run_config import RunConfig
@@ -76,7 +77,7 @@ def rank(
         head: the path of a network's last linear layer; "" to find it.
         transform: a function that prepares a batch for a network.
         method: how owners choose: a name, an import path, or a function of (candidates, query, k);
-            "" for the one that did best in benchmarks, see the setting.
+            "" for the setting's default, and features where that would look through a network.
         policy: what owners allow; None for what the run asks.
         data: keys of a data set's table, such as {"drop": ["id"], "missing": "fill"}.
         out: the run's folder, new or empty; None for one that goes with the result.
@@ -174,4 +175,12 @@ def _defaults(task: Task, method: str, changed: Mapping[str, Any]) -> dict[str, 
     found = {"method": method or changed.get("method") or AUTO}
     if task.table is not None and "feature-space" not in changed:
         found["feature-space"] = "standardised"
+    if found["method"] == AUTO and not is_network(task.model):
+        found["method"] = _without_network(task, RunConfig.from_settings(changed, found))
     return found
+
+
+def _without_network(task: Task, config: RunConfig) -> str:
+    """Return the usual method, or `features` where that one would look through a network."""
+    looks = config.method == "hard-features" and not config.proxy
+    return "features" if looks or (task.holds_texts and config.request == "auto") else config.method

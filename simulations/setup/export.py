@@ -14,6 +14,7 @@ import tomli_w
 
 from mycroft_fl.errors import ScenarioError
 from mycroft_fl.examples import Examples
+from mycroft_fl.settings.selection import AUTO
 from mycroft_fl.texts import as_texts, is_text
 from simulations.population.scenario_file import PARTS
 from simulations.setup.simulation import Simulation
@@ -39,7 +40,9 @@ def export(simulation: Simulation, folder: Path) -> None:
     task |= {"model": scenario.model, "labels": list(world.classes)}
     if scenario.weights is not None:
         task["weights"] = str(scenario.weights)
-    task_file = {**task, "run": simulation.config.settings()}
+    # A method that nobody chose stays open, for whatever mode the task is run in.
+    chosen = {"method": AUTO} | {**scenario.run, **simulation.given}
+    task_file = {**task, "run": simulation.config.settings() | {"method": chosen["method"]}}
     (trainer / TASK).write_text(tomli_w.dumps(task_file), encoding="utf-8")
     for owner in scenario.owners:
         place = folder / "owners" / owner.name

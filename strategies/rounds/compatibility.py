@@ -95,7 +95,8 @@ def _check_sent(config: RunConfig) -> None:
     if sends == "detector" and config.gradients_from != "trainer":
         raise SettingError(
             'request = "detector" looks through the trainer\'s model, which stays home with '
-            'gradients-from = "owner"; set gradients-from = "trainer", or request = "hard-set"'
+            'gradients-from = "owner"; set gradients-from = "trainer", or request = "hard-set" and method '
+            '= "omp" or "features"'
         )
 
 

@@ -99,13 +99,14 @@ def learnt_detector(
     if space.words:
         raise SettingError(
             "a detector of failures looks at texts through a network, which a classifier of scikit-learn is "
-            "not; set model = linear:tfidf, or take a method that goes by hard examples"
+            'not; set model = "linear:tfidf", or method = "features", which goes by hard examples'
         )
     wrong = validation[~right & counts]
     if len(wrong) < 2:
         raise DataError(
             f"the model gets {len(wrong)} of the validation examples that count wrong, and a detector is "
-            "learnt from 2 at least; give harder ones, or take a method that goes by hard examples"
+            'learnt from 2 at least; give harder ones, or set method = "features", which goes by hard '
+            "examples"
         )
     return fit_detector(
         some(wrong), some(validation[right]), some(train),

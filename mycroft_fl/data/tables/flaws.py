@@ -22,9 +22,10 @@ Unknown = tuple[str, int, str]
 MOST_SAID = 3  # columns of one kind, in one line
 WANTED = "as the task wants it"
 FILL, IGNORE = 'set missing = "fill"', 'set unseen = "ignore"'
+WRITTEN = "say how it is written, such as columns."
 ASKS = {
     each: f"ask the trainer for a task with {each.removeprefix('set ')}" for each in (FILL, IGNORE)
-}
+} | {WRITTEN: "mend it, or say how dates are written, such as dataset.columns."}
 
 
 def first_flaw(
@@ -143,7 +144,7 @@ def _of_numbers(column: Numbers, values: TextColumn, table: DataTable, fills: bo
     key = toml_key(column.source)
     if column.date:
         wrong = "is no date such as 2021-03-31 or 2021-03-31 14:05, as the task wants it; "
-        wrong += f'say how it is written, such as columns.{key} = "date:%d/%m/%Y"'
+        wrong += f'{WRITTEN}{key} = "date:%d/%m/%Y"'
     else:
         hint = written_otherwise(values)
         wrong = f"is not a finite number, {WANTED}" + (f"; {hint}" if hint else "")

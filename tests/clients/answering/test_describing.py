@@ -303,6 +303,10 @@ def test_counts_and_all_answers_together_stay_within_the_budget(
             {**COUNTS, "describe-epsilon": BARELY, "epsilon": 1.0},
             "counts would be all noise; raise it",
         ),
+        (
+            {**COUNTS, "describe-epsilon": 1e-9, "epsilon": 1.0},
+            "policy.describe-epsilon is 1e-09, by which counts would be all noise; raise it",
+        ),
         ({"describe-epsilon": 0.0}, "policy.describe-epsilon is 0.0; it must be above 0"),
     ],
 )

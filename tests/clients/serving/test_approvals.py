@@ -224,6 +224,33 @@ def test_a_page_shows_the_texts_of_the_file_and_what_leaves_in_their_place(tmp_p
     assert as_written(spec, tmp_path, task, records.examples) is None
 
 
+def test_a_missing_date_shows_each_number_that_leaves_in_its_place(tmp_path: Path) -> None:
+    how = {"missing": "fill", "unseen": "ignore"}
+    task = task_from(tmp_path, TRAINERS, columns={"day": "date"}, **how)
+    task = replace(task, classes=("no", "yes"))
+    records = owned(tmp_path, "ward,chol,day,y\na,1,,no\n", task)
+    found = as_written(spec_of("owner.csv"), tmp_path, task, records.examples)
+    assert found is not None
+    shown = dict(
+        zip(
+            [
+                f"{column.source} {column.part}"
+                for column in task.table.columns
+                if column.source == "day"
+            ],
+            [
+                decoded(records.examples.x, task.table)[0][place]
+                for place, column in enumerate(task.table.columns)
+                if column.source == "day"
+            ],
+            strict=True,
+        )
+    )
+    assert len(shown) > 1
+    leaving = ", ".join(f"{name.removeprefix('day ')} {value}" for name, value in shown.items())
+    assert found.cells[0][0] == f"missing; {leaving} leave"
+
+
 def test_texts_stand_whole_with_their_row(tmp_path: Path) -> None:
     long = "one line, " * 300
     written(tmp_path / "t.csv", f'body,y\nshort,no\n"{long}",yes\n')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
@@ -210,3 +211,13 @@ def test_differences_name_what_an_owner_lacks_and_what_it_adds() -> None:
     assert differences(TABLE, read(plain(task="cd" * 32))) == [
         "the same names, but other scaling, categories, order or model"
     ]
+
+
+def test_the_digest_of_the_trainers_task_hides_no_other_form() -> None:
+    liar = read(plain(classes=["ill", "dead"], task=TABLE.task))
+    assert differences(TABLE, liar) == ["lacks class well", "adds class dead"]
+
+
+def test_names_that_are_printed_otherwise_are_no_difference() -> None:
+    own = dataclasses.replace(TABLE, classes=("very\u00a0ill", "well"))
+    assert differences(own, read_description(own.as_bytes())) == []

@@ -248,6 +248,8 @@ def test_a_config_cannot_be_changed() -> None:
         ({"mode": "score"}, "hard-features"),
         ({"mode": "gradient"}, "hard-features"),
         ({"request": "hard-set"}, "hard-features"),
+        ({"hard-set.rule": "highest-loss"}, "hard-features"),
+        ({"gradients-from": "owner"}, "hard-features"),
         ({"score.by": "class", "mode": "score-then-raw"}, "hard-features"),
         ({"feature-space": "tfidf"}, "hard-features"),
         ({"method": "omp"}, "omp"),

@@ -169,7 +169,9 @@ def test_a_trainer_that_fails_on_too_little_ends_the_run_in_one_line(tmp_path: P
     )  # fmt: skip
     assert ended.returncode == 2
     last = ended.stderr.splitlines()[-1]
-    assert "a detector is learnt from 2 at least; give harder ones, or take a method" in last
+    assert (
+        'a detector is learnt from 2 at least; give harder ones, or set method = "features"' in last
+    )
     assert "Traceback" not in ended.stderr
 
 

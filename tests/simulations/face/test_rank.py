@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from typing import Any
 
@@ -17,7 +18,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 import mycroft_fl as mf
+from mycroft_fl.data.task import Task
 from mycroft_fl.errors import DataError, InputError, SettingError
+from simulations.face.rank import _defaults
 
 QUICK = {
     "budget": 40, "num_rounds": 1, "pilot_per_owner": 20, "fit_epochs": 3, "scoring_repeats": 1,
@@ -142,6 +145,26 @@ def test_a_function_is_a_method(parts):
         owners={"a": parts["rotated"]}, method=last, **QUICK,
     )  # fmt: skip
     assert len(result.acquired) == 20
+
+
+@pytest.mark.parametrize(
+    ("settings", "method"),
+    [
+        ({}, "detector-cover"),
+        ({"mode": "score"}, "features"),
+        ({"request": "hard-set"}, "features"),
+        ({"gradients-from": "owner"}, "features"),
+        ({"hard-set.rule": "highest-loss"}, "features"),
+        ({"mode": "score", "proxy": "mlp"}, "hard-features"),
+    ],
+)
+def test_a_model_without_a_network_gets_a_method_that_looks_through_none(settings, method):
+    forest = Task(("a", "b"), (3,), np.dtype(np.float32), "random-forest")
+    assert _defaults(forest, "", settings)["method"] == method
+    texts = dataclasses.replace(forest, dtype=np.dtype(np.uint8))
+    assert texts.holds_texts
+    assert _defaults(texts, "", {})["method"] == "features"
+    assert _defaults(forest, "omp", settings)["method"] == "omp"
 
 
 def test_an_owner_may_allow_less_than_is_asked(parts):

@@ -12,7 +12,9 @@ from clients.answering.vault import Vault
 from mycroft_fl.errors import InputError, MycroftError, ScenarioError, SettingError
 from mycroft_fl.settings.run_config import RunConfig
 from simulations.setup.attackers import Misbehaving
+from simulations.setup.export import export
 from simulations.setup.simulation import PATIENCE, Simulation
+from strategies.deployment.app import RunPlan
 
 SCENARIO = """
 dataset = "digits"
@@ -259,3 +261,13 @@ def test_owners_trust_the_runs_own_method_and_no_other(load):
 def test_no_scenario_of_that_name_is_an_input_error_with_a_suggestion(tmp_path):
     with pytest.raises(MycroftError, match="did you mean 'rotated-digits'"):
         Simulation.load("rotated-digit", {}, tmp_path)
+
+
+def test_an_exported_task_leaves_a_method_open_that_nobody_chose(tmp_path: Path) -> None:
+    named = {"": "hard-features", "omp": "omp"}
+    for method, in_score in named.items():
+        given = {"owners": 1} | ({"method": method} if method else {})
+        folder = tmp_path / (method or "open")
+        export(Simulation.load("rotated-digits", given, tmp_path / "run"), folder)
+        plan = RunPlan(str(folder / "trainer" / "task.toml"), "", {"mode": "score"})
+        assert plan.load()[1].method == in_score

@@ -119,3 +119,20 @@ def test_a_screen_shows_counts_with_their_noise_and_each_mock_once(
     assert "c serves another task: adds column [red]w?[31mard? (category)" in said
     assert "\x1b" not in said
     assert "\u202e" not in said
+
+
+def test_nobody_shows_its_own_rows_as_those_of_another_by_claiming_its_task(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    lie = json.loads(OWN.as_bytes())
+    lie["columns"][1][0] = "salary"  # under the digest of the trainer's task
+
+    def liar() -> RecordDict:
+        return spoilt("description", ConfigRecord({"content": json.dumps(lie).encode()}))()
+
+    found = looked(liar, lambda: pack_described(Described(OWN)))
+    show_looks(looks_as_json(found, OWN))
+    said = capsys.readouterr().out
+    assert "a serves another task: adds column salary (category)" in said
+    assert "a: table of 2 columns" in said
+    assert "b: table of 2 columns" in said
