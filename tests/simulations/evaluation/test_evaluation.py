@@ -81,7 +81,8 @@ def parts(**changed: Any) -> tuple[Any, Any]:
     """A simulation and a strategy after a run that gives no cause for warning."""
     it = {
         "config": RunConfig(method="hard-features", hard_set_sent=4), "sent": 4, "agreement": 0.5,
-        "disclosed": 10, "buys_nothing": False, "duplicates": 0, "overlap": 0, "reuse": False, "names": ["a", "b"],
+        "disclosed": 10, "buys_nothing": False, "duplicates": 0, "overlap": 0, "reuse": False,
+        "names": ["a", "b"],
         "records": {"a": OwnerRecord("a"), "b": OwnerRecord("b")}, "metric": ACCURATE,
         "tuning": [0, 1], "suspects": 2, "kept": FinalModel("with owners", None), **changed,
     }  # fmt: skip
