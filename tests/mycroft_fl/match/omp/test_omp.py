@@ -152,16 +152,29 @@ def test_free_weights_agree_with_scikit_learn(seed: int, k: int) -> None:
 
 @given(seed=st.integers(0, 10**6))
 @example(seed=9)  # one is dropped and comes back, so that the fit is out of the order of slots
+@example(seed=38)  # a candidate all but depends on the support, and is left out (LEAST_PIVOT)
 @settings(deadline=None, max_examples=25)
 def test_the_full_support_agrees_with_nnls(seed: int) -> None:
     rows, target = gaussian(40, 25, seed=seed), gaussian(25, seed=seed + 100)
     weights, length = nnls(rows.double().numpy().T, target.double().numpy())
     found = orthogonal_matching_pursuit(DenseAtoms(rows), target, 40, tolerance=0.0)
-    assert found.unexplained * target.norm().item() == pytest.approx(length, rel=1e-6, abs=1e-6)
-    if length < 1e-6:  # in the cone, where more than one set of weights is as good
+    reached = found.unexplained * target.norm().item()
+    assert length * (1 - 1e-6) - 1e-6 <= reached <= length * (1 + 1e-3) + 1e-6
+    # In the cone more than one set of weights is as good.
+    if length < 1e-6 or reached > length * (1 + 1e-6) + 1e-6:
         return
     assert set(found.indices.tolist()) == set(np.flatnonzero(weights))
     np.testing.assert_allclose(found.weights, weights[found.indices], rtol=1e-4, atol=1e-6)
+
+
+def test_all_but_one_in_a_hundred_reach_the_optimum_of_nnls_itself() -> None:
+    gaps = []
+    for seed in range(100):
+        rows, target = gaussian(40, 25, seed=seed), gaussian(25, seed=seed + 100)
+        _, length = nnls(rows.double().numpy().T, target.double().numpy())
+        found = orthogonal_matching_pursuit(DenseAtoms(rows), target, 40, tolerance=0.0)
+        gaps.append(found.unexplained * target.norm().item() - length > 1e-6 * (1 + length))
+    assert sum(gaps) <= 1
 
 
 @pytest.mark.parametrize("nonnegative", [True, False])
