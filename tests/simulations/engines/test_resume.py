@@ -151,8 +151,9 @@ PLACES = {
 
 
 # One mode stops everywhere, the others where what they hold beside examples must come back.
-CASES = [("raw", place) for place in PLACES] + [
-    (case, place)
+CASES: list[Any] = [("raw", place) for place in PLACES] + [
+    # Forests are fitted anew for every score: half a minute.
+    pytest.param(case, place, marks=pytest.mark.slow) if case == "estimator" else (case, place)
     for case in ("score-then-raw", "gradient", "estimator")
     for place in ("after the first round", "with the second round's answers on their way")
 ]

@@ -260,6 +260,7 @@ def test_no_attack_gets_more_than_is_possible_and_each_works_where_it_can(
     assert [each for each in found if not each.holds] == []
 
 
+@pytest.mark.slow
 def test_twice_the_strength_that_was_paid_for_is_seen_by_probing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
