@@ -57,8 +57,10 @@ class PrivateRecords:
         first = np.sort(np.unique(self.examples.ids, return_index=True)[1])
         allowed = self.may_leave
         found = first if allowed is None else first[allowed[first]]
-        # Data of gigabytes are held once where all of them may leave.
-        return self.examples if len(found) == len(self.examples) else self.examples[found]
+        # Data of gigabytes are held once where all of them may leave. A method may be anybody's code: what
+        # it wrote here would be handed over under the id of what was read.
+        whole = len(found) == len(self.examples)
+        return (self.examples if whole else self.examples[found]).read_only()
 
     def drawable(self) -> Examples:
         """Give the records that may be drawn at random: shareable, and of no content with two labels.

@@ -47,9 +47,17 @@ class FineTuneSettings:
 
 def as_input(x: np.ndarray) -> Float[Tensor, "n ..."]:
     """Return arrays as a model takes them: images in [0, 1], vectors as they are, not copied."""
-    # An owner's records are read-only. DLPack hands them on as they are; from_numpy warns.
-    tensor = torch.from_numpy(x) if x.flags.writeable else torch.utils.dlpack.from_dlpack(x)
-    return tensor.float() / 255 if x.dtype == np.uint8 else tensor
+    return as_tensor(x).float() / 255 if x.dtype == np.uint8 else as_tensor(x)
+
+
+def as_tensor(array: np.ndarray) -> Tensor:
+    """Return an array in the same memory, also one that nobody may write, as an owner's records are.
+
+    `torch.from_numpy` warns of those; DLPack hands them on as they are.
+    """
+    return (
+        torch.from_numpy(array) if array.flags.writeable else torch.utils.dlpack.from_dlpack(array)
+    )
 
 
 @cached_fit
@@ -76,7 +84,7 @@ def fit(
     optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, fused=True)
     trained, x = _trained(model, train.x)
     _check_batches(trained, len(train), settings.batch_size)
-    y = torch.from_numpy(train.y)
+    y = as_tensor(train.y)
     best_accuracy, best_weights = -1.0, model.state_dict()
     rng = np.random.default_rng(seed)
     for _ in range(settings.epochs):
@@ -133,8 +141,7 @@ def fine_tune(
     given = [_trained(model, source.examples.x) for source in sources]
     trained = given[0][0]
     inputs = [
-        (x, torch.from_numpy(source.examples.y))
-        for (_, x), source in zip(given, sources, strict=True)
+        (x, as_tensor(source.examples.y)) for (_, x), source in zip(given, sources, strict=True)
     ]
     for _ in range(settings.steps):
         batches = [next(stream) for stream in streams]
@@ -173,7 +180,7 @@ def losses(model: nn.Module | Estimator, examples: Examples) -> Float32[np.ndarr
     """Return each example's cross-entropy."""
     if isinstance(model, Estimator):
         return model.losses(examples)
-    y = torch.from_numpy(examples.y)
+    y = as_tensor(examples.y)
     return cross_entropy(logits(model, examples.x), y, reduction="none").numpy()
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int
 
 from mycroft_fl.examples import Examples
 from mycroft_fl.match.coverage import Cover, closeness, lazy_greedy
 from mycroft_fl.match.distances import distances
 from mycroft_fl.match.nearest import nearest
-from mycroft_fl.models.fitting import correct
+from mycroft_fl.models.fitting import as_tensor, correct
 from mycroft_fl.selection.query import Query
 from mycroft_fl.selection.result import Pool, Selection, continued
 
@@ -113,8 +112,8 @@ def _nearest(
             query.features(pool),
             query.features(query.hard),
             depth,
-            candidate_labels=torch.from_numpy(pool.y),
-            hard_labels=torch.from_numpy(query.hard.y),
+            candidate_labels=as_tensor(pool.y),
+            hard_labels=as_tensor(query.hard.y),
             per=per,
         )
         return np.asarray(found.cpu().numpy())

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from mycroft_fl.device import torch_device
 from mycroft_fl.errors import SettingError
 from mycroft_fl.examples import Examples
-from mycroft_fl.models.fitting import as_input
+from mycroft_fl.models.fitting import as_input, as_tensor
 from mycroft_fl.models.networks import Classifier
 from mycroft_fl.protocol.detector import Detector
 from mycroft_fl.represent.gradients.per_example import Atoms, DenseAtoms, gradients
@@ -64,7 +64,7 @@ class Query(SelectionSettings):
         x, device = as_input(examples.x), torch_device(self.device)
         if self.ready:
             return DenseAtoms(x.to(device))
-        model, y = self.require_model(), torch.from_numpy(examples.y)
+        model, y = self.require_model(), as_tensor(examples.y)
         # The last layer of a model of one's own may not be linear: then all are looked at.
         layers = self.gradient_layers if model.last_is_linear else "all"
         return gradients(model, x, y, layers=cast(Literal["last", "all"], layers), device=device)

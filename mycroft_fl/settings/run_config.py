@@ -9,10 +9,12 @@ from mycroft_fl.errors import SettingError
 from mycroft_fl.metrics.names import check_metric
 from mycroft_fl.modes import MODES
 from mycroft_fl.settings.declared import Settings, SettingValue, setting
-from mycroft_fl.settings.selection import AUTO, SelectionSettings
+from mycroft_fl.settings.selection import SelectionSettings
 from mycroft_fl.settings.space_names import PLAIN_SPACES, check_space
 from mycroft_fl.settings.training import TrainingSettings
 
+AUTO = "auto"
+"""The method's name where nobody chose one; a `RunConfig` names the one that it takes."""
 MAX_EXAMPLES = 10_000_000  # asked of one owner, or in all
 MAX_HARD = 4096
 MAX_THREADS = 64
@@ -22,6 +24,12 @@ MAX_THREADS = 64
 class AskingSettings(Settings, SelectionSettings):
     """The settings of a run's questions: the hard set, the budget, what is published."""
 
+    method: str = setting(
+        "method",
+        AUTO,
+        "how an owner chooses: a method's name, or package.module:function; auto: detector-cover where "
+        "owners hand over what they choose, else hard-features",
+    )
     mode: str = setting(
         "mode",
         "raw",

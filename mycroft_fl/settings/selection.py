@@ -9,7 +9,6 @@ from typing import Any
 from mycroft_fl.settings.declared import setting
 
 MAX_FEATURE_WEIGHT = 1e6
-AUTO = "auto"
 
 
 @dataclass(frozen=True)
@@ -21,9 +20,8 @@ class SelectionSettings:
 
     method: str = setting(
         "method",
-        AUTO,
-        "how an owner chooses: a method's name, or package.module:function; auto: detector-cover where "
-        "owners hand over what they choose, else hard-features",
+        "hard-features",
+        "how an owner chooses: a method's name, or package.module:function",
     )
     owner_epochs: int = setting(
         "owner-epochs",

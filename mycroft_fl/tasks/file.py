@@ -32,8 +32,7 @@ from mycroft_fl.examples import Examples
 from mycroft_fl.inspection.told import all_told
 from mycroft_fl.metrics.names import metric_from_folder
 from mycroft_fl.settings.own_names import model_name
-from mycroft_fl.settings.run_config import RunConfig
-from mycroft_fl.settings.selection import AUTO
+from mycroft_fl.settings.run_config import AUTO, RunConfig
 from mycroft_fl.settings.space_names import from_folder
 from mycroft_fl.settings.toml_table import TomlTable
 from mycroft_fl.tasks.words import named_by, with_words

@@ -20,8 +20,7 @@ from mycroft_fl.models.foreign.own_objects import given
 from mycroft_fl.models.networks import is_network
 from mycroft_fl.models.own_estimators import is_fitted, with_labels
 from mycroft_fl.settings.own_names import is_own, own_name
-from mycroft_fl.settings.run_config import RunConfig
-from mycroft_fl.settings.selection import AUTO
+from mycroft_fl.settings.run_config import AUTO, RunConfig
 from mycroft_fl.tasks.words import named_by, with_words
 from simulations.face.asked import Asked
 from simulations.face.given_task import Reading, given_task

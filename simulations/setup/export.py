@@ -14,7 +14,7 @@ import tomli_w
 
 from mycroft_fl.errors import ScenarioError
 from mycroft_fl.examples import Examples
-from mycroft_fl.settings.selection import AUTO
+from mycroft_fl.settings.run_config import AUTO
 from mycroft_fl.texts import as_texts, is_text
 from simulations.population.scenario_file import PARTS
 from simulations.setup.simulation import Simulation

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float32, Float64
 
 from mycroft_fl.examples import Examples
-from mycroft_fl.models.fitting import as_input
+from mycroft_fl.models.fitting import as_input, as_tensor
 from mycroft_fl.models.networks import Classifier
 from mycroft_fl.represent.gradients.factors import GradientFactors
 from mycroft_fl.represent.gradients.per_example import last_layer_gradients
@@ -29,7 +29,7 @@ class OwnInputs:
 
     def of(self, examples: Examples) -> Atoms:
         """Take examples as the last layer sees them."""
-        y = torch.from_numpy(examples.y)
+        y = as_tensor(examples.y)
         return last_layer_gradients(self._model, as_input(examples.x), y).inputs, y
 
     @property

@@ -21,6 +21,7 @@ from mycroft_fl.models.fitting import (
     AnyModel,
     FitSettings,
     as_input,
+    as_tensor,
     fit,
     judged,
     losses,
@@ -101,9 +102,7 @@ class Trainer:
         Near zero, the hard set is too small, or too mixed, to say what the model lacks.
         """
         hard = self.hard_set.sent
-        gradients = last_layer_gradients(
-            self.gradient_model, as_input(hard.x), torch.from_numpy(hard.y)
-        )
+        gradients = last_layer_gradients(self.gradient_model, as_input(hard.x), as_tensor(hard.y))
         rng = np.random.default_rng(self._seed("halves"))
         cosines = []
         for _ in range(HALVINGS if len(hard) > 1 else 0):

@@ -12,7 +12,7 @@ from jaxtyping import Float, Float64
 
 from mycroft_fl.examples import Examples
 from mycroft_fl.metrics.metric import ACCURATE, Metric
-from mycroft_fl.models.fitting import AnyModel, as_input, predict
+from mycroft_fl.models.fitting import AnyModel, as_input, as_tensor, predict
 from mycroft_fl.models.networks import Classifier
 from mycroft_fl.represent.gradients.per_example import last_layer_gradients
 from mycroft_fl.scoring import Score, alignment, gain_with_interval
@@ -143,7 +143,7 @@ class Valuation:
         self, examples: Examples, weights: Float64[np.ndarray, " m"] | None = None
     ) -> Float64[np.ndarray, " d"]:
         gradients = last_layer_gradients(
-            self._gradient_model(), as_input(examples.x), torch.from_numpy(examples.y)
+            self._gradient_model(), as_input(examples.x), as_tensor(examples.y)
         )
         if weights is None or np.ptp(weights) == 0:
             return gradients.mean().flatten().double().numpy()

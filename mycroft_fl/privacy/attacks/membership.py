@@ -17,7 +17,7 @@ from scipy import stats
 from torch import nn
 
 from mycroft_fl.examples import Examples
-from mycroft_fl.models.fitting import logits
+from mycroft_fl.models.fitting import as_tensor, logits
 from mycroft_fl.statistics import Estimate, over_seeds
 
 FineTune = Callable[[Examples, int], nn.Module]
@@ -81,8 +81,8 @@ def _trained(
 def confidences(model: nn.Module, examples: Examples) -> Float64[np.ndarray, " m"]:
     """Return log(p / (1 - p)) of each record's own label, without loss of digits where p is near 1."""
     z = logits(model, examples.x).double()
-    own = z.gather(1, torch.from_numpy(examples.y)[:, None])[:, 0]
-    others = z.scatter(1, torch.from_numpy(examples.y)[:, None], -torch.inf).logsumexp(1)
+    own = z.gather(1, as_tensor(examples.y)[:, None])[:, 0]
+    others = z.scatter(1, as_tensor(examples.y)[:, None], -torch.inf).logsumexp(1)
     found: Float64[np.ndarray, " m"] = (own - others).numpy()
     return found
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from mycroft_fl.errors import BadMessage
 from mycroft_fl.examples import Examples
-from mycroft_fl.models.fitting import as_input
+from mycroft_fl.models.fitting import as_input, as_tensor
 from mycroft_fl.models.frozen import embedding_alone
 from mycroft_fl.models.networks import Classifier
 from mycroft_fl.privacy.relevance.gradient_rows import GradientRows
@@ -92,7 +92,7 @@ class Target:
         """Work out the target of a hard set. `BadMessage` where it does not agree with itself."""
         # Alone too: an owner may have kept embeddings of these very images, computed beside its own.
         with embedding_alone(model):
-            gradients = last_layer_gradients(model, as_input(hard.x), torch.from_numpy(hard.y))
+            gradients = last_layer_gradients(model, as_input(hard.x), as_tensor(hard.y))
         direction = gradients.mean()
         scale = float(gradients.correlate(direction).median())
         if not 0 < scale < np.inf:
@@ -127,7 +127,7 @@ class RecordView:
         """See each record through `model`; its last layer plays no part."""
         with embedding_alone(model):
             atoms = last_layer_gradients(
-                model, as_input(examples.x), torch.from_numpy(examples.y), batch_size=1
+                model, as_input(examples.x), as_tensor(examples.y), batch_size=1
             )
         return cls(atoms.inputs.double().cpu().numpy(), examples.y)
 
