@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,11 +15,6 @@ import mycroft_fl as mf
 
 ROOT = Path(__file__).parents[1]
 CONFIG = ROOT / ".ci" / "site" / "mkdocs.yml"
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-    "--disable-background-networking", "--disable-component-update",
-]  # fmt: skip
 PAGES = ("index", "benchmarks", "settings", "api/index", "api/privacy", "examples/first_run")
 WIDTHS = (360, 1280)
 
@@ -99,18 +92,6 @@ def test_words_are_found_in_the_index_without_a_server(site: Path) -> None:
     glossary = [each for each in index["docs"] if each["location"].startswith("glossary.html")]
     assert any("epsilon" in each["text"] for each in glossary)
     assert (site / "file_worker.js").is_file()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator:
-    if CHROMIUM is None:
-        pytest.skip("no Chromium: install one, or name it in CHROMIUM")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as started:
-        found = started.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield found
-        found.close()
 
 
 @pytest.mark.slow

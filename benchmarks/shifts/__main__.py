@@ -1,15 +1,16 @@
 """Rules of acquisition, world by world, over seeds: gains, ranking, waste and verdicts in one table.
 
     python -m benchmarks.shifts [--scenarios pacs-sketch,heart] [--rules hard-features,random] [--seeds 5]
-                                [--first-seed 100] [--true-gains] [--set KEY=VALUE ...]
-                                [--out benchmarks/results]
+                                [--first-seed 100] [--against random] [--true-gains]
+                                [--set KEY=VALUE ...] [--out benchmarks/results]
 
 Every cell is one whole run in process with the scenario's own settings. `benchmarks/shifts/worlds.py`
 lists worlds and rules; a new one is a line. Runs are kept one by one in OUT, and a second call goes
 on where the first one stopped. Gains are in points on test examples that no decision could see,
 with 95 % intervals over seeds (Student's t). "random picks" makes a model of as many random picks from
-the same owners, which the rule chose; "the rule random" ranks owners by random pilots too, and its
-column is empty unless that rule runs as well. An owner is as useful as its share of examples of the
+the same owners, which the rule chose. "over the rule" is paired, seed by seed, with the final model of
+the rule that --against names, and empty unless that runs as well: random ranks owners by random pilots
+too. An owner is as useful as its share of examples of the
 failing groups. With --true-gains, "true tau" and "regret" go by what a model gains on the failures
 that trains on all of an owner's data.
 """
@@ -34,7 +35,7 @@ from mycroft_fl.statistics import over_seeds
 
 HEAD = (
     "world", "rule", "baseline", "free", "over free: failures", "whole test", "elsewhere",
-    "over random picks", "over the rule random", "right owner first", "tau", "true tau", "regret",
+    "over random picks", "over the rule", "right owner first", "tau", "true tau", "regret",
     "spent for nothing", "disclosed", "verdicts", "CPU s",
 )  # fmt: skip
 
@@ -55,7 +56,7 @@ def main() -> None:
         for run, result in found.items():
             by_rule[run.rule][run.seed] = result
         for name, results in by_rule.items():
-            rivals = by_rule.get("random", {}) if name != "random" else {}
+            rivals = by_rule.get(options.against, {}) if name != options.against else {}
             lines.append(row(_cells(world, name, results, gains, rivals)))
     print("\n".join(["", f"Seeds {seeds.start} to {seeds.stop - 1}", "", *lines]))
     if len(versions) > 1:
@@ -72,6 +73,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rules", type=_names(RULES), default=list(RULES))
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--first-seed", type=int, default=100)
+    parser.add_argument("--against", choices=RULES, default="random")
     parser.add_argument(
         "--true-gains", action="store_true", help="rank against each owner's whole data"
     )
