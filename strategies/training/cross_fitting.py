@@ -5,20 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Bool, Int64
 
 from mycroft_fl.examples import Examples
 from mycroft_fl.models.fitting import probabilities
 from strategies.training.everything import Everything
+from strategies.training.evidence import Outputs
 
 FOLDS = 4
 SHARE = 0.3
 """The share of a batch that failures and an owner's subset have together."""
-
-Outputs = Float64[np.ndarray, "n C"]
-"""The probability of each class, for each judging example."""
-Judge = Callable[[Examples | None, int], Outputs]
-"""Gives what an owner's subset, or none, leads to on judging examples; another repeat draws other batches."""
 
 
 class CrossFitting:

@@ -11,11 +11,13 @@ from mycroft_fl.metrics.metric import ACCURATE, Metric
 from mycroft_fl.models.fitting import AnyModel, correct, judged
 from mycroft_fl.models.sources import Source
 from mycroft_fl.settings.run_config import RunConfig
+from strategies.training.evidence import Evidence
 from strategies.training.fine_tuning import mixed
 from strategies.training.front import Price, between
 
 SHARES = (0.15, 0.3, 0.45)
 """Shares of a batch that failures, and what was acquired, may have together."""
+BASELINE = "baseline"
 MARGIN = 0.04  # of the metric, all of which go from 0 to 1 or from -1 to 0
 """A model is given up for one that knows less only where tuning says that it is worse by more.
 
@@ -63,6 +65,7 @@ class Everything:
         tuning: Examples on which candidates are compared, and nothing is trained.
         config: The run's settings.
         metric: What is compared.
+        evidence: What all validation examples say against the baseline; without it tuning alone speaks.
 
     """
 
@@ -75,21 +78,26 @@ class Everything:
         tuning: Examples,
         config: RunConfig,
         metric: Metric = ACCURATE,
+        evidence: Evidence | None = None,
     ) -> None:
         right = correct(baseline, validation)
         self.own = Examples.concatenate([train, validation[right]])
         self.failures = validation[~right]
         self._start, self._tuning, self._config = start, tuning, config
         self._baseline, self._metric = baseline, metric
+        self._evidence = evidence
 
     def free(self, others: Mapping[str, AnyModel]) -> FreeRival:
         """Choose the strongest model that no owner has any part in.
 
         The best on tuning of those that know everything. `others` are models of less, by name: one of
-        them only where it is clearly better.
+        them only where it is clearly better. The baseline where the evidence is not for training on
+        failures: many of them may be noise.
         """
         shares = {f"all failures, share {each:g}": self.tuned(each) for each in self._shares()}
         name, model = self._best(shares)
+        if self._evidence and not self._evidence.speaks_for(model):
+            return FreeRival(BASELINE, self._baseline)
         better = {
             other: each for other, each in others.items() if self._is_clearly_better(each, model)
         }
@@ -106,7 +114,12 @@ class Everything:
         if acquired is None or not len(acquired):
             return self.better_of([], free)
         models = [self.tuned(each, acquired, repeat) for each in self._shares(acquired)]
-        return self.better_of(models, free)
+        chosen = self.better_of(models, free)
+        # Where failures alone do not better the baseline, the burden of proof is on what owners gave.
+        in_doubt = free.name == BASELINE and chosen.has_owners
+        if self._evidence and in_doubt and not self._evidence.speaks_for(chosen.model, acquired):
+            return FinalModel("free", free.model, chosen.candidates)
+        return chosen
 
     def better_of(self, models: Sequence[AnyModel], free: FreeRival) -> FinalModel:
         """Choose the best of `models` on tuning; `free` where it is clearly better.

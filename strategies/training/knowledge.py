@@ -18,6 +18,7 @@ from mycroft_fl.settings.run_config import RunConfig
 from strategies.training.cross_fitting import CrossFitting
 from strategies.training.detection import FeatureSpace, learnt_detector
 from strategies.training.everything import Everything
+from strategies.training.evidence import Evidence
 from strategies.training.failing_groups import FailingGroup, failing_groups
 from strategies.training.suspects import suspects
 
@@ -61,7 +62,9 @@ class Knowledge:
     @cached_property
     def everything(self) -> Everything:
         """Fine-tunes on all that the trainer holds but its tuning split."""
-        return self._everything_of(self.validation)
+        judge, tuning = self.cross_fitting.judge, self._splits.tuning
+        evidence = Evidence(self._baseline, self.validation, tuning, judge, self._metric)
+        return self._everything_of(self.validation, evidence)
 
     @cached_property
     def cross_fitting(self) -> CrossFitting:
@@ -106,10 +109,10 @@ class Knowledge:
         seed = self._seed("detector")
         return FeatureSpace.of(self._baseline, self._name, self._train, seed, travels=False)
 
-    def _everything_of(self, validation: Examples) -> Everything:
+    def _everything_of(self, validation: Examples, evidence: Evidence | None = None) -> Everything:
         return Everything(
             self._start, self._baseline, self._train, validation, self._splits.tuning, self._config,
-            self._metric,
+            self._metric, evidence,
         )  # fmt: skip
 
     def _seed(self, purpose: str) -> int:

@@ -37,8 +37,9 @@ from mycroft_fl.selection.methods import method_named, sent_in
 from mycroft_fl.settings.own_names import is_own
 from mycroft_fl.settings.run_config import RunConfig
 from strategies.training.built import built
-from strategies.training.cross_fitting import FOLDS, Outputs
-from strategies.training.everything import Everything, FinalModel, FreeRival
+from strategies.training.cross_fitting import FOLDS
+from strategies.training.everything import BASELINE, Everything, FinalModel, FreeRival
+from strategies.training.evidence import Outputs
 from strategies.training.feature_weight import tuned_feature_weight
 from strategies.training.fine_tuning import FineTuning
 from strategies.training.knowledge import Knowledge
@@ -205,7 +206,7 @@ class Trainer:
     def free(self) -> FreeRival:
         """The strongest model that the trainer can have without any owner."""
         return self.everything.free(
-            {"baseline": self.baseline, "control": self.control, "own hard set": self.own_hard_set}
+            {BASELINE: self.baseline, "control": self.control, "own hard set": self.own_hard_set}
         )
 
     def final(self, acquired: Examples | None, repeat: int = 0) -> FinalModel:

@@ -18,7 +18,7 @@ from mycroft_fl.represent.gradients.per_example import last_layer_gradients
 from mycroft_fl.scoring import Score, alignment, gain_with_interval
 from mycroft_fl.seeds import derived_seed
 from mycroft_fl.settings.run_config import RunConfig
-from strategies.training.cross_fitting import Judge
+from strategies.training.evidence import Judge
 
 log = logging.getLogger(__name__)
 
