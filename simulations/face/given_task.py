@@ -24,6 +24,7 @@ from mycroft_fl.data.tables.values import known_as
 from mycroft_fl.data.task import Task
 from mycroft_fl.errors import DataError, SettingError
 from mycroft_fl.examples import Examples
+from simulations.face.sharing import Sharing
 from simulations.population.owners import SAFE_NAME
 
 log = logging.getLogger(__name__)
@@ -103,7 +104,12 @@ class GivenTask:
 
 
 def given_task(
-    parts: Mapping[str, Any], owners: Mapping[str, Any], reading: Reading, classes: Any, model: str
+    parts: Mapping[str, Any],
+    owners: Any,
+    reading: Reading,
+    classes: Any,
+    model: str,
+    sharing: Sharing | None = None,
 ) -> GivenTask:
     """Return the task that data in memory, or at paths, makes. `DataError` on whatever does not fit.
 
@@ -112,12 +118,13 @@ def given_task(
 
     Args:
         parts: train, validation and perhaps test.
-        owners: their data by name.
+        owners: their data by name; with `sharing`, one data set that they share.
         reading: how data is read.
         classes: the classes in the order of the model's outputs; None for all that the parts have.
         model: the model's name.
+        sharing: how owners share one data set; None where each has its own.
     """
-    _check_owners(owners)
+    _check_owners(owners, sharing)
     own, column = reading.read(parts["train"], "train")
     sets, reading = {"train": own}, replace(reading, found=column)
     kinds = own.table.kinds if own.table is not None else None
@@ -134,7 +141,10 @@ def given_task(
         if not len(examples[name]):
             raise DataError(f"{name} holds nothing that the parts before it do not hold")
         seen = Examples.concatenate([seen, examples[name]])
-    records = _owners(owners, reading, task, seen.ids)
+    if sharing is None:
+        records = _owners(owners, reading, task, seen.ids)
+    else:
+        records = sharing.of(_records("owners", owners, reading, task, seen.ids))
     return GivenTask(task, examples["train"], examples["validation"], examples.get("test"), records)
 
 
@@ -163,11 +173,19 @@ def _classes(sets: Mapping[str, Dataset], given: Any) -> tuple[str, ...]:
     return named_labels(np.array(list(known)))[1]
 
 
-def _check_owners(owners: Any) -> None:
+def _check_owners(owners: Any, sharing: Sharing | None) -> None:
     """Raise `SettingError` where owners are no mapping by name, and `DataError` where there is none."""
+    if sharing is not None:
+        if isinstance(owners, Mapping):
+            raise SettingError(
+                "partition divides one data set among owners, and owners is a mapping of several; give "
+                "one data set, or leave partition out"
+            )
+        return
     if not isinstance(owners, Mapping):
         raise SettingError(
-            f'owners is a {type(owners).__name__}; give data by name, such as {{"a": a, "b": b}}'
+            f'owners is a {type(owners).__name__}; give data by name, such as {{"a": a, "b": b}}, or '
+            'partition={"dirichlet": 0.3, "num": 20} to divide one data set'
         )
     for name in owners:
         if not isinstance(name, str):

@@ -27,6 +27,7 @@ from simulations.face.given_task import Reading, given_task
 from simulations.face.progress import progress as shown
 from simulations.face.results import RunResult, going_with, run_folder
 from simulations.face.settings import as_settings, method_name
+from simulations.face.sharing import Sharing
 from simulations.face.simulate import threads_kept
 from strategies.runs.folder import RunFolder
 
@@ -38,7 +39,8 @@ def rank(
     *,
     train: Any,
     validation: Any,
-    owners: Mapping[str, Any],
+    owners: Any,
+    partition: Mapping[str, Any] | None = None,
     test: Any = None,
     label: str = "",
     classes: Any = None,
@@ -66,7 +68,9 @@ def rank(
             or a name such as "mlp" or "random-forest".
         train: what the model was or is trained on.
         validation: held-out examples on which it fails; they find the hard set and judge owners.
-        owners: data by the owner's name.
+        owners: data by the owner's name; with `partition`, one data set that they share.
+        partition: how owners share one data set, such as {"dirichlet": 0.3, "num": 20}; None where
+            each has its own.
         test: examples that no decision sees; None for none.
         label: a frame's column with the class; "" for a usual name of one.
         classes: the classes in the order of the model's outputs; None for all that is there, sorted.
@@ -104,10 +108,10 @@ def rank(
         ['far', 'near']
     """
     changed = as_settings(keywords, settings)
-    reading = Reading(label, data or {})
+    reading, sharing = Reading(label, data or {}), Sharing.read(partition, changed.get("seed", 0))
     parts = {"train": train, "validation": validation} | ({} if test is None else {"test": test})
     with ExitStack() as stack:
-        task = given_task(parts, owners, reading, _classes_of(model, classes), "mlp")
+        task = given_task(parts, owners, reading, _classes_of(model, classes), "mlp", sharing)
         stands = _stands(model) if fit is None else not fit
         model = _labelled(model, task.task.classes) if stands else model
         name = stack.enter_context(_named(model, head, transform))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -14,9 +14,10 @@ from mycroft_fl.data.dataset import Dataset
 from mycroft_fl.data.formats.spec import DatasetSpec
 from mycroft_fl.data.sources import load_dataset
 from mycroft_fl.errors import DataError, ScenarioError
+from simulations.population.division import POOL, REST, ByColumn, Rows
 from simulations.population.groups import Population
-from simulations.population.owners import LONGEST_NAME, REST, ByColumn, Owner, Rows
-from simulations.population.partition import Draws, marked, scarcest_first
+from simulations.population.owners import LONGEST_NAME, Owner
+from simulations.population.partition import Draws, Rng, at_most, rows_left
 from simulations.population.scenario_file import Group, Scenario
 
 UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
@@ -40,7 +41,7 @@ def with_owners_named(scenario: Scenario) -> Scenario:
     large = {value: size for value, size in sizes.items() if size >= by.at_least}
     small = tuple(value for value in sizes if value not in large)
     parts: list[tuple[tuple[str, ...], str]] = [((value,), _safe(value)) for value in large]
-    if small and by.rest == "pool":
+    if small and by.rest == POOL:
         parts.append((small, REST))
     if not parts:
         raise ScenarioError(
@@ -56,10 +57,7 @@ def with_owners_named(scenario: Scenario) -> Scenario:
 
 
 def draw_by_column(
-    population: Population,
-    owners: Iterable[Owner],
-    draws: Draws,
-    rng: Callable[[str, str], np.random.Generator],
+    population: Population, owners: Iterable[Owner], draws: Draws, rng: Rng
 ) -> Draws:
     """Return what owners of a column's values hold: all that is left with these, up to their limit.
 
@@ -71,36 +69,20 @@ def draw_by_column(
         return {}
     # All of one scenario's stand in one column and the same groups.
     one = next(iter(named.values()))
-    taken = marked(draws.values(), population.size)
     held: Draws = {name: {} for name in named}
-    for group in scarcest_first({name: population.pools[name] for name in one.of}):
-        left = population.pools[group][~taken[population.pools[group]]]
+    for group, left in rows_left(population.pools, draws, one.of).items():
         texts = population.texts(group, one.column, left)
         for name, rows in named.items():
             found = left[np.isin(texts, rows.values)]
             held[name] |= {group: found} if len(found) else {}
-            taken[found] = True
-    return {name: _limited(name, parts, named[name].at_most, rng) for name, parts in held.items()}
-
-
-def _limited(
-    name: str,
-    parts: dict[str, np.ndarray],
-    at_most: int,
-    rng: Callable[[str, str], np.random.Generator],
-) -> dict[str, np.ndarray]:
-    """Return the parts, or `at_most` of all together, drawn at random."""
-    if not parts:
-        raise ScenarioError(
-            f"owner '{name}' holds nothing, for the trainer has all of its rows; let the trainer draw "
-            "fewer, or raise owners.at-least"
-        )
-    whole = np.concatenate(list(parts.values()))
-    if not 0 < at_most < len(whole):
-        return parts
-    whole = rng("at-most", name).choice(whole, at_most, replace=False)
-    kept = {group: part[np.isin(part, whole)] for group, part in parts.items()}
-    return {group: part for group, part in kept.items() if len(part)}
+    for name, parts in held.items():
+        if not parts:
+            raise ScenarioError(
+                f"owner '{name}' holds nothing, for the trainer has all of its rows; let the trainer draw "
+                "fewer, or raise owners.at-least"
+            )
+        held[name] = at_most(parts, named[name].at_most, rng("at-most", name))
+    return held
 
 
 def _sizes(dataset: Dataset, by: ByColumn, groups: Iterable[Group]) -> dict[str, int]:

@@ -155,10 +155,14 @@ class Population:
 
     def by_class(self, group: str) -> dict[int, Int64[np.ndarray, " _eligible"]]:
         """Return a group's pool, taken apart by class."""
-        dataset = self._datasets[self._source[group]]
         pool = self.pools[group]
-        labels = self._labels[group][dataset.y[self._rows(group, pool)]]
+        labels = self.labels(group, pool)
         return {label: pool[labels == label] for label in self.classes_of(group)}
+
+    def labels(self, group: str, identities: Int64[np.ndarray, " k"]) -> Int64[np.ndarray, " k"]:
+        """Return the labels of these examples, as the main data set numbers them."""
+        dataset = self._datasets[self._source[group]]
+        return np.asarray(self._labels[group][dataset.y[self._rows(group, identities)]])
 
     def texts(self, group: str, column: str, identities: Int64[np.ndarray, " k"]) -> np.ndarray:
         """Return a column's values of these examples as text, empty where they are missing."""

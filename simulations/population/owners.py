@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from mycroft_fl.data.formats.spec import DatasetSpec, read_spec
 from mycroft_fl.errors import SettingError, suggestion
 from mycroft_fl.settings.toml_table import TomlTable
 from simulations.population.corrupt import CORRUPTIONS
+from simulations.population.division import Rows, Share
 
 BEHAVIOURS = (
     "raise", "silent", "wrong-shape", "wrong-dtype",
@@ -22,10 +23,6 @@ OWNER_KEYS = (
     "name", "copies", "holds", "dataset", "label-noise", "corruption", "behaviour", "reuse",
     "skew",
 )  # fmt: skip
-COLUMN_KEYS = ("by", "of", "at-least", "at-most", "rest")
-RESTS = ("leave", "pool")
-SIZES = {"at-least": 1, "at-most": 0}  # and the least that may be given
-REST = "rest"  # the owner that pools what is too little for an owner of its own
 
 
 @dataclass(frozen=True)
@@ -38,36 +35,11 @@ class Corruption:
 
 
 @dataclass(frozen=True)
-class ByColumn:
-    """Owners as a table's column names them: one for each of its values in the groups `of`.
-
-    A value of fewer rows than `at_least` has no owner of its own: `rest` says whether these rows
-    belong to nobody ("leave") or to one owner together ("pool"). Nobody holds more than `at_most`
-    (0: no limit), or a row in which the column is empty.
-    """
-
-    by: str
-    of: tuple[str, ...]
-    at_least: int = 1
-    at_most: int = 0
-    rest: str = "leave"
-
-
-@dataclass(frozen=True)
-class Rows:
-    """All rows with one of these values in a column, in these groups, that the trainer has left."""
-
-    column: str
-    values: tuple[str, ...]
-    of: tuple[str, ...]
-    at_most: int = 0
-
-
-@dataclass(frozen=True)
 class Owner:
     """One owner's data (group -> count) and behaviour; None: it is honest.
 
-    With a `dataset` of its own it holds all of that and nothing of any group; with `rows`, those.
+    With a `dataset` of its own it holds all of that and nothing of any group; with `rows` or a
+    `share`, those.
     With a `skew` the classes of what it holds are drawn from a Dirichlet distribution of that
     concentration.
     """
@@ -81,36 +53,18 @@ class Owner:
     dataset: DatasetSpec | None = None
     skew: float | None = None
     rows: Rows | None = None
+    # Not in the text by which studies know their cells, unless it is set: see `definition`.
+    share: Share | None = field(default=None, repr=False)
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether the scenario says how many examples it holds."""
+        return self.rows is None and self.share is None and self.dataset is None
 
     @property
     def draws_by_count(self) -> bool:
         """Whether it draws counts of groups from the stock of which nobody holds anything twice."""
-        return not self.reuse and self.skew is None and self.rows is None and self.dataset is None
-
-
-def read_by_column(table: TomlTable, groups: list[str]) -> ByColumn | None:
-    """Return what `[owners] by = ...` says; None where the file lists its owners."""
-    given = table.values.get("owners")
-    if not isinstance(given, dict) or not set(given) & set(COLUMN_KEYS):
-        return None
-    owners = table.table("owners")
-    owners.check_keys(COLUMN_KEYS)
-    of = owners.values.get("of", groups)
-    if not isinstance(of, list) or not of or not all(isinstance(each, str) for each in of):
-        raise owners.wrong("of", f"is {of!r}; give a list of groups")
-    for group in of:
-        if group not in groups:
-            raise owners.wrong(
-                "of", f"names the unknown group '{group}'{suggestion(group, groups)}"
-            )
-    sizes = {key: owners.one(key, int, default) for key, default in SIZES.items()}
-    for key, size in sizes.items():
-        if size < SIZES[key]:
-            raise owners.wrong(key, f"is {size}; give a whole number of at least {SIZES[key]}")
-    if 0 < sizes["at-most"] < sizes["at-least"]:
-        raise owners.wrong("at-most", f"is below at-least, which is {sizes['at-least']}")
-    rest = owners.choice("rest", RESTS) or RESTS[0]
-    return ByColumn(owners.one("by", str), tuple(of), sizes["at-least"], sizes["at-most"], rest)
+        return not self.reuse and self.skew is None and self.is_counted
 
 
 def read_owners(table: TomlTable, groups: list[str]) -> tuple[Owner, ...]:

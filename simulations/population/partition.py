@@ -84,6 +84,27 @@ def skewed_draw(
     return np.concatenate(parts)
 
 
+def rows_left(pools: Pools, draws: Draws, of: Iterable[str]) -> dict[str, np.ndarray]:
+    """Return what nobody has drawn of these groups, the scarcest first; each identity in one alone."""
+    taken = marked(draws.values(), _size(pools))
+    left = {}
+    for group in scarcest_first({name: pools[name] for name in of}):
+        left[group] = pools[group][~taken[pools[group]]]
+        taken[left[group]] = True
+    return left
+
+
+def at_most(
+    parts: Mapping[str, np.ndarray], most: int, rng: np.random.Generator
+) -> dict[str, np.ndarray]:
+    """Return a holder's parts by group, or `most` (0: no limit) of all together, drawn at random."""
+    whole = np.concatenate(list(parts.values()))
+    if 0 < most < len(whole):
+        whole = rng.choice(whole, most, replace=False)
+    kept = {group: part[np.isin(part, whole)] for group, part in parts.items()}
+    return {group: part for group, part in kept.items() if len(part)}
+
+
 def scarcest_first(pools: Pools) -> list[str]:
     """Return the groups' names, those with the fewest eligible examples first; ties as they came."""
     return sorted(pools, key=lambda group: len(pools[group]))

@@ -14,13 +14,11 @@ from mycroft_fl.errors import Problems, ScenarioError, suggestion
 from mycroft_fl.settings.own_names import model_name
 from mycroft_fl.settings.toml_table import TomlTable
 from simulations.population.cues import CUES
+from simulations.population.division import ByColumn, ByPartition, divides, read_division
 from simulations.population.owners import (
     BEHAVIOURS,
-    COLUMN_KEYS,
-    ByColumn,
     Corruption,
     Owner,
-    read_by_column,
     read_counts,
     read_owners,
 )
@@ -42,7 +40,7 @@ SCENARIO_KEYS = (
     "title", "dataset", "model", "head", "transform", "weights", "groups", "trainer", "owners", "run",
     "policy",
 )  # fmt: skip
-KEY_OF = {"label_noise": "trainer", "by_column": "owners"}
+KEY_OF = {"label_noise": "trainer", "division": "owners"}
 GROUP_KEYS = ("classes", "where", "transform", "cue", "dataset")
 
 
@@ -88,6 +86,21 @@ class Scenario:
     name: str
     by_column: ByColumn | None = None
     label_noise: float = 0.0
+    # Not in the text by which studies know their cells, unless it is set: see `definition`.
+    by_partition: ByPartition | None = field(default=None, repr=False)
+
+    @property
+    def division(self) -> ByColumn | ByPartition | None:
+        """What names the owners and divides rows among them; None where they are listed."""
+        return self.by_column or self.by_partition
+
+    def divided(self, division: ByColumn | ByPartition | None) -> Scenario:
+        """Return the scenario with its owners named so, and none listed; None: as it is."""
+        if division is None:
+            return self
+        column = division if isinstance(division, ByColumn) else None
+        shared = division if isinstance(division, ByPartition) else None
+        return replace(self, owners=(), by_column=column, by_partition=shared)
 
     def with_owners(self, count: int) -> Scenario:
         """Return the scenario with `count` owners: its own in order, over and over.
@@ -97,9 +110,10 @@ class Scenario:
         """
         if count < 1:
             raise ScenarioError(f"owners is {count}; give a whole number of at least 1")
-        if count > len(self.owners) and any(owner.rows for owner in self.owners):
+        if count > len(self.owners) and any(owner.rows or owner.share for owner in self.owners):
+            what = "column names" if self.owners[0].rows else "partition makes"
             raise ScenarioError(
-                f"owners is {count}, but the column names {len(self.owners)}; give at most that many"
+                f"owners is {count}, but the {what} {len(self.owners)}; give at most that many"
             )
         taken = {owner.name.casefold() for owner in self.owners}
         owners = list(self.owners[:count])
@@ -146,7 +160,7 @@ def _read(table: TomlTable, path: Path) -> Scenario:
     names = [str(name) for name in table.values.get("groups", {})]
     if names:
         readers["trainer"] = lambda: _trainer(table.table("trainer"), names)
-        readers["by_column"] = lambda: read_by_column(table, names)
+        readers["division"] = lambda: read_division(table, names)
         readers["owners"] = lambda: _owners(table, names)
     misspelt = set(table.values) - set(SCENARIO_KEYS)
     for part, reader in readers.items():
@@ -156,15 +170,13 @@ def _read(table: TomlTable, path: Path) -> Scenario:
         with problems.noted():
             parts[part] = reader()
     problems.check()
-    return Scenario(**parts, base=path.parent, name=path.stem)
+    division = parts.pop("division")
+    return Scenario(**parts, base=path.parent, name=path.stem).divided(division)
 
 
 def _owners(table: TomlTable, groups: list[str]) -> tuple[Owner, ...]:
-    """Return the owners that are listed; none where a column names them."""
-    given = table.values.get("owners")
-    if isinstance(given, dict) and set(given) & set(COLUMN_KEYS):
-        return ()
-    return read_owners(table, groups)
+    """Return the owners that are listed; none where rows are divided."""
+    return () if divides(table.values.get("owners")) else read_owners(table, groups)
 
 
 def packaged_names() -> list[str]:

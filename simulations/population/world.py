@@ -16,6 +16,7 @@ from mycroft_fl.errors import DataError, ScenarioError, suggestion
 from mycroft_fl.examples import Examples
 from mycroft_fl.seeds import derived_seed
 from simulations.population.by_column import draw_by_column, with_owners_named
+from simulations.population.by_partition import draw_by_partition, with_shares_named
 from simulations.population.corrupt import FOR_VECTORS, corrupt, redraw_labels, unlike_others
 from simulations.population.groups import Population, for_test
 from simulations.population.partition import Draws, Want, marked, partition, skewed_draw
@@ -47,17 +48,20 @@ class World:
     """
 
     def __init__(self, scenario: Scenario, seed: int) -> None:
-        scenario = with_owners_named(scenario)
+        scenario = with_shares_named(with_owners_named(scenario))
         self.scenario = scenario
         self.seed = seed
         self._population = Population(scenario)
-        self._owners = {owner.name: owner for owner in scenario.owners}
         self._groups = [group.name for group in scenario.groups]
         self.classes = self._population.main.classes
         self.duplicates = self._population.duplicates
         self.overlap = self._population.overlap
         self._check_corruptions()
         draws = self._draw()
+        # A share that is too small may be nobody's: only the draw tells.
+        there = tuple(o for o in scenario.owners if o.share is None or o.name in draws)
+        self.scenario = replace(scenario, owners=there)
+        self._owners = {owner.name: owner for owner in there}
         self._population.settle(draws[_trainer_holder("train")])
         self._holdings = {name: self._mixed(name, drawn) for name, drawn in draws.items()}
 
@@ -133,7 +137,7 @@ class World:
     def holds(self, name: str) -> dict[str, int]:
         """Return how many examples of which group an owner holds; none where its data cannot be used."""
         owner = self._owner(name)
-        if owner.dataset is None and owner.rows is None:
+        if owner.is_counted:
             return dict(owner.holds)
         try:
             return dict(sorted(Counter(self.owner_groups(name).tolist()).items()))
@@ -160,6 +164,7 @@ class World:
             held = marked([draws[want.holder] for want in trainer], self._population.size)
             left = {group: pool[~held[pool]] for group, pool in pools.items()}
             draws |= draw_by_column(self._population, drawing, draws, self._rng)
+            draws |= draw_by_partition(self._population, drawing, draws, self._rng)
             draws |= self._skewed(drawing, draws)
             for owner in drawing:
                 if owner.reuse:

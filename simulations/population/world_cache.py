@@ -45,5 +45,10 @@ def world_of(scenario: Scenario, seed: int) -> World:
 
 
 def definition(scenario: Scenario) -> str:
-    """Return all of a scenario that says who holds what; not how it is run, nor what owners allow."""
-    return repr(replace(scenario, title="", run={}, policy={}))
+    """Return all of a scenario that says who holds what; not how it is run, nor what owners allow.
+
+    Fields added later count only where they are set, so that studies find the cells that they have.
+    """
+    later = [owner.share for owner in scenario.owners if owner.share is not None]
+    text = repr(replace(scenario, title="", run={}, policy={}))
+    return f"{text} {scenario.by_partition} {later}" if scenario.by_partition or later else text

@@ -12,6 +12,7 @@ from mycroft_fl.settings.run_config import RunConfig
 from mycroft_fl.settings.space_names import from_folder
 from mycroft_fl.settings.toml_table import TomlTable
 from mycroft_fl.settings.value_words import value_in_words, wanted_in_words
+from simulations.population.division import relaid
 from simulations.population.owners import read_counts, spoiled
 from simulations.population.scenario_file import LABEL_NOISE, PARTS, Scenario
 
@@ -21,7 +22,8 @@ OVERRIDES: dict[str, tuple[type, Any]] = {
 }  # fmt: skip
 """Keys that may be set beside run settings: the kind of each, and an example."""
 OF_TRAINER = f"trainer.{LABEL_NOISE}"
-TABLES = ("policy.", "corruption.", *(f"trainer.{part}." for part in PARTS))
+OF_OWNERS = "owners."
+TABLES = ("policy.", "corruption.", OF_OWNERS, *(f"trainer.{part}." for part in PARTS))
 """Tables any key of which may be set."""
 ATTACKS = ("none", "membership")
 """Attacks on the model that a run ends with: for a simulator alone, who knows all records."""
@@ -78,6 +80,8 @@ def overridden(scenario: Scenario, overrides: Mapping[str, Any]) -> Scenario:
     with problems.noted():
         scenario = replace(scenario, trainer=_trainer(scenario, overrides))
     with problems.noted():
+        scenario = _divided(scenario, overrides)
+    with problems.noted():
         scenario = replace(scenario, owners=spoiled(scenario.owners, overrides))
     with problems.noted():
         if OF_TRAINER in overrides:
@@ -96,18 +100,37 @@ def overridden(scenario: Scenario, overrides: Mapping[str, Any]) -> Scenario:
     )
 
 
-def with_owners(scenario: Scenario, overrides: Mapping[str, Any]) -> Scenario:
-    """Return the scenario with its owners named by its table, where that names them, and as many as set.
+def with_owners(scenario: Scenario, overrides: Mapping[str, Any], seed: int) -> Scenario:
+    """Return the scenario with its owners named, where its rows are divided, and as many as set.
 
-    Reads the table. Raises `InputError`.
+    Reads the data where these name them. Raises `InputError`.
     """
-    if scenario.by_column is not None:
-        # Here, since it loads scikit-learn: most scenarios list their owners.
-        from simulations.population.by_column import with_owners_named
-
-        scenario = with_owners_named(scenario)
+    if scenario.division is not None:
+        scenario = _named(scenario, seed)
         scenario = replace(scenario, owners=spoiled(scenario.owners, overrides))
     return scenario.with_owners(overrides["owners"]) if "owners" in overrides else scenario
+
+
+def _named(scenario: Scenario, seed: int) -> Scenario:
+    """Return a scenario that divides its rows with an owner for each part."""
+    # Here, since these load scikit-learn: most scenarios list their owners.
+    from simulations.population.by_column import with_owners_named
+    from simulations.population.by_partition import with_shares_named
+    from simulations.population.world_cache import world_of
+
+    by = scenario.by_partition
+    if by is None:
+        return with_owners_named(scenario)
+    return world_of(scenario, seed).scenario if by.rest else with_shares_named(scenario)
+
+
+def _divided(scenario: Scenario, overrides: Mapping[str, Any]) -> Scenario:
+    """Return the scenario with keys of `[owners]` laid over it; they replace owners that are listed."""
+    given = {k.removeprefix(OF_OWNERS): v for k, v in overrides.items() if k.startswith(OF_OWNERS)}
+    if not given:
+        return scenario
+    groups = [group.name for group in scenario.groups]
+    return scenario.divided(relaid(scenario.division, given, groups))
 
 
 def _check_kind(key: str, kind: type, example: Any, overrides: Mapping[str, Any]) -> None:

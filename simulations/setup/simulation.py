@@ -30,7 +30,7 @@ from simulations.population.world_cache import world_of
 from simulations.setup.asked import Asked
 from simulations.setup.attackers import Misbehaving, StaysOut
 from simulations.setup.checks import check_simulation
-from simulations.setup.overrides import with_owners
+from simulations.setup.overrides import OF_OWNERS, with_owners
 from simulations.setup.trusted import policy_for
 from strategies.runs.folder import RunFolder
 from strategies.server_app import TrainerSetup
@@ -38,7 +38,7 @@ from strategies.training.trainer import TrainerData
 
 log = logging.getLogger(__name__)
 
-NAMED = ("label-noise", "corruption.", "trainer.")
+NAMED = ("label-noise", "corruption.", "trainer.", OF_OWNERS)
 """Beginnings of overrides that a result names as they were given."""
 PATIENCE = 5.0
 """Seconds. Flower's engine has all its nodes at once: a plain `flwr run .` has only two."""
@@ -75,7 +75,7 @@ class Simulation:
             engine: "flower" or "in-process".
         """
         asked = Asked.read(asked_for, settings)
-        scenario = with_owners(asked.scenario, asked.overrides)
+        scenario = with_owners(asked.scenario, asked.overrides, asked.config.seed)
         simulation = cls(asked_for, settings, engine, scenario, asked.config, RunFolder(folder))
         for owner in scenario.owners:
             simulation.policy(owner)
@@ -183,7 +183,7 @@ class Simulation:
         """Return what a simulated owner allows: the scenario's policy, with what the run needs filled in."""
         scenario = self.scenario
         policy = policy_for(
-            scenario.policy, self.config, scenario.model, lambda: sum(owner.holds.values())
+            scenario.policy, self.config, scenario.model, lambda: self._records_of(owner)
         )
         if policy.approval:
             raise ScenarioError(
@@ -197,6 +197,15 @@ class Simulation:
         for owner in self.scenario.owners:
             folder = private_folder(self.folder.owner(owner.name))
             write_whole(folder / "owner.toml", owner_file_text(owner.name, self.policy(owner)))
+
+    def _records_of(self, owner: Owner) -> int:
+        """Count the records that a draw from this owner may take."""
+        if owner.is_counted:
+            return sum(owner.holds.values())
+        try:
+            return len(PrivateRecords.of(self.world.records(owner.name)).drawable())
+        except DataError:
+            return 0
 
     def _noise_of(self, owner: str) -> Callable[[str], Noise]:
         """Return noise that can be repeated: the same seed gives the same result, and hides nothing."""

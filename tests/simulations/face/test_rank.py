@@ -20,7 +20,9 @@ from sklearn.preprocessing import OneHotEncoder
 import mycroft_fl as mf
 from mycroft_fl.data.task import Task
 from mycroft_fl.errors import DataError, InputError, SettingError
+from simulations.face.given_task import Reading, given_task
 from simulations.face.rank import _defaults
+from simulations.face.sharing import Sharing
 
 QUICK = {
     "budget": 40, "num_rounds": 1, "pilot_per_owner": 20, "fit_epochs": 3, "scoring_repeats": 1,
@@ -273,3 +275,58 @@ def test_a_look_before_the_first_round_shows_what_the_policy_allows() -> None:
     assert mf.rank("logistic-regression", **data).described == []
     quiet = mf.rank("logistic-regression", look=True, **data)
     assert {each["status"] for each in quiet.described} == {"refused"}
+
+
+def test_owners_share_one_data_set(parts):
+    x, y = parts["mixed"]
+    owners = {"owners": (x, y), "partition": {"iid": True, "num": 3}}
+    result = mf.rank(
+        "linear", train=parts["train"], validation=parts["validation"], **owners, **QUICK
+    )
+    assert sorted(result.ranking["owner"]) == ["owner-1", "owner-2", "owner-3"]
+    assert set(result.acquired.owner) <= {"owner-1", "owner-2", "owner-3"}
+
+
+def test_a_dirichlet_divides_what_the_trainer_does_not_hold(parts):
+    sharing = Sharing.read({"dirichlet": 0.1, "num": 4}, 5)
+    sets = {name: parts[name] for name in ("train", "validation")}
+    sets["train"] = tuple(
+        np.concatenate(both) for both in zip(parts["train"], parts["mixed"], strict=True)
+    )
+    with pytest.raises(DataError, match="it holds nothing that the trainer does not hold"):
+        given_task(sets, parts["mixed"], Reading("", {}), None, "mlp", sharing)
+    sets["train"] = parts["train"]
+    task = given_task(sets, parts["mixed"], Reading("", {}), None, "mlp", sharing)
+    owners = [records.examples for records in task.owners.values()]
+    alone = given_task(sets, {"a": parts["mixed"]}, Reading("", {}), None, "mlp").owners["a"]
+    assert sorted(np.concatenate([each.ids for each in owners])) == sorted(alone.examples.ids)
+    assert min(len(np.unique(each.y)) for each in owners) < 10
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"partition": {"iid": True, "num": 0}}, "partition.num is 0; give a whole number"),
+        ({"partition": {"iid": True, "num": 9999}}, "9999 owners need 9999 rows, and"),
+        pytest.param(
+            {"partition": 3}, "partition is 3; give a table", marks=pytest.mark.unchecked
+        ),
+        ({"partition": {"by": "ward"}}, "owners=dict(list(frame.groupby('ward')))"),
+        (
+            {"partition": {"dirichlet": 1.0, "num": 3, "over": "group"}},
+            "partition.over is 'group', but these rows are of no group",
+        ),
+        ({"partition": {"iid": True, "num": 3}, "seed": -1}, "seed is -1"),
+        (
+            {"partition": {"iid": True, "num": 3}, "owners": {"a": 1}},
+            "partition divides one data set among owners, and owners is a mapping of several",
+        ),
+        ({"owners": (1, 2)}, 'or partition={"dirichlet": 0.3, "num": 20} to divide one data set'),
+    ],
+)  # fmt: skip
+def test_a_partition_that_cannot_be_is_said_before_anything_is_fitted(parts, changed, words):
+    owners = {"owners": parts["mixed"]} | changed
+    with pytest.raises(InputError) as caught:
+        mf.rank("mlp", train=parts["train"], validation=parts["validation"], **owners)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
