@@ -91,12 +91,12 @@ class Everything:
         """Choose the strongest model that no owner has any part in.
 
         The best on tuning of those that know everything. `others` are models of less, by name: one of
-        them only where it is clearly better. The baseline where the evidence is not for training on
+        them only where it is clearly better. The baseline where the evidence is against training on
         failures: many of them may be noise.
         """
         shares = {f"all failures, share {each:g}": self.tuned(each) for each in self._shares()}
         name, model = self._best(shares)
-        if self._evidence and not self._evidence.speaks_for(model):
+        if self._evidence and self._evidence.speaks_against(model):
             return FreeRival(BASELINE, self._baseline)
         better = {
             other: each for other, each in others.items() if self._is_clearly_better(each, model)

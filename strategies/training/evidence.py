@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 
 from mycroft_fl.examples import Examples
 from mycroft_fl.metrics.metric import Metric
@@ -16,6 +17,8 @@ Outputs = Float64[np.ndarray, "n C"]
 """The probability of each class, for each judging example."""
 Judge = Callable[[Examples | None, int], Outputs]
 """Gives what an owner's subset, or none, leads to on judging examples; another repeat draws other batches."""
+DOUBT = 0.5
+"""How many standard errors speak against training on failures, which the trainer's task is to mend."""
 
 
 class Evidence:
@@ -52,8 +55,14 @@ class Evidence:
             acquired: What it was fine-tuned on beside what the trainer holds.
 
         """
-        folds = self._without if acquired is None else self._judge(acquired, 0)
-        return self._value(model, folds) > self._value(self._baseline, self._before)
+        return self._gain(self._outputs(model, acquired)) > 0
+
+    def speaks_against(self, model: AnyModel) -> bool:
+        """Say whether a model of everything that the trainer holds is worse, by `DOUBT` standard errors."""
+        outputs = self._outputs(model, None)
+        differs = self._right(outputs) - self._right(self._before)
+        error = float(differs.std()) / math.sqrt(len(differs))
+        return self._gain(outputs) < -DOUBT * error
 
     @cached_property
     def _without(self) -> Outputs:
@@ -61,9 +70,20 @@ class Evidence:
 
     @cached_property
     def _before(self) -> Outputs:
-        return probabilities(self._baseline, self._validation)
+        parts = [probabilities(self._baseline, each) for each in (self._tuning, self._validation)]
+        return np.concatenate(parts)
 
-    def _value(self, model: AnyModel, folds: Outputs) -> float:
-        outputs = np.concatenate([probabilities(model, self._tuning), folds])
-        labels = np.concatenate([self._tuning.y, self._validation.y])
-        return self._metric.value(labels, outputs)
+    def _outputs(self, model: AnyModel, acquired: Examples | None) -> Outputs:
+        folds = self._without if acquired is None else self._judge(acquired, 0)
+        return np.concatenate([probabilities(model, self._tuning), folds])
+
+    def _gain(self, outputs: Outputs) -> float:
+        value = self._metric.on(self._labels).value
+        return value(outputs) - value(self._before)
+
+    def _right(self, outputs: Outputs) -> Float64[np.ndarray, " n"]:
+        return np.asarray(outputs.argmax(axis=1) == self._labels, np.float64)
+
+    @property
+    def _labels(self) -> Int64[np.ndarray, " n"]:
+        return np.concatenate([self._tuning.y, self._validation.y])

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
 from mycroft_fl.examples import Examples
@@ -55,9 +56,12 @@ def test_both_parts_count_as_one_set_by_the_metric(rows, balanced) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "probabilities", probabilities)
         found = made.speaks_for("model")
-        assert made.speaks_for("model") == found
+        against = made.speaks_against("model")
     score = balanced_accuracy_score if balanced else accuracy_score
     gain = score(labels, after) - score(labels, before)
+    differs = (after == labels).astype(int) - (before == labels)
+    border = -module.DOUBT * stats.sem(differs, ddof=0)
+    assert against == (gain < border) or abs(gain - border) < 1e-12
     assert found == (gain > 0) or abs(gain) < 1e-12
     assert asked == [(None, 0)]  # once, however often it is asked
 
@@ -106,7 +110,7 @@ def test_failures_that_are_noise_leave_the_baseline_more_often_than_tuning_alone
             free = made.free({"baseline": made._baseline})
             kept[place] += free.name == "baseline"
             reached[place] += accuracy(free.model, test) / 6
-    assert kept[1] >= kept[0] + 2
+    assert kept[1] > kept[0]
     assert reached[1] > reached[0]
 
 
